@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "connection.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define ADDRESS_SHOWN_MAX 512
+
+struct delivery {
+    struct reply reply;
+    uint64_t sent; /* bytes of the body that have become records */
+    bool ended;    /* the last record and close_notify are made */
+    bool broken;   /* the body cannot be sent whole: no close_notify follows (its absence tells the visitor) */
+    char asked[ADDRESS_SHOWN_MAX]; /* host and path for the log, already escaped */
+};
+
+struct connection *connection_begin(int socket, uint16_t port, uint64_t now) {
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (!connection)
+        return NULL;
+    connection->socket = socket;
+    connection->port = port;
+    connection->begun = now;
+    return connection;
+}
+
+/* ---- bytes that wait ---- */
+
+static void kept_drop(struct connection *connection) {
+    free(connection->kept);
+    connection->kept = NULL;
+    connection->kept_size = 0;
+}
+
+static bool keep(struct connection *connection, const void *bytes, size_t size) {
+    uint8_t *kept = malloc(size);
+    if (!kept)
+        return false;
+    memcpy(kept, bytes, size);
+    free(connection->kept);
+    connection->kept = kept;
+    connection->kept_size = size;
+    return true;
+}
+
+/* ---- the socket ---- */
+
+enum moved { MOVED_ALL, MOVED_SOME, MOVED_NONE };
+
+/* Sends as much as the kernel takes. *left: how many bytes at the end of `bytes` were not taken. */
+static enum moved transmit(struct connection *connection, const uint8_t *bytes, size_t size, size_t *left) {
+    *left = size;
+    while (*left > 0) {
+        ssize_t sent = send(connection->socket, bytes + size - *left, *left, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0)
+            return errno == EAGAIN || errno == EWOULDBLOCK ? MOVED_SOME : MOVED_NONE;
+        *left -= (size_t)sent;
+        if (connection->stage == STAGE_REPLY)
+            connection->moved += (uint64_t)sent;
+    }
+    return MOVED_ALL;
+}
+
+/* Sends the records in the channel; what finds no room is kept. MOVED_NONE: the peer is gone or memory is. */
+static enum moved flush(struct connection *connection, struct workbench *bench) {
+    struct tls_channel *channel = &bench->channel;
+    size_t left;
+    enum moved moved = MOVED_ALL;
+    if (channel->output_size > 0) {
+        moved = transmit(connection, channel->output, channel->output_size, &left);
+        if (moved == MOVED_SOME && !keep(connection, channel->output + channel->output_size - left, left))
+            moved = MOVED_NONE;
+        channel->output_size = 0;
+    }
+    return moved;
+}
+
+/* Sends records that were kept. Only called in stages in which `kept` holds records. */
+static enum moved flush_kept(struct connection *connection) {
+    size_t left;
+    enum moved moved = transmit(connection, connection->kept, connection->kept_size, &left);
+    if (moved == MOVED_SOME) {
+        memmove(connection->kept, connection->kept + connection->kept_size - left, left);
+        connection->kept_size = left;
+    } else {
+        kept_drop(connection);
+    }
+    return moved;
+}
+
+/*
+ * Receives once into the workbench behind `offset` bytes.
+ * Returns how many bytes came, 0 when none are there yet, -1 when the peer is gone.
+ */
+static ssize_t receive(struct connection *connection, struct workbench *bench, size_t offset) {
+    for (;;) {
+        ssize_t got = recv(connection->socket, bench->received + offset, sizeof bench->received - offset, 0);
+        if (got > 0)
+            return got;
+        if (got < 0 && errno == EINTR)
+            continue;
+        return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : -1;
+    }
+}
+
+/* ---- the log ---- */
+
+static void describe(struct delivery *delivery, const struct request *request) {
+    char host[ADDRESS_SHOWN_MAX / 4], path[ADDRESS_SHOWN_MAX / 2];
+    snprintf(delivery->asked, sizeof delivery->asked, "host=%s path=%s", log_quote(host, sizeof host, request->host),
+             log_quote(path, sizeof path, request->path));
+}
+
+static void record(const struct connection *connection, const struct workbench *bench) {
+    const struct delivery *delivery = connection->delivery;
+    log_line(LOG_LEVEL_INFO, "request status=%d bytes=%" PRIu64 " complete=%s milliseconds=%" PRIu64 " tls=%s %s",
+             (int)delivery->reply.status, delivery->sent, delivery->ended && !delivery->broken ? "yes" : "no",
+             bench->now - connection->begun, tls_version(connection->session), delivery->asked);
+}
+
+/* ---- reply ---- */
+
+/* Puts the next part of the body behind `filled` bytes of plain text. Returns the new length; sets broken. */
+static size_t fill_body(struct delivery *delivery, struct workbench *bench, size_t filled) {
+    struct reply *reply = &delivery->reply;
+    uint64_t missing = reply->body_size - delivery->sent;
+    while (missing > 0 && filled < sizeof bench->plain) {
+        size_t room = sizeof bench->plain - filled;
+        size_t wanted = missing < room ? (size_t)missing : room;
+        ssize_t got = (ssize_t)wanted;
+        if (reply->text)
+            memcpy(bench->plain + filled, reply->text + delivery->sent, wanted);
+        else
+            got = pread(reply->body, bench->plain + filled, wanted, (off_t)delivery->sent);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) { /* shrunk or unreadable */
+            delivery->broken = true;
+            break;
+        }
+        delivery->sent += (uint64_t)got;
+        filled += (size_t)got;
+        missing -= (uint64_t)got;
+    }
+    return filled;
+}
+
+/* Makes the next records. `filled` bytes of plain text, the header, stand in the workbench already. */
+static bool make_records(struct connection *connection, struct workbench *bench, size_t filled) {
+    struct delivery *delivery = connection->delivery;
+    filled = fill_body(delivery, bench, filled);
+    if (filled > 0 && tls_write(connection->session, bench->plain, filled) != TLS_DONE)
+        return false;
+    if (delivery->broken || delivery->sent == delivery->reply.body_size) {
+        delivery->ended = true;
+        if (!delivery->broken)
+            tls_close_notify(connection->session); /* in the same send as the last data */
+    }
+    return true;
+}
+
+/* After the last byte: a peer that may still be sending gets time to read before a reset can reach it. */
+static enum wish say_farewell(struct connection *connection, struct workbench *bench) {
+    struct delivery *delivery = connection->delivery;
+    bool patient = connection->talkative || delivery->reply.status != STATUS_SUCCESS;
+    record(connection, bench);
+    if (delivery->broken)
+        bench->tally->broken_off++;
+    else
+        bench->tally->answered++;
+    reply_dispose(&delivery->reply);
+    free(delivery);
+    connection->delivery = NULL;
+    if (!patient || shutdown(connection->socket, SHUT_WR) < 0)
+        return WISH_END;
+    connection->stage = STAGE_FAREWELL;
+    tls_session_end(connection->session);
+    connection->session = NULL;
+    return WISH_INPUT;
+}
+
+/* Sends until the kernel takes no more or all is said. filled: see make_records. */
+static enum wish deliver(struct connection *connection, struct workbench *bench, size_t filled) {
+    for (;;) {
+        enum moved moved = MOVED_ALL;
+        if (connection->kept) {
+            moved = flush_kept(connection);
+        } else if (connection->delivery->ended) {
+            return say_farewell(connection, bench);
+        } else {
+            if (!make_records(connection, bench, filled))
+                return WISH_END;
+            filled = 0;
+            moved = flush(connection, bench);
+        }
+        if (moved == MOVED_NONE)
+            return WISH_END;
+        if (moved == MOVED_SOME)
+            return WISH_OUTPUT;
+    }
+}
+
+/* ---- request ---- */
+
+static void decide(struct connection *connection, struct workbench *bench, enum request_verdict verdict,
+                   const struct request *request, struct reply *reply) {
+    uint16_t port = bench->port ? bench->port : connection->port;
+    switch (verdict) {
+    case REQUEST_VALID:
+        if (request->port != port)
+            reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "this port is not served here");
+        else
+            capsules_answer(bench->capsules, request, reply);
+        break;
+    case REQUEST_UNNAMEABLE:
+        if (request->port != port ||
+            !capsules_serve(bench->capsules, request->host, request->host_is_address))
+            reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "this host is not served here");
+        else
+            reply_set(reply, STATUS_NOT_FOUND, "not found");
+        break;
+    case REQUEST_FOREIGN:
+        reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "only gemini addresses are served here");
+        break;
+    default:
+        reply_set(reply, STATUS_BAD_REQUEST, request->problem);
+    }
+}
+
+static enum wish answer(struct connection *connection, struct workbench *bench, enum request_verdict verdict,
+                        struct request *request) {
+    struct delivery *delivery = calloc(1, sizeof *delivery);
+    if (!delivery)
+        return WISH_END;
+    delivery->reply.body = -1;
+    connection->delivery = delivery;
+    connection->stage = STAGE_REPLY;
+    kept_drop(connection);
+    if (verdict != REQUEST_VALID && verdict != REQUEST_UNNAMEABLE)
+        request->host[0] = request->path[0] = '\0';
+    decide(connection, bench, verdict, request, &delivery->reply);
+    describe(delivery, request);
+    size_t header = reply_header(&delivery->reply, bench->plain);
+    if (delivery->reply.status != STATUS_SUCCESS)
+        delivery->reply.body_size = 0;
+    return deliver(connection, bench, header);
+}
+
+/* Reads the request line out of the session; all of its start that came before was kept. */
+static enum wish read_request(struct connection *connection, struct workbench *bench) {
+    struct request request;
+    size_t length = connection->kept_size;
+    if (length > 0)
+        memcpy(bench->line, connection->kept, length);
+    for (;;) {
+        size_t got;
+        enum tls_progress progress =
+            tls_read(connection->session, bench->line + length, sizeof bench->line - length, &got);
+        if (progress == TLS_WANTS_INPUT)
+            break;
+        if (progress != TLS_DONE) {
+            /* An early goodbye is answered with ours; a broken record with the alert that lies in the channel. */
+            if (progress == TLS_ENDED)
+                tls_close_notify(connection->session);
+            flush(connection, bench);
+            return WISH_END;
+        }
+        length += got;
+        enum request_verdict verdict = request_parse(bench->line, length, &request);
+        if (verdict == REQUEST_INCOMPLETE && length > REQUEST_LINE_MAX) {
+            verdict = REQUEST_MALFORMED;
+            request.problem = "the request is longer than 1024 bytes";
+        }
+        if (verdict != REQUEST_INCOMPLETE) {
+            connection->talkative =
+                bench->channel.input_size > 0 || length < 2 || bench->line[length - 1] != '\n';
+            return answer(connection, bench, verdict, &request);
+        }
+    }
+    if (length != connection->kept_size && !keep(connection, bench->line, length))
+        return WISH_END;
+    return flush(connection, bench) == MOVED_NONE ? WISH_END : WISH_INPUT;
+}
+
+/* ---- handshake ---- */
+
+static enum wish shake_hands(struct connection *connection, struct workbench *bench) {
+    switch (tls_handshake(connection->session)) {
+    case TLS_DONE:
+        connection->stage = STAGE_REQUEST;
+        return read_request(connection, bench);
+    case TLS_WANTS_INPUT:
+        /* A flight is a few kilobytes: an empty socket buffer takes it. If not, the rest is kept until it does. */
+        switch (flush(connection, bench)) {
+        case MOVED_ALL:
+            return WISH_INPUT;
+        case MOVED_SOME:
+            return WISH_OUTPUT;
+        default:
+            return WISH_END;
+        }
+    default:
+        bench->tally->failed++;
+        flush(connection, bench); /* the alert that says why */
+        return WISH_END;
+    }
+}
+
+/* Collects the ClientHello; size: bytes of it in the workbench. */
+static enum wish greet(struct connection *connection, struct workbench *bench, size_t size) {
+    char name[HELLO_NAME_MAX + 1];
+    switch (hello_examine(bench->received, size)) {
+    case HELLO_INCOMPLETE:
+        return keep(connection, bench->received, size) ? WISH_INPUT : WISH_END;
+    case HELLO_FOREIGN:
+        bench->tally->foreign++;
+        return WISH_END;
+    default:
+        break;
+    }
+    kept_drop(connection);
+    hello_server_name(bench->received, size, name);
+    connection->session = tls_session_begin(bench->tls, name);
+    return connection->session ? shake_hands(connection, bench) : WISH_END;
+}
+
+/* ---- from outside ---- */
+
+static enum wish take_input(struct connection *connection, struct workbench *bench) {
+    bool greeting = connection->stage == STAGE_HANDSHAKE && !connection->session;
+    size_t before = greeting ? connection->kept_size : 0;
+    if (before > 0)
+        memcpy(bench->received, connection->kept, before);
+    ssize_t got = receive(connection, bench, before);
+    if (got < 0)
+        return WISH_END;
+    if (got == 0)
+        return WISH_INPUT;
+    if (greeting) {
+        bench->channel.input = bench->received;
+        bench->channel.input_size = before + (size_t)got;
+        return greet(connection, bench, before + (size_t)got);
+    }
+    if (connection->stage == STAGE_FAREWELL)
+        return WISH_INPUT;
+    bench->channel.input = bench->received;
+    bench->channel.input_size = (size_t)got;
+    return connection->stage == STAGE_HANDSHAKE ? shake_hands(connection, bench) : read_request(connection, bench);
+}
+
+enum wish connection_continue(struct connection *connection, struct workbench *bench, bool readable) {
+    bench->channel.input_size = 0;
+    bench->channel.output_size = 0;
+    if (connection->stage == STAGE_REPLY)
+        return deliver(connection, bench, 0);
+    if (connection->armed == WISH_OUTPUT && connection->stage == STAGE_HANDSHAKE && connection->kept) {
+        enum moved moved = flush_kept(connection);
+        if (moved != MOVED_ALL)
+            return moved == MOVED_SOME ? WISH_OUTPUT : WISH_END;
+        return WISH_INPUT;
+    }
+    return readable ? take_input(connection, bench) : WISH_INPUT;
+}
+
+void connection_end(struct connection *connection, struct workbench *bench) {
+    if (connection->delivery) {
+        connection->delivery->broken = true;
+        record(connection, bench);
+        bench->tally->broken_off++;
+        reply_dispose(&connection->delivery->reply);
+        free(connection->delivery);
+    }
+    tls_session_end(connection->session);
+    close(connection->socket);
+    free(connection->kept);
+    free(connection);
+}

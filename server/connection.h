@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * The life of one connection: greeting, handshake, request, reply, farewell. Knows its socket, not the event loop: it
+ * is told that bytes may be there or that room may be there, and answers what it waits for next.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "capsule.h"
+#include "hello.h"
+#include "request.h"
+#include "tls.h"
+
+/* Where a connection stands. Each stage has its own deadline. */
+enum stage {
+    STAGE_HANDSHAKE, /* from accept to the end of the TLS handshake */
+    STAGE_REQUEST,   /* until the request line is whole */
+    STAGE_REPLY,     /* until the last byte is in the kernel's hands */
+    STAGE_FAREWELL,  /* nothing is left to say; what still comes is thrown away, so that no reset overtakes the reply */
+    STAGE_COUNT,
+};
+
+enum wish {
+    WISH_INPUT,  /* go on when bytes are there */
+    WISH_OUTPUT, /* go on when there is room to send */
+    WISH_END,    /* the connection is over: connection_end */
+};
+
+/* What a worker has counted since it began. Read by the supervisor while the worker writes. */
+struct tally {
+    _Atomic uint64_t accepted;
+    _Atomic uint64_t open;
+    _Atomic uint64_t answered;   /* replies that went out whole */
+    _Atomic uint64_t broken_off; /* replies that did not */
+    _Atomic uint64_t foreign;    /* connections that spoke no TLS */
+    _Atomic uint64_t failed;     /* handshakes that failed */
+    _Atomic uint64_t late;       /* connections that ran into a deadline */
+};
+
+#define RECEIVED_MAX (HELLO_MAX + 16384)
+
+/* What all connections of a worker share. A connection uses it only during one call. */
+struct workbench {
+    struct tls *tls;
+    const struct capsules *capsules;
+    struct tally *tally;
+    uint64_t now;   /* milliseconds of the monotonic clock, renewed by the event loop */
+    uint16_t port;  /* the port that a request has to name */
+    struct tls_channel channel;
+    uint8_t received[RECEIVED_MAX];
+    char line[REQUEST_LINE_MAX + 2];
+    char plain[TLS_RECORDS_AT_ONCE * TLS_RECORD_MAX];
+};
+
+/* A reply on its way. */
+struct delivery;
+
+struct connection {
+    int socket;
+    uint16_t port; /* of the listener it came in by */
+    enum stage stage;
+    bool talkative; /* the peer sent more than its request */
+    struct tls_session *session;
+    uint8_t *kept; /* bytes that wait: the start of a greeting or request, or records that found no room */
+    size_t kept_size;
+    struct delivery *delivery;
+    uint64_t moved; /* bytes of the reply that the kernel has taken */
+    uint64_t begun; /* when it was accepted */
+
+    /* The event loop's own: its place in a queue of deadlines, and what epoll was told. */
+    struct connection *earlier, *later;
+    uint64_t deadline;
+    uint64_t moved_before;
+    enum stage queued;
+    enum wish armed;
+};
+
+/* Begins the life of a connection on an accepted, non-blocking socket, which it owns from now on. NULL: no memory. */
+struct connection *connection_begin(int socket, uint16_t port, uint64_t now);
+
+/*
+ * Goes on until the connection has to wait. readable: bytes, the peer's end or an error may be there.
+ */
+enum wish connection_continue(struct connection *connection, struct workbench *bench, bool readable);
+
+/* Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. */
+void connection_end(struct connection *connection, struct workbench *bench);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The verbs of the command line. */
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "supervisor.h"
+#include "tls.h"
+
+#ifndef VITRINE_VERSION
+#error "VITRINE_VERSION comes from mkosi.version"
+#endif
+
+#define CONTENT_DEFAULT "/srv/gemini"
+#define STATE_DEFAULT "/var/lib/vitrine"
+
+static const char help[] = "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
+                           "       vitrine --version\n"
+                           "       vitrine --help\n"
+                           "\n"
+                           "Serves the capsules in DIR/HOST/ over Gemini.\n"
+                           "\n"
+                           "  --listen ADDR:PORT  where to listen, e.g. 127.0.0.1:1965 or [::1]:1965; may be repeated.\n"
+                           "                      Without it the sockets come from the service manager, or it is\n"
+                           "                      port 1965 of all addresses.\n"
+                           "  --content DIR       the content folder (" CONTENT_DEFAULT ")\n"
+                           "  --state DIR         where identities are kept ($STATE_DIRECTORY or " STATE_DEFAULT ")\n";
+
+static int wrong_usage(const char *what, const char *which) {
+    char quoted[256];
+    fprintf(stderr, "vitrine: %s %s; see vitrine --help\n", what, log_quote(quoted, sizeof quoted, which));
+    return EX_USAGE;
+}
+
+/* Takes the value of "--name VALUE" or "--name=VALUE". False: this argument is another one. */
+static bool take_value(char **arguments, int *at, const char *name, const char **value) {
+    const char *argument = arguments[*at];
+    size_t length = strlen(name);
+    if (strncmp(argument, name, length) != 0)
+        return false;
+    if (argument[length] == '=')
+        *value = argument + length + 1;
+    else if (argument[length] == '\0')
+        *value = arguments[*at + 1] ? arguments[++*at] : "";
+    else
+        return false;
+    return true;
+}
+
+/* Systemd gives a list with colons when a unit has several state folders; ours has one. */
+static const char *default_state(void) {
+    const char *folder = getenv("STATE_DIRECTORY");
+    return folder && folder[0] == '/' && !strchr(folder, ':') ? folder : STATE_DEFAULT;
+}
+
+static int serve(char **arguments) {
+    struct serve_options options = {.content = CONTENT_DEFAULT, .state = default_state()};
+    for (int at = 0; arguments[at]; at++) {
+        const char *argument = arguments[at], *value = NULL;
+        if (take_value(arguments, &at, "--listen", &value)) {
+            if (options.listen_count == LISTEN_MAX)
+                return wrong_usage("too many addresses, at", value);
+            options.listen[options.listen_count++] = value;
+        } else if (take_value(arguments, &at, "--content", &value)) {
+            options.content = value;
+        } else if (take_value(arguments, &at, "--state", &value)) {
+            options.state = value;
+        } else {
+            return wrong_usage("there is no option", argument);
+        }
+        if (value[0] == '\0')
+            return wrong_usage("a value is missing behind", argument);
+    }
+    return supervisor_serve(&options);
+}
+
+int main(int count, char **arguments) {
+    log_open();
+    /* An init is started without a verb; arguments it gets are meant for other kinds of init. */
+    if (getpid() == 1 && (count < 2 || strcmp(arguments[1], "serve") != 0))
+        return serve(&arguments[count]);
+    if (count < 2) {
+        fprintf(stderr, "vitrine: say what to do, for example vitrine serve; see vitrine --help\n");
+        return EX_USAGE;
+    }
+    const char *verb = arguments[1];
+    if (strcmp(verb, "serve") == 0)
+        return serve(&arguments[2]);
+    if (strcmp(verb, "--version") == 0 || strcmp(verb, "version") == 0) {
+        printf("vitrine " VITRINE_VERSION " (wolfSSL %s)\n", tls_library_version());
+        return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+    }
+    if (strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0) {
+        fputs(help, stdout);
+        return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+    }
+    return wrong_usage("there is no verb", verb);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * The service manager's side: sockets it hands over, what it wants to be told, and how often (sd_listen_fds(3),
+ * sd_notify(3), sd_watchdog_enabled(3)). Spoken without libsystemd, which the image does not hold.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define MANAGER_SOCKETS_MAX 16
+
+/* A descriptor that the service manager handed over, and the name it gave it ("" for none). */
+struct manager_socket {
+    int descriptor;
+    char name[64];
+};
+
+/*
+ * Takes the descriptors out of LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES, marks them close-on-exec and clears these
+ * variables. The one named "notify" is kept for manager_notify. Of more than MANAGER_SOCKETS_MAX the rest is closed.
+ * Returns how many are in `sockets`; the caller owns them.
+ */
+size_t manager_take_sockets(struct manager_socket sockets[static MANAGER_SOCKETS_MAX]);
+
+/*
+ * Gets ready to talk to the service manager: uses the descriptor that manager_take_sockets found, or connects to
+ * $NOTIFY_SOCKET. Without either, manager_notify does nothing. Call after manager_take_sockets.
+ */
+void manager_open(void);
+
+/* Sends one message such as "READY=1\nSTATUS=serving". A manager that does not listen is no error. */
+void manager_notify(const char *message);
+
+/* How often the service manager wants to hear WATCHDOG=1, in milliseconds; 0 when it does not. */
+unsigned manager_watchdog_milliseconds(void);
+
+/* Closes the way to the service manager; a worker has no business with it. */
+void manager_close(void);

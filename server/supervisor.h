@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * The supervisor: takes the sockets, sees to identities, starts one worker for each core, tells the service manager how
+ * things stand and replaces a worker that died or hangs. Reads nothing from the network.
+ */
+
+#include <stddef.h>
+
+#define LISTEN_MAX 16
+
+/* What `vitrine serve` was told on its command line. Texts belong to the caller. */
+struct serve_options {
+    const char *listen[LISTEN_MAX]; /* ADDR:PORT or [ADDR]:PORT */
+    size_t listen_count;            /* 0: sockets of the service manager, else port 1965 of all addresses */
+    const char *content;            /* the content folder */
+    const char *state;              /* the state folder */
+};
+
+/*
+ * Serves until SIGTERM, SIGINT or (as PID 1 of a container) SIGRTMIN+3.
+ * Returns the exit status (sysexits.h): 0; EX_USAGE for an address that is none; EX_NOINPUT for a folder that is
+ * missing or unreadable; EX_UNAVAILABLE for an address that is taken; EX_CANTCREAT when no identity is to be had;
+ * EX_OSERR when the system has no room. All but 0 after logging one sentence.
+ */
+int supervisor_serve(const struct serve_options *options);

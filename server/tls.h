@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * The only face to wolfSSL for a worker. Works on memory: bytes that arrived go into a channel, bytes to send come out
+ * of it, and whoever owns the socket moves them.
+ *
+ * TLS 1.3 and 1.2 (the protocol asks for 1.2 at least); forward secrecy and AEAD only; X25519MLKEM768, X25519, P-256;
+ * no tickets, no early data, no renegotiation, no compression.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "identity.h"
+
+#define TLS_RECORD_MAX 16384 /* bytes of plain text in one record (RFC 8446 section 5.1) */
+#define TLS_RECORD_OVERHEAD 64
+#define TLS_RECORDS_AT_ONCE 2
+#define TLS_OUTPUT_MAX (TLS_RECORDS_AT_ONCE * (TLS_RECORD_MAX + TLS_RECORD_OVERHEAD) + 2048)
+
+/*
+ * What a session reads from and writes to. One for a worker, lent to whichever connection is being served.
+ */
+struct tls_channel {
+    const uint8_t *input; /* bytes from the network that no session has taken yet */
+    size_t input_size;
+    size_t output_size;
+    uint8_t output[TLS_OUTPUT_MAX]; /* records that wait to be sent */
+};
+
+enum tls_progress {
+    TLS_DONE,
+    TLS_WANTS_INPUT, /* all input was taken; go on when more is there */
+    TLS_ENDED,       /* the peer sent close_notify */
+    TLS_FAILED,      /* the session is over; an alert may lie in the channel's output */
+};
+
+struct tls;
+struct tls_session;
+
+/*
+ * Sets up TLS for these identities. channel must outlive the result. Returns NULL after logging one sentence.
+ * fallback: the host whose identity answers clients without a known server name.
+ */
+struct tls *tls_open(const struct identities *identities, const char *fallback, struct tls_channel *channel);
+
+/* Gives everything back. All sessions must be gone. */
+void tls_close(struct tls *tls);
+
+/* Begins a session with the identity for this server name ("" for none). NULL when memory is short. */
+struct tls_session *tls_session_begin(struct tls *tls, const char *server_name);
+
+/* Frees a session. NULL is allowed. */
+void tls_session_end(struct tls_session *session);
+
+/* Goes on with the handshake. */
+enum tls_progress tls_handshake(struct tls_session *session);
+
+/* Reads decrypted bytes: up to `size`; how many came in *got. */
+enum tls_progress tls_read(struct tls_session *session, void *bytes, size_t size, size_t *got);
+
+/*
+ * Puts plain text into the channel's output. At most TLS_RECORDS_AT_ONCE * TLS_RECORD_MAX bytes while the output is
+ * empty always fit.
+ */
+enum tls_progress tls_write(struct tls_session *session, const void *bytes, size_t size);
+
+/* Puts close_notify into the channel's output (RFC 8446 section 6.1). */
+void tls_close_notify(struct tls_session *session);
+
+/* The negotiated version for the log, "1.3" or "1.2"; "-" before the handshake is over. */
+const char *tls_version(const struct tls_session *session);
+
+/* The linked library's version, e.g. "5.9.2". */
+const char *tls_library_version(void);

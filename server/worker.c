@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define EVENTS_AT_ONCE 64
+#define ACCEPTS_AT_ONCE 32
+#define DESCRIPTORS_APART 32 /* listeners, epoll, log, what a library may open */
+#define REPLY_RATE_MIN 512   /* bytes in a second; whoever reads more slowly is held to have gone */
+#define PAUSE 250            /* milliseconds without accepting after the system had no room */
+
+/* Connections in one stage, in the order in which their time runs out: each stage has one duration. */
+struct queue {
+    struct connection *first, *last;
+};
+
+struct worker {
+    const struct worker_orders *orders;
+    struct workbench *bench;
+    int events;
+    size_t open, open_max;
+    bool listening; /* epoll watches the listeners */
+    uint64_t paused_until;
+    struct queue queues[STAGE_COUNT];
+};
+
+static volatile sig_atomic_t told_to_stop;
+
+static void stop(int signal) {
+    (void)signal;
+    told_to_stop = 1;
+}
+
+static uint64_t milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- deadlines ---- */
+
+static void queue_leave(struct worker *worker, struct connection *connection) {
+    struct queue *queue = &worker->queues[connection->queued];
+    if (connection->earlier)
+        connection->earlier->later = connection->later;
+    else
+        queue->first = connection->later;
+    if (connection->later)
+        connection->later->earlier = connection->earlier;
+    else
+        queue->last = connection->earlier;
+}
+
+static void queue_enter(struct worker *worker, struct connection *connection) {
+    struct queue *queue = &worker->queues[connection->stage];
+    connection->queued = connection->stage;
+    connection->deadline = worker->bench->now + worker->orders->deadlines.stage[connection->stage];
+    connection->moved_before = connection->moved;
+    connection->later = NULL;
+    connection->earlier = queue->last;
+    if (queue->last)
+        queue->last->later = connection;
+    else
+        queue->first = connection;
+    queue->last = connection;
+}
+
+/* ---- listeners ---- */
+
+static void listen_again(struct worker *worker) {
+    for (size_t i = 0; i < worker->orders->listener_count; i++) {
+        /* EXCLUSIVE wakes one worker for a connection, not all of them. */
+        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE,
+                                    .data.ptr = (void *)(uintptr_t)&worker->orders->listeners[i]};
+        epoll_ctl(worker->events, EPOLL_CTL_ADD, worker->orders->listeners[i].descriptor, &event);
+    }
+    worker->listening = true;
+}
+
+static void listen_no_more(struct worker *worker) {
+    for (size_t i = 0; worker->listening && i < worker->orders->listener_count; i++)
+        epoll_ctl(worker->events, EPOLL_CTL_DEL, worker->orders->listeners[i].descriptor, NULL);
+    worker->listening = false;
+}
+
+/* ---- connections ---- */
+
+static void finish(struct worker *worker, struct connection *connection, bool queued) {
+    if (queued)
+        queue_leave(worker, connection);
+    connection_end(connection, worker->bench);
+    worker->open--;
+    worker->bench->tally->open--;
+}
+
+/* Does what a connection wishes. fresh: epoll does not know it yet. */
+static void obey(struct worker *worker, struct connection *connection, enum wish wish, bool fresh) {
+    if (wish == WISH_END) {
+        finish(worker, connection, !fresh);
+        return;
+    }
+    if (fresh || connection->armed != wish) {
+        struct epoll_event event = {.events = wish == WISH_INPUT ? EPOLLIN : EPOLLOUT, .data.ptr = connection};
+        connection->armed = wish;
+        if (epoll_ctl(worker->events, fresh ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, connection->socket, &event) < 0) {
+            finish(worker, connection, !fresh);
+            return;
+        }
+    }
+    if (fresh) {
+        queue_enter(worker, connection);
+    } else if (connection->queued != connection->stage) {
+        queue_leave(worker, connection);
+        queue_enter(worker, connection);
+    }
+}
+
+static void welcome(struct worker *worker, int socket, uint16_t port) {
+    struct connection *connection = connection_begin(socket, port, worker->bench->now);
+    if (!connection) {
+        close(socket);
+        return;
+    }
+    worker->open++;
+    worker->bench->tally->accepted++;
+    worker->bench->tally->open++;
+    /* The visitor speaks first, and often has by now: one wake-up less. */
+    obey(worker, connection, connection_continue(connection, worker->bench, true), true);
+}
+
+/* No room in the system is no reason to spin or to end: look away for a moment, what waits stays in the backlog. */
+static void pause_listening(struct worker *worker) {
+    if (worker->listening)
+        log_line(LOG_LEVEL_WARNING, "accept: %s, with %zu connections open; goes on when there is room",
+                 strerror(errno), worker->open);
+    listen_no_more(worker);
+    worker->paused_until = worker->bench->now + PAUSE;
+}
+
+static void accept_some(struct worker *worker, const struct listener *listener) {
+    for (int i = 0; i < ACCEPTS_AT_ONCE && worker->open < worker->open_max; i++) {
+        int socket = accept4(listener->descriptor, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (socket >= 0) {
+            welcome(worker, socket, listener->port);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_listening(worker);
+        if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO)
+            return;
+    }
+    if (worker->open >= worker->open_max)
+        listen_no_more(worker);
+}
+
+/* A reply that moves may go on; everything else that is out of time ends. */
+static void end_the_late(struct worker *worker) {
+    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
+        struct connection *connection;
+        while ((connection = worker->queues[stage].first) && connection->deadline <= worker->bench->now) {
+            uint64_t enough = (uint64_t)REPLY_RATE_MIN * worker->orders->deadlines.stage[stage] / 1000;
+            if (stage == STAGE_REPLY && connection->moved - connection->moved_before >= enough) {
+                queue_leave(worker, connection);
+                queue_enter(worker, connection);
+                continue;
+            }
+            if (stage != STAGE_FAREWELL)
+                worker->bench->tally->late++;
+            finish(worker, connection, true);
+        }
+    }
+}
+
+static int time_to_wait(const struct worker *worker) {
+    uint64_t until = worker->bench->now + WORKER_BEAT;
+    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
+        const struct connection *first = worker->queues[stage].first;
+        if (first && first->deadline < until)
+            until = first->deadline;
+    }
+    if (worker->paused_until > worker->bench->now && worker->paused_until < until)
+        until = worker->paused_until;
+    return until > worker->bench->now ? (int)(until - worker->bench->now) : 0;
+}
+
+static bool is_listener(const struct worker *worker, const void *pointer) {
+    const struct listener *first = worker->orders->listeners;
+    return (uintptr_t)pointer >= (uintptr_t)first &&
+           (uintptr_t)pointer < (uintptr_t)(first + worker->orders->listener_count);
+}
+
+static void handle(struct worker *worker, const struct epoll_event *event) {
+    if (is_listener(worker, event->data.ptr)) {
+        if (worker->listening)
+            accept_some(worker, event->data.ptr);
+        return;
+    }
+    struct connection *connection = event->data.ptr;
+    if (event->events & EPOLLERR) { /* a reset: nothing can be sent any more */
+        finish(worker, connection, true);
+        return;
+    }
+    obey(worker, connection, connection_continue(connection, worker->bench, event->events & (EPOLLIN | EPOLLHUP)),
+         false);
+}
+
+static void run(struct worker *worker) {
+    struct workbench *bench = worker->bench;
+    struct epoll_event events[EVENTS_AT_ONCE];
+    uint64_t give_up = 0;
+    sigset_t during_wait;
+    sigemptyset(&during_wait); /* SIGTERM comes through while the worker waits, at no other time */
+
+    while (!give_up || (worker->open > 0 && bench->now < give_up)) {
+        int count = epoll_pwait(worker->events, events, EVENTS_AT_ONCE, time_to_wait(worker), &during_wait);
+        bench->now = milliseconds();
+        worker->orders->board->beats++;
+        for (int i = 0; i < count; i++)
+            handle(worker, &events[i]);
+        end_the_late(worker);
+        if (told_to_stop && !give_up) {
+            listen_no_more(worker);
+            give_up = bench->now + worker->orders->deadlines.goodbye;
+        }
+        if (!worker->listening && !give_up && bench->now >= worker->paused_until && worker->open < worker->open_max)
+            listen_again(worker);
+    }
+    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
+        while (worker->queues[stage].first)
+            finish(worker, worker->queues[stage].first, true);
+    }
+}
+
+/* Every connection may need its socket and a file. */
+static size_t connections_at_most(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return 100000;
+    return limit.rlim_cur > DESCRIPTORS_APART + 2 ? (size_t)(limit.rlim_cur - DESCRIPTORS_APART) / 2 : 1;
+}
+
+int worker_serve(const struct worker_orders *orders) {
+    struct worker worker = {.orders = orders, .events = -1, .open_max = connections_at_most()};
+    struct sigaction action = {.sa_handler = stop};
+    int status = 1;
+
+    sigaction(SIGTERM, &action, NULL);
+    worker.bench = calloc(1, sizeof *worker.bench);
+    if (!worker.bench)
+        goto end;
+    worker.bench->capsules = orders->capsules;
+    worker.bench->tally = &orders->board->tally;
+    worker.bench->now = milliseconds();
+    worker.bench->tls = tls_open(orders->identities, orders->fallback, &worker.bench->channel);
+    worker.events = epoll_create1(EPOLL_CLOEXEC);
+    if (!worker.bench->tls || worker.events < 0)
+        goto end;
+    listen_again(&worker);
+    orders->board->ready = 1;
+    run(&worker);
+    status = 0;
+end:
+    if (worker.events >= 0)
+        close(worker.events);
+    if (worker.bench)
+        tls_close(worker.bench->tls);
+    free(worker.bench);
+    return status;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * A worker: one process, one event loop, all connections that it accepted. It has no network of its own, only the
+ * listening sockets that it was given.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "capsule.h"
+#include "connection.h"
+#include "identity.h"
+
+#define LISTENERS_MAX 16
+
+/* A listening socket and the port that requests by it have to name. */
+struct listener {
+    int descriptor;
+    uint16_t port;
+};
+
+/* How long each stage may take, in milliseconds. */
+struct deadlines {
+    unsigned stage[STAGE_COUNT];
+    unsigned goodbye; /* how long open connections get when the worker is to stop */
+};
+
+/* What the supervisor and one worker share. The worker writes; it is in memory that both see. */
+struct worker_board {
+    _Atomic uint64_t beats; /* grows at least every WORKER_BEAT milliseconds while the event loop is alive */
+    _Atomic int ready;      /* 1 once the first connection may come */
+    struct tally tally;
+};
+
+#define WORKER_BEAT 500
+
+struct worker_orders {
+    const struct listener *listeners;
+    size_t listener_count;
+    const struct capsules *capsules;
+    const struct identities *identities;
+    const char *fallback; /* the host whose identity answers clients without a known server name */
+    struct deadlines deadlines;
+    struct worker_board *board;
+};
+
+/*
+ * Serves until SIGTERM, then until the open connections are through or deadlines.goodbye is over.
+ * Returns the exit status for the process: 0, or 1 after logging why.
+ */
+int worker_serve(const struct worker_orders *orders);
