@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "capsule.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <arpa/inet.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "media.h"
+#include "text.h"
+
+/*
+ * openat2(2), kernel 5.6. The kernel's own header is not on musl's search path, so what is used of it stands here: the
+ * numbers are part of the kernel's stable interface.
+ */
+struct open_how {
+    uint64_t flags, mode, resolve;
+};
+#define RESOLVE_NO_MAGICLINKS 0x02
+#define RESOLVE_BENEATH       0x08
+
+#define FILE_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + sizeof("index.gemini"))
+
+/* With RESOLVE_BENEATH the kernel answers EAGAIN when something was renamed while it looked at a `..` in a link. */
+#define OPEN_ATTEMPTS 8
+
+/* Opens what lies beneath the content folder, following links that stay inside. Returns a descriptor or -errno. */
+static int open_beneath(const struct capsules *capsules, const char *path, int flags) {
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+    };
+    for (int attempt = 1;; attempt++) {
+        long result = syscall(SYS_openat2, capsules->folder, path, &how, sizeof(how));
+        if (result >= 0)
+            return (int)result;
+        if ((errno != EAGAIN && errno != EINTR) || attempt == OPEN_ATTEMPTS)
+            return -errno;
+    }
+}
+
+int capsules_open(struct capsules *capsules, const char *folder) {
+    capsules->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (capsules->folder < 0)
+        return -errno;
+    /* O_PATH asks for no right, and an owner wants to hear of a missing one at the start. */
+    if (faccessat(capsules->folder, ".", R_OK | X_OK, 0) < 0) {
+        int error = -errno;
+        capsules_close(capsules);
+        return error;
+    }
+    return 0;
+}
+
+void capsules_close(struct capsules *capsules) {
+    if (capsules->folder >= 0)
+        close(capsules->folder);
+    capsules->folder = -1;
+}
+
+/* Is there a folder of this name, or a link to one, directly in the content folder? */
+static bool has_capsule(const struct capsules *capsules, const char *name) {
+    if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL)
+        return false;
+    int folder = open_beneath(capsules, name, O_PATH | O_DIRECTORY);
+    if (folder < 0)
+        return false;
+    close(folder);
+    return true;
+}
+
+static bool is_loopback(const char *address) {
+    struct in_addr four;
+    struct in6_addr six;
+    if (inet_pton(AF_INET, address, &four) == 1)
+        return ntohl(four.s_addr) >> 24 == 127;
+    return inet_pton(AF_INET6, address, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+/*
+ * The folder that answers for an address: its own, else `default`, else for this machine's own address `localhost`.
+ * NULL where there is none.
+ */
+static const char *capsule_of_address(const struct capsules *capsules, const char *address) {
+    if (has_capsule(capsules, address))
+        return address;
+    if (has_capsule(capsules, "default"))
+        return "default";
+    if (is_loopback(address) && has_capsule(capsules, "localhost"))
+        return "localhost";
+    return NULL;
+}
+
+bool capsules_serve(const struct capsules *capsules, const char *host, bool host_is_address) {
+    return host_is_address ? capsule_of_address(capsules, host) != NULL : has_capsule(capsules, host);
+}
+
+/*
+ * May this path be looked up? Names that begin with a dot are private, but for `.well-known` (RFC 8615) in the root.
+ * Empty segments are other names than those without them (RFC 3986, section 3.3), and no file has one; a redirect to a
+ * path that begins with two slashes would even lead to another host.
+ */
+static bool is_public(const char *path) {
+    static const char well_known[] = "/.well-known";
+    const size_t well_known_length = sizeof(well_known) - 1;
+    const char *at = path;
+    if (strncmp(path, well_known, well_known_length) == 0 &&
+        (path[well_known_length] == '/' || path[well_known_length] == '\0'))
+        at += well_known_length;
+    for (; (at = strchr(at, '/')) != NULL; at++) {
+        if (at[1] == '.' || at[1] == '/')
+            return false;
+    }
+    return true;
+}
+
+/* An answer for what the kernel said when the file was looked for. */
+static void answer_error(struct reply *reply, int error) {
+    switch (-error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EAGAIN:
+    case EINTR:
+        reply_set(reply, STATUS_SERVER_UNAVAILABLE, "The server is busy");
+        break;
+    case EIO:
+        reply_set(reply, STATUS_TEMPORARY_FAILURE, "The page cannot be read");
+        break;
+    default: /* ENOENT, ENOTDIR, EACCES, ELOOP, EXDEV, ENAMETOOLONG, ENXIO ... */
+        reply_set(reply, STATUS_NOT_FOUND, "Not found");
+        break;
+    }
+}
+
+/* A folder's name without its slash: to the name with it. Links relative to its page only work there. */
+static void answer_folder(struct reply *reply, const struct request *request) {
+    char target[REPLY_META_MAX + 1];
+    int length = text_encode_path(target, sizeof(target), request->path);
+    size_t query_length = request->has_query ? 1 + strlen(request->query) : 0;
+    if (length < 0 || (size_t)length + 1 + query_length > REPLY_META_MAX) {
+        reply_set(reply, STATUS_NOT_FOUND, "Not found");
+        return;
+    }
+    char *end = target + length;
+    *end++ = '/';
+    if (request->has_query) {
+        *end++ = '?';
+        end = stpcpy(end, request->query);
+    }
+    *end = '\0';
+    reply_set(reply, STATUS_REDIRECT_PERMANENT, target);
+}
+
+/* What was opened, `name` giving its type. The reply takes the descriptor over. */
+static void answer_file(struct reply *reply, int file, const char *name, const struct request *request) {
+    struct stat status;
+    if (fstat(file, &status) < 0) {
+        answer_error(reply, -EIO);
+    } else if (S_ISREG(status.st_mode)) {
+        reply_set(reply, STATUS_SUCCESS, media_type(name));
+        reply->body = file;
+        reply->body_size = (uint64_t)status.st_size;
+        return;
+    } else if (S_ISDIR(status.st_mode) && request->path[strlen(request->path) - 1] != '/') {
+        answer_folder(reply, request);
+    } else {
+        answer_error(reply, -ENOENT);
+    }
+    close(file);
+}
+
+/* Opens the page that `path` of a capsule names and answers with it. Returns 0, or -errno with nothing answered. */
+static int answer_page(const struct capsules *capsules, const char *capsule, const struct request *request,
+                       struct reply *reply) {
+    static const char *const pages[] = {"index.gmi", "index.gemini"};
+    /* Nothing of this may block: not a FIFO without a writer, nor a terminal. */
+    const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+    char path[FILE_PATH_MAX];
+    char *end = stpcpy(stpcpy(path, capsule), request->path);
+
+    if (end[-1] != '/') {
+        int file = open_beneath(capsules, path, flags);
+        if (file < 0)
+            return file;
+        answer_file(reply, file, path, request);
+        return 0;
+    }
+    int file = -ENOENT;
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]) && file == -ENOENT; i++) {
+        strcpy(end, pages[i]);
+        file = open_beneath(capsules, path, flags);
+    }
+    if (file < 0)
+        return file;
+    answer_file(reply, file, path, request);
+    return 0;
+}
+
+void capsules_answer(const struct capsules *capsules, const struct request *request, struct reply *reply) {
+    const char *capsule = request->host_is_address ? capsule_of_address(capsules, request->host) : request->host;
+    int error = -ENOENT;
+    bool may_exist = capsule != NULL && capsule[0] != '\0' && capsule[0] != '.' && strchr(capsule, '/') == NULL;
+    if (may_exist && is_public(request->path)) {
+        error = answer_page(capsules, capsule, request, reply);
+        if (error == 0)
+            return;
+    }
+    answer_error(reply, error);
+    /* The usual page is found: whether its capsule exists at all is only asked when it is not. */
+    if (reply->status == STATUS_NOT_FOUND && !(may_exist && has_capsule(capsules, capsule)))
+        reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "This host is not served here");
+}
+
+static int compare_names(const void *left, const void *right) {
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* Appends a copy of a name to a list that grows. Returns 0 or -ENOMEM. */
+static int append_name(char ***names, size_t *count, const char *name) {
+    char **longer = reallocarray(*names, *count + 1, sizeof(**names));
+    if (longer == NULL)
+        return -ENOMEM;
+    *names = longer;
+    longer[*count] = strdup(name);
+    if (longer[*count] == NULL)
+        return -ENOMEM;
+    ++*count;
+    return 0;
+}
+
+int capsules_each_host(const struct capsules *capsules, void (*each)(const char *host, void *context), void *context) {
+    char **names = NULL;
+    size_t count = 0;
+    int result = 0;
+    int folder = openat(capsules->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return -errno;
+    DIR *entries = fdopendir(folder);
+    if (entries == NULL) {
+        result = -errno;
+        close(folder);
+        return result;
+    }
+
+    while (result == 0) {
+        errno = 0;
+        const struct dirent *entry = readdir(entries);
+        if (entry == NULL) {
+            result = -errno;
+            break;
+        }
+        if (strlen(entry->d_name) <= REQUEST_HOST_MAX && has_capsule(capsules, entry->d_name))
+            result = append_name(&names, &count, entry->d_name);
+    }
+    if (result == 0) {
+        if (count > 0)
+            qsort(names, count, sizeof(*names), compare_names);
+        for (size_t i = 0; i < count; i++)
+            each(names[i], context);
+        result = (int)count;
+    }
+
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+    closedir(entries);
+    return result;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool to_journal;
+static bool debug_wanted;
+
+void log_open(void) {
+    /* systemd.exec(5): "DEVICE:INODE" of the journal's stream. Someone between it and us may have redirected stderr. */
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat status;
+    to_journal = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+                 fstat(STDERR_FILENO, &status) == 0 && (unsigned long long)status.st_dev == device &&
+                 (unsigned long long)status.st_ino == inode;
+
+    const char *debug = getenv("VITRINE_DEBUG");
+    debug_wanted = debug != NULL && *debug != '\0' && strcmp(debug, "0") != 0;
+}
+
+void log_line(enum log_level level, const char *format, ...) {
+    if (level >= LOG_LEVEL_DEBUG && !debug_wanted)
+        return;
+    int kept = errno;
+    char line[LOG_LINE_MAX];
+    size_t length = 0;
+    if (to_journal) {
+        line[length++] = '<';
+        line[length++] = (char)('0' + (int)level);
+        line[length++] = '>';
+    }
+
+    size_t start = length;
+    va_list arguments;
+    va_start(arguments, format);
+    int wanted = vsnprintf(line + length, sizeof(line) - length, format, arguments);
+    va_end(arguments);
+    if (wanted > 0)
+        length += (size_t)wanted < sizeof(line) - length ? (size_t)wanted : sizeof(line) - length - 1;
+    /* A line break in the middle would let an outsider write lines of our log. */
+    for (size_t i = start; i < length; i++) {
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = '?';
+    }
+    line[length++] = '\n'; /* the place of vsnprintf's NUL */
+
+    ssize_t written;
+    do
+        written = write(STDERR_FILENO, line, length);
+    while (written < 0 && errno == EINTR);
+    errno = kept;
+}
+
+char *log_quote(char *quoted, size_t size, const char *text) {
+    static const char digits[] = "0123456789abcdef";
+    size_t length = 0;
+    size_t fitting = 1; /* where the text can be cut so that `..."` still fits */
+    quoted[length++] = '"';
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char)*text;
+        bool plain = byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+        if (length + (plain ? 1 : 4) + 2 > size) {
+            length = fitting;
+            memcpy(quoted + length, "...", 3);
+            length += 3;
+            break;
+        }
+        if (plain) {
+            quoted[length++] = (char)byte;
+        } else {
+            quoted[length++] = '\\';
+            quoted[length++] = 'x';
+            quoted[length++] = digits[byte >> 4];
+            quoted[length++] = digits[byte & 15];
+        }
+        if (length + 5 <= size)
+            fitting = length;
+    }
+    quoted[length++] = '"';
+    quoted[length] = '\0';
+    return quoted;
+}

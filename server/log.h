@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * One line for an event, on standard error. Every byte that came from outside is escaped.
+ * When standard error is the journal, lines carry its priority prefix (sd-daemon(3)).
+ */
+
+#include <stddef.h>
+
+enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_NOTICE = 5, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+
+/* Finds out whether standard error is the journal, and reads VITRINE_DEBUG. Call once, before any fork. */
+void log_open(void);
+
+/*
+ * Writes one line, whole, with a single write(2). Longer ones than LOG_LINE_MAX bytes are cut.
+ * The arguments must be trusted text or have gone through log_quote. Control characters that slip through are
+ * replaced. errno is kept.
+ */
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define LOG_LINE_MAX 4096
+
+/*
+ * Makes text from outside safe to log: printable ASCII except `"` and `\` stays, everything else becomes \xHH, and the
+ * whole stands in quotes. Cut with `...` where `quoted` is too small. Returns quoted.
+ * size: bytes of quoted, at least 8. A buffer of 4 * length + 3 never cuts.
+ */
+char *log_quote(char *quoted, size_t size, const char *text);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * What the pure parts share about text: UTF-8 (RFC 3629) and percent-encoding (RFC 3986, section 2.1).
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Takes one code point from the text at *at, which ends before `end`, and moves *at behind it.
+ * false, with *at unmoved: there is no well-formed one (overlong forms, surrogates and values above U+10FFFF are none).
+ */
+bool text_next(const char **at, const char *end, uint32_t *code_point);
+
+/* C0, DEL or C1 (U+0080 to U+009F)? */
+bool text_is_control(uint32_t code_point);
+
+/* Are these bytes well-formed UTF-8 without any control character? */
+bool text_is_clean(const char *text, size_t length);
+
+/* The value of a hexadecimal digit, or -1. */
+int text_hex_digit(char digit);
+
+/*
+ * Percent-encodes text for the path of a URI: letters, digits and `-._~!$&'()*+,;=:@/` stay.
+ * size: bytes of encoded, NUL included. Returns the length written, or -1 where it does not fit (encoded is then "").
+ */
+int text_encode_path(char *encoded, size_t size, const char *text);
