@@ -44,6 +44,16 @@ bool text_is_control(uint32_t code_point) {
     return code_point < 0x20 || (code_point >= 0x7f && code_point <= 0x9f);
 }
 
+bool text_is_utf8(const char *text, size_t length) {
+    const char *end = text + length;
+    uint32_t code_point;
+    while (text < end) {
+        if (!text_next(&text, end, &code_point))
+            return false;
+    }
+    return true;
+}
+
 bool text_is_clean(const char *text, size_t length) {
     const char *end = text + length;
     uint32_t code_point;
@@ -52,6 +62,38 @@ bool text_is_clean(const char *text, size_t length) {
             return false;
     }
     return true;
+}
+
+static bool is_alpha(char byte) {
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+}
+
+static bool is_alphanumeric(char byte) {
+    return is_alpha(byte) || (byte >= '0' && byte <= '9');
+}
+
+/*
+ * langtag = language *("-" subtag): a language of 2 to 8 letters, then subtags of 1 to 8 letters and digits; a single
+ * one opens an extension and cannot come last. Private tags are `x-` and subtags; the old `i-` tags look alike.
+ */
+bool text_is_language(const char *tag, size_t length) {
+    size_t start = 0;
+    bool has_content = false;
+    for (size_t at = 0; at <= length; at++) {
+        if (at < length && tag[at] != '-') {
+            if (start == 0 ? !is_alpha(tag[at]) : !is_alphanumeric(tag[at]))
+                return false;
+            continue;
+        }
+        size_t size = at - start;
+        if (size == 0 || size > 8)
+            return false;
+        if (start == 0 && size == 1 && strchr("xXiI", tag[0]) == NULL)
+            return false;
+        has_content = size > 1 || (start > 0 && (tag[0] == 'x' || tag[0] == 'X'));
+        start = at + 1;
+    }
+    return has_content;
 }
 
 int text_hex_digit(char digit) {
@@ -66,8 +108,7 @@ int text_hex_digit(char digit) {
 
 /* pchar of RFC 3986 without `%`, and the slash between segments. */
 static bool stays_in_path(char byte) {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-           (byte != '\0' && strchr("-._~!$&'()*+,;=:@/", byte) != NULL);
+    return is_alphanumeric(byte) || (byte != '\0' && strchr("-._~!$&'()*+,;=:@/", byte) != NULL);
 }
 
 int text_encode_path(char *encoded, size_t size, const char *text) {

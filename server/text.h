@@ -18,8 +18,20 @@ bool text_next(const char **at, const char *end, uint32_t *code_point);
 /* C0, DEL or C1 (U+0080 to U+009F)? */
 bool text_is_control(uint32_t code_point);
 
+/* Are these bytes well-formed UTF-8? */
+bool text_is_utf8(const char *text, size_t length);
+
 /* Are these bytes well-formed UTF-8 without any control character? */
 bool text_is_clean(const char *text, size_t length);
+
+/* Is this a well-formed language tag (RFC 5646, section 2.1; the registry is not asked), e.g. "en" or "de-AT-1996"? */
+bool text_is_language(const char *tag, size_t length);
+
+/*
+ * What a parser of lines calls for each fault that it finds. line: counted from 1. problem: a sentence without the
+ * name of the file and without a full stop, what came from the file in it is quoted; it is gone after the call.
+ */
+typedef void text_fault(unsigned line, const char *problem, void *context);
 
 /* The value of a hexadecimal digit, or -1. */
 int text_hex_digit(char digit);
