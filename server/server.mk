@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Builds wolfSSL, the program and its unit tests. Runs where the compilers are: in the tools tree (the Makefile above
+# sees to that) or in mkosi's sandbox.
+#
+#   make -f server/server.mk [BUILD=folder] [program|unit-tests|source]
+
+BUILD ?= build
+WOLFSSL := $(BUILD)/wolfssl
+OBJECTS := $(BUILD)/objects
+GENERATED := $(BUILD)/generated
+VERSION := $(shell cat mkosi.version)
+include server/wolfssl/source
+ARCHIVE := $(BUILD)/downloads/wolfssl_$(version).orig.tar.gz
+
+SOURCES := $(wildcard server/*.c)
+TESTS := $(wildcard server/tests/*.c)
+
+ifeq ($(WERROR),1)
+WARNINGS_ARE := -Werror
+endif
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef \
+    -Wcast-qual -Wwrite-strings -Wformat=2 -Wno-format-nonliteral $(WARNINGS_ARE)
+# The project's own folder must not show in the result: the same bytes come out wherever it lies.
+COMMON := -std=c17 -D_GNU_SOURCE -DVITRINE_VERSION='"$(VERSION)"' -Iserver -I$(GENERATED) -isystem $(WOLFSSL)/include \
+    -ffile-prefix-map=$(CURDIR)=. $(WARNINGS) -MMD -MP
+HARDENING := -fstack-protector-strong -fstack-clash-protection -fno-plt $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
+PROGRAM_FLAGS := $(COMMON) $(HARDENING) -O2 -g0 -fPIE -ffunction-sections -fdata-sections
+TEST_FLAGS := $(COMMON) -O1 -g
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+QUIET = @echo "  $(1) $@";
+
+.PHONY: program unit-tests source
+.DELETE_ON_ERROR:
+program: $(BUILD)/vitrine
+unit-tests: $(BUILD)/unit-tests $(BUILD)/unit-tests-sanitized
+source: $(ARCHIVE)
+
+# ---- wolfSSL ----
+
+$(ARCHIVE): server/wolfssl/source
+	@server/wolfssl/fetch $(@D)
+	@touch $@
+
+$(WOLFSSL)/lib/libwolfssl.a: $(ARCHIVE) server/wolfssl/build server/wolfssl/prelude.h
+	@server/wolfssl/build $(ARCHIVE) $(WOLFSSL)
+	@touch $@
+
+# ---- the program: static, position independent, on musl ----
+# musl-gcc cannot link this kind by itself (its -static-pie gives a dynamic program), so the parts are named here.
+
+MUSL := /usr/lib/$(shell uname -m)-linux-musl/
+START := $(MUSL)rcrt1.o $(MUSL)crti.o $(shell gcc -print-file-name=crtbeginS.o)
+END := $(shell gcc -print-file-name=crtendS.o) $(MUSL)crtn.o
+NOTE := {"type":"portable","name":"vitrine","version":"$(VERSION)","wolfssl":"$(version)"}
+
+PROGRAM_OBJECTS := $(SOURCES:server/%.c=$(OBJECTS)/program/%.o)
+
+$(BUILD)/vitrine: $(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a server/server.mk mkosi.version
+	$(call QUIET,LINK)gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all \
+	    -Wl,--build-id=sha1 -Xlinker --package-metadata='$(NOTE)' -o $@.new $(START) $(PROGRAM_OBJECTS) \
+	    $(WOLFSSL)/lib/libwolfssl.a -Wl,--start-group $(MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(END)
+	@server/check-program $@.new
+	@mv $@.new $@
+
+$(OBJECTS)/program/%.o: server/%.c server/server.mk mkosi.version | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(PROGRAM_FLAGS) -c -o $@ $<
+
+$(GENERATED)/media-table.h: server/media-table.sh /etc/mime.types
+	@mkdir -p $(@D)
+	$(call QUIET,MAKE)server/media-table.sh /etc/mime.types >$@
+
+# ---- unit tests: glibc and Criterion, once plain and once under the sanitizers ----
+
+TESTED := $(filter-out server/main.c,$(SOURCES))
+
+define test_variant
+$(BUILD)/unit-tests$(1): $$(TESTED:server/%.c=$(OBJECTS)/tests$(1)/%.o) $$(TESTS:server/tests/%.c=$(OBJECTS)/tests$(1)/tests/%.o)
+	$$(call QUIET,LINK)gcc $(2) -o $$@ $$^ $(WOLFSSL)/lib/libwolfssl.a -lcriterion -lm
+
+$(OBJECTS)/tests$(1)/%.o: server/%.c server/server.mk | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $$(@D)
+	$$(call QUIET,CC)gcc $(TEST_FLAGS) $(2) -c -o $$@ $$<
+endef
+$(eval $(call test_variant,,))
+$(eval $(call test_variant,-sanitized,$(SANITIZERS)))
+
+-include $(shell find $(OBJECTS) -name '*.d' 2>/dev/null)

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "../hello.h"
+
+/* Builds a ClientHello message with one server_name extension of the given type and name. */
+static size_t make_message(uint8_t *message, uint8_t type, const char *name, size_t padding) {
+    uint8_t *at = message + 4;
+    size_t name_length = name ? strlen(name) : 0;
+    *at++ = 3, *at++ = 3;
+    memset(at, 0xaa, 32), at += 32;
+    *at++ = 0;                                        /* no session id */
+    *at++ = 0, *at++ = 2, *at++ = 0x13, *at++ = 0x01; /* one cipher suite */
+    *at++ = 1, *at++ = 0;                             /* no compression */
+    uint8_t *extensions = at;
+    at += 2;
+    if (padding) { /* extension 21 stands before the name */
+        *at++ = 0, *at++ = 21, *at++ = (uint8_t)(padding >> 8), *at++ = (uint8_t)padding;
+        memset(at, 0, padding), at += padding;
+    }
+    if (name) {
+        size_t list = name_length + 3;
+        *at++ = 0, *at++ = 0, *at++ = (uint8_t)((list + 2) >> 8), *at++ = (uint8_t)(list + 2);
+        *at++ = (uint8_t)(list >> 8), *at++ = (uint8_t)list;
+        *at++ = type, *at++ = (uint8_t)(name_length >> 8), *at++ = (uint8_t)name_length;
+        memcpy(at, name, name_length), at += name_length;
+    }
+    size_t size = (size_t)(at - extensions) - 2;
+    extensions[0] = (uint8_t)(size >> 8), extensions[1] = (uint8_t)size;
+    size_t body = (size_t)(at - message) - 4;
+    message[0] = 1, message[1] = (uint8_t)(body >> 16), message[2] = (uint8_t)(body >> 8);
+    message[3] = (uint8_t)body;
+    return body + 4;
+}
+
+/* Cuts a message into records of at most `part` bytes. */
+static size_t make_records(uint8_t *records, const uint8_t *message, size_t size, size_t part) {
+    uint8_t *at = records;
+    for (size_t done = 0; done < size;) {
+        size_t now = size - done < part ? size - done : part;
+        *at++ = 0x16, *at++ = 3, *at++ = 1, *at++ = (uint8_t)(now >> 8), *at++ = (uint8_t)now;
+        memcpy(at, message + done, now);
+        at += now, done += now;
+    }
+    return (size_t)(at - records);
+}
+
+Test(hello, server_name) {
+    static const struct {
+        const char *sent, *expected;
+        uint8_t type;
+    } cases[] = {
+        {"example.org", "example.org", 0},
+        {"EXAMPLE.org", "example.org", 0},
+        {"example.org.", "example.org", 0},
+        {NULL, "", 0},
+        {"", "", 0},
+        {"a/b", "", 0},
+        {"with space", "", 0},
+        {"ctrl\x01", "", 0},
+        {"\xc3\xa4.example", "", 0},
+        {"wrong-type.example", "", 1},
+    };
+    static const size_t parts[] = {16000, 100, 7, 1};
+    uint8_t message[1024], records[8192];
+    char name[HELLO_NAME_MAX + 1];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t size = make_message(message, cases[i].type, cases[i].sent, 50);
+        for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+            size_t length = make_records(records, message, size, parts[p]);
+            cr_expect_eq(hello_examine(records, length), HELLO_COMPLETE, "case %zu part %zu", i, parts[p]);
+            hello_server_name(records, length, name);
+            cr_expect_str_eq(name, cases[i].expected, "case %zu part %zu: got %s", i, parts[p], name);
+        }
+    }
+}
+
+Test(hello, every_prefix_is_incomplete) {
+    static const size_t parts[] = {16000, 9, 1};
+    uint8_t message[1024], records[8192];
+    size_t size = make_message(message, 0, "example.org", 300);
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+        size_t length = make_records(records, message, size, parts[p]);
+        for (size_t prefix = 0; prefix < length; prefix++)
+            cr_expect_eq(hello_examine(records, prefix), HELLO_INCOMPLETE, "part %zu prefix %zu", parts[p], prefix);
+        cr_expect_eq(hello_examine(records, length), HELLO_COMPLETE);
+    }
+}
+
+Test(hello, what_is_no_hello) {
+    static const struct {
+        const char *bytes;
+        size_t length;
+    } cases[] = {
+        {"GET / HTTP/1.1\r\n", 16},
+        {"gemini://localhost/\r\n", 21},
+        {"\x15\x03\x01\x00\x02\x02\x28", 7},         /* an alert */
+        {"\x17\x03\x03\x00\x01z", 6},                /* application data */
+        {"\x16\x02", 2},                             /* a record version that never was */
+        {"\x16\x03\x01\x00\x00", 5},                 /* an empty fragment */
+        {"\x16\x03\x01\x00\x01\x02", 6},             /* a ServerHello */
+        {"\x80\x2e\x01\x03\x01", 5},                 /* SSL 2 */
+        {"\x16\x03\x01\x00\x04\x01\x00\x40\x00", 9}, /* a ClientHello of 16 kB */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        cr_expect_eq(hello_examine((const uint8_t *)cases[i].bytes, cases[i].length), HELLO_FOREIGN, "case %zu", i);
+}
+
+Test(hello, longest) {
+    static uint8_t message[HELLO_MAX * 2], records[HELLO_MAX * 3];
+    size_t bare = make_message(message, 0, "example.org", 1) - 1;
+    size_t size = make_message(message, 0, "example.org", HELLO_MAX - bare);
+    cr_assert_eq(size, HELLO_MAX);
+    cr_expect_eq(hello_examine(records, make_records(records, message, size, 16000)), HELLO_COMPLETE);
+    size = make_message(message, 0, "example.org", HELLO_MAX - bare + 1);
+    cr_expect_eq(hello_examine(records, make_records(records, message, size, 16000)), HELLO_FOREIGN);
+    /* many tiny records may not collect more than HELLO_MAX bytes of an unfinished greeting */
+    cr_assert_gt(make_records(records, message, 4000, 1), HELLO_MAX);
+    cr_expect_eq(hello_examine(records, HELLO_MAX), HELLO_FOREIGN);
+}
