@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "capsule.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <arpa/inet.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ struct open_how {
     uint64_t flags, mode, resolve;
 };
 #define RESOLVE_NO_MAGICLINKS 0x02
-#define RESOLVE_BENEATH       0x08
+#define RESOLVE_BENEATH 0x08
 
 #define FILE_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + sizeof("index.gemini"))
 

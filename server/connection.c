@@ -222,8 +222,7 @@ static void decide(struct connection *connection, struct workbench *bench, enum 
             capsules_answer(bench->capsules, request, reply);
         break;
     case REQUEST_UNNAMEABLE:
-        if (request->port != port ||
-            !capsules_serve(bench->capsules, request->host, request->host_is_address))
+        if (request->port != port || !capsules_serve(bench->capsules, request->host, request->host_is_address))
             reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "this host is not served here");
         else
             reply_set(reply, STATUS_NOT_FOUND, "not found");
@@ -281,8 +280,7 @@ static enum wish read_request(struct connection *connection, struct workbench *b
             request.problem = "the request is longer than 1024 bytes";
         }
         if (verdict != REQUEST_INCOMPLETE) {
-            connection->talkative =
-                bench->channel.input_size > 0 || length < 2 || bench->line[length - 1] != '\n';
+            connection->talkative = bench->channel.input_size > 0 || length < 2 || bench->line[length - 1] != '\n';
             return answer(connection, bench, verdict, &request);
         }
     }

@@ -48,8 +48,8 @@ struct workbench {
     struct tls *tls;
     const struct capsules *capsules;
     struct tally *tally;
-    uint64_t now;   /* milliseconds of the monotonic clock, renewed by the event loop */
-    uint16_t port;  /* the port that a request has to name */
+    uint64_t now;  /* milliseconds of the monotonic clock, renewed by the event loop */
+    uint16_t port; /* the port that a request has to name */
     struct tls_channel channel;
     uint8_t received[RECEIVED_MAX];
     char line[REQUEST_LINE_MAX + 2];

@@ -126,9 +126,8 @@ void hello_server_name(const uint8_t *bytes, size_t length, char name[static HEL
         && take_vector(&hello, 1, &part)             /* legacy_session_id */
         && take_vector(&hello, 2, &part)             /* cipher_suites */
         && take_vector(&hello, 1, &part)             /* legacy_compression_methods */
-        && take_vector(&hello, 2, &extensions) &&
-        find_extension(extensions, EXTENSION_SERVER_NAME, &data) && take_vector(&data, 2, &names) &&
-        take_number(&names, 1, &type) && type == NAME_TYPE_HOST && take_vector(&names, 2, &host) &&
-        !copy_name(host, name))
+        && take_vector(&hello, 2, &extensions) && find_extension(extensions, EXTENSION_SERVER_NAME, &data) &&
+        take_vector(&data, 2, &names) && take_number(&names, 1, &type) && type == NAME_TYPE_HOST &&
+        take_vector(&names, 2, &host) && !copy_name(host, name))
         name[0] = '\0';
 }

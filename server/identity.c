@@ -32,10 +32,12 @@ static const char certificate_mark[] = "-----BEGIN CERTIFICATE-----";
 static int put_time(unsigned char date[CTC_DATE_SIZE], const struct tm *when) {
     bool general = when->tm_year + 1900 >= 2050;
     char text[CTC_DATE_SIZE];
-    size_t length = strftime(text, sizeof text, general ? "%Y%m%d%H%M%SZ" : "%y%m%d%H%M%SZ", when);
+    strftime(text, sizeof text, "%Y%m%d%H%M%SZ", when);
+    const char *shown = general ? text : text + 2; /* UTCTime has no century */
+    size_t length = strlen(shown);
     date[0] = general ? 0x18 : 0x17;
     date[1] = (unsigned char)length;
-    memcpy(date + 2, text, length);
+    memcpy(date + 2, shown, length);
     return (int)length + 2;
 }
 
@@ -82,8 +84,7 @@ static void put_alternative_name(Cert *certificate, const char *host) {
     certificate->altNamesSz = (int)(at + length - certificate->altNames);
 }
 
-static bool make_certificate(const char *host, ecc_key *key, WC_RNG *random, unsigned char *der,
-                             int *der_size) {
+static bool make_certificate(const char *host, ecc_key *key, WC_RNG *random, unsigned char *der, int *der_size) {
     bool made = false;
     Cert *certificate = malloc(sizeof *certificate); /* about 20 kB: too much for a stack */
     if (!certificate || wc_InitCert(certificate) != 0)
@@ -130,8 +131,8 @@ static size_t make_pem(const char *host, char pem[static PEM_MAX]) {
     int first = wc_DerToPem(der, (word32)der_size, (unsigned char *)pem, PEM_MAX, CERT_TYPE);
     if (first <= 0)
         goto end;
-    int second = wc_DerToPem(key_der, key_size, (unsigned char *)pem + first, PEM_MAX - (word32)first,
-                             PKCS8_PRIVATEKEY_TYPE);
+    int second =
+        wc_DerToPem(key_der, key_size, (unsigned char *)pem + first, PEM_MAX - (word32)first, PKCS8_PRIVATEKEY_TYPE);
     if (second > 0)
         length = (size_t)first + (size_t)second;
 end:

@@ -19,17 +19,18 @@
 #define CONTENT_DEFAULT "/srv/gemini"
 #define STATE_DEFAULT "/var/lib/vitrine"
 
-static const char help[] = "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
-                           "       vitrine --version\n"
-                           "       vitrine --help\n"
-                           "\n"
-                           "Serves the capsules in DIR/HOST/ over Gemini.\n"
-                           "\n"
-                           "  --listen ADDR:PORT  where to listen, e.g. 127.0.0.1:1965 or [::1]:1965; may be repeated.\n"
-                           "                      Without it the sockets come from the service manager, or it is\n"
-                           "                      port 1965 of all addresses.\n"
-                           "  --content DIR       the content folder (" CONTENT_DEFAULT ")\n"
-                           "  --state DIR         where identities are kept ($STATE_DIRECTORY or " STATE_DEFAULT ")\n";
+static const char help[] =
+    "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
+    "       vitrine --version\n"
+    "       vitrine --help\n"
+    "\n"
+    "Serves the capsules in DIR/HOST/ over Gemini.\n"
+    "\n"
+    "  --listen ADDR:PORT  where to listen, e.g. 127.0.0.1:1965 or [::1]:1965; may be repeated.\n"
+    "                      Without it the sockets come from the service manager, or it is\n"
+    "                      port 1965 of all addresses.\n"
+    "  --content DIR       the content folder (" CONTENT_DEFAULT ")\n"
+    "  --state DIR         where identities are kept ($STATE_DIRECTORY or " STATE_DEFAULT ")\n";
 
 static int wrong_usage(const char *what, const char *which) {
     char quoted[256];

@@ -64,8 +64,7 @@ size_t manager_take_sockets(struct manager_socket sockets[static MANAGER_SOCKETS
 void manager_open(void) {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (notify_descriptor < 0 && path && (path[0] == '/' || path[0] == '@') &&
-        strlen(path) < sizeof address.sun_path) {
+    if (notify_descriptor < 0 && path && (path[0] == '/' || path[0] == '@') && strlen(path) < sizeof address.sun_path) {
         size_t length = strlen(path);
         memcpy(address.sun_path, path, length);
         if (path[0] == '@')

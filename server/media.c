@@ -32,8 +32,8 @@ static const char *type_of_ending(const char *ending) {
         if (strcmp(ending, own_types[i].ending) == 0)
             return own_types[i].type;
     }
-    const struct media_table_entry *entry = bsearch(
-        ending, media_table, sizeof(media_table) / sizeof(media_table[0]), sizeof(media_table[0]), compare_ending);
+    const struct media_table_entry *entry = bsearch(ending, media_table, sizeof(media_table) / sizeof(media_table[0]),
+                                                    sizeof(media_table[0]), compare_ending);
     return entry != NULL ? media_types + entry->type : NULL;
 }
 

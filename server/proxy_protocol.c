@@ -63,10 +63,10 @@ static bool parse_line(const char *line, size_t length, struct proxy_header *hea
     if (!header->is_ipv6 && strcmp(word, "TCP4") != 0)
         return false;
     int family = header->is_ipv6 ? AF_INET6 : AF_INET;
-    header->has_addresses =
-        take_address(&words, family, header->source) && take_address(&words, family, header->destination) &&
-        take_port(&words, &header->source_port) && words.at < words.end &&
-        take_port(&words, &header->destination_port) && words.at == words.end;
+    header->has_addresses = take_address(&words, family, header->source) &&
+                            take_address(&words, family, header->destination) &&
+                            take_port(&words, &header->source_port) && words.at < words.end &&
+                            take_port(&words, &header->destination_port) && words.at == words.end;
     return header->has_addresses;
 }
 

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROXY_HEADER_V1_MAX 107  /* bytes, CRLF included (section 2.1) */
-#define PROXY_HEADER_MAX    2064 /* bytes; version 2 with 2 kB of addresses and extensions, more is not taken */
+#define PROXY_HEADER_V1_MAX 107 /* bytes, CRLF included (section 2.1) */
+#define PROXY_HEADER_MAX 2064   /* bytes; version 2 with 2 kB of addresses and extensions, more is not taken */
 
 enum proxy_verdict {
     PROXY_INCOMPLETE, /* good so far, more bytes are needed */

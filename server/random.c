@@ -21,8 +21,7 @@ static struct pool *pool;
 bool random_open(void) {
     if (pool)
         return true;
-    void *memory =
-        mmap(NULL, sizeof *pool, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, sizeof *pool, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return false;
     if (madvise(memory, sizeof *pool, MADV_WIPEONFORK) < 0) {

@@ -31,7 +31,7 @@ enum status {
     STATUS_CERTIFICATE_NOT_VALID = 62,
 };
 
-#define REPLY_META_MAX 1024                     /* bytes; clients of the old specification take no more */
+#define REPLY_META_MAX 1024                       /* bytes; clients of the old specification take no more */
 #define REPLY_HEADER_MAX (3 + REPLY_META_MAX + 2) /* "20 " META CRLF */
 
 /*

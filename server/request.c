@@ -136,7 +136,7 @@ static bool parse_ip_literal(struct parser *parser, struct request *request, boo
  * than any name of the DNS: syntactically right, but nobody's.
  */
 static bool parse_reg_name(struct parser *parser, struct request *request, bool *servable) {
-    char name[REQUEST_URI_MAX + 1];
+    char name[REQUEST_URI_MAX + 1] = "";
     size_t length = 0;
     char byte;
     bool encoded;

@@ -24,10 +24,10 @@
 #include "worker.h"
 
 #define WORKERS_MAX 64
-#define TICK 1000           /* milliseconds between two looks at the workers */
-#define HUNG_AFTER 15000    /* milliseconds without a beat: a worker that hangs is killed and replaced */
-#define START_WITHIN 20000  /* milliseconds for all workers to be ready */
-#define DELAY_FIRST 50      /* milliseconds before a worker that died young is replaced; doubles each time */
+#define TICK 1000          /* milliseconds between two looks at the workers */
+#define HUNG_AFTER 15000   /* milliseconds without a beat: a worker that hangs is killed and replaced */
+#define START_WITHIN 20000 /* milliseconds for all workers to be ready */
+#define DELAY_FIRST 50     /* milliseconds before a worker that died young is replaced; doubles each time */
 #define DELAY_MAX 10000
 #define YOUNG 5000
 
@@ -129,7 +129,8 @@ static int open_folders(struct supervisor *supervisor, const struct serve_option
     }
     if (result == 0) {
         log_line(LOG_LEVEL_ERROR,
-                 "content folder %s holds no capsule; make a folder in it that is named like your host", options->content);
+                 "content folder %s holds no capsule; make a folder in it that is named like your host",
+                 options->content);
         return EX_NOINPUT;
     }
     if (supervisor->identities.count == 0) {

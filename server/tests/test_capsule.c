@@ -185,11 +185,10 @@ Test(capsule, pages) {
 
 Test(capsule, not_found) {
     static const char *const paths[] = {
-        "/missing",       "/missing/",      "/missing/page.gmi",    "/page.gmi/",     "/page.gmi/x", "/empty/",
-        "/odd/",          "//",             "//page.gmi",           "/dir//",         "/dir//index.gmi",
-        "/fifo.gmi",      "/fifo.gmi/",     "/socket.gmi",          "/escape.txt",    "/escapes",    "/escapes/",
-        "/escapes/secret.txt", "/absolute.txt", "/loop1",           "/loop1/",        "/dangling.gmi",
-        "/magic",         "/magic/etc/passwd",
+        "/missing",      "/missing/",   "/missing/page.gmi", "/page.gmi/",    "/page.gmi/x",     "/empty/",
+        "/odd/",         "//",          "//page.gmi",        "/dir//",        "/dir//index.gmi", "/fifo.gmi",
+        "/fifo.gmi/",    "/socket.gmi", "/escape.txt",       "/escapes",      "/escapes/",       "/escapes/secret.txt",
+        "/absolute.txt", "/loop1",      "/loop1/",           "/dangling.gmi", "/magic",          "/magic/etc/passwd",
     };
     for (size_t i = 0; i < COUNT(paths); i++)
         expect_status("example.org", paths[i], STATUS_NOT_FOUND);
@@ -243,11 +242,26 @@ Test(capsule, hosts) {
         const char *host;
         bool served;
     } cases[] = {
-        {"example.org", true},       {"alias.example", true},     {"localhost", true},       {"127.0.0.1", true},
-        {"127.9.8.7", true},         {"::1", true},               {"192.0.2.1", false},      {"2001:db8::1", false},
-        {"unknown.example", false},  {"readme", false},           {"index.gmi", false},      {"escaping.example", false},
-        {"root.example", false},     {"broken.example", false},   {"fifo.example", false},   {".hidden", false},
-        {".", false},                {"..", false},               {"example.org/dir", false}, {"", false},
+        {"example.org", true},
+        {"alias.example", true},
+        {"localhost", true},
+        {"127.0.0.1", true},
+        {"127.9.8.7", true},
+        {"::1", true},
+        {"192.0.2.1", false},
+        {"2001:db8::1", false},
+        {"unknown.example", false},
+        {"readme", false},
+        {"index.gmi", false},
+        {"escaping.example", false},
+        {"root.example", false},
+        {"broken.example", false},
+        {"fifo.example", false},
+        {".hidden", false},
+        {".", false},
+        {"..", false},
+        {"example.org/dir", false},
+        {"", false},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct request request = request_for(cases[i].host, "/", NULL);

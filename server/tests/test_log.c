@@ -57,8 +57,7 @@ Test(log, priorities_for_the_journal_only, .init = catch_lines) {
     struct stat status;
     char stream[64];
     cr_assert_eq(fstat(STDERR_FILENO, &status), 0);
-    snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)status.st_dev,
-             (unsigned long long)status.st_ino);
+    snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)status.st_dev, (unsigned long long)status.st_ino);
     setenv("JOURNAL_STREAM", stream, 1);
     log_open();
     log_line(LOG_LEVEL_ERROR, "x");

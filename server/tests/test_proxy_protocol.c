@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "../proxy_protocol.h"
 
-#include <criterion/criterion.h>
 #include <arpa/inet.h>
+#include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,20 +151,20 @@ Test(proxy_protocol, binary_verdicts) {
         size_t length;
         enum proxy_verdict verdict;
     } cases[] = {
-        {"\x20\x00\x00\x00", 4, PROXY_VALID},            /* LOCAL */
-        {"\x20\x11\x00\x0c" IPV4, 16, PROXY_VALID},      /* LOCAL ignores addresses */
-        {"\x21\x00\x00\x00", 4, PROXY_VALID},            /* UNSPEC */
+        {"\x20\x00\x00\x00", 4, PROXY_VALID},       /* LOCAL */
+        {"\x20\x11\x00\x0c" IPV4, 16, PROXY_VALID}, /* LOCAL ignores addresses */
+        {"\x21\x00\x00\x00", 4, PROXY_VALID},       /* UNSPEC */
         {"\x21\x00\x00\x02xx", 6, PROXY_VALID},
-        {"\x22\x11\x00\x0c" IPV4, 16, PROXY_INVALID},    /* no such command */
-        {"\x11\x11\x00\x0c" IPV4, 16, PROXY_INVALID},    /* no such version */
+        {"\x22\x11\x00\x0c" IPV4, 16, PROXY_INVALID}, /* no such command */
+        {"\x11\x11\x00\x0c" IPV4, 16, PROXY_INVALID}, /* no such version */
         {"\x31", 1, PROXY_INVALID},
-        {"\x21\x12\x00\x0c" IPV4, 16, PROXY_INVALID},    /* datagram */
-        {"\x21\x41\x00\x0c" IPV4, 16, PROXY_INVALID},    /* no such family */
-        {"\x21\x11\x00\x0b" IPV4, 16, PROXY_INVALID},    /* too short for its addresses */
+        {"\x21\x12\x00\x0c" IPV4, 16, PROXY_INVALID}, /* datagram */
+        {"\x21\x41\x00\x0c" IPV4, 16, PROXY_INVALID}, /* no such family */
+        {"\x21\x11\x00\x0b" IPV4, 16, PROXY_INVALID}, /* too short for its addresses */
         {"\x21\x21\x00\x23" IPV6, 40, PROXY_INVALID},
         {"\x21\x31\x00\x0c" IPV4, 16, PROXY_INVALID},
-        {"\x21\x11\x08\x00", 4, PROXY_INCOMPLETE},       /* 2048 bytes follow */
-        {"\x21\x11\x08\x01", 4, PROXY_INVALID},          /* 2049 */
+        {"\x21\x11\x08\x00", 4, PROXY_INCOMPLETE}, /* 2048 bytes follow */
+        {"\x21\x11\x08\x01", 4, PROXY_INVALID},    /* 2049 */
         {"\x21\x11\xff\xff", 4, PROXY_INVALID},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {

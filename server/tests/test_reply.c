@@ -48,11 +48,16 @@ Test(reply, unclean_or_missing_meta_is_never_sent) {
         enum status status;
         const char *meta;
     } cases[] = {
-        {STATUS_SUCCESS, ""},           {STATUS_INPUT, ""},
-        {STATUS_REDIRECT_PERMANENT, ""}, {STATUS_REDIRECT_PERMANENT, "/a\r\n/b"},
-        {STATUS_NOT_FOUND, "a\tb"},     {STATUS_NOT_FOUND, "a\x7f"},
-        {STATUS_NOT_FOUND, "\xc2\x85"}, {STATUS_NOT_FOUND, "\xff"},
-        {STATUS_NOT_FOUND, "\xef\xbb\xbfx"}, {(enum status)21, "x"},
+        {STATUS_SUCCESS, ""},
+        {STATUS_INPUT, ""},
+        {STATUS_REDIRECT_PERMANENT, ""},
+        {STATUS_REDIRECT_PERMANENT, "/a\r\n/b"},
+        {STATUS_NOT_FOUND, "a\tb"},
+        {STATUS_NOT_FOUND, "a\x7f"},
+        {STATUS_NOT_FOUND, "\xc2\x85"},
+        {STATUS_NOT_FOUND, "\xff"},
+        {STATUS_NOT_FOUND, "\xef\xbb\xbfx"},
+        {(enum status)21, "x"},
         {(enum status)0, ""},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -72,10 +77,22 @@ Test(reply, clean_meta) {
         const char *meta;
         bool clean;
     } cases[] = {
-        {"", true},          {"text/gemini; lang=en", true}, {"\xc2\xa0", true},      {"\xf0\x9f\x9a\x80", true},
-        {"a\nb", false},     {"a\rb", false},                {"a\tb", false},         {"\x1b[0m", false},
-        {"\x7f", false},     {"\xc2\x80", false},            {"\xc2\x9f", false},     {"\xc0\xaf", false},
-        {"\xed\xa0\x80", false}, {"\xf4\x90\x80\x80", false}, {"\xc3", false},        {"\x80", false},
+        {"", true},
+        {"text/gemini; lang=en", true},
+        {"\xc2\xa0", true},
+        {"\xf0\x9f\x9a\x80", true},
+        {"a\nb", false},
+        {"a\rb", false},
+        {"a\tb", false},
+        {"\x1b[0m", false},
+        {"\x7f", false},
+        {"\xc2\x80", false},
+        {"\xc2\x9f", false},
+        {"\xc0\xaf", false},
+        {"\xed\xa0\x80", false},
+        {"\xf4\x90\x80\x80", false},
+        {"\xc3", false},
+        {"\x80", false},
         {"\xef\xbb\xbf", false},
     };
     for (size_t i = 0; i < COUNT(cases); i++)

@@ -64,8 +64,9 @@ Test(request, parts_of_a_valid_request) {
         {"GEMINI://Example.ORG/Page", "example.org", false, 1965, "/Page", NULL},
         {"gemini://example.org./", "example.org", false, 1965, "/", NULL},
         {"gemini://e%58ample.org/", "example.org", false, 1965, "/", NULL},
-        {"gemini://b%C3%BCcher.example/", "b\xc3\xbc"
-                                           "cher.example",
+        {"gemini://b%C3%BCcher.example/",
+         "b\xc3\xbc"
+         "cher.example",
          false, 1965, "/", NULL},
         {"gemini://h:/", "h", false, 1965, "/", NULL},
         {"gemini://h:1966/", "h", false, 1966, "/", NULL},
@@ -150,15 +151,24 @@ Test(request, needs_an_absolute_uri) {
 
 Test(request, other_schemes_are_foreign) {
     static const struct verdict_case cases[] = {
-        {"http://h/", REQUEST_FOREIGN},       {"https://h:443/a?b", REQUEST_FOREIGN},
-        {"gopher://h/1/x", REQUEST_FOREIGN},  {"titan://h/f;mime=text/plain;size=3", REQUEST_FOREIGN},
-        {"mailto:a@b", REQUEST_FOREIGN},      {"localhost:1965/", REQUEST_FOREIGN},
-        {"file:///etc/motd", REQUEST_FOREIGN}, {"urn:isbn:1", REQUEST_FOREIGN},
-        {"a+b-c.d:x", REQUEST_FOREIGN},       {"geminis://h/", REQUEST_FOREIGN},
-        {"gemin://h/", REQUEST_FOREIGN},      {"http://h/../x", REQUEST_FOREIGN},
-        {"http:", REQUEST_FOREIGN},           {"http://u@h/", REQUEST_MALFORMED},
-        {"http://h/#f", REQUEST_MALFORMED},   {"http://h/%zz", REQUEST_MALFORMED},
-        {"http://h:a/", REQUEST_MALFORMED},   {"http://[h/", REQUEST_MALFORMED},
+        {"http://h/", REQUEST_FOREIGN},
+        {"https://h:443/a?b", REQUEST_FOREIGN},
+        {"gopher://h/1/x", REQUEST_FOREIGN},
+        {"titan://h/f;mime=text/plain;size=3", REQUEST_FOREIGN},
+        {"mailto:a@b", REQUEST_FOREIGN},
+        {"localhost:1965/", REQUEST_FOREIGN},
+        {"file:///etc/motd", REQUEST_FOREIGN},
+        {"urn:isbn:1", REQUEST_FOREIGN},
+        {"a+b-c.d:x", REQUEST_FOREIGN},
+        {"geminis://h/", REQUEST_FOREIGN},
+        {"gemin://h/", REQUEST_FOREIGN},
+        {"http://h/../x", REQUEST_FOREIGN},
+        {"http:", REQUEST_FOREIGN},
+        {"http://u@h/", REQUEST_MALFORMED},
+        {"http://h/#f", REQUEST_MALFORMED},
+        {"http://h/%zz", REQUEST_MALFORMED},
+        {"http://h:a/", REQUEST_MALFORMED},
+        {"http://[h/", REQUEST_MALFORMED},
     };
     expect_uris(cases, COUNT(cases));
 }
@@ -208,9 +218,9 @@ Test(request, authority) {
 
 Test(request, fragments_are_refused) {
     static const struct verdict_case cases[] = {
-        {"gemini://h/#", REQUEST_MALFORMED},    {"gemini://h/#f", REQUEST_MALFORMED},
-        {"gemini://h#f", REQUEST_MALFORMED},    {"gemini://h/?q#f", REQUEST_MALFORMED},
-        {"gemini://h/%23f", REQUEST_VALID},     {"gemini://h/?q%23f", REQUEST_VALID},
+        {"gemini://h/#", REQUEST_MALFORMED}, {"gemini://h/#f", REQUEST_MALFORMED},
+        {"gemini://h#f", REQUEST_MALFORMED}, {"gemini://h/?q#f", REQUEST_MALFORMED},
+        {"gemini://h/%23f", REQUEST_VALID},  {"gemini://h/?q%23f", REQUEST_VALID},
     };
     expect_uris(cases, COUNT(cases));
 }
@@ -339,9 +349,12 @@ Test(request, host_length) {
         const char *behind;
         enum request_verdict verdict;
     } cases[] = {
-        {REQUEST_HOST_MAX, "/", REQUEST_VALID},       {REQUEST_HOST_MAX, "./", REQUEST_VALID},
-        {REQUEST_HOST_MAX + 1, "/", REQUEST_FOREIGN}, {REQUEST_HOST_MAX + 1, "./", REQUEST_FOREIGN},
-        {1000, "/", REQUEST_FOREIGN},                 {1000, ":x/", REQUEST_MALFORMED},
+        {REQUEST_HOST_MAX, "/", REQUEST_VALID},
+        {REQUEST_HOST_MAX, "./", REQUEST_VALID},
+        {REQUEST_HOST_MAX + 1, "/", REQUEST_FOREIGN},
+        {REQUEST_HOST_MAX + 1, "./", REQUEST_FOREIGN},
+        {1000, "/", REQUEST_FOREIGN},
+        {1000, ":x/", REQUEST_MALFORMED},
         {1000, "/..", REQUEST_MALFORMED},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {

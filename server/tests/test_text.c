@@ -64,11 +64,30 @@ Test(text, languages) {
         const char *tag;
         bool valid;
     } cases[] = {
-        {"en", true},     {"de-AT-1996", true}, {"zh-Hant-TW", true}, {"x-klingon", true},   {"i-enochian", true},
-        {"x-a", true},    {"en-u-ca-gregory", true}, {"nds", true},   {"tlh", true},
-        {"", false},      {"e", false},         {"en-", false},       {"-en", false},        {"en--GB", false},
-        {"en_GB", false}, {"123", false},       {"abcdefghi", false}, {"en-abcdefghi", false}, {"en-a", false},
-        {"x", false},     {"x-", false},        {"en GB", false},     {"\xc3\xa4\xc3\xa4", false}, {"en,fr", false},
+        {"en", true},
+        {"de-AT-1996", true},
+        {"zh-Hant-TW", true},
+        {"x-klingon", true},
+        {"i-enochian", true},
+        {"x-a", true},
+        {"en-u-ca-gregory", true},
+        {"nds", true},
+        {"tlh", true},
+        {"", false},
+        {"e", false},
+        {"en-", false},
+        {"-en", false},
+        {"en--GB", false},
+        {"en_GB", false},
+        {"123", false},
+        {"abcdefghi", false},
+        {"en-abcdefghi", false},
+        {"en-a", false},
+        {"x", false},
+        {"x-", false},
+        {"en GB", false},
+        {"\xc3\xa4\xc3\xa4", false},
+        {"en,fr", false},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         cr_expect_eq(text_is_language(cases[i].tag, strlen(cases[i].tag)), cases[i].valid, "%s", cases[i].tag);
