@@ -43,7 +43,8 @@ if ! command -v mmdebstrap >/dev/null; then
         { say "apt could not install mmdebstrap; its words are in build/tools.log"; exit 69; }
 fi
 
-# The mirror is whatever this machine's apt uses for Debian itself.
+# The mirror is whatever this machine's apt uses for Debian itself. The variables are apt's own.
+# shellcheck disable=SC2016
 mirror=$(apt-get indextargets --format '$(SITE) $(LABEL) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
     awk '$2 == "Debian" && $3 == "main" { print $1; exit }')
 if [ -z "$mirror" ]; then
