@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * The settings file: `key = value` lines, `#` begins a comment line. Pure: text to settings. Every key may be missing
+ * and stand once; each has a default that is right.
+ *
+ *   advertised-ports = 1965 7070     ports that requests may name beside the listener's own (behind NAT or a proxy)
+ *   min-tls = 1.2                    the oldest TLS version that is spoken: 1.2 or 1.3
+ *   language = en                    the language of text/gemini pages; several with commas: en, fr
+ *   log-addresses = off              of clients, in the log: off, partial, hashed (salt anew at each start), full
+ *   proxy-ports = 7070               listeners where a PROXY protocol header comes before TLS
+ *   max-connections = 4096           at once, of all workers together
+ *   max-connections-per-address = 32 at once, of one IPv4 address or IPv6 /64
+ *   max-requests-per-minute = 0      of one IPv4 address or IPv6 /64; 0: no limit
+ *   handshake-timeout = 10s          from the connection's start to the end of the TLS handshake; ms, s or min
+ *   request-timeout = 10s            until the request is there
+ *   reply-timeout = 20s              without any progress of the reply
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "text.h"
+
+#define SETTINGS_FILE_MAX     65536 /* bytes */
+#define SETTINGS_PORTS_MAX    16
+#define SETTINGS_LANGUAGE_MAX 127 /* bytes */
+
+enum settings_tls { SETTINGS_TLS_1_2, SETTINGS_TLS_1_3 };
+
+enum settings_addresses { LOG_ADDRESSES_OFF, LOG_ADDRESSES_PARTIAL, LOG_ADDRESSES_HASHED, LOG_ADDRESSES_FULL };
+
+struct settings_ports {
+    uint16_t ports[SETTINGS_PORTS_MAX];
+    size_t count;
+};
+
+struct settings {
+    struct settings_ports advertised_ports;
+    enum settings_tls min_tls;
+    char language[SETTINGS_LANGUAGE_MAX + 1]; /* tags separated by commas, without spaces; "" for none */
+    enum settings_addresses log_addresses;
+    struct settings_ports proxy_ports;
+    uint32_t max_connections;
+    uint32_t max_connections_per_address;
+    uint32_t max_requests_per_minute;
+    uint32_t handshake_timeout; /* milliseconds, like the following */
+    uint32_t request_timeout;
+    uint32_t reply_timeout;
+};
+
+/* Fills in the defaults, the values in the list above (ports and language: none). */
+void settings_default(struct settings *settings);
+
+/*
+ * Reads a settings file on top of the defaults. text: `length` bytes, need not end with NUL, not kept.
+ * Returns how many faults there were (each has been reported), or -EFBIG above SETTINGS_FILE_MAX. With any fault the
+ * settings are not to be used: half a file is not what its owner meant.
+ */
+int settings_parse(struct settings *settings, const char *text, size_t length, text_fault *fault, void *context);
+
+/* Is this port among them? */
+bool settings_has_port(const struct settings_ports *ports, uint16_t port);
