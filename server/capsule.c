@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hostname.h"
 #include "media.h"
 #include "text.h"
 
@@ -65,9 +66,13 @@ void capsules_close(struct capsules *capsules) {
     capsules->folder = -1;
 }
 
+static bool is_capsule_name(const char *name) {
+    return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL;
+}
+
 /* Is there a folder of this name, or a link to one, directly in the content folder? */
 static bool has_capsule(const struct capsules *capsules, const char *name) {
-    if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL)
+    if (!is_capsule_name(name))
         return false;
     int folder = open_beneath(capsules, name, O_PATH | O_DIRECTORY);
     if (folder < 0)
@@ -98,8 +103,19 @@ static const char *capsule_of_address(const struct capsules *capsules, const cha
     return NULL;
 }
 
+/* The folder of a name, in the spelling that there is: international names have two. NULL where there is none. */
+static const char *capsule_of_name(const struct capsules *capsules, const char *name,
+                                   char other[static HOSTNAME_MAX + 1]) {
+    if (has_capsule(capsules, name))
+        return name;
+    if ((hostname_to_unicode(other, name) || hostname_to_ascii(other, name)) && has_capsule(capsules, other))
+        return other;
+    return NULL;
+}
+
 bool capsules_serve(const struct capsules *capsules, const char *host, bool host_is_address) {
-    return host_is_address ? capsule_of_address(capsules, host) != NULL : has_capsule(capsules, host);
+    char other[HOSTNAME_MAX + 1];
+    return (host_is_address ? capsule_of_address(capsules, host) : capsule_of_name(capsules, host, other)) != NULL;
 }
 
 /*
@@ -205,18 +221,29 @@ static int answer_page(const struct capsules *capsules, const char *capsule, con
 }
 
 void capsules_answer(const struct capsules *capsules, const struct request *request, struct reply *reply) {
-    const char *capsule = request->host_is_address ? capsule_of_address(capsules, request->host) : request->host;
+    char other[HOSTNAME_MAX + 1];
+    bool is_page = is_public(request->path);
     int error = -ENOENT;
-    bool may_exist = capsule != NULL && capsule[0] != '\0' && capsule[0] != '.' && strchr(capsule, '/') == NULL;
-    if (may_exist && is_public(request->path)) {
-        error = answer_page(capsules, capsule, request, reply);
+    /* The usual page is there: whether its capsule exists at all is only asked when it is not. */
+    bool guess = !request->host_is_address && is_capsule_name(request->host) && is_page;
+    if (guess) {
+        error = answer_page(capsules, request->host, request, reply);
         if (error == 0)
             return;
     }
     answer_error(reply, error);
-    /* The usual page is found: whether its capsule exists at all is only asked when it is not. */
-    if (reply->status == STATUS_NOT_FOUND && !(may_exist && has_capsule(capsules, capsule)))
+    if (reply->status != STATUS_NOT_FOUND)
+        return;
+
+    const char *capsule = request->host_is_address ? capsule_of_address(capsules, request->host)
+                                                   : capsule_of_name(capsules, request->host, other);
+    if (capsule == NULL) {
         reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "This host is not served here");
+    } else if (is_page && !(guess && capsule == request->host)) {
+        error = answer_page(capsules, capsule, request, reply);
+        if (error != 0)
+            answer_error(reply, error);
+    }
 }
 
 static int compare_names(const void *left, const void *right) {

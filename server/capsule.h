@@ -26,7 +26,8 @@ int capsules_open(struct capsules *capsules, const char *folder);
 void capsules_close(struct capsules *capsules);
 
 /*
- * Is there a capsule for this host (lower case; an address counts for `default`)?
+ * Is there a capsule for this host (lower case; an address counts for `default`)? International names are found in
+ * either spelling (hostname.h).
  * Names that begin with a dot or hold a slash never are.
  */
 bool capsules_serve(const struct capsules *capsules, const char *host, bool host_is_address);

@@ -133,7 +133,7 @@ static bool parse_duration(const char *text, void *into) {
 
 /* ---- Keys ---- */
 
-#define PORTS    "one or more ports between 1 and 65535, 16 at most"
+#define PORTS "one or more ports between 1 and 65535, 16 at most"
 #define DURATION "a number with its unit (ms, s or min) between 100ms and 60min"
 #define FROM_ONE "a number between 1 and 1000000"
 
@@ -181,7 +181,7 @@ bool settings_has_port(const struct settings_ports *ports, uint16_t port) {
 
 /* ---- Lines ---- */
 
-#define LINE_MAX_BYTES    512
+#define LINE_MAX_BYTES 512
 #define PROBLEM_MAX_BYTES 1024
 
 struct reader {

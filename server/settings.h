@@ -24,8 +24,8 @@
 
 #include "text.h"
 
-#define SETTINGS_FILE_MAX     65536 /* bytes */
-#define SETTINGS_PORTS_MAX    16
+#define SETTINGS_FILE_MAX 65536 /* bytes */
+#define SETTINGS_PORTS_MAX 16
 #define SETTINGS_LANGUAGE_MAX 127 /* bytes */
 
 enum settings_tls { SETTINGS_TLS_1_2, SETTINGS_TLS_1_3 };

@@ -296,6 +296,37 @@ Test(capsule, addresses) {
     expect_page("192.0.2.2", "/", "text/gemini", "default");
 }
 
+Test(capsule, international_names_in_both_spellings) {
+    expect_status("xn--bcher-kva.example", "/", STATUS_PROXY_REQUEST_REFUSED);
+    cr_assert_eq(mkdir("content/b\xc3\xbc"
+                       "cher.example",
+                       0755),
+                 0);
+    write_file("content/b\xc3\xbc"
+               "cher.example/index.gmi",
+               "books");
+    cr_assert_eq(mkdir("content/xn--4ca.example", 0755), 0);
+    write_file("content/xn--4ca.example/index.gmi", "a");
+    static const struct {
+        const char *host, *text;
+    } cases[] = {
+        {"b\xc3\xbc"
+         "cher.example",
+         "books"},
+        {"xn--bcher-kva.example", "books"},
+        {"xn--4ca.example", "a"},
+        {"\xc3\xa4.example", "a"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        cr_expect(capsules_serve(&capsules, cases[i].host, false), "%s", cases[i].host);
+        expect_page(cases[i].host, "/", "text/gemini", cases[i].text);
+        expect_status(cases[i].host, "/missing", STATUS_NOT_FOUND);
+        expect_status(cases[i].host, "/.git", STATUS_NOT_FOUND);
+    }
+    cr_expect_not(capsules_serve(&capsules, "xn--bcher-kvb.example", false));
+    expect_status("xn--bcher-kvb.example", "/", STATUS_PROXY_REQUEST_REFUSED);
+}
+
 Test(capsule, unreadable) {
     cr_assert_eq(chmod("content/example.org/page.gmi", 0), 0);
     cr_assert_eq(chmod("content/localhost", 0), 0);
