@@ -1,0 +1,55 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# A host in a container: the service manager of the tools tree (systemd 257) as its init, in systemd-nspawn. Nothing of
+# it is on a disk: the tree is the lower layer of an overlay in memory, in a mount namespace that ends with the container.
+#
+# It shares the machine's network, so what it serves on 127.0.0.1 and ::1 is served there by the machine. Images are used
+# there without their verity tree: the container cannot be relied on to have a device-mapper.
+
+drop_in() {
+    mkdir -p "$root/etc/systemd/system/$1.d"
+    cat >"$root/etc/systemd/system/$1.d/99-host.conf"
+}
+
+# What a service manager needs to attach and run a portable service, and nothing else: it is up in a fifth of a second.
+prepare_root() {
+    rm -rf "$root"/usr/lib/systemd/system/*.target.wants "$root"/etc/systemd/system/*.wants
+    cat >"$root/etc/systemd/system/host.target" <<'UNIT'
+[Unit]
+Requires=basic.target
+Wants=dbus.socket systemd-journald.socket
+After=basic.target dbus.socket
+UNIT
+    tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
+    echo "$name" >"$root/etc/hostname"
+
+    drop_in vitrine.socket <<UNIT
+[Socket]
+ListenStream=
+ListenStream=127.0.0.1:$port
+ListenStream=[::1]:$port
+UNIT
+    drop_in vitrine.service <<'UNIT'
+[Service]
+RootImagePolicy=root=unprotected:=ignore
+MemoryPressureWatch=off
+UNIT
+}
+
+kind_become() {
+    local root=/run/host/root
+    mkdir /run/host
+    mount -t tmpfs -o mode=0755 tmpfs /run/host
+    mkdir /run/host/upper /run/host/work "$root"
+    mount -t overlay overlay -o "lowerdir=/,upperdir=/run/host/upper,workdir=/run/host/work" "$root"
+    prepare_root
+    mountpoint --fs-devno "$root" >"$folder/device"
+    # Block devices of images come and go in the machine's own /dev, so the host needs that; read-only, so that it leaves
+    # nothing in it. Only the console, which may be a real one, is hidden.
+    become_container --directory="$root" --boot --capability=CAP_NET_ADMIN --bind-ro=/dev --bind=/dev/null:/dev/console \
+        ${content:+--bind-ro="$content:/srv/gemini"} -- --unit=host.target
+}
+
+kind_is_up() {
+    enter systemctl --quiet is-active host.target 2>/dev/null
+}
