@@ -1,14 +1,15 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck disable=SC2154 # name, folder, port, content, image: image-tests/host sets them
 # No host of services: the image by itself in a container, the server as its init. It shares the machine's network.
 
 kind_become() {
     local root=/run/host partition start size
     [ -n "$image" ] || fail "say which image to boot: --image=IMAGE"
     # By its place in the image, so that no device nodes of partitions are needed; the loop device goes with the mount.
-    partition=$(sfdisk --dump "$image" | grep -m 1 'name="root-')
-    start=$(echo "$partition" | sed 's/.*start= *\([0-9]*\),.*/\1/')
-    size=$(echo "$partition" | sed 's/.*size= *\([0-9]*\),.*/\1/')
+    partition=$(sfdisk --dump "$image" | grep -m 1 'name="root-') || true
+    [[ $partition =~ start=\ *([0-9]+),\ size=\ *([0-9]+), ]] || fail "$image has no root file system that sfdisk can find"
+    start=${BASH_REMATCH[1]} size=${BASH_REMATCH[2]}
     mkdir "$root"
     mount -t erofs -o "ro,loop,offset=$((start * 512)),sizelimit=$((size * 512))" "$image" "$root"
     become_container --directory="$root" --read-only --boot --tmpfs=/var/lib/vitrine:mode=0700 \

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck disable=SC2154 # name, folder, port, content: image-tests/host sets them
 # A host in a container: the service manager of the tools tree (systemd 257) as its init, in systemd-nspawn. Nothing of
 # it is on a disk: the tree is the lower layer of an overlay in memory, in a mount namespace that ends with the container.
 #
@@ -8,7 +9,7 @@
 
 drop_in() {
     mkdir -p "$root/etc/systemd/system/$1.d"
-    cat >"$root/etc/systemd/system/$1.d/99-host.conf"
+    cat >"$root/etc/systemd/system/$1.d/99-${2-host}.conf"
 }
 
 # What a service manager needs to attach and run a portable service, and nothing else: it is up in a fifth of a second.
@@ -34,6 +35,13 @@ UNIT
 RootImagePolicy=root=unprotected:=ignore
 MemoryPressureWatch=off
 UNIT
+    if [ -n "$content" ]; then
+        # What an administrator writes to show the host's own content instead of the image's.
+        drop_in vitrine.service content <<'UNIT'
+[Service]
+BindReadOnlyPaths=/srv/gemini
+UNIT
+    fi
 }
 
 kind_become() {

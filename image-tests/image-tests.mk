@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The image, a look at it, and its tests. The top Makefile includes this.
+
+IMAGE := build/vitrine_$(VERSION).raw
+PORT ?= 1965
+SCRIPTS += image-tests/host image-tests/run image-tests/check-image mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+
+.PHONY: image run boot image-check image-file-check
+
+image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
+	@$(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; exit 1; }; \
+	    grep "^image: " build/image.log'
+
+run: image ## serves the image on a host in a container: [PORT=1965] [CONTENT=folder]
+	@image-tests/run nspawn-257 $(IMAGE) $(PORT) "$(CONTENT)"
+
+boot: image ## boots the image by itself, the server as its init: [PORT=1965] [CONTENT=folder]
+	@image-tests/run image $(IMAGE) $(PORT) "$(CONTENT)"
+
+image-check: image-file-check ## tests of the image
+
+image-file-check: image
+	@$(ENTER) image-tests/check-image $(IMAGE)
