@@ -291,11 +291,17 @@ static enum wish read_request(struct connection *connection, struct workbench *b
 
 /* ---- handshake ---- */
 
-static enum wish shake_hands(struct connection *connection, struct workbench *bench) {
-    switch (tls_handshake(connection->session)) {
+static enum wish handshake_went(struct connection *connection, struct workbench *bench, enum tls_progress progress) {
+    struct tls_channel *channel = &bench->channel;
+    switch (progress) {
     case TLS_DONE:
         connection->stage = STAGE_REQUEST;
         return read_request(connection, bench);
+    case TLS_WANTS_SIGNATURE:
+        connection->signing = true;
+        if (channel->input_size > 0 && !keep(connection, channel->input, channel->input_size))
+            return WISH_END;
+        return WISH_SIGNATURE;
     case TLS_WANTS_INPUT:
         /* A flight is a few kilobytes: an empty socket buffer takes it. If not, the rest is kept until it does. */
         switch (flush(connection, bench)) {
@@ -313,6 +319,23 @@ static enum wish shake_hands(struct connection *connection, struct workbench *be
     }
 }
 
+static enum wish shake_hands(struct connection *connection, struct workbench *bench) {
+    return handshake_went(connection, bench, tls_handshake(connection->session));
+}
+
+enum wish connection_sign(struct connection *connection, struct workbench *bench, const uint8_t *signature,
+                          size_t size) {
+    bench->channel.input_size = bench->channel.output_size = 0;
+    connection->signing = false;
+    if (connection->kept) {
+        memcpy(bench->received, connection->kept, connection->kept_size);
+        bench->channel.input = bench->received;
+        bench->channel.input_size = connection->kept_size;
+        kept_drop(connection);
+    }
+    return handshake_went(connection, bench, tls_session_sign(connection->session, signature, size));
+}
+
 /* Collects the ClientHello; size: bytes of it in the workbench. */
 static enum wish greet(struct connection *connection, struct workbench *bench, size_t size) {
     char name[HELLO_NAME_MAX + 1];
@@ -327,7 +350,7 @@ static enum wish greet(struct connection *connection, struct workbench *bench, s
     }
     kept_drop(connection);
     hello_server_name(bench->received, size, name);
-    connection->session = tls_session_begin(bench->tls, name);
+    connection->session = tls_session_begin(bench->tls, name, connection);
     return connection->session ? shake_hands(connection, bench) : WISH_END;
 }
 
@@ -358,6 +381,8 @@ static enum wish take_input(struct connection *connection, struct workbench *ben
 enum wish connection_continue(struct connection *connection, struct workbench *bench, bool readable) {
     bench->channel.input_size = 0;
     bench->channel.output_size = 0;
+    if (connection->signing)
+        return WISH_SIGNATURE;
     if (connection->stage == STAGE_REPLY)
         return deliver(connection, bench, 0);
     if (connection->armed == WISH_OUTPUT && connection->stage == STAGE_HANDSHAKE && connection->kept) {

@@ -25,9 +25,10 @@ enum stage {
 };
 
 enum wish {
-    WISH_INPUT,  /* go on when bytes are there */
-    WISH_OUTPUT, /* go on when there is room to send */
-    WISH_END,    /* the connection is over: connection_end */
+    WISH_INPUT,     /* go on when bytes are there */
+    WISH_OUTPUT,    /* go on when there is room to send */
+    WISH_SIGNATURE, /* go on when the key process has answered: connection_sign */
+    WISH_END,       /* the connection is over: connection_end */
 };
 
 /* What a worker has counted since it began. Read by the supervisor while the worker writes. */
@@ -64,6 +65,7 @@ struct connection {
     uint16_t port; /* of the listener it came in by */
     enum stage stage;
     bool talkative; /* the peer sent more than its request */
+    bool signing;   /* it waits for a signature; `kept` holds input that the session has not taken */
     struct tls_session *session;
     uint8_t *kept; /* bytes that wait: the start of a greeting or request, or records that found no room */
     size_t kept_size;
@@ -86,6 +88,12 @@ struct connection *connection_begin(int socket, uint16_t port, uint64_t now);
  * Goes on until the connection has to wait. readable: bytes, the peer's end or an error may be there.
  */
 enum wish connection_continue(struct connection *connection, struct workbench *bench, bool readable);
+
+/*
+ * The signature that the connection waits for has come; size 0: it was refused. Goes on until it has to wait again.
+ */
+enum wish connection_sign(struct connection *connection, struct workbench *bench, const uint8_t *signature,
+                          size_t size);
 
 /* Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. */
 void connection_end(struct connection *connection, struct workbench *bench);

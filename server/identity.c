@@ -2,29 +2,35 @@
 #include "identity.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <wolfssl/options.h>
+#include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/ed25519.h>
 #include <wolfssl/wolfcrypt/random.h>
-
-#include "log.h"
+#include <wolfssl/wolfcrypt/rsa.h>
+#include <wolfssl/wolfcrypt/sha256.h>
 
 #define VALID_YEARS 50
-#define DER_MAX 2048
-#define PEM_MAX 4096
+#define DER_MAX 8192
 #define KEY_BYTES 32 /* P-256 */
+#define RSA_BYTES_MIN 256
 
-static const char certificate_mark[] = "-----BEGIN CERTIFICATE-----";
+struct private_key {
+    enum key_kind kind;
+    union {
+        ecc_key ecdsa;
+        ed25519_key ed25519;
+        RsaKey rsa;
+    };
+    WC_RNG random;
+};
 
 /* ---- making ---- */
 
@@ -59,7 +65,7 @@ static bool put_validity(Cert *certificate) {
 
 /* Writes SubjectAltName (RFC 5280 section 4.2.1.6): a dNSName, or an iPAddress where the host is one. */
 static void put_alternative_name(Cert *certificate, const char *host) {
-    unsigned char value[IDENTITY_HOST_MAX + 1];
+    unsigned char value[CERTIFICATE_HOST_MAX + 1];
     size_t length = strlen(host);
     unsigned char type = 0x82;
     if (inet_pton(AF_INET, host, value) == 1)
@@ -110,115 +116,72 @@ end:
     return made;
 }
 
-/* Makes key and certificate as one PEM text, certificate first. Returns its length, 0 on failure. */
-static size_t make_pem(const char *host, char pem[static PEM_MAX]) {
-    unsigned char der[DER_MAX], key_der[256];
+static size_t write_pem(const unsigned char *der, word32 der_size, ecc_key *key, char *pem) {
+    unsigned char key_der[256];
+    word32 key_size = sizeof key_der;
+    size_t length = 0;
+    if (wc_EccKeyToPKCS8(key, key_der, &key_size) > 0) {
+        unsigned char *at = (unsigned char *)pem;
+        int first = wc_DerToPem(der, der_size, at, IDENTITY_PEM_MAX, CERT_TYPE);
+        int second = 0;
+        if (first > 0)
+            second =
+                wc_DerToPem(key_der, key_size, at + first, IDENTITY_PEM_MAX - (word32)first, PKCS8_PRIVATEKEY_TYPE);
+        if (second > 0)
+            length = (size_t)first + (size_t)second;
+    }
+    explicit_bzero(key_der, sizeof key_der);
+    return length;
+}
+
+size_t identity_make(const char *host, char pem[static IDENTITY_PEM_MAX]) {
+    unsigned char der[DER_MAX];
     int der_size = 0;
     size_t length = 0;
     ecc_key key;
     WC_RNG random;
 
-    if (wc_InitRng(&random) != 0)
+    if (strlen(host) > CERTIFICATE_HOST_MAX || wc_InitRng(&random) != 0)
         return 0;
-    if (wc_ecc_init(&key) != 0)
-        goto no_key;
-    if (wc_ecc_make_key_ex(&random, KEY_BYTES, &key, ECC_SECP256R1) != 0 ||
-        !make_certificate(host, &key, &random, der, &der_size))
-        goto end;
-    word32 key_size = sizeof key_der;
-    if (wc_EccKeyToPKCS8(&key, key_der, &key_size) <= 0)
-        goto end;
-    int first = wc_DerToPem(der, (word32)der_size, (unsigned char *)pem, PEM_MAX, CERT_TYPE);
-    if (first <= 0)
-        goto end;
-    int second =
-        wc_DerToPem(key_der, key_size, (unsigned char *)pem + first, PEM_MAX - (word32)first, PKCS8_PRIVATEKEY_TYPE);
-    if (second > 0)
-        length = (size_t)first + (size_t)second;
-end:
-    explicit_bzero(key_der, sizeof key_der);
-    wc_ecc_free(&key);
-no_key:
+    if (wc_ecc_init(&key) == 0) {
+        if (wc_ecc_make_key_ex(&random, KEY_BYTES, &key, ECC_SECP256R1) == 0 &&
+            make_certificate(host, &key, &random, der, &der_size))
+            length = write_pem(der, (word32)der_size, &key, pem);
+        wc_ecc_free(&key);
+        explicit_bzero(&key, sizeof key);
+    }
     wc_FreeRng(&random);
     return length;
 }
 
-/* ---- files ---- */
+/* ---- loading ---- */
 
-static bool write_all(int file, const char *bytes, size_t size) {
-    while (size > 0) {
-        ssize_t written = write(file, bytes, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return false;
-        bytes += written;
-        size -= (size_t)written;
-    }
-    return true;
+static struct private_key *key_room(void) {
+    size_t size = sizeof(struct private_key);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, size, MADV_DONTDUMP);
+    madvise(memory, size, MADV_WIPEONFORK);
+    mlock(memory, size); /* best effort: the limit may be small, and a key is better than none */
+    return memory;
 }
 
-/*
- * Puts a file in place so that it is either whole and on disk, or not there. link() rather than rename(): an identity
- * that somebody else made in the meantime stays.
- */
-static bool store(int state, const char *name, const char *bytes, size_t size) {
-    static const char temporary[] = ".new-identity";
-    bool stored = false;
-    unlinkat(state, temporary, 0);
-    int file = openat(state, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (file < 0)
-        return false;
-    if (fchmod(file, 0600) == 0 && write_all(file, bytes, size) && fsync(file) == 0 &&
-        linkat(state, temporary, state, name, 0) == 0)
-        stored = true;
-    int reason = errno;
-    close(file);
-    unlinkat(state, temporary, 0);
-    if (stored)
-        fsync(state);
-    errno = reason;
-    return stored;
+static void key_dispose(struct private_key *key) {
+    if (!key)
+        return;
+    if (key->kind == KEY_P256)
+        wc_ecc_free(&key->ecdsa);
+    else if (key->kind == KEY_ED25519)
+        wc_ed25519_free(&key->ed25519);
+    else if (key->kind == KEY_RSA)
+        wc_FreeRsaKey(&key->rsa);
+    wc_FreeRng(&key->random);
+    explicit_bzero(key, sizeof *key);
+    munmap(key, sizeof *key);
 }
 
-/* Reads a whole small file. Returns its size or -errno; the text ends with NUL. */
-static ssize_t load(int state, const char *name, char **text) {
-    struct stat about;
-    ssize_t size = -EIO;
-    int file = openat(state, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (file < 0)
-        return -errno;
-    *text = NULL;
-    if (fstat(file, &about) < 0)
-        size = -errno;
-    else if (!S_ISREG(about.st_mode) || about.st_size == 0 || about.st_size > IDENTITY_FILE_MAX)
-        size = -EINVAL;
-    else if (!(*text = malloc((size_t)about.st_size + 1)))
-        size = -ENOMEM;
-    else if ((size = read(file, *text, (size_t)about.st_size)) != about.st_size)
-        size = size < 0 ? -errno : -EIO;
-    else
-        (*text)[size] = '\0';
-    close(file);
-    if (size < 0) {
-        free(*text);
-        *text = NULL;
-    }
-    return size;
-}
-
-/* ---- parts of a PEM file ---- */
-
-static char *copy(const char *from, size_t size) {
-    char *text = malloc(size + 1);
-    if (text) {
-        memcpy(text, from, size);
-        text[size] = '\0';
-    }
-    return text;
-}
-
-/* Where the private key stands in a PEM text: its first byte and its length. */
+/* Where the private key stands in a PEM text: its first byte and its length, the last line's end not counted. */
 static bool find_key(const char *pem, const char **start, size_t *size) {
     for (const char *at = pem; (at = strstr(at, "-----BEGIN ")); at += 11) {
         size_t line = strcspn(at, "\r\n");
@@ -235,115 +198,188 @@ static bool find_key(const char *pem, const char **start, size_t *size) {
     return false;
 }
 
-/* Splits the file's text into certificates and key. The text itself is wiped and freed by the caller. */
-static bool split(struct identity *identity, const char *pem) {
-    const char *certificates = strstr(pem, certificate_mark), *key;
-    size_t key_size;
-    if (!certificates || !find_key(pem, &key, &key_size))
-        return false;
-    size_t certificates_size = strlen(certificates);
-    if (key > certificates)
-        certificates_size = (size_t)(key - certificates);
-    identity->certificate = copy(certificates, certificates_size);
-    identity->certificate_size = certificates_size;
-    identity->key = copy(key, key_size);
-    identity->key_size = key_size;
-    return identity->certificate && identity->key;
-}
-
-static void identity_dispose(struct identity *identity) {
-    if (identity->key)
-        explicit_bzero(identity->key, identity->key_size);
-    free(identity->key);
-    free(identity->certificate);
-    *identity = (struct identity){0};
-}
-
-/* ---- all of them ---- */
-
-static bool make(int state, const char *host, const char *name) {
-    char pem[PEM_MAX];
-    size_t size = make_pem(host, pem);
-    bool stored = size > 0 && (store(state, name, pem, size) || errno == EEXIST);
-    if (size == 0)
-        log_line(LOG_LEVEL_ERROR, "identity %s: no key could be made for this host", host);
-    else if (!stored)
-        log_line(LOG_LEVEL_ERROR, "identity %s: %s cannot be written to the state folder: %s", host, name,
-                 strerror(errno));
-    else
-        log_line(LOG_LEVEL_NOTICE, "identity %s: made, visitors pin it at their first visit", host);
-    explicit_bzero(pem, sizeof pem);
-    return stored;
-}
-
-static bool add(struct identities *identities, struct identity *identity) {
-    struct identity *list = reallocarray(identities->list, identities->count + 1, sizeof *list);
-    if (!list)
-        return false;
-    size_t at = identities->count;
-    while (at > 0 && strcmp(list[at - 1].host, identity->host) > 0) {
-        list[at] = list[at - 1];
-        at--;
+/* Tries the kinds of key in turn: a PKCS#8 text does not say in its PEM which one it holds. */
+static const char *key_decode(struct private_key *key, const unsigned char *der, word32 size) {
+    word32 at = 0;
+    if (wc_ecc_init(&key->ecdsa) == 0) {
+        key->kind = KEY_P256;
+        if (wc_EccPrivateKeyDecode(der, &at, &key->ecdsa, size) == 0) {
+            if (wc_ecc_get_curve_id(key->ecdsa.idx) != ECC_SECP256R1)
+                return "its key is on another curve than P-256";
+            return wc_ecc_set_rng(&key->ecdsa, &key->random) == 0 ? NULL : "the key cannot be used";
+        }
+        wc_ecc_free(&key->ecdsa);
+        key->kind = 0;
     }
-    list[at] = *identity;
-    identities->list = list;
-    identities->count++;
-    return true;
+    at = 0;
+    if (wc_ed25519_init(&key->ed25519) == 0) {
+        key->kind = KEY_ED25519;
+        if (wc_Ed25519PrivateKeyDecode(der, &at, &key->ed25519, size) == 0) {
+            /* PKCS#8 as a rule leaves the public half out (RFC 8410 section 7), and signing needs it. */
+            return wc_ed25519_make_public(&key->ed25519, key->ed25519.p, ED25519_PUB_KEY_SIZE) == 0
+                       ? NULL
+                       : "the key cannot be used";
+        }
+        wc_ed25519_free(&key->ed25519);
+        key->kind = 0;
+    }
+    at = 0;
+    if (wc_InitRsaKey(&key->rsa, NULL) == 0) {
+        key->kind = KEY_RSA;
+        if (wc_RsaPrivateKeyDecode(der, &at, &key->rsa, size) == 0) {
+            int bytes = wc_RsaEncryptSize(&key->rsa);
+            if (bytes < RSA_BYTES_MIN || bytes > SIGNING_SIGNATURE_MAX)
+                return "its RSA key does not have 2048 to 4096 bits";
+            return wc_RsaSetRNG(&key->rsa, &key->random) == 0 ? NULL : "the key cannot be used";
+        }
+    }
+    return "its private key is none of P-256, Ed25519 and RSA, or is encrypted";
 }
 
-bool identities_provide(struct identities *identities, int state, const char *host) {
-    char name[IDENTITY_HOST_MAX + sizeof ".pem"];
-    char *pem = NULL;
-    struct identity identity = {0};
-    bool provided = false;
-
-    if (strlen(host) > IDENTITY_HOST_MAX - 4) { /* the file's name has at most 255 bytes */
-        log_line(LOG_LEVEL_ERROR, "identity: a host name of %zu bytes is too long", strlen(host));
-        return false;
-    }
-    snprintf(identity.host, sizeof identity.host, "%s", host);
-    snprintf(name, sizeof name, "%s.pem", host);
-    ssize_t size = load(state, name, &pem);
-    if (size == -ENOENT && make(state, host, name))
-        size = load(state, name, &pem);
-    else if (size == -ENOENT)
-        return false;
-    if (size < 0)
-        log_line(LOG_LEVEL_ERROR, "identity %s: %s in the state folder cannot be read: %s", host, name,
-                 strerror((int)-size));
-    else if (!split(&identity, pem))
-        log_line(LOG_LEVEL_ERROR,
-                 "identity %s: %s in the state folder holds no certificate with its private key; put it "
-                 "back from a backup",
-                 host, name);
-    else
-        provided = add(identities, &identity);
-    if (!provided)
-        identity_dispose(&identity);
-    if (pem)
-        explicit_bzero(pem, (size_t)size);
-    free(pem);
-    return provided;
+static const char *key_load(struct private_key *key, const char *pem) {
+    const char *start;
+    size_t size;
+    if (!find_key(pem, &start, &size))
+        return "it holds no private key";
+    unsigned char *der = malloc(size);
+    if (!der)
+        return "memory is short";
+    int der_size = wc_KeyPemToDer((const unsigned char *)start, (int)size, der, (int)size, NULL);
+    const char *problem = "its private key cannot be read, or is encrypted";
+    if (der_size > 0)
+        problem = key_decode(key, der, (word32)der_size);
+    explicit_bzero(der, size);
+    free(der);
+    return problem;
 }
 
-const struct identity *identities_find(const struct identities *identities, const char *host) {
-    size_t low = 0, high = identities->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(host, identities->list[middle].host);
-        if (order == 0)
-            return &identities->list[middle];
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
+/* Names the key: SHA-256 over the SubjectPublicKeyInfo of the first certificate. */
+static const char *name_key(struct certificate *public) {
+    unsigned char der[DER_MAX], info[1024];
+    word32 info_size = sizeof info;
+    int size =
+        wc_CertPemToDer((const unsigned char *)public->chain, (int)public->chain_size, der, sizeof der, CERT_TYPE);
+    if (size <= 0 || wc_GetSubjectPubKeyInfoDerFromCert(der, (word32)size, info, &info_size) != 0 ||
+        wc_Sha256Hash(info, info_size, public->key) != 0)
+        return "its certificate cannot be read";
     return NULL;
 }
 
-void identities_dispose(struct identities *identities) {
-    for (size_t i = 0; i < identities->count; i++)
-        identity_dispose(&identities->list[i]);
-    free(identities->list);
-    *identities = (struct identities){0};
+/* Does the key belong to the certificate? wolfSSL compares them when both are loaded. */
+static const char *compare(const struct certificate *public, const char *key_pem) {
+    const char *start, *problem = "its private key does not belong to its certificate";
+    size_t size;
+    WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLSv1_3_server_method());
+    if (context && find_key(key_pem, &start, &size) &&
+        wolfSSL_CTX_use_certificate_chain_buffer(context, (const unsigned char *)public->chain,
+                                                 (long)public->chain_size) == WOLFSSL_SUCCESS &&
+        wolfSSL_CTX_use_PrivateKey_buffer(context, (const unsigned char *)start, (long)size, WOLFSSL_FILETYPE_PEM) ==
+            WOLFSSL_SUCCESS &&
+        wolfSSL_CTX_check_private_key(context) == WOLFSSL_SUCCESS)
+        problem = NULL;
+    wolfSSL_CTX_free(context);
+    return problem;
+}
+
+/* Copies the certificates, and nothing else, out of a PEM text. */
+static const char *copy_chain(struct certificate *public, const char *pem) {
+    static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
+    public->chain = malloc(strlen(pem) + 2);
+    if (!public->chain)
+        return "memory is short";
+    public->chain_size = 0;
+    for (const char *at = strstr(pem, begin); at; at = strstr(at, begin)) {
+        const char *last = strstr(at, end);
+        if (!last)
+            return "a certificate in it has no end";
+        size_t size = (size_t)(last - at) + sizeof end - 1;
+        memcpy(public->chain + public->chain_size, at, size);
+        public->chain_size += size;
+        public->chain[public->chain_size++] = '\n';
+        at = last;
+    }
+    public->chain[public->chain_size] = '\0';
+    return public->chain_size > 0 ? NULL : "it holds no certificate";
+}
+
+static uint32_t signature_max(const struct private_key *key) {
+    switch (key->kind) {
+    case KEY_RSA:
+        return (uint32_t)wc_RsaEncryptSize(&key->rsa);
+    case KEY_ED25519:
+        return ED25519_SIG_SIZE;
+    default:
+        return ECC_MAX_SIG_SIZE;
+    }
+}
+
+const char *identity_load(struct identity *identity, const char *host, const char *pem, const char *key_pem) {
+    const char *problem = "memory is short";
+    *identity = (struct identity){0};
+    if (strlen(host) > CERTIFICATE_HOST_MAX)
+        return "the host name is too long";
+    snprintf(identity->public.host, sizeof identity->public.host, "%s", host);
+    if (!key_pem)
+        key_pem = pem;
+    identity->key = key_room();
+    if (identity->key && wc_InitRng(&identity->key->random) == 0)
+        problem = key_load(identity->key, key_pem);
+    if (!problem)
+        problem = copy_chain(&identity->public, pem);
+    if (!problem)
+        problem = name_key(&identity->public);
+    if (!problem)
+        problem = compare(&identity->public, key_pem);
+    if (problem) {
+        identity_dispose(identity);
+        return problem;
+    }
+    identity->public.kind = identity->key->kind;
+    identity->public.signature_max = signature_max(identity->key);
+    return NULL;
+}
+
+void identity_dispose(struct identity *identity) {
+    key_dispose(identity->key);
+    free(identity->public.chain);
+    *identity = (struct identity){0};
+}
+
+/* ---- signing ---- */
+
+static int sign_pss(struct private_key *key, enum signing_scheme scheme, const uint8_t *content, size_t content_size,
+                    uint8_t *signature) {
+    static const struct {
+        enum wc_HashType hash;
+        int mask;
+    } kinds[] = {{WC_HASH_TYPE_SHA256, WC_MGF1SHA256},
+                 {WC_HASH_TYPE_SHA384, WC_MGF1SHA384},
+                 {WC_HASH_TYPE_SHA512, WC_MGF1SHA512}};
+    size_t kind = scheme - SIGNING_RSA_PSS_SHA256;
+    return wc_RsaPSS_Sign(content, (word32)content_size, signature, SIGNING_SIGNATURE_MAX, kinds[kind].hash,
+                          kinds[kind].mask, &key->rsa, &key->random);
+}
+
+enum signing_result identity_sign(const struct identity *identity, enum signing_scheme scheme, const uint8_t *content,
+                                  size_t content_size, uint8_t *signature, size_t *size) {
+    struct private_key *key = identity->key;
+    word32 length = SIGNING_SIGNATURE_MAX, input = (word32)content_size;
+    int result;
+    if (key->kind == KEY_P256 && scheme == SIGNING_ECDSA) {
+        result = wc_ecc_sign_hash(content, input, signature, &length, &key->random, &key->ecdsa);
+    } else if (key->kind == KEY_ED25519 && scheme == SIGNING_ED25519) {
+        result = wc_ed25519_sign_msg(content, input, signature, &length, &key->ed25519);
+    } else if (key->kind == KEY_RSA && scheme == SIGNING_RSA_PKCS1) {
+        result = wc_RsaSSL_Sign(content, input, signature, SIGNING_SIGNATURE_MAX, &key->rsa, &key->random);
+        length = (word32)result;
+    } else if (key->kind == KEY_RSA && scheme >= SIGNING_RSA_PSS_SHA256 && scheme <= SIGNING_RSA_PSS_SHA512) {
+        result = sign_pss(key, scheme, content, content_size, signature);
+        length = (word32)result;
+    } else {
+        return SIGNING_REFUSED;
+    }
+    if (result < 0)
+        return SIGNING_FAILED;
+    *size = length;
+    return SIGNING_DONE;
 }

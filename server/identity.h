@@ -2,46 +2,45 @@
 #pragma once
 
 /*
- * Identities: a private key and the certificate that visitors pin, one for each host. An identity is made once, when a
- * capsule has none, and never replaced.
+ * Identities: a private key and the certificate that visitors pin. Only the key process ever holds one.
  *
- * STATE/HOST.pem holds both, so that a single rename makes it whole or leaves nothing.
+ * An identity is made once, when a capsule has none, and never replaced on its own.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-#define IDENTITY_HOST_MAX 253
-#define IDENTITY_FILE_MAX 65536 /* bytes of a PEM file */
+#include "certificate.h"
+#include "signing.h"
 
-/* An identity in memory. The PEM texts end with NUL; both are owned by the struct. */
+#define IDENTITY_PEM_MAX 4096
+
+struct private_key;
+
 struct identity {
-    char host[IDENTITY_HOST_MAX + 1];
-    char *certificate; /* the certificate and, behind it, its chain */
-    size_t certificate_size;
-    char *key;
-    size_t key_size;
-};
-
-/* All identities, sorted by host. */
-struct identities {
-    struct identity *list;
-    size_t count;
+    struct certificate public; /* what goes to the workers; its chain is owned here */
+    struct private_key *key;   /* in locked memory that no dump shows and no child inherits */
 };
 
 /*
- * Loads the identity of one host out of the state folder, or makes it (P-256, self-signed, the host as subject
- * alternative name, valid for 50 years) when there is none.
- * state: a descriptor of the folder.
- * Returns false after logging one sentence that names the file. A file that is there and cannot be used is an error,
- * never a reason to make another.
+ * Makes a new identity for a host: P-256, self-signed, the host as subject alternative name, valid for 50 years.
+ * pem: filled with certificate and key, secret. Returns its length, 0 on failure.
  */
-bool identities_provide(struct identities *identities, int state, const char *host);
+size_t identity_make(const char *host, char pem[static IDENTITY_PEM_MAX]);
 
 /*
- * The identity for a host (lower case), or NULL.
+ * Takes an identity out of PEM text that holds certificate, chain and private key in any order; or, with key_pem not
+ * NULL, the key out of a text of its own. P-256, Ed25519, RSA with 2048 to 4096 bits.
+ * Returns NULL, or a static sentence that says what is wrong; then nothing is to be disposed of.
  */
-const struct identity *identities_find(const struct identities *identities, const char *host);
+const char *identity_load(struct identity *identity, const char *host, const char *pem, const char *key_pem);
 
-/* Wipes the keys and gives the memory back. */
-void identities_dispose(struct identities *identities);
+/*
+ * Signs. scheme and content as in signing.h. signature: room for SIGNING_SIGNATURE_MAX bytes; *size: how many it has.
+ */
+enum signing_result identity_sign(const struct identity *identity, enum signing_scheme scheme, const uint8_t *content,
+                                  size_t content_size, uint8_t *signature, size_t *size);
+
+/* Wipes the key and gives everything back. */
+void identity_dispose(struct identity *identity);

@@ -10,13 +10,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "capsule.h"
-#include "identity.h"
+#include "certificate.h"
+#include "keys.h"
 #include "listen.h"
 #include "log.h"
 #include "manager.h"
@@ -39,6 +41,8 @@ static const struct deadlines deadlines = {
 
 struct employee {
     pid_t process; /* 0: none at present */
+    int desk;      /* a worker's end of its channel to the key process */
+    int channel;   /* the other end, kept so that a new key process finds what waits in it */
     uint64_t started, beats, beat_seen;
     uint64_t start_at; /* when a replacement may start */
     unsigned delay;
@@ -48,10 +52,13 @@ struct supervisor {
     struct listener listeners[LISTENERS_MAX];
     size_t listener_count;
     struct capsules capsules;
-    struct identities identities;
+    struct certificates certificates;
     const char *fallback;
     size_t capsule_count;
-    int state;
+    const char *state;
+    int control;     /* to the key process */
+    bool keys_apart; /* the key process is a service of its own */
+    struct employee keys;
     struct worker_board *boards; /* one for each worker, in memory that they share with the supervisor */
     struct employee employees[WORKERS_MAX];
     size_t worker_count;
@@ -84,14 +91,95 @@ static int take_listeners(struct supervisor *supervisor, const struct serve_opti
     struct manager_socket sockets[MANAGER_SOCKETS_MAX];
     size_t count = manager_take_sockets(sockets);
     manager_open();
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(sockets[i].name, "keys") == 0 && supervisor->control < 0) {
+            supervisor->control = sockets[i].descriptor;
+            supervisor->keys_apart = true;
+        } else if (options->listen_count > 0) {
+            close(sockets[i].descriptor);
+        } else if (listen_adopt(sockets[i].descriptor, &supervisor->listeners[supervisor->listener_count])) {
+            supervisor->listener_count++;
+        } else {
+            return EX_USAGE;
+        }
+    }
     if (options->listen_count > 0)
         return open_listeners(supervisor, options);
-    for (size_t i = 0; i < count; i++) {
-        if (!listen_adopt(sockets[i].descriptor, &supervisor->listeners[supervisor->listener_count]))
-            return EX_USAGE;
-        supervisor->listener_count++;
+    return supervisor->listener_count > 0 ? 0 : open_listeners(supervisor, &everywhere);
+}
+
+/* ---- the key process ---- */
+
+static void close_if_open(int *descriptor) {
+    if (*descriptor >= 0)
+        close(*descriptor);
+    *descriptor = -1;
+}
+
+/* In a child: whatever happens to the supervisor, it does not stay behind; the parent may have gone before prctl. */
+static void follow_parent(pid_t parent) {
+    sigset_t blocked;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(0);
+    manager_close();
+    signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the supervisor decides */
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM); /* let through where nothing is half done */
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
+
+static void keep_keys(struct supervisor *supervisor, int control, pid_t parent) {
+    struct keys_options options = {.state = supervisor->state,
+                                   .credentials = getenv("CREDENTIALS_DIRECTORY"),
+                                   .controls = {control},
+                                   .control_count = 1,
+                                   .listener = -1};
+    follow_parent(parent);
+    for (size_t i = 0; i < supervisor->listener_count; i++)
+        close(supervisor->listeners[i].descriptor);
+    capsules_close(&supervisor->capsules);
+    for (size_t i = 0; i < supervisor->worker_count; i++) {
+        close_if_open(&supervisor->employees[i].desk);
+        if (supervisor->employees[i].channel >= 0)
+            options.channels[options.channel_count++] = supervisor->employees[i].channel;
     }
-    return count > 0 ? 0 : open_listeners(supervisor, &everywhere);
+    _exit(keys_serve(&options));
+}
+
+/* Starts the key process, where it is no service of its own. What waits in the channels is answered by the new one. */
+static bool start_keys(struct supervisor *supervisor) {
+    int pair[2];
+    pid_t parent = getpid();
+    if (supervisor->keys_apart)
+        return true;
+    close_if_open(&supervisor->control);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return false;
+    supervisor->keys.process = fork();
+    if (supervisor->keys.process == 0) {
+        close(pair[0]);
+        keep_keys(supervisor, pair[1], parent);
+    }
+    supervisor->keys.started = milliseconds();
+    close(pair[1]);
+    supervisor->control = pair[0];
+    return supervisor->keys.process > 0;
+}
+
+/* A new channel between a worker that is about to start and the key process. */
+static bool open_channel(struct supervisor *supervisor, struct employee *employee) {
+    int pair[2];
+    close_if_open(&employee->desk);
+    close_if_open(&employee->channel);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return false;
+    employee->desk = pair[0];
+    employee->channel = pair[1];
+    bool attached = keys_attach(supervisor->control, pair[1]);
+    if (supervisor->keys_apart)
+        close_if_open(&employee->channel); /* its service manager keeps it over a restart */
+    return attached;
 }
 
 /* ---- capsules and identities ---- */
@@ -99,30 +187,41 @@ static int take_listeners(struct supervisor *supervisor, const struct serve_opti
 static void provide_identity(const char *host, void *context) {
     struct supervisor *supervisor = context;
     supervisor->capsule_count++;
-    identities_provide(&supervisor->identities, supervisor->state, host);
+    keys_provide(supervisor->control, host, &supervisor->certificates);
 }
 
 /* Clients without a server name get the identity of `default`, else of `localhost`, else the first. */
-static const char *choose_fallback(const struct identities *identities) {
-    const struct identity *fallback = identities_find(identities, "default");
+static const char *choose_fallback(const struct certificates *certificates) {
+    const struct certificate *fallback = certificates_find(certificates, "default");
     if (!fallback)
-        fallback = identities_find(identities, "localhost");
-    return fallback ? fallback->host : identities->list[0].host;
+        fallback = certificates_find(certificates, "localhost");
+    return fallback ? fallback->host : certificates->list[0].host;
 }
 
-static int open_folders(struct supervisor *supervisor, const struct serve_options *options) {
+/* A folder that is missing is told before the key process starts, which would have to tell it from afar. */
+static int check_state(const char *folder) {
+    int state = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (state < 0) {
+        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", folder, strerror(errno));
+        return EX_NOINPUT;
+    }
+    close(state);
+    return EX_OK;
+}
+
+static int open_content(struct supervisor *supervisor, const struct serve_options *options) {
     int result = capsules_open(&supervisor->capsules, options->content);
     if (result < 0) {
+        supervisor->capsules.folder = -1;
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s; name one with --content", options->content,
                  strerror(-result));
         return EX_NOINPUT;
     }
-    supervisor->state = open(options->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (supervisor->state < 0) {
-        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", options->state, strerror(errno));
-        return EX_NOINPUT;
-    }
-    result = capsules_each_host(&supervisor->capsules, provide_identity, supervisor);
+    return supervisor->keys_apart ? EX_OK : check_state(options->state);
+}
+
+static int provide_identities(struct supervisor *supervisor, const struct serve_options *options) {
+    int result = capsules_each_host(&supervisor->capsules, provide_identity, supervisor);
     if (result < 0) {
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s", options->content, strerror(-result));
         return EX_NOINPUT;
@@ -133,12 +232,12 @@ static int open_folders(struct supervisor *supervisor, const struct serve_option
                  options->content);
         return EX_NOINPUT;
     }
-    if (supervisor->identities.count == 0) {
-        log_line(LOG_LEVEL_ERROR, "state folder %s: no capsule has an identity that can be used", options->state);
+    if (supervisor->certificates.count == 0) {
+        log_line(LOG_LEVEL_ERROR, "no capsule has an identity that can be used; the lines above say why");
         return EX_CANTCREAT;
     }
-    supervisor->fallback = choose_fallback(&supervisor->identities);
-    return 0;
+    supervisor->fallback = choose_fallback(&supervisor->certificates);
+    return EX_OK;
 }
 
 /* ---- workers ---- */
@@ -149,22 +248,19 @@ static size_t cores(void) {
 }
 
 static void work(struct supervisor *supervisor, size_t number, pid_t parent) {
-    /* Whatever happens to the supervisor, no worker stays behind; it may have gone before prctl. */
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent)
-        _exit(0);
-    manager_close();
-    close(supervisor->state);
-    signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the supervisor decides */
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    follow_parent(parent);
+    close_if_open(&supervisor->control);
+    for (size_t i = 0; i < supervisor->worker_count; i++) {
+        close_if_open(&supervisor->employees[i].channel);
+        if (i != number)
+            close_if_open(&supervisor->employees[i].desk);
+    }
     const struct worker_orders orders = {
         .listeners = supervisor->listeners,
         .listener_count = supervisor->listener_count,
         .capsules = &supervisor->capsules,
-        .identities = &supervisor->identities,
+        .certificates = &supervisor->certificates,
+        .channel = supervisor->employees[number].desk,
         .fallback = supervisor->fallback,
         .deadlines = deadlines,
         .board = &supervisor->boards[number],
@@ -177,6 +273,8 @@ static void start_worker(struct supervisor *supervisor, size_t number) {
     pid_t parent = getpid();
     supervisor->boards[number].ready = 0;
     supervisor->boards[number].tally.open = 0;
+    if (!open_channel(supervisor, employee))
+        log_line(LOG_LEVEL_ERROR, "worker %zu: no channel to the key process: %s", number, strerror(errno));
     employee->process = fork();
     if (employee->process == 0)
         work(supervisor, number, parent);
@@ -188,31 +286,45 @@ static void start_worker(struct supervisor *supervisor, size_t number) {
     }
 }
 
-static void mourn(struct supervisor *supervisor, pid_t process, int status) {
-    for (size_t i = 0; i < supervisor->worker_count; i++) {
-        struct employee *employee = &supervisor->employees[i];
-        if (employee->process != process)
-            continue;
-        uint64_t now = milliseconds();
-        bool young = now - employee->started < YOUNG;
-        employee->process = 0;
-        employee->delay = !young ? 0 : employee->delay ? employee->delay * 2 : DELAY_FIRST;
-        if (employee->delay > DELAY_MAX)
-            employee->delay = DELAY_MAX;
-        employee->start_at = now + employee->delay;
-        log_line(LOG_LEVEL_WARNING, "worker %zu (process %d) ended by %s %d; replaced", i, (int)process,
-                 WIFSIGNALED(status) ? "signal" : "exit status",
-                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-        return;
-    }
+/* Notes the death of a worker or of the key process, and when the next one may start. */
+static bool mourn(struct employee *employee, const char *who, pid_t process, int status) {
+    if (employee->process != process)
+        return false;
+    uint64_t now = milliseconds();
+    bool young = now - employee->started < YOUNG;
+    employee->process = 0;
+    employee->delay = !young ? 0 : employee->delay ? employee->delay * 2 : DELAY_FIRST;
+    if (employee->delay > DELAY_MAX)
+        employee->delay = DELAY_MAX;
+    employee->start_at = now + employee->delay;
+    log_line(LOG_LEVEL_WARNING, "%s (process %d) ended by %s %d; replaced", who, (int)process,
+             WIFSIGNALED(status) ? "signal" : "exit status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    return true;
 }
 
 /* Also reaps what is not ours: as PID 1, orphans come here. */
 static void reap(struct supervisor *supervisor) {
     int status;
     pid_t process;
-    while ((process = waitpid(-1, &status, WNOHANG)) > 0)
-        mourn(supervisor, process, status);
+    while ((process = waitpid(-1, &status, WNOHANG)) > 0) {
+        bool known = mourn(&supervisor->keys, "key process", process, status);
+        for (size_t i = 0; i < supervisor->worker_count && !known; i++)
+            known = mourn(&supervisor->employees[i], "worker", process, status);
+    }
+}
+
+static bool keys_are_missing(const struct supervisor *supervisor) {
+    return !supervisor->keys_apart && supervisor->keys.process == 0;
+}
+
+static void look_after_keys(struct supervisor *supervisor) {
+    uint64_t now = milliseconds();
+    if (keys_are_missing(supervisor) && now >= supervisor->keys.start_at && !start_keys(supervisor)) {
+        log_line(LOG_LEVEL_ERROR, "the key process cannot be started: %s; tried again", strerror(errno));
+        supervisor->keys.process = 0;
+        supervisor->keys.start_at = now + DELAY_MAX;
+    }
 }
 
 static void look_after_workers(struct supervisor *supervisor) {
@@ -297,6 +409,8 @@ static void run(struct supervisor *supervisor) {
     uint64_t next = milliseconds() + tick;
     for (;;) {
         uint64_t now = milliseconds(), wake = next;
+        if (keys_are_missing(supervisor) && supervisor->keys.start_at < wake)
+            wake = supervisor->keys.start_at;
         for (size_t i = 0; i < supervisor->worker_count; i++) {
             if (supervisor->employees[i].process == 0 && supervisor->employees[i].start_at < wake)
                 wake = supervisor->employees[i].start_at;
@@ -306,6 +420,7 @@ static void run(struct supervisor *supervisor) {
             return;
         if (signal == SIGCHLD)
             reap(supervisor);
+        look_after_keys(supervisor);
         look_after_workers(supervisor);
         if (milliseconds() >= next) {
             tell(supervisor, watchdog > 0 ? "WATCHDOG=1\n" : "");
@@ -340,11 +455,14 @@ static void stop_workers(struct supervisor *supervisor) {
             signal_workers(supervisor, SIGKILL);
         int status;
         pid_t process;
-        while ((process = waitpid(-1, &status, now < give_up && signal == SIGCHLD ? WNOHANG : 0)) > 0) {
+        while (any_worker(supervisor) &&
+               (process = waitpid(-1, &status, now < give_up && signal == SIGCHLD ? WNOHANG : 0)) > 0) {
             for (size_t i = 0; i < supervisor->worker_count; i++) {
                 if (supervisor->employees[i].process == process)
                     supervisor->employees[i].process = 0;
             }
+            if (supervisor->keys.process == process)
+                supervisor->keys.process = 0;
         }
     }
 }
@@ -355,7 +473,7 @@ static bool prepare_workers(struct supervisor *supervisor) {
     void *boards = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (boards != MAP_FAILED)
         supervisor->boards = boards;
-    if (boards == MAP_FAILED || !random_open()) {
+    if (boards == MAP_FAILED) {
         log_line(LOG_LEVEL_ERROR, "no memory for the workers: %s", strerror(errno));
         return false;
     }
@@ -372,12 +490,25 @@ static void prepare_signals(struct supervisor *supervisor) {
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* The last to go: workers need it for the handshakes that they finish. */
+static void stop_keys(struct supervisor *supervisor) {
+    close_if_open(&supervisor->control);
+    if (supervisor->keys.process > 0) {
+        kill(supervisor->keys.process, SIGTERM);
+        kill(supervisor->keys.process, SIGCONT); /* also when somebody had stopped it */
+        waitpid(supervisor->keys.process, NULL, 0);
+    }
+}
+
 static void dispose(struct supervisor *supervisor) {
-    identities_dispose(&supervisor->identities);
+    stop_keys(supervisor);
+    certificates_dispose(&supervisor->certificates);
+    for (size_t i = 0; i < supervisor->worker_count; i++) {
+        close_if_open(&supervisor->employees[i].desk);
+        close_if_open(&supervisor->employees[i].channel);
+    }
     for (size_t i = 0; i < supervisor->listener_count; i++)
         close(supervisor->listeners[i].descriptor);
-    if (supervisor->state >= 0)
-        close(supervisor->state);
     if (supervisor->capsules.folder >= 0)
         capsules_close(&supervisor->capsules);
     if (supervisor->boards)
@@ -385,13 +516,22 @@ static void dispose(struct supervisor *supervisor) {
 }
 
 int supervisor_serve(const struct serve_options *options) {
-    struct supervisor supervisor = {.state = -1, .capsules.folder = -1};
+    struct supervisor supervisor = {.state = options->state, .capsules.folder = -1, .control = -1};
     int signal = 0;
 
+    for (size_t i = 0; i < WORKERS_MAX; i++)
+        supervisor.employees[i].desk = supervisor.employees[i].channel = -1;
     prepare_signals(&supervisor);
     int status = take_listeners(&supervisor, options);
     if (status == 0)
-        status = open_folders(&supervisor, options);
+        status = open_content(&supervisor, options);
+    /* The key process comes first: from here on no other process has a reason to come near a key. */
+    if (status == 0 && (!random_open() || !start_keys(&supervisor))) {
+        log_line(LOG_LEVEL_ERROR, "the key process cannot be started: %s", strerror(errno));
+        status = EX_OSERR;
+    }
+    if (status == 0)
+        status = provide_identities(&supervisor, options);
     if (status == 0 && !prepare_workers(&supervisor))
         status = EX_OSERR;
     if (status == 0) {

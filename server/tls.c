@@ -11,9 +11,9 @@
 
 #include "log.h"
 
-/* One context for an identity: a session takes over its certificate and key without parsing anything again. */
+/* One context for an identity: a session takes over its certificate without parsing anything again. */
 struct context {
-    const char *host;
+    const struct certificate *certificate;
     WOLFSSL_CTX *handle;
 };
 
@@ -22,6 +22,18 @@ struct tls {
     size_t count;
     size_t fallback;
     struct tls_channel *channel;
+    struct desk *desk;
+};
+
+struct tls_session {
+    WOLFSSL *handle;
+    struct tls *tls;
+    const struct certificate *certificate;
+    void *owner;
+    uint64_t ticket;          /* of the question under way; 0: none */
+    const uint8_t *signature; /* the answer, while it is there */
+    size_t signature_size;
+    bool refused;
 };
 
 /*
@@ -58,6 +70,58 @@ static int transmit(WOLFSSL *session, char *bytes, int size, void *context) {
     return size;
 }
 
+/* ---- signatures from the key process ---- */
+
+/*
+ * wolfSSL calls this twice: at first the question goes out and the handshake waits, at the second call the answer is
+ * there. length: the room for the signature, then how long it is.
+ */
+static int sign(struct tls_session *session, enum signing_scheme scheme, const unsigned char *content, size_t size,
+                unsigned char *signature, word32 *length) {
+    if (session->signature) {
+        if (session->signature_size > *length)
+            return WC_HW_E;
+        memcpy(signature, session->signature, session->signature_size);
+        *length = (word32)session->signature_size;
+        session->signature = NULL;
+        return 0;
+    }
+    if (session->ticket == 0 && !session->refused)
+        session->ticket =
+            desk_ask(session->tls->desk, session->owner, scheme, session->certificate->key, content, size);
+    return session->ticket ? WC_PENDING_E : WC_HW_E;
+}
+
+static int sign_ecdsa(WOLFSSL *handle, const unsigned char *content, unsigned size, unsigned char *signature,
+                      word32 *length, const unsigned char *key, unsigned key_size, void *context) {
+    (void)handle, (void)key, (void)key_size;
+    return sign(context, SIGNING_ECDSA, content, size, signature, length);
+}
+
+static int sign_ed25519(WOLFSSL *handle, const unsigned char *content, unsigned size, unsigned char *signature,
+                        unsigned *length, const unsigned char *key, unsigned key_size, void *context) {
+    (void)handle, (void)key, (void)key_size;
+    return sign(context, SIGNING_ED25519, content, size, signature, length);
+}
+
+static int sign_rsa(WOLFSSL *handle, const unsigned char *content, unsigned size, unsigned char *signature,
+                    word32 *length, const unsigned char *key, unsigned key_size, void *context) {
+    (void)handle, (void)key, (void)key_size;
+    return sign(context, SIGNING_RSA_PKCS1, content, size, signature, length);
+}
+
+static int sign_rsa_pss(WOLFSSL *handle, const unsigned char *content, unsigned size, unsigned char *signature,
+                        unsigned *length, int hash, int mask, const unsigned char *key, unsigned key_size,
+                        void *context) {
+    (void)handle, (void)mask, (void)key, (void)key_size;
+    enum signing_scheme scheme = SIGNING_RSA_PSS_SHA512;
+    if (hash == WC_HASH_TYPE_SHA256)
+        scheme = SIGNING_RSA_PSS_SHA256;
+    else if (hash == WC_HASH_TYPE_SHA384)
+        scheme = SIGNING_RSA_PSS_SHA384;
+    return sign(context, scheme, content, size, signature, length);
+}
+
 /* ---- contexts ---- */
 
 static WOLFSSL_CTX *context_begin(void) {
@@ -68,7 +132,12 @@ static WOLFSSL_CTX *context_begin(void) {
         return NULL;
     wolfSSL_CTX_SetIORecv(handle, receive);
     wolfSSL_CTX_SetIOSend(handle, transmit);
+    wolfSSL_CTX_SetEccSignCb(handle, sign_ecdsa);
+    wolfSSL_CTX_SetEd25519SignCb(handle, sign_ed25519);
+    wolfSSL_CTX_SetRsaSignCb(handle, sign_rsa);
+    wolfSSL_CTX_SetRsaPssSignCb(handle, sign_rsa_pss);
     wolfSSL_CTX_set_verify(handle, WOLFSSL_VERIFY_NONE, NULL);
+    wolfSSL_CTX_set_group_messages(handle); /* a flight leaves whole, also when it waits for a signature in its midst */
     if (wolfSSL_CTX_SetMinVersion(handle, WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
         wolfSSL_CTX_set_cipher_list(handle, ciphers) == WOLFSSL_SUCCESS &&
         wolfSSL_CTX_set_groups(handle, groups, sizeof groups / sizeof *groups) == WOLFSSL_SUCCESS)
@@ -77,43 +146,39 @@ static WOLFSSL_CTX *context_begin(void) {
     return NULL;
 }
 
-static WOLFSSL_CTX *context_open(const struct identity *identity) {
+static WOLFSSL_CTX *context_open(const struct certificate *certificate) {
     WOLFSSL_CTX *handle = context_begin();
     if (!handle) {
         log_line(LOG_LEVEL_ERROR, "TLS cannot be set up: out of memory or wolfSSL was built without a needed part");
         return NULL;
     }
-    if (wolfSSL_CTX_use_certificate_chain_buffer(handle, (const unsigned char *)identity->certificate,
-                                                 (long)identity->certificate_size) == WOLFSSL_SUCCESS &&
-        wolfSSL_CTX_use_PrivateKey_buffer(handle, (const unsigned char *)identity->key, (long)identity->key_size,
-                                          WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS &&
-        wolfSSL_CTX_check_private_key(handle) == WOLFSSL_SUCCESS)
+    if (wolfSSL_CTX_use_certificate_chain_buffer(handle, (const unsigned char *)certificate->chain,
+                                                 (long)certificate->chain_size) == WOLFSSL_SUCCESS)
         return handle;
-    log_line(LOG_LEVEL_ERROR,
-             "identity %s: the certificate and the private key cannot be used or do not belong together; put %s.pem "
-             "back from a backup",
-             identity->host, identity->host);
+    log_line(LOG_LEVEL_ERROR, "identity %s: the certificate cannot be used for TLS", certificate->host);
     wolfSSL_CTX_free(handle);
     return NULL;
 }
 
-struct tls *tls_open(const struct identities *identities, const char *fallback, struct tls_channel *channel) {
+struct tls *tls_open(const struct certificates *certificates, const char *fallback, struct tls_channel *channel,
+                     struct desk *desk) {
     struct tls *tls = calloc(1, sizeof *tls);
     if (!tls || wolfSSL_Init() != WOLFSSL_SUCCESS) {
         free(tls);
         return NULL;
     }
     tls->channel = channel;
-    tls->contexts = calloc(identities->count, sizeof *tls->contexts);
+    tls->desk = desk;
+    tls->contexts = calloc(certificates->count, sizeof *tls->contexts);
     if (!tls->contexts)
         goto failed;
-    for (size_t i = 0; i < identities->count; i++) {
-        const struct identity *identity = &identities->list[i];
-        WOLFSSL_CTX *handle = context_open(identity);
+    for (size_t i = 0; i < certificates->count; i++) {
+        const struct certificate *certificate = &certificates->list[i];
+        WOLFSSL_CTX *handle = context_open(certificate);
         if (!handle)
             goto failed;
-        tls->contexts[tls->count++] = (struct context){identity->host, handle};
-        if (strcmp(identity->host, fallback) == 0)
+        tls->contexts[tls->count++] = (struct context){certificate, handle};
+        if (strcmp(certificate->host, fallback) == 0)
             tls->fallback = i;
     }
     return tls;
@@ -134,13 +199,8 @@ void tls_close(struct tls *tls) {
 
 /* ---- sessions ---- */
 
-/* A session is wolfSSL's own object; the name only keeps its type out of the other files. */
-static WOLFSSL *handle_of(const struct tls_session *session) {
-    return (WOLFSSL *)(uintptr_t)session;
-}
-
 static int compare_host(const void *name, const void *context) {
-    return strcmp(name, ((const struct context *)context)->host);
+    return strcmp(name, ((const struct context *)context)->certificate->host);
 }
 
 static const struct context *context_for(const struct tls *tls, const char *server_name) {
@@ -148,25 +208,44 @@ static const struct context *context_for(const struct tls *tls, const char *serv
     return found ? found : &tls->contexts[tls->fallback];
 }
 
-struct tls_session *tls_session_begin(struct tls *tls, const char *server_name) {
-    WOLFSSL *handle = wolfSSL_new(context_for(tls, server_name)->handle);
-    if (handle) {
-        wolfSSL_SetIOReadCtx(handle, tls->channel);
-        wolfSSL_SetIOWriteCtx(handle, tls->channel);
+struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner) {
+    const struct context *context = context_for(tls, server_name);
+    struct tls_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return NULL;
+    session->handle = wolfSSL_new(context->handle);
+    if (!session->handle) {
+        free(session);
+        return NULL;
     }
-    return (struct tls_session *)handle;
+    session->tls = tls;
+    session->owner = owner;
+    session->certificate = context->certificate;
+    wolfSSL_SetIOReadCtx(session->handle, tls->channel);
+    wolfSSL_SetIOWriteCtx(session->handle, tls->channel);
+    wolfSSL_SetEccSignCtx(session->handle, session);
+    wolfSSL_SetEd25519SignCtx(session->handle, session);
+    wolfSSL_SetRsaSignCtx(session->handle, session);
+    wolfSSL_SetRsaPssSignCtx(session->handle, session);
+    return session;
 }
 
 void tls_session_end(struct tls_session *session) {
-    if (session)
-        wolfSSL_free(handle_of(session));
+    if (!session)
+        return;
+    if (session->ticket)
+        desk_forget(session->tls->desk, session->ticket);
+    wolfSSL_free(session->handle);
+    free(session);
 }
 
 /* Tells what a call that did not succeed means. */
 static enum tls_progress progress(struct tls_session *session, int result) {
-    switch (wolfSSL_get_error(handle_of(session), result)) {
+    switch (wolfSSL_get_error(session->handle, result)) {
     case WOLFSSL_ERROR_WANT_READ:
         return TLS_WANTS_INPUT;
+    case WC_PENDING_E:
+        return TLS_WANTS_SIGNATURE;
     case WOLFSSL_ERROR_ZERO_RETURN:
         return TLS_ENDED;
     default:
@@ -175,29 +254,39 @@ static enum tls_progress progress(struct tls_session *session, int result) {
 }
 
 enum tls_progress tls_handshake(struct tls_session *session) {
-    int result = wolfSSL_accept(handle_of(session));
+    int result = wolfSSL_accept(session->handle);
     return result == WOLFSSL_SUCCESS ? TLS_DONE : progress(session, result);
 }
 
+enum tls_progress tls_session_sign(struct tls_session *session, const uint8_t *signature, size_t size) {
+    session->ticket = 0;
+    session->signature = size > 0 ? signature : NULL;
+    session->signature_size = size;
+    session->refused = size == 0;
+    enum tls_progress progress = tls_handshake(session);
+    session->signature = NULL;
+    return progress;
+}
+
 enum tls_progress tls_read(struct tls_session *session, void *bytes, size_t size, size_t *got) {
-    int result = wolfSSL_read(handle_of(session), bytes, (int)size);
+    int result = wolfSSL_read(session->handle, bytes, (int)size);
     *got = result > 0 ? (size_t)result : 0;
     return result > 0 ? TLS_DONE : progress(session, result);
 }
 
 enum tls_progress tls_write(struct tls_session *session, const void *bytes, size_t size) {
-    int result = wolfSSL_write(handle_of(session), bytes, (int)size);
+    int result = wolfSSL_write(session->handle, bytes, (int)size);
     return result == (int)size ? TLS_DONE : TLS_FAILED;
 }
 
 void tls_close_notify(struct tls_session *session) {
-    wolfSSL_shutdown(handle_of(session));
+    wolfSSL_shutdown(session->handle);
 }
 
 const char *tls_version(const struct tls_session *session) {
-    if (!wolfSSL_is_init_finished(handle_of(session)))
+    if (!wolfSSL_is_init_finished(session->handle))
         return "-";
-    return wolfSSL_version(handle_of(session)) == TLS1_3_VERSION ? "1.3" : "1.2";
+    return wolfSSL_version(session->handle) == TLS1_3_VERSION ? "1.3" : "1.2";
 }
 
 const char *tls_library_version(void) {

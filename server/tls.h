@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "identity.h"
+#include "certificate.h"
+#include "desk.h"
 
 #define TLS_RECORD_MAX 16384 /* bytes of plain text in one record (RFC 8446 section 5.1) */
 #define TLS_RECORD_OVERHEAD 64
@@ -32,25 +33,37 @@ struct tls_channel {
 
 enum tls_progress {
     TLS_DONE,
-    TLS_WANTS_INPUT, /* all input was taken; go on when more is there */
-    TLS_ENDED,       /* the peer sent close_notify */
-    TLS_FAILED,      /* the session is over; an alert may lie in the channel's output */
+    TLS_WANTS_INPUT,     /* all input was taken; go on when more is there */
+    TLS_WANTS_SIGNATURE, /* the key process was asked; go on with tls_session_sign */
+    TLS_ENDED,           /* the peer sent close_notify */
+    TLS_FAILED,          /* the session is over; an alert may lie in the channel's output */
 };
 
 struct tls;
 struct tls_session;
 
 /*
- * Sets up TLS for these identities. channel must outlive the result. Returns NULL after logging one sentence.
+ * Sets up TLS for these certificates; signatures are asked for at the desk, no private key is ever here.
+ * certificates, channel and desk must outlive the result. Returns NULL after logging one sentence.
  * fallback: the host whose identity answers clients without a known server name.
  */
-struct tls *tls_open(const struct identities *identities, const char *fallback, struct tls_channel *channel);
+struct tls *tls_open(const struct certificates *certificates, const char *fallback, struct tls_channel *channel,
+                     struct desk *desk);
 
 /* Gives everything back. All sessions must be gone. */
 void tls_close(struct tls *tls);
 
-/* Begins a session with the identity for this server name ("" for none). NULL when memory is short. */
-struct tls_session *tls_session_begin(struct tls *tls, const char *server_name);
+/*
+ * Begins a session with the identity for this server name ("" for none). NULL when memory is short.
+ * owner: who is to be told when a signature arrives (desk_receive).
+ */
+struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner);
+
+/*
+ * The signature that the session waits for has come (size 0: it was refused). Goes on with the handshake, the signature
+ * being valid during this call only.
+ */
+enum tls_progress tls_session_sign(struct tls_session *session, const uint8_t *signature, size_t size);
 
 /* Frees a session. NULL is allowed. */
 void tls_session_end(struct tls_session *session);

@@ -28,6 +28,7 @@ struct queue {
 struct worker {
     const struct worker_orders *orders;
     struct workbench *bench;
+    struct desk *desk;
     int events;
     size_t open, open_max;
     bool listening; /* epoll watches the listeners */
@@ -110,9 +111,11 @@ static void obey(struct worker *worker, struct connection *connection, enum wish
         finish(worker, connection, !fresh);
         return;
     }
-    if (fresh || connection->armed != wish) {
-        struct epoll_event event = {.events = wish == WISH_INPUT ? EPOLLIN : EPOLLOUT, .data.ptr = connection};
-        connection->armed = wish;
+    /* The peer is as a rule silent while its signature is made: what epoll watches need not change for that. */
+    enum wish watched = wish == WISH_SIGNATURE ? WISH_INPUT : wish;
+    if (fresh || (connection->armed != watched && wish != WISH_SIGNATURE)) {
+        struct epoll_event event = {.events = watched == WISH_INPUT ? EPOLLIN : EPOLLOUT, .data.ptr = connection};
+        connection->armed = watched;
         if (epoll_ctl(worker->events, fresh ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, connection->socket, &event) < 0) {
             finish(worker, connection, !fresh);
             return;
@@ -200,6 +203,23 @@ static bool is_listener(const struct worker *worker, const void *pointer) {
            (uintptr_t)pointer < (uintptr_t)(first + worker->orders->listener_count);
 }
 
+/* An answer of the key process. */
+static void signed_for(void *owner, const uint8_t *signature, size_t size, void *context) {
+    struct worker *worker = context;
+    obey(worker, owner, connection_sign(owner, worker->bench, signature, size), false);
+}
+
+/* Something came from a peer while its signature is being made: it is looked at afterwards, unless the peer is gone. */
+static void look_away(struct worker *worker, struct connection *connection, uint32_t events) {
+    struct epoll_event nothing = {.events = 0, .data.ptr = connection};
+    if (events & EPOLLHUP) {
+        finish(worker, connection, true);
+        return;
+    }
+    epoll_ctl(worker->events, EPOLL_CTL_MOD, connection->socket, &nothing);
+    connection->armed = WISH_SIGNATURE;
+}
+
 static void handle(struct worker *worker, const struct epoll_event *event) {
     if (is_listener(worker, event->data.ptr)) {
         if (worker->listening)
@@ -209,6 +229,10 @@ static void handle(struct worker *worker, const struct epoll_event *event) {
     struct connection *connection = event->data.ptr;
     if (event->events & EPOLLERR) { /* a reset: nothing can be sent any more */
         finish(worker, connection, true);
+        return;
+    }
+    if (connection->signing) {
+        look_away(worker, connection, event->events);
         return;
     }
     obey(worker, connection, connection_continue(connection, worker->bench, event->events & (EPOLLIN | EPOLLHUP)),
@@ -226,8 +250,17 @@ static void run(struct worker *worker) {
         int count = epoll_pwait(worker->events, events, EVENTS_AT_ONCE, time_to_wait(worker), &during_wait);
         bench->now = milliseconds();
         worker->orders->board->beats++;
-        for (int i = 0; i < count; i++)
-            handle(worker, &events[i]);
+        bool answers = false;
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.ptr == worker->desk)
+                answers = true;
+            else
+                handle(worker, &events[i]);
+        }
+        /* Last, because it may end connections that have an event of their own in this round. */
+        if (answers)
+            desk_receive(worker->desk, signed_for, worker);
+        desk_send(worker->desk);
         end_the_late(worker);
         if (told_to_stop && !give_up) {
             listen_no_more(worker);
@@ -240,6 +273,11 @@ static void run(struct worker *worker) {
         while (worker->queues[stage].first)
             finish(worker, worker->queues[stage].first, true);
     }
+}
+
+static bool watch_desk(struct worker *worker) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = worker->desk};
+    return epoll_ctl(worker->events, EPOLL_CTL_ADD, worker->orders->channel, &event) == 0;
 }
 
 /* Every connection may need its socket and a file. */
@@ -257,14 +295,16 @@ int worker_serve(const struct worker_orders *orders) {
 
     sigaction(SIGTERM, &action, NULL);
     worker.bench = calloc(1, sizeof *worker.bench);
-    if (!worker.bench)
+    worker.desk = malloc(sizeof *worker.desk);
+    if (!worker.bench || !worker.desk)
         goto end;
+    desk_open(worker.desk, orders->channel);
     worker.bench->capsules = orders->capsules;
     worker.bench->tally = &orders->board->tally;
     worker.bench->now = milliseconds();
-    worker.bench->tls = tls_open(orders->identities, orders->fallback, &worker.bench->channel);
+    worker.bench->tls = tls_open(orders->certificates, orders->fallback, &worker.bench->channel, worker.desk);
     worker.events = epoll_create1(EPOLL_CLOEXEC);
-    if (!worker.bench->tls || worker.events < 0)
+    if (!worker.bench->tls || worker.events < 0 || !watch_desk(&worker))
         goto end;
     listen_again(&worker);
     orders->board->ready = 1;
@@ -276,5 +316,6 @@ end:
     if (worker.bench)
         tls_close(worker.bench->tls);
     free(worker.bench);
+    free(worker.desk);
     return status;
 }

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #include "capsule.h"
+#include "certificate.h"
 #include "connection.h"
-#include "identity.h"
 
 #define LISTENERS_MAX 16
 
@@ -40,7 +40,8 @@ struct worker_orders {
     const struct listener *listeners;
     size_t listener_count;
     const struct capsules *capsules;
-    const struct identities *identities;
+    const struct certificates *certificates;
+    int channel;          /* to the key process, non-blocking */
     const char *fallback; /* the host whose identity answers clients without a known server name */
     struct deadlines deadlines;
     struct worker_board *board;

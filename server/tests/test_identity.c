@@ -1,54 +1,27 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "../desk.h"
 #include "../identity.h"
 #include "../random.h"
 #include "../tls.h"
 
-static char folder[] = "/tmp/vitrine-identity-XXXXXX";
-static int state = -1;
-
 static void begin(void) {
     cr_assert(random_open());
-    cr_assert_not_null(mkdtemp(folder));
-    state = open(folder, O_RDONLY | O_DIRECTORY);
-    cr_assert_geq(state, 0);
 }
 
-static void end(void) {
-    char command[128];
-    close(state);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    cr_assert_eq(system(command), 0);
-}
+TestSuite(identity, .init = begin);
 
-TestSuite(identity, .init = begin, .fini = end);
-
-static void put(const char *name, const char *text, mode_t mode) {
-    int file = openat(state, name, O_WRONLY | O_CREAT | O_TRUNC, mode);
-    cr_assert_geq(file, 0);
-    cr_assert_eq(write(file, text, strlen(text)), (ssize_t)strlen(text));
-    close(file);
-}
-
-Test(identity, made_once_and_kept) {
-    struct identities first = {0}, second = {0};
-    struct stat about;
-    cr_assert(identities_provide(&first, state, "example.org"));
-    cr_assert_eq(fstatat(state, "example.org.pem", &about, 0), 0);
-    cr_expect_eq(about.st_mode & 07777, 0600);
-    cr_expect_neq(faccessat(state, ".new-identity", F_OK, 0), 0, "the temporary file is gone");
-    cr_assert(identities_provide(&second, state, "example.org"));
-    cr_expect_str_eq(first.list[0].certificate, second.list[0].certificate);
-    cr_expect_str_eq(first.list[0].key, second.list[0].key);
-    identities_dispose(&first);
-    identities_dispose(&second);
+static void make_and_load(struct identity *identity, const char *host) {
+    char pem[IDENTITY_PEM_MAX];
+    size_t size = identity_make(host, pem);
+    cr_assert_gt(size, 0, "%s", host);
+    pem[size] = '\0';
+    const char *problem = identity_load(identity, host, pem, NULL);
+    cr_assert_null(problem, "%s: %s", host, problem);
 }
 
 Test(identity, every_kind_of_host_can_be_used_for_tls) {
@@ -65,67 +38,64 @@ Test(identity, every_kind_of_host_can_be_used_for_tls) {
         "example",
     };
     static struct tls_channel channel;
-    struct identities identities = {0};
+    static struct desk desk;
+    struct certificates certificates = {0};
     size_t count = sizeof hosts / sizeof *hosts;
+    for (size_t i = 0; i < count; i++) {
+        struct identity identity;
+        make_and_load(&identity, hosts[i]);
+        cr_expect_eq(identity.public.kind, KEY_P256);
+        cr_expect_null(strstr(identity.public.chain, "PRIVATE"), "no key goes to a worker");
+        cr_assert(certificates_add(&certificates, &identity.public));
+        identity_dispose(&identity);
+    }
+    cr_assert_eq(certificates.count, count);
     for (size_t i = 0; i < count; i++)
-        cr_assert(identities_provide(&identities, state, hosts[i]), "%s", hosts[i]);
-    cr_assert_eq(identities.count, count);
-    for (size_t i = 0; i < count; i++)
-        cr_expect_str_eq(identities_find(&identities, hosts[i])->host, hosts[i]);
-    cr_expect_null(identities_find(&identities, "b.example"));
-    struct tls *tls = tls_open(&identities, "default", &channel);
+        cr_expect_str_eq(certificates_find(&certificates, hosts[i])->host, hosts[i]);
+    cr_expect_null(certificates_find(&certificates, "b.example"));
+    struct tls *tls = tls_open(&certificates, "default", &channel, &desk);
     cr_expect_not_null(tls);
     tls_close(tls);
-    identities_dispose(&identities);
+    certificates_dispose(&certificates);
 }
 
-Test(identity, what_cannot_be_used_stays_and_is_refused) {
-    static const struct {
-        const char *host, *text;
-    } cases[] = {
-        {"empty.example", ""},
-        {"words.example", "no key here\n"},
-        {"half.example", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"},
-        {"open.example", "-----BEGIN CERTIFICATE-----\nAAAA\n-----BEGIN PRIVATE KEY-----\nAAAA\n"},
+Test(identity, what_cannot_be_used_is_refused_with_a_reason) {
+    static const char *const cases[] = {
+        "",
+        "no key here\n",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----BEGIN PRIVATE KEY-----\nAAAA\n",
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct identities identities = {0};
-        char name[64];
-        struct stat about;
-        snprintf(name, sizeof name, "%s.pem", cases[i].host);
-        put(name, cases[i].text, 0600);
-        cr_expect_not(identities_provide(&identities, state, cases[i].host), "%s", cases[i].host);
-        cr_expect_eq(identities.count, 0);
-        cr_assert_eq(fstatat(state, name, &about, 0), 0);
-        cr_expect_eq(about.st_size, (off_t)strlen(cases[i].text), "%s is untouched", name);
+        struct identity identity;
+        const char *problem = identity_load(&identity, "a.example", cases[i], NULL);
+        cr_expect_not_null(problem, "case %zu", i);
     }
 }
 
-Test(identity, neither_links_nor_fifos_are_followed) {
-    struct identities identities = {0};
-    cr_assert_eq(symlinkat("/etc/passwd", state, "link.example.pem"), 0);
-    cr_assert_eq(mkfifoat(state, "fifo.example.pem", 0600), 0);
-    cr_expect_not(identities_provide(&identities, state, "link.example"));
-    cr_expect_not(identities_provide(&identities, state, "fifo.example"));
+Test(identity, a_key_of_another_certificate_is_refused) {
+    char first[IDENTITY_PEM_MAX], second[IDENTITY_PEM_MAX];
+    struct identity identity;
+    first[identity_make("a.example", first)] = '\0';
+    second[identity_make("b.example", second)] = '\0';
+    cr_expect_str_eq(identity_load(&identity, "a.example", first, second),
+                     "its private key does not belong to its certificate");
+    cr_expect_null(identity_load(&identity, "a.example", first, first));
+    identity_dispose(&identity);
 }
 
-Test(identity, a_state_folder_that_cannot_be_written) {
-    struct identities identities = {0};
-    int nowhere = open("/proc/self/fdinfo", O_RDONLY | O_DIRECTORY);
-    cr_assert_geq(nowhere, 0);
-    cr_expect_not(identities_provide(&identities, nowhere, "example.org"));
-    close(nowhere);
-}
-
-Test(identity, certificate_and_key_of_two_identities_are_refused_by_tls) {
-    static struct tls_channel channel;
-    struct identities identities = {0};
-    cr_assert(identities_provide(&identities, state, "a.example"));
-    cr_assert(identities_provide(&identities, state, "b.example"));
-    char *key = identities.list[0].key;
-    size_t size = identities.list[0].key_size;
-    identities.list[0].key = identities.list[1].key, identities.list[0].key_size = identities.list[1].key_size;
-    identities.list[1].key = key, identities.list[1].key_size = size;
-    cr_expect_null(tls_open(&identities, "a.example", &channel));
-    identities_dispose(&identities);
+Test(identity, each_key_signs_by_its_own_schemes_only) {
+    static const enum signing_scheme others[] = {SIGNING_RSA_PKCS1, SIGNING_ED25519, SIGNING_RSA_PSS_SHA256,
+                                                 SIGNING_RSA_PSS_SHA384, SIGNING_RSA_PSS_SHA512};
+    uint8_t digest[32] = {1}, signature[SIGNING_SIGNATURE_MAX];
+    struct identity identity;
+    size_t size = 0;
+    make_and_load(&identity, "a.example");
+    cr_expect_eq(identity_sign(&identity, SIGNING_ECDSA, digest, sizeof digest, signature, &size), SIGNING_DONE);
+    cr_expect(size > 60 && size <= identity.public.signature_max);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        cr_expect_eq(identity_sign(&identity, others[i], digest, sizeof digest, signature, &size), SIGNING_REFUSED);
+    identity_dispose(&identity);
 }

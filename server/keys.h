@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * The key process. It holds all private keys and gives none away: it makes or loads identities, tells what may be known
+ * of them, and signs. It reads fixed-size messages only.
+ *
+ * Two kinds of sockets lead to it, both SOCK_SEQPACKET. By the control socket the supervisor asks for identities and
+ * hands over channels; by a channel one worker asks for signatures. Workers do not share channels, or one could read
+ * another's answers.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "certificate.h"
+
+#define KEYS_CONTROLS_MAX 4
+#define KEYS_CHANNELS_MAX 128
+
+struct keys_options {
+    const char *state;               /* the state folder; NULL: identities are only taken from credentials */
+    const char *credentials;         /* the folder of credentials; NULL: none */
+    int controls[KEYS_CONTROLS_MAX]; /* connected control sockets; owned by the key process from now on */
+    size_t control_count;
+    int channels[KEYS_CHANNELS_MAX]; /* channels kept over a restart; owned likewise */
+    size_t channel_count;
+    int listener; /* a listening control socket, or -1 */
+};
+
+/*
+ * Serves until SIGTERM, or until there is no listener and the last control socket is closed.
+ * Returns the exit status: 0; EX_NOINPUT for a folder that is missing; EX_OSERR. All but 0 after logging one sentence.
+ */
+int keys_serve(const struct keys_options *options);
+
+/* ---- the supervisor's side of a control socket ---- */
+
+/*
+ * Asks for the identity of a host, to be made when there is none, and adds what may be known of it to `certificates`.
+ * Waits for the answer, at most 20 seconds. Returns false when there is no such identity or no answer; the key process
+ * has logged why in the first case, this logs it in the second.
+ */
+bool keys_provide(int control, const char *host, struct certificates *certificates);
+
+/* Hands over the key process's end of a worker's channel. The caller keeps its own copy. Returns false with errno. */
+bool keys_attach(int control, int channel);

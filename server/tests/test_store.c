@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../store.h"
+
+static char path[] = "/tmp/vitrine-store-XXXXXX";
+static int folder = -1;
+
+static void begin(void) {
+    cr_assert_not_null(mkdtemp(path));
+    folder = open(path, O_RDONLY | O_DIRECTORY);
+    cr_assert_geq(folder, 0);
+}
+
+static void end(void) {
+    char command[128];
+    close(folder);
+    snprintf(command, sizeof command, "rm -rf %s", path);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(store, .init = begin, .fini = end);
+
+static void expect_content(const char *name, const char *expected) {
+    char *text;
+    cr_assert_eq(store_read(folder, name, &text), (ssize_t)strlen(expected));
+    cr_expect_str_eq(text, expected);
+    free(text);
+}
+
+Test(store, created_once_replaced_when_told) {
+    struct stat about;
+    umask(0777); /* as the unit has it */
+    cr_assert(store_create(folder, "a", "first", 5));
+    cr_expect_not(store_create(folder, "a", "second", 6));
+    cr_expect_eq(errno, EEXIST);
+    expect_content("a", "first");
+    cr_assert(store_replace(folder, "a", "third", 5));
+    expect_content("a", "third");
+    cr_assert_eq(fstatat(folder, "a", &about, 0), 0);
+    cr_expect_eq(about.st_mode & 07777, 0600);
+    cr_expect_neq(faccessat(folder, ".new", F_OK, 0), 0, "no temporary file is left");
+}
+
+Test(store, what_is_no_small_file) {
+    static char large[STORE_FILE_MAX + 1];
+    char *text;
+    cr_assert_eq(symlinkat("/etc/passwd", folder, "link"), 0);
+    cr_assert_eq(mkfifoat(folder, "fifo", 0600), 0);
+    cr_assert_eq(mkdirat(folder, "folder", 0700), 0);
+    cr_assert(store_create(folder, "large", large, sizeof large));
+    cr_assert(store_create(folder, "full", large, sizeof large - 1));
+    close(openat(folder, "empty", O_WRONLY | O_CREAT, 0600));
+    static const struct {
+        const char *name;
+        ssize_t expected;
+    } cases[] = {{"link", -ELOOP},  {"fifo", -EINVAL},  {"folder", -EINVAL},
+                 {"large", -EFBIG}, {"empty", -EINVAL}, {"none", -ENOENT}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cr_expect_eq(store_read(folder, cases[i].name, &text), cases[i].expected, "%s", cases[i].name);
+        cr_expect_null(text);
+    }
+    cr_expect_eq(store_read(folder, "full", &text), STORE_FILE_MAX);
+    free(text);
+}
+
+Test(store, a_folder_that_cannot_be_written) {
+    int nowhere = open("/proc/self/fdinfo", O_RDONLY | O_DIRECTORY);
+    cr_assert_geq(nowhere, 0);
+    cr_expect_not(store_create(nowhere, "a", "b", 1));
+    cr_expect_not(store_replace(nowhere, "a", "b", 1));
+    close(nowhere);
+}
