@@ -68,7 +68,7 @@ $(OBJECTS)/program/%.o: server/%.c server/server.mk mkosi.version | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call QUIET,CC)musl-gcc $(PROGRAM_FLAGS) -c -o $@ $<
 
-$(GENERATED)/media-table.h: server/media-table.sh /etc/mime.types
+$(GENERATED)/media-table.h: server/media-table.sh $(wildcard /etc/mime.types)
 	@mkdir -p $(@D)
 	$(call QUIET,MAKE)server/media-table.sh /etc/mime.types >$@
 
