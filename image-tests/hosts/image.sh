@@ -10,7 +10,7 @@ kind_become() {
     partition=$(sfdisk --dump "$image" | grep -m 1 'name="root-') || true
     [[ $partition =~ start=\ *([0-9]+),\ size=\ *([0-9]+), ]] || fail "$image has no root file system that sfdisk can find"
     start=${BASH_REMATCH[1]} size=${BASH_REMATCH[2]}
-    mkdir "$root"
+    mkdir -p "$root"
     mount -t erofs -o "ro,loop,offset=$((start * 512)),sizelimit=$((size * 512))" "$image" "$root"
     become_container --directory="$root" --read-only --boot --tmpfs=/var/lib/vitrine:mode=0700 \
         ${content:+--bind-ro="$content:/srv/gemini"} -- serve --listen "127.0.0.1:$port" --listen "[::1]:$port"

@@ -46,7 +46,7 @@ UNIT
 
 kind_become() {
     local root=/run/host/root
-    mkdir /run/host
+    mkdir -p /run/host
     mount -t tmpfs -o mode=0755 tmpfs /run/host
     mkdir /run/host/upper /run/host/work "$root"
     mount -t overlay overlay -o "lowerdir=/,upperdir=/run/host/upper,workdir=/run/host/work" "$root"
