@@ -68,9 +68,12 @@ $(OBJECTS)/program/%.o: server/%.c server/server.mk mkosi.version | $(GENERATED)
 	@mkdir -p $(@D)
 	$(call QUIET,CC)musl-gcc $(PROGRAM_FLAGS) -c -o $@ $<
 
-$(GENERATED)/media-table.h: server/media-table.sh $(wildcard /etc/mime.types)
+# mkosi's sandbox has no /etc of the tools tree, but the project with the tree in it.
+MEDIA_TYPES := $(firstword $(wildcard /etc/mime.types mkosi.tools/etc/mime.types))
+
+$(GENERATED)/media-table.h: server/media-table.sh $(MEDIA_TYPES)
 	@mkdir -p $(@D)
-	$(call QUIET,MAKE)server/media-table.sh /etc/mime.types >$@
+	$(call QUIET,MAKE)server/media-table.sh $(or $(MEDIA_TYPES),/etc/mime.types) >$@
 
 # ---- unit tests: glibc and Criterion, once plain and once under the sanitizers ----
 
