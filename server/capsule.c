@@ -220,7 +220,9 @@ static int answer_page(const struct capsules *capsules, const char *capsule, con
     return 0;
 }
 
-void capsules_answer(const struct capsules *capsules, const struct request *request, struct reply *reply) {
+void capsules_answer(const struct capsules *capsules, const struct request *request, struct visitor *visitor,
+                     struct reply *reply) {
+    visitor->name[0] = '\0';
     char other[HOSTNAME_MAX + 1];
     bool is_page = is_public(request->path);
     int error = -ENOENT;

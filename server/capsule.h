@@ -11,6 +11,7 @@
 
 #include "reply.h"
 #include "request.h"
+#include "visitor.h"
 
 /* The content folder, opened once. */
 struct capsules {
@@ -39,8 +40,10 @@ bool capsules_serve(const struct capsules *capsules, const char *host, bool host
  * query kept); a folder's page is index.gmi, then index.gemini. A host that is not served is
  * STATUS_PROXY_REQUEST_REFUSED. Descriptors running out are STATUS_SERVER_UNAVAILABLE.
  * The caller owns what the reply holds: reply_dispose.
+ * visitor: who asks; its name is filled in.
  */
-void capsules_answer(const struct capsules *capsules, const struct request *request, struct reply *reply);
+void capsules_answer(const struct capsules *capsules, const struct request *request, struct visitor *visitor,
+                     struct reply *reply);
 
 /*
  * Calls `each` once for every host in the content folder (folders and links to folders; no dotfiles), in sorted order.

@@ -212,14 +212,14 @@ static enum wish deliver(struct connection *connection, struct workbench *bench,
 /* ---- request ---- */
 
 static void decide(struct connection *connection, struct workbench *bench, enum request_verdict verdict,
-                   const struct request *request, struct reply *reply) {
+                   const struct request *request, struct visitor *visitor, struct reply *reply) {
     uint16_t port = bench->port ? bench->port : connection->port;
     switch (verdict) {
     case REQUEST_VALID:
         if (request->port != port)
             reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "this port is not served here");
         else
-            capsules_answer(bench->capsules, request, reply);
+            capsules_answer(bench->capsules, request, visitor, reply);
         break;
     case REQUEST_UNNAMEABLE:
         if (request->port != port || !capsules_serve(bench->capsules, request->host, request->host_is_address))
@@ -246,7 +246,8 @@ static enum wish answer(struct connection *connection, struct workbench *bench, 
     kept_drop(connection);
     if (verdict != REQUEST_VALID && verdict != REQUEST_UNNAMEABLE)
         request->host[0] = request->path[0] = '\0';
-    decide(connection, bench, verdict, request, &delivery->reply);
+    struct visitor visitor = {0};
+    decide(connection, bench, verdict, request, &visitor, &delivery->reply);
     describe(delivery, request);
     size_t header = reply_header(&delivery->reply, bench->plain);
     if (delivery->reply.status != STATUS_SUCCESS)
