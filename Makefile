@@ -31,7 +31,7 @@ unit-tests: | tools
 	@$(SERVER) unit-tests
 
 check: | tools ## all tests; ends with "N passed, N failed"
-	@image-tests/tally lint unit-check $(if $(wildcard image-tests/image-tests.mk),image-check)
+	@image-tests/tally lint unit-check server-check image-check
 
 unit-check: unit-tests ## the server's unit tests, plain and under the sanitizers
 	@$(ENTER) build/unit-tests --jobs $(JOBS)
@@ -49,4 +49,4 @@ clean: ## removes build/ but for downloads
 distclean: ## removes everything that was made but for the signing key
 	@rm -rf --one-file-system build mkosi.tools mkosi.tools.new
 
--include image-tests/image-tests.mk
+include image-tests/image-tests.mk

@@ -5,17 +5,22 @@ IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
 SCRIPTS += image-tests/host image-tests/run image-tests/check-image mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
-.PHONY: image run boot image-check image-file-check
+.PHONY: image run boot server-check image-check image-file-check
 
 image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
-	@$(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; exit 1; }; \
-	    grep "^image: " build/image.log'
+	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units $< -newer $(IMAGE))" ] || \
+	    $(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; rm -f $(IMAGE); exit 1; }'
+	@grep '^image: ' build/image.log
 
 run: image ## serves the image on a host in a container: [PORT=1965] [CONTENT=folder]
 	@image-tests/run nspawn-257 $(IMAGE) $(PORT) "$(CONTENT)"
 
 boot: image ## boots the image by itself, the server as its init: [PORT=1965] [CONTENT=folder]
 	@image-tests/run image $(IMAGE) $(PORT) "$(CONTENT)"
+
+server-check: build/vitrine ## tests of the running server: every rule of the protocol, by a client on another TLS library
+	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) server-tests
+	@$(ENTER) build/server-tests --jobs $(JOBS)
 
 image-check: image-file-check ## tests of the image
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "desk.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -84,7 +85,7 @@ static void deliver(struct desk *desk, const struct signing_answer *answer,
         each(owner, answer->signature, answer->result == SIGNING_DONE ? answer->signature_size : 0, context);
 }
 
-void desk_receive(struct desk *desk, void (*each)(void *owner, const uint8_t *signature, size_t size, void *context),
+bool desk_receive(struct desk *desk, void (*each)(void *owner, const uint8_t *signature, size_t size, void *context),
                   void *context) {
     static struct signing_answer answers[AT_ONCE];
     struct iovec parts[AT_ONCE];
@@ -97,7 +98,10 @@ void desk_receive(struct desk *desk, void (*each)(void *owner, const uint8_t *si
     }
     count = recvmmsg(desk->channel, messages, AT_ONCE, MSG_DONTWAIT, NULL);
     for (int i = 0; i < count; i++) {
+        if (messages[i].msg_len == 0)
+            return false;
         if (signing_answer_is_valid(&answers[i], messages[i].msg_len))
             deliver(desk, &answers[i], each, context);
     }
+    return count > 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }

@@ -46,6 +46,7 @@ void desk_send(struct desk *desk);
 /*
  * Takes the answers that are there and calls `each` for every owner that still waits. signature: valid during the call
  * only; size 0 when the key process refused.
+ * Returns false when the other end of the channel is closed: no answer will ever come by it.
  */
-void desk_receive(struct desk *desk, void (*each)(void *owner, const uint8_t *signature, size_t size, void *context),
+bool desk_receive(struct desk *desk, void (*each)(void *owner, const uint8_t *signature, size_t size, void *context),
                   void *context);

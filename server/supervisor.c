@@ -48,6 +48,9 @@ struct employee {
     unsigned delay;
 };
 
+/* How systemd-nspawn asks an init to stop: SIGRTMIN+3 of glibc, which musl calls SIGRTMIN+2. */
+#define SIGNAL_HALT 37
+
 struct supervisor {
     struct listener listeners[LISTENERS_MAX];
     size_t listener_count;
@@ -117,8 +120,9 @@ static void close_if_open(int *descriptor) {
 }
 
 /* In a child: whatever happens to the supervisor, it does not stay behind; the parent may have gone before prctl. */
-static void follow_parent(pid_t parent) {
+static void follow_parent(pid_t parent, const char *role) {
     sigset_t blocked;
+    prctl(PR_SET_NAME, role); /* for ps(1), top(1) and the kernel's messages */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(0);
@@ -135,7 +139,7 @@ static void keep_keys(struct supervisor *supervisor, int control, pid_t parent) 
                                    .controls = {control},
                                    .control_count = 1,
                                    .listener = -1};
-    follow_parent(parent);
+    follow_parent(parent, "vitrine-keys");
     for (size_t i = 0; i < supervisor->listener_count; i++)
         close(supervisor->listeners[i].descriptor);
     capsules_close(&supervisor->capsules);
@@ -248,7 +252,7 @@ static size_t cores(void) {
 }
 
 static void work(struct supervisor *supervisor, size_t number, pid_t parent) {
-    follow_parent(parent);
+    follow_parent(parent, "vitrine-worker");
     close_if_open(&supervisor->control);
     for (size_t i = 0; i < supervisor->worker_count; i++) {
         close_if_open(&supervisor->employees[i].channel);
@@ -372,7 +376,7 @@ static void tell(const struct supervisor *supervisor, const char *first) {
 /* ---- the whole ---- */
 
 static bool is_stop(int signal) {
-    return signal == SIGTERM || signal == SIGINT || signal == SIGRTMIN + 3;
+    return signal == SIGTERM || signal == SIGINT || signal == SIGNAL_HALT;
 }
 
 /* Waits for a signal, at most so many milliseconds; 0: none came. */
@@ -485,7 +489,7 @@ static void prepare_signals(struct supervisor *supervisor) {
     sigaddset(&supervisor->signals, SIGTERM);
     sigaddset(&supervisor->signals, SIGINT);
     sigaddset(&supervisor->signals, SIGCHLD);
-    sigaddset(&supervisor->signals, SIGRTMIN + 3); /* how systemd-nspawn asks an init to stop */
+    sigaddset(&supervisor->signals, SIGNAL_HALT);
     sigprocmask(SIG_BLOCK, &supervisor->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 }

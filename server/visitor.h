@@ -16,5 +16,5 @@ struct visitor {
     bool has_certificate;
     bool certificate_valid;                    /* well-formed, and now lies between its notBefore and its notAfter */
     char fingerprint[VISITOR_FINGERPRINT + 1]; /* SHA-256 of the certificate in DER, lower-case hexadecimal */
-    char name[VISITOR_NAME_MAX + 1];           /* filled in by capsules_answer: what the access list calls them, or "" */
+    char name[VISITOR_NAME_MAX + 1]; /* filled in by capsules_answer: what the access list calls them, or "" */
 };

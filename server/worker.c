@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,18 +31,13 @@ struct worker {
     struct workbench *bench;
     struct desk *desk;
     int events;
+    int stops; /* readable once SIGTERM came: epoll_pwait(2) lets no signal through while there is always an event */
+    bool told_to_stop;
     size_t open, open_max;
     bool listening; /* epoll watches the listeners */
     uint64_t paused_until;
     struct queue queues[STAGE_COUNT];
 };
-
-static volatile sig_atomic_t told_to_stop;
-
-static void stop(int signal) {
-    (void)signal;
-    told_to_stop = 1;
-}
 
 static uint64_t milliseconds(void) {
     struct timespec now;
@@ -239,30 +235,36 @@ static void handle(struct worker *worker, const struct epoll_event *event) {
          false);
 }
 
+/* Takes no new connections from now on; descriptor: what said so and has no more to say. */
+static void stop(struct worker *worker, int descriptor) {
+    worker->told_to_stop = true;
+    epoll_ctl(worker->events, EPOLL_CTL_DEL, descriptor, NULL);
+}
+
 static void run(struct worker *worker) {
     struct workbench *bench = worker->bench;
     struct epoll_event events[EVENTS_AT_ONCE];
     uint64_t give_up = 0;
-    sigset_t during_wait;
-    sigemptyset(&during_wait); /* SIGTERM comes through while the worker waits, at no other time */
 
     while (!give_up || (worker->open > 0 && bench->now < give_up)) {
-        int count = epoll_pwait(worker->events, events, EVENTS_AT_ONCE, time_to_wait(worker), &during_wait);
+        int count = epoll_wait(worker->events, events, EVENTS_AT_ONCE, time_to_wait(worker));
         bench->now = milliseconds();
         worker->orders->board->beats++;
         bool answers = false;
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr == worker->desk)
                 answers = true;
+            else if (events[i].data.ptr == &worker->stops)
+                stop(worker, worker->stops);
             else
                 handle(worker, &events[i]);
         }
         /* Last, because it may end connections that have an event of their own in this round. */
-        if (answers)
-            desk_receive(worker->desk, signed_for, worker);
+        if (answers && !desk_receive(worker->desk, signed_for, worker))
+            stop(worker, worker->orders->channel); /* a new worker gets a new channel */
         desk_send(worker->desk);
         end_the_late(worker);
-        if (told_to_stop && !give_up) {
+        if (worker->told_to_stop && !give_up) {
             listen_no_more(worker);
             give_up = bench->now + worker->orders->deadlines.goodbye;
         }
@@ -275,9 +277,17 @@ static void run(struct worker *worker) {
     }
 }
 
-static bool watch_desk(struct worker *worker) {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = worker->desk};
-    return epoll_ctl(worker->events, EPOLL_CTL_ADD, worker->orders->channel, &event) == 0;
+static bool watch(struct worker *worker, int descriptor, void *what) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
+    return epoll_ctl(worker->events, EPOLL_CTL_ADD, descriptor, &event) == 0;
+}
+
+static int open_stops(void) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 /* Every connection may need its socket and a file. */
@@ -289,11 +299,9 @@ static size_t connections_at_most(void) {
 }
 
 int worker_serve(const struct worker_orders *orders) {
-    struct worker worker = {.orders = orders, .events = -1, .open_max = connections_at_most()};
-    struct sigaction action = {.sa_handler = stop};
+    struct worker worker = {.orders = orders, .events = -1, .stops = -1, .open_max = connections_at_most()};
     int status = 1;
 
-    sigaction(SIGTERM, &action, NULL);
     worker.bench = calloc(1, sizeof *worker.bench);
     worker.desk = malloc(sizeof *worker.desk);
     if (!worker.bench || !worker.desk)
@@ -304,7 +312,9 @@ int worker_serve(const struct worker_orders *orders) {
     worker.bench->now = milliseconds();
     worker.bench->tls = tls_open(orders->certificates, orders->fallback, &worker.bench->channel, worker.desk);
     worker.events = epoll_create1(EPOLL_CLOEXEC);
-    if (!worker.bench->tls || worker.events < 0 || !watch_desk(&worker))
+    worker.stops = open_stops();
+    if (!worker.bench->tls || worker.events < 0 || worker.stops < 0 || !watch(&worker, orders->channel, worker.desk) ||
+        !watch(&worker, worker.stops, &worker.stops))
         goto end;
     listen_again(&worker);
     orders->board->ready = 1;
@@ -313,6 +323,8 @@ int worker_serve(const struct worker_orders *orders) {
 end:
     if (worker.events >= 0)
         close(worker.events);
+    if (worker.stops >= 0)
+        close(worker.stops);
     if (worker.bench)
         tls_close(worker.bench->tls);
     free(worker.bench);

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Builds the tests that speak with the running server: glibc, OpenSSL and Criterion. Runs in the tools tree.
+#
+#   make -f image-tests/tests.mk [BUILD=folder] [server-tests]
+
+BUILD ?= build
+PROBES := $(BUILD)/objects/probes
+
+ifeq ($(WERROR),1)
+WARNINGS_ARE := -Werror
+endif
+FLAGS := -std=c17 -D_GNU_SOURCE -Iimage-tests -O1 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+    -Wpointer-arith -Wvla -Wundef -Wcast-qual -Wwrite-strings $(WARNINGS_ARE) -MMD -MP
+
+SHARED := $(PROBES)/client.o $(PROBES)/tests/server.o $(PROBES)/tests/questions.o
+TESTS := $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/tests/test_*.c))
+QUIET = @echo "  $(1) $@";
+
+.PHONY: server-tests
+.DELETE_ON_ERROR:
+server-tests: $(BUILD)/server-tests
+
+$(BUILD)/server-tests: $(TESTS) $(SHARED)
+	$(call QUIET,LINK)gcc -o $@ $^ -lcriterion -lssl -lcrypto
+
+$(PROBES)/%.o: image-tests/%.c image-tests/tests.mk
+	@mkdir -p $(@D)
+	$(call QUIET,CC)gcc $(FLAGS) -c -o $@ $<
+
+-include $(shell find $(PROBES) -name '*.d' 2>/dev/null)

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Many visitors at once, and too many. Times are only compared with one another or bounded generously. */
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "server.h"
+
+#define MANY 200
+
+static struct server server;
+
+static void prepare(void) {
+    server_prepare(&server);
+    server_put_text(&server, "localhost/page.gmi", "# Page\n");
+}
+
+static void end(void) {
+    server_end(&server);
+}
+
+TestSuite(load, .init = prepare, .fini = end, .timeout = 120);
+
+static struct gemini_client *clients[MANY];
+
+static void connect_many(struct gemini_way way) {
+    for (size_t i = 0; i < MANY; i++) {
+        clients[i] = gemini_connect(&way);
+        cr_assert_not_null(clients[i], "connection %zu", i);
+    }
+}
+
+static void end_many(void) {
+    for (size_t i = 0; i < MANY; i++) {
+        gemini_end(clients[i]);
+        clients[i] = NULL;
+    }
+}
+
+Test(load, two_hundred_visitors_at_once) {
+    struct gemini_reply replies[MANY] = {0};
+    server_start(&server);
+    const char *line = with_port("gemini://localhost:PORT/page.gmi\r\n", server.port);
+    connect_many(way_to(&server));
+    for (size_t i = 0; i < MANY; i++)
+        cr_assert(gemini_shake_hands(clients[i]), "handshake %zu", i);
+    for (size_t i = 0; i < MANY; i++)
+        cr_assert(gemini_send(clients[i], line, strlen(line)));
+    for (size_t i = MANY; i-- > 0;) {
+        cr_expect_eq(gemini_receive(clients[i], &replies[i], 0), GEMINI_CLOSE_NOTIFY, "reply %zu", i);
+        cr_expect(replies[i].bytes && strcmp(replies[i].bytes, "20 text/gemini\r\n# Page\n") == 0, "reply %zu", i);
+    }
+    end_many();
+}
+
+Test(load, half_open_connections_do_not_stop_others) {
+    struct gemini_way way = way_to(&server);
+    server_start(&server);
+    way.patience = 40000;
+    connect_many(way);
+    for (size_t i = 0; i < MANY; i++) { /* nothing at all, a part of a hello, no request, a part of a request */
+        if (i % 4 == 1)
+            cr_assert(gemini_send_raw(clients[i], "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11));
+        if (i % 4 >= 2)
+            cr_assert(gemini_shake_hands(clients[i]));
+        if (i % 4 == 3)
+            cr_assert(gemini_send(clients[i], "gemini://local", 14));
+    }
+    for (int i = 0; i < 50; i++)
+        expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
+    for (size_t i = 0; i < MANY; i++) {
+        gemini_receive_raw(clients[i]);
+        cr_expect_neq(clients[i]->progress, GEMINI_TOO_LATE, "connection %zu stays open for ever", i);
+    }
+    end_many();
+}
+
+Test(load, a_slow_dribble_does_not_live_for_ever) {
+    /* A byte now and then is no progress: the time for a request counts from its start. */
+    struct gemini_way way = way_to(&server);
+    server_start(&server);
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert(client && gemini_shake_hands(client));
+    uint64_t deadline = gemini_now() + 40000;
+    bool open = gemini_send(client, "gemini://localhost/", 19);
+    while (open && gemini_now() < deadline) {
+        usleep(500000);
+        open = gemini_send(client, "a", 1);
+    }
+    cr_expect_not(open, "a request that never ends is waited for");
+    gemini_end(client);
+}
+
+Test(load, a_visitor_who_does_not_read_does_not_live_for_ever) {
+    size_t size = 24 * 1024 * 1024;
+    char *bytes = calloc(1, size);
+    struct gemini_way way = way_to(&server);
+    struct gemini_reply reply = {0};
+    cr_assert_not_null(bytes);
+    server_put(&server, "localhost/large.bin", bytes, size);
+    free(bytes);
+    server_start(&server);
+    const char *line = with_port("gemini://localhost:PORT/large.bin\r\n", server.port);
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert(client && gemini_shake_hands(client) && gemini_send(client, line, strlen(line)));
+    gemini_receive(client, &reply, 1000);
+    cr_expect(server_logged(&server, "serving"));
+    uint64_t deadline = gemini_now() + 60000;
+    while (!server_logged(&server, "large.bin") && gemini_now() < deadline) /* the line comes at the end */
+        continue;
+    cr_expect(server_logged(&server, "large.bin"), "a reply that nobody reads is kept for ever");
+    gemini_receive(client, &reply, 0);
+    cr_expect_neq(reply.progress, GEMINI_CLOSE_NOTIFY);
+    gemini_end(client);
+}
+
+/* ---- without descriptors ---- */
+
+static uint64_t processor_time_of_all(void) {
+    pid_t workers[WORKERS_MAX];
+    size_t count = server_workers(&server, workers);
+    uint64_t sum = processor_time(server.process);
+    for (size_t i = 0; i < count; i++)
+        sum += processor_time(workers[i]);
+    return sum;
+}
+
+static void expect_rest_and_recovery(const pid_t *workers, size_t count) {
+    pid_t after[WORKERS_MAX];
+    uint64_t before = processor_time_of_all();
+    sleep(2);
+    uint64_t spent = processor_time_of_all() - before;
+    cr_expect_lt(spent, 200, "%lu ms of processor time within 2 s of waiting: it spins", (unsigned long)spent);
+    end_many();
+    for (int i = 0; i < 20; i++)
+        expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
+    cr_expect_eq(server_workers(&server, after), count);
+    cr_expect_arr_eq(workers, after, count * sizeof *workers, "a worker was replaced");
+}
+
+Test(load, few_descriptors_neither_kill_nor_spin) {
+    pid_t workers[WORKERS_MAX];
+    server.descriptors = 64;
+    server_start(&server);
+    size_t count = server_workers(&server, workers);
+    connect_many(way_to(&server));
+    expect_rest_and_recovery(workers, count);
+}
+
+static size_t open_descriptors(pid_t process) {
+    char path[64];
+    size_t count = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)process);
+    DIR *folder = opendir(path);
+    cr_assert_not_null(folder);
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count - 2; /* "." and ".." */
+}
+
+/* The number below which exactly so many descriptors are free. */
+static rlim_t number_above(pid_t process, size_t free) {
+    char path[64], target[8];
+    for (rlim_t number = 0;; number++) {
+        snprintf(path, sizeof path, "/proc/%d/fd/%lu", (int)process, (unsigned long)number);
+        if (readlink(path, target, sizeof target) < 0 && free-- == 0)
+            return number;
+    }
+}
+
+/* From now on these processes get no new descriptor, or only so many. */
+static void limit_descriptors(const pid_t *workers, size_t count, size_t more) {
+    for (size_t i = 0; i < count; i++) {
+        struct rlimit limit = {number_above(workers[i], more), 1024};
+        cr_assert_eq(prlimit(workers[i], RLIMIT_NOFILE, &limit, NULL), 0);
+    }
+}
+
+Test(load, accept_without_descriptors_neither_kills_nor_spins) {
+    pid_t workers[WORKERS_MAX];
+    server.descriptors = 1024;
+    server_start(&server);
+    size_t count = server_workers(&server, workers);
+    limit_descriptors(workers, count, 3);
+    connect_many(way_to(&server));
+    expect_rest_and_recovery(workers, count);
+}
+
+Test(load, a_page_without_a_descriptor_is_a_temporary_failure) {
+    pid_t workers[WORKERS_MAX];
+    struct gemini_reply reply = {0};
+    struct gemini_way way = way_to(&server);
+    server.descriptors = 1024;
+    server_start(&server);
+    size_t count = server_workers(&server, workers);
+    const char *line = with_port("gemini://localhost:PORT/page.gmi\r\n", server.port);
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert(client && gemini_shake_hands(client));
+    limit_descriptors(workers, count, 0);
+    cr_assert(gemini_send(client, line, strlen(line)));
+    gemini_receive(client, &reply, 0);
+    expect_well_formed(&reply, "without a descriptor");
+    cr_expect(reply.status >= 40 && reply.status <= 44, "answered with %d %s", reply.status, reply.meta);
+    gemini_end(client);
+    for (size_t i = 0; i < count; i++)
+        cr_assert_eq(prlimit(workers[i], RLIMIT_NOFILE, &(struct rlimit){1024, 1024}, NULL), 0);
+    expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
+}
+
+Test(load, no_descriptor_is_lost) {
+    pid_t workers[WORKERS_MAX];
+    size_t before[WORKERS_MAX];
+    server_start(&server);
+    expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
+    size_t count = server_workers(&server, workers);
+    usleep(3000000); /* farewells come to an end */
+    for (size_t i = 0; i < count; i++)
+        before[i] = open_descriptors(workers[i]);
+    for (int round = 0; round < 50; round++) {
+        ask(&server, "gemini://localhost:PORT/page.gmi");
+        ask(&server, "gemini://localhost:PORT/missing.gmi");
+        ask(&server, "gemini://user@localhost:PORT/");
+        ask(&server, "gemini://localhost:PORT/localhost");
+    }
+    usleep(3000000);
+    for (size_t i = 0; i < count; i++)
+        cr_expect_eq(open_descriptors(workers[i]), before[i], "worker %zu holds %zu descriptors, not %zu", i,
+                     open_descriptors(workers[i]), before[i]);
+}
