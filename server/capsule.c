@@ -10,42 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "beneath.h"
 #include "hostname.h"
 #include "media.h"
 #include "text.h"
 
-/*
- * openat2(2), kernel 5.6. The kernel's own header is not on musl's search path, so what is used of it stands here: the
- * numbers are part of the kernel's stable interface.
- */
-struct open_how {
-    uint64_t flags, mode, resolve;
-};
-#define RESOLVE_NO_MAGICLINKS 0x02
-#define RESOLVE_BENEATH 0x08
-
 #define FILE_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + sizeof("index.gemini"))
-
-/* With RESOLVE_BENEATH the kernel answers EAGAIN when something was renamed while it looked at a `..` in a link. */
-#define OPEN_ATTEMPTS 8
-
-/* Opens what lies beneath the content folder, following links that stay inside. Returns a descriptor or -errno. */
-static int open_beneath(const struct capsules *capsules, const char *path, int flags) {
-    struct open_how how = {
-        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-    };
-    for (int attempt = 1;; attempt++) {
-        long result = syscall(SYS_openat2, capsules->folder, path, &how, sizeof(how));
-        if (result >= 0)
-            return (int)result;
-        if ((errno != EAGAIN && errno != EINTR) || attempt == OPEN_ATTEMPTS)
-            return -errno;
-    }
-}
 
 int capsules_open(struct capsules *capsules, const char *folder) {
     capsules->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -74,7 +46,7 @@ static bool is_capsule_name(const char *name) {
 static bool has_capsule(const struct capsules *capsules, const char *name) {
     if (!is_capsule_name(name))
         return false;
-    int folder = open_beneath(capsules, name, O_PATH | O_DIRECTORY);
+    int folder = beneath_open(capsules->folder, name, O_PATH | O_DIRECTORY);
     if (folder < 0)
         return false;
     close(folder);
@@ -203,7 +175,7 @@ static int answer_page(const struct capsules *capsules, const char *capsule, con
     char *end = stpcpy(stpcpy(path, capsule), request->path);
 
     if (end[-1] != '/') {
-        int file = open_beneath(capsules, path, flags);
+        int file = beneath_open(capsules->folder, path, flags);
         if (file < 0)
             return file;
         answer_file(reply, file, path, request);
@@ -212,7 +184,7 @@ static int answer_page(const struct capsules *capsules, const char *capsule, con
     int file = -ENOENT;
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]) && file == -ENOENT; i++) {
         strcpy(end, pages[i]);
-        file = open_beneath(capsules, path, flags);
+        file = beneath_open(capsules->folder, path, flags);
     }
     if (file < 0)
         return file;

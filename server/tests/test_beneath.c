@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../beneath.h"
+
+static char outside[] = "/tmp/vitrine-beneath-XXXXXX";
+static int folder = -1;
+
+static void make_file(const char *name) {
+    int file = openat(folder, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    cr_assert_eq(write(file, name, strlen(name)), (ssize_t)strlen(name));
+    close(file);
+}
+
+static void begin(void) {
+    static const char *const links[][2] = {
+        {"b/file", "to-file"},
+        {"b", "to-folder"},
+        {"to-folder", "to-link"},
+        {"./b//c/../file", "winding"},
+        {"to-folder/../a", "through-link"},
+        {"c/../../a", "b/up"},
+        {"..", "b/above"},
+        {"..", "out"},
+        {"b/../..", "out-late"},
+        {"../../etc/passwd", "out-file"},
+        {"/etc/passwd", "absolute"},
+        {"/", "root"},
+        {"loop", "loop"},
+        {"pong", "ping"},
+        {"ping", "pong"},
+        {"gone", "dangling"},
+        {"b/", "slash"},
+        {"b/file/", "file-slash"},
+    };
+    char inside[64];
+    cr_assert_not_null(mkdtemp(outside));
+    snprintf(inside, sizeof inside, "%s/folder", outside);
+    cr_assert_eq(mkdir(inside, 0755), 0);
+    folder = open(inside, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cr_assert_eq(mkdirat(folder, "b", 0755), 0);
+    cr_assert_eq(mkdirat(folder, "b/c", 0755), 0);
+    make_file("a");
+    make_file("b/file");
+    make_file("b/c/deep");
+    cr_assert_eq(mkfifoat(folder, "pipe", 0644), 0);
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+        cr_assert_eq(symlinkat(links[i][0], folder, links[i][1]), 0);
+}
+
+static void end(void) {
+    char command[128];
+    close(folder);
+    snprintf(command, sizeof command, "rm -rf %s", outside);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(beneath, .init = begin, .fini = end, .timeout = 30);
+
+/* What is opened by this result, as its place in the file system; the error otherwise. */
+static long identify(int result, struct stat *status) {
+    if (result < 0)
+        return result;
+    cr_assert_eq(fstat(result, status), 0);
+    cr_expect(fcntl(result, F_GETFD) & FD_CLOEXEC);
+    close(result);
+    return 0;
+}
+
+static const int folder_flags = O_PATH | O_DIRECTORY, file_flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+
+static const struct {
+    const char *path;
+    int flags;
+    int error;        /* 0: opened */
+    const char *same; /* as this one, which has no link in it */
+} ways[] = {
+    {"a", file_flags, 0, "a"},
+    {"b/file", file_flags, 0, "b/file"},
+    {"b//c///deep", file_flags, 0, "b/c/deep"},
+    {"./b/./file", file_flags, 0, "b/file"},
+    {"b", folder_flags, 0, "b"},
+    {"b/", folder_flags, 0, "b"},
+    {"b/..", folder_flags, 0, "."},
+    {"b/c/..", folder_flags, 0, "b"},
+    {"b/c/../file", file_flags, 0, "b/file"},
+    {".", folder_flags, 0, "."},
+    {"to-file", file_flags, 0, "b/file"},
+    {"to-folder", folder_flags, 0, "b"},
+    {"to-folder/", folder_flags, 0, "b"},
+    {"to-folder/file", file_flags, 0, "b/file"},
+    {"to-link/c/deep", file_flags, 0, "b/c/deep"},
+    {"winding", file_flags, 0, "b/file"},
+    {"through-link", file_flags, 0, "a"},
+    {"b/up", file_flags, 0, "a"},
+    {"b/above/b/above/a", file_flags, 0, "a"},
+    {"slash", folder_flags, 0, "b"},
+    {"slash/file", file_flags, 0, "b/file"},
+    {"pipe", file_flags, 0, "pipe"},
+    {"a", O_PATH, 0, "a"},
+    {"to-file", O_PATH, 0, "b/file"},
+    {"", file_flags, ENOENT, NULL},
+    {"missing", file_flags, ENOENT, NULL},
+    {"b/missing/deep", file_flags, ENOENT, NULL},
+    {"dangling", file_flags, ENOENT, NULL},
+    {"a/", file_flags, ENOTDIR, NULL},
+    {"a/b", file_flags, ENOTDIR, NULL},
+    {"a", folder_flags, ENOTDIR, NULL},
+    {"to-file/", file_flags, ENOTDIR, NULL},
+    {"to-file", folder_flags, ENOTDIR, NULL},
+    {"file-slash", file_flags, ENOTDIR, NULL},
+    {"loop", file_flags, ELOOP, NULL},
+    {"ping", file_flags, ELOOP, NULL},
+    {"loop/a", file_flags, ELOOP, NULL},
+    {"..", folder_flags, EXDEV, NULL},
+    {"../folder/a", file_flags, EXDEV, NULL},
+    {"b/../../folder/a", file_flags, EXDEV, NULL},
+    {"out", folder_flags, EXDEV, NULL},
+    {"out/folder/a", file_flags, EXDEV, NULL},
+    {"out-late", folder_flags, EXDEV, NULL},
+    {"out-file", file_flags, EXDEV, NULL},
+    {"absolute", file_flags, EXDEV, NULL},
+    {"root", folder_flags, EXDEV, NULL},
+    {"root/etc/passwd", file_flags, EXDEV, NULL},
+    {"/etc/passwd", file_flags, EXDEV, NULL},
+};
+
+static void expect_all(int (*open_it)(int, const char *, int)) {
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct stat found, expected;
+        long result = identify(open_it(folder, ways[i].path, ways[i].flags), &found);
+        cr_expect_eq(result, -ways[i].error, "'%s' gave %ld, not %d", ways[i].path, result, -ways[i].error);
+        if (result == 0 && ways[i].same) {
+            cr_assert_eq(fstatat(folder, ways[i].same, &expected, AT_SYMLINK_NOFOLLOW), 0);
+            cr_expect(found.st_ino == expected.st_ino && found.st_dev == expected.st_dev, "'%s' is not %s",
+                      ways[i].path, ways[i].same);
+        }
+    }
+}
+
+Test(beneath, in_one_call) {
+    expect_all(beneath_open);
+}
+
+Test(beneath, name_by_name) {
+    expect_all(beneath_walk);
+}
+
+Test(beneath, what_is_too_long_is_no_path) {
+    char path[5000];
+    memset(path, 'a', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    cr_expect_eq(beneath_walk(folder, path, file_flags), -ENAMETOOLONG);
+    path[300] = '\0';
+    cr_expect_eq(beneath_walk(folder, path, file_flags), -ENAMETOOLONG);
+    /* A path that grows with every link comes to an end too. */
+    cr_assert_eq(symlinkat("grow/grow/grow/grow/grow/grow/grow/grow", folder, "grow"), 0);
+    int result = beneath_walk(folder, "grow", file_flags);
+    cr_expect(result == -ELOOP || result == -ENAMETOOLONG, "%d", result);
+}
+
+/* No descriptor stays behind, whatever the way. */
+Test(beneath, nothing_is_left_open) {
+    int before = dup(folder);
+    close(before);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct stat found;
+        identify(beneath_walk(folder, ways[i].path, ways[i].flags), &found);
+    }
+    int after = dup(folder);
+    close(after);
+    cr_expect_eq(after, before);
+}
