@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "keys.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,19 +9,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "identity.h"
+#include "keyring.h"
 #include "log.h"
 #include "manager.h"
 #include "signing.h"
-#include "store.h"
 
 #define QUESTIONS_AT_ONCE 16
 #define ANSWER_WITHIN 20000 /* milliseconds */
+#define TICK 3000           /* milliseconds between two words to the service manager */
+
+/* Names of what the service manager keeps for this process over a restart. */
+#define KEYS_CONTROL_NAME "control"
+#define KEYS_CHANNEL_NAME "channel"
 
 /* A worker may ask for this many signatures at once, and for so many in a second; then it has to wait. */
 #define BURST 4000
@@ -59,9 +63,7 @@ struct channel {
 };
 
 struct keys {
-    struct identity *identities;
-    size_t identity_count;
-    int state;
+    struct keyring keyring;
     int controls[KEYS_CONTROLS_MAX];
     size_t control_count;
     struct channel channels[KEYS_CHANNELS_MAX];
@@ -82,117 +84,6 @@ static uint64_t milliseconds(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* ---- identities ---- */
-
-static struct identity *identity_of_host(struct keys *keys, const char *host) {
-    for (size_t i = 0; i < keys->identity_count; i++) {
-        if (strcmp(keys->identities[i].public.host, host) == 0)
-            return &keys->identities[i];
-    }
-    return NULL;
-}
-
-static const struct identity *identity_of_key(const struct keys *keys, const uint8_t *key) {
-    for (size_t i = 0; i < keys->identity_count; i++) {
-        if (memcmp(keys->identities[i].public.key, key, SIGNING_KEY_NAME) == 0)
-            return &keys->identities[i];
-    }
-    return NULL;
-}
-
-static struct identity *add(struct keys *keys, const struct identity *identity) {
-    struct identity *identities = reallocarray(keys->identities, keys->identity_count + 1, sizeof *identities);
-    if (!identities)
-        return NULL;
-    keys->identities = identities;
-    identities[keys->identity_count] = *identity;
-    return &identities[keys->identity_count++];
-}
-
-/* Makes an identity and has it on disk before anybody can pin it. */
-static bool make(const struct keys *keys, const char *host, const char *name) {
-    char pem[IDENTITY_PEM_MAX];
-    size_t size = identity_make(host, pem);
-    bool stored = size > 0 && (store_create(keys->state, name, pem, size) || errno == EEXIST);
-    if (size == 0)
-        log_line(LOG_LEVEL_ERROR, "identity %s: no key could be made for this host", host);
-    else if (!stored)
-        log_line(LOG_LEVEL_ERROR, "identity %s: %s cannot be written to the state folder: %s", host, name,
-                 strerror(errno));
-    else
-        log_line(LOG_LEVEL_NOTICE, "identity %s: made, visitors pin it at their first visit", host);
-    explicit_bzero(pem, sizeof pem);
-    return stored;
-}
-
-/* The identity out of the state folder, made when there is none. What is there and cannot be used is never replaced. */
-static struct identity *kept_identity(struct keys *keys, const char *host) {
-    char name[CERTIFICATE_HOST_MAX + sizeof ".pem"];
-    char *pem = NULL;
-    struct identity identity, *kept = NULL;
-    const char *problem = NULL;
-    snprintf(name, sizeof name, "%s.pem", host);
-    ssize_t size = store_read(keys->state, name, &pem);
-    if (size == -ENOENT) {
-        if (!make(keys, host, name))
-            return NULL;
-        size = store_read(keys->state, name, &pem);
-    }
-    if (size < 0)
-        problem = strerror((int)-size);
-    else
-        problem = identity_load(&identity, host, pem, NULL);
-    if (problem)
-        log_line(LOG_LEVEL_ERROR, "identity %s: %s in the state folder cannot be used: %s; put it back from a backup",
-                 host, name, problem);
-    else if (!(kept = add(keys, &identity)))
-        identity_dispose(&identity);
-    if (pem)
-        explicit_bzero(pem, (size_t)(size > 0 ? size : 0));
-    free(pem);
-    return kept;
-}
-
-/* A host is part of a file's name here: no dots in front, no slashes, nothing that is no name. */
-static bool is_host(const char *host, size_t size) {
-    size_t length = strnlen(host, size);
-    if (length == 0 || length > 250 || length == size || host[0] == '.')
-        return false;
-    for (size_t i = 0; i < length; i++) {
-        if ((unsigned char)host[i] <= ' ' || host[i] == 0x7f || host[i] == '/')
-            return false;
-    }
-    return true;
-}
-
-/*
- * Loads what the state folder holds before the first question is read: after a restart workers go on asking for
- * identities that they know already.
- */
-static void load_all(struct keys *keys) {
-    static const char ending[] = ".pem";
-    int copy = dup(keys->state);
-    DIR *folder = copy < 0 ? NULL : fdopendir(copy);
-    struct dirent *entry;
-    if (!folder) {
-        if (copy >= 0)
-            close(copy);
-        return;
-    }
-    while ((entry = readdir(folder))) {
-        char host[CERTIFICATE_HOST_MAX + 1];
-        size_t length = strlen(entry->d_name);
-        if (length <= sizeof ending - 1 || length - (sizeof ending - 1) >= sizeof host ||
-            strcmp(entry->d_name + length - (sizeof ending - 1), ending) != 0)
-            continue;
-        memcpy(host, entry->d_name, length - (sizeof ending - 1));
-        host[length - (sizeof ending - 1)] = '\0';
-        if (is_host(host, sizeof host) && !identity_of_host(keys, host))
-            kept_identity(keys, host);
-    }
-    closedir(folder);
-}
-
 /* ---- control ---- */
 
 static void report(int control, const struct identity *identity) {
@@ -211,15 +102,17 @@ static void report(int control, const struct identity *identity) {
         log_line(LOG_LEVEL_ERROR, "keys: the supervisor could not be answered: %s", strerror(errno));
 }
 
-static void add_channel(struct keys *keys, int descriptor) {
+/* Returns false when there is no room for it; then it is closed. */
+static bool add_channel(struct keys *keys, int descriptor) {
     if (keys->channel_count == KEYS_CHANNELS_MAX) {
         log_line(LOG_LEVEL_ERROR, "keys: more than %d workers ask for a channel", KEYS_CHANNELS_MAX);
         close(descriptor);
-        return;
+        return false;
     }
     fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
     keys->channels[keys->channel_count++] =
         (struct channel){.descriptor = descriptor, .allowance = BURST, .counted = milliseconds()};
+    return true;
 }
 
 /* Takes the descriptor that came with a message. Returns -1 when there is none. */
@@ -249,18 +142,18 @@ static bool obey(struct keys *keys, int control) {
         return false;
     int descriptor = take_descriptor(&message);
     if (got == sizeof order && order.order == ORDER_ATTACH && descriptor >= 0) {
-        add_channel(keys, descriptor);
+        if (add_channel(keys, descriptor))
+            manager_keep(descriptor, KEYS_CHANNEL_NAME);
         return true;
     }
     if (descriptor >= 0)
         close(descriptor);
-    if (got != sizeof order || order.order != ORDER_PROVIDE || !is_host(order.host, sizeof order.host)) {
+    const struct identity *identity = NULL;
+    if (got == sizeof order && order.order == ORDER_PROVIDE && memchr(order.host, '\0', sizeof order.host))
+        identity = keyring_provide(&keys->keyring, order.host);
+    else
         log_line(LOG_LEVEL_WARNING, "keys: an order makes no sense; refused");
-        report(control, NULL);
-        return true;
-    }
-    struct identity *identity = identity_of_host(keys, order.host);
-    report(control, identity ? identity : kept_identity(keys, order.host));
+    report(control, identity);
     return true;
 }
 
@@ -269,7 +162,7 @@ static bool obey(struct keys *keys, int control) {
 static void sign(const struct keys *keys, const struct signing_question *question, struct signing_answer *answer) {
     uint8_t signature[SIGNING_SIGNATURE_MAX];
     size_t size = 0;
-    const struct identity *identity = identity_of_key(keys, question->key);
+    const struct identity *identity = keyring_find_key(&keys->keyring, question->key);
     enum signing_result result = SIGNING_REFUSED;
     if (identity)
         result = identity_sign(identity, question->scheme, question->content, question->content_size, signature, &size);
@@ -387,10 +280,15 @@ static int prepare(struct keys *keys, struct watch *watch) {
 
 static void welcome(struct keys *keys) {
     int control = accept4(keys->listener, NULL, NULL, SOCK_CLOEXEC);
-    if (control >= 0 && keys->control_count < KEYS_CONTROLS_MAX)
-        keys->controls[keys->control_count++] = control;
-    else if (control >= 0)
+    if (control < 0)
+        return;
+    if (keys->control_count == KEYS_CONTROLS_MAX) {
+        log_line(LOG_LEVEL_ERROR, "keys: more than %d supervisors ask to be served", KEYS_CONTROLS_MAX);
         close(control);
+        return;
+    }
+    keys->controls[keys->control_count++] = control;
+    manager_keep(control, KEYS_CONTROL_NAME);
 }
 
 static void serve_ready(struct keys *keys, const struct watch *watch) {
@@ -420,21 +318,39 @@ static void serve_ready(struct keys *keys, const struct watch *watch) {
         welcome(keys);
 }
 
+static void tell(const struct keys *keys, const char *first) {
+    char message[128];
+    snprintf(message, sizeof message, "%sSTATUS=Holding %zu identities for %zu workers", first, keys->keyring.count,
+             keys->channel_count);
+    manager_notify(message);
+}
+
 static int run(struct keys *keys) {
     struct watch watch;
+    unsigned watchdog = manager_watchdog_milliseconds();
+    int tick = watchdog > 0 && watchdog / 3 < TICK ? (int)(watchdog / 3) : TICK;
+    uint64_t next = milliseconds() + (unsigned)tick;
+    tell(keys, "READY=1\n");
     while (!told_to_stop && (keys->listener >= 0 || keys->control_count > 0)) {
         int wait = prepare(keys, &watch);
         sigset_t during_wait;
         sigemptyset(&during_wait); /* SIGTERM comes through while nothing is half done */
-        struct timespec timeout = {0, wait * 1000000L};
-        int count = ppoll(watch.list, watch.count, wait < 0 ? NULL : &timeout, &during_wait);
+        if (wait < 0)
+            wait = tick;
+        struct timespec timeout = {wait / 1000, wait % 1000 * 1000000L};
+        int count = ppoll(watch.list, watch.count, &timeout, &during_wait);
         if (count < 0 && errno != EINTR) {
             log_line(LOG_LEVEL_ERROR, "keys: %s", strerror(errno));
             return EX_OSERR;
         }
         if (count > 0)
             serve_ready(keys, &watch);
+        if (milliseconds() >= next) {
+            tell(keys, watchdog > 0 ? "WATCHDOG=1\n" : "");
+            next = milliseconds() + (unsigned)tick;
+        }
     }
+    manager_notify("STOPPING=1");
     return EX_OK;
 }
 
@@ -446,24 +362,65 @@ int keys_serve(const struct keys_options *options) {
     sigaction(SIGTERM, &action, NULL);
     mlockall(MCL_CURRENT | MCL_FUTURE); /* best effort: nothing of this process goes to swap */
     keys.listener = options->listener;
-    keys.state = open(options->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (keys.state < 0) {
-        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", options->state, strerror(errno));
-        return EX_NOINPUT;
-    }
-    load_all(&keys);
+    status = keyring_open(&keys.keyring, options->state);
+    if (status != EX_OK)
+        return status;
     for (size_t i = 0; i < options->control_count; i++)
         keys.controls[keys.control_count++] = options->controls[i];
     for (size_t i = 0; i < options->channel_count; i++)
         add_channel(&keys, options->channels[i]);
     status = run(&keys);
-    for (size_t i = 0; i < keys.identity_count; i++)
-        identity_dispose(&keys.identities[i]);
-    free(keys.identities);
+    keyring_dispose(&keys.keyring);
     return status;
 }
 
+/* Is this a listening socket that control connections come in by? */
+static bool is_listener(int descriptor) {
+    int listening = 0, type = 0;
+    socklen_t size = sizeof(int);
+    return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening &&
+           getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
+/* Puts a descriptor from the service manager where it belongs; what has no place is closed. */
+static void adopt(struct keys_options *options, const struct manager_socket *socket) {
+    if (strcmp(socket->name, KEYS_CONTROL_NAME) == 0 && options->control_count < KEYS_CONTROLS_MAX)
+        options->controls[options->control_count++] = socket->descriptor;
+    else if (strcmp(socket->name, KEYS_CHANNEL_NAME) == 0 && options->channel_count < KEYS_CHANNELS_MAX)
+        options->channels[options->channel_count++] = socket->descriptor;
+    else if (options->listener < 0 && is_listener(socket->descriptor))
+        options->listener = socket->descriptor;
+    else
+        close(socket->descriptor);
+}
+
+int keys_service(const char *state) {
+    static struct manager_socket sockets[2 + KEYS_CONTROLS_MAX + KEYS_CHANNELS_MAX];
+    struct keys_options options = {.state = state, .credentials = getenv("CREDENTIALS_DIRECTORY"), .listener = -1};
+    sigset_t blocked;
+    size_t count = manager_take_sockets(sockets, sizeof sockets / sizeof *sockets);
+    manager_open();
+    prctl(PR_SET_NAME, "vitrine-keys");
+    for (size_t i = 0; i < count; i++)
+        adopt(&options, &sockets[i]);
+    if (options.listener < 0) {
+        log_line(LOG_LEVEL_ERROR, "keys: no listening socket from the service manager; let vitrine-keys.socket start "
+                                  "this, or use vitrine serve alone, which has a key process of its own");
+        return EX_USAGE;
+    }
+    signal(SIGINT, SIG_IGN); /* like SIGTERM of the service: workers still finish handshakes */
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM); /* let through where nothing is half done */
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    return keys_serve(&options);
+}
+
 /* ---- the supervisor's side ---- */
+
+bool keys_are_gone(int control) {
+    struct pollfd end = {control, 0, 0};
+    return poll(&end, 1, 0) == 1 && (end.revents & (POLLHUP | POLLERR)) != 0;
+}
 
 bool keys_provide(int control, const char *host, struct certificates *certificates) {
     static union control_buffer buffer;

@@ -34,7 +34,17 @@ struct keys_options {
  */
 int keys_serve(const struct keys_options *options);
 
+/*
+ * The key process as a service of its own: takes its sockets from the service manager and has it keep those that lead to
+ * supervisors and workers (sd_notify(3), FDSTORE=1), so that they find the next key process when this one ends.
+ * Returns the exit status: as keys_serve, or EX_USAGE when there is no listening socket.
+ */
+int keys_service(const char *state);
+
 /* ---- the supervisor's side of a control socket ---- */
+
+/* Has the other end been closed for good? No key process will ever be reached by it again. */
+bool keys_are_gone(int control);
 
 /*
  * Asks for the identity of a host, to be made when there is none, and adds what may be known of it to `certificates`.

@@ -8,6 +8,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "keys.h"
 #include "log.h"
 #include "supervisor.h"
 #include "tls.h"
@@ -21,10 +22,12 @@
 
 static const char help[] =
     "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
+    "       vitrine keys [--state DIR]\n"
     "       vitrine --version\n"
     "       vitrine --help\n"
     "\n"
-    "Serves the capsules in DIR/HOST/ over Gemini.\n"
+    "serve  Serves the capsules in DIR/HOST/ over Gemini.\n"
+    "keys   Holds the private keys for it, as a service of its own.\n"
     "\n"
     "  --listen ADDR:PORT  where to listen, e.g. 127.0.0.1:1965 or [::1]:1965; may be repeated.\n"
     "                      Without it the sockets come from the service manager, or it is\n"
@@ -80,6 +83,18 @@ static int serve(char **arguments) {
     return supervisor_serve(&options);
 }
 
+static int keys(char **arguments) {
+    const char *state = default_state();
+    for (int at = 0; arguments[at]; at++) {
+        const char *argument = arguments[at];
+        if (!take_value(arguments, &at, "--state", &state))
+            return wrong_usage("there is no option", argument);
+        if (state[0] == '\0')
+            return wrong_usage("a value is missing behind", argument);
+    }
+    return keys_service(state);
+}
+
 int main(int count, char **arguments) {
     log_open();
     /* An init is started without a verb; arguments it gets are meant for other kinds of init. */
@@ -92,6 +107,8 @@ int main(int count, char **arguments) {
     const char *verb = arguments[1];
     if (strcmp(verb, "serve") == 0)
         return serve(&arguments[2]);
+    if (strcmp(verb, "keys") == 0)
+        return keys(&arguments[2]);
     if (strcmp(verb, "--version") == 0 || strcmp(verb, "version") == 0) {
         printf("vitrine " VITRINE_VERSION " (wolfSSL %s)\n", tls_library_version());
         return fflush(stdout) == 0 ? EX_OK : EX_IOERR;

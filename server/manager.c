@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -34,7 +35,7 @@ static const char *next_name(const char *names, char *name, size_t size) {
     return names[length] ? names + length + 1 : names + length;
 }
 
-size_t manager_take_sockets(struct manager_socket sockets[static MANAGER_SOCKETS_MAX]) {
+size_t manager_take_sockets(struct manager_socket *sockets, size_t max) {
     unsigned long long count, process;
     size_t taken = 0;
     if (environment_number("LISTEN_PID", &process) && process == (unsigned long long)getpid() &&
@@ -49,7 +50,7 @@ size_t manager_take_sockets(struct manager_socket sockets[static MANAGER_SOCKETS
                 continue;
             if (strcmp(socket.name, "notify") == 0 && notify_descriptor < 0)
                 notify_descriptor = socket.descriptor;
-            else if (taken < MANAGER_SOCKETS_MAX)
+            else if (taken < max)
                 sockets[taken++] = socket;
             else
                 close(socket.descriptor);
@@ -82,6 +83,26 @@ void manager_open(void) {
 void manager_notify(const char *message) {
     if (notify_descriptor >= 0)
         (void)!send(notify_descriptor, message, strlen(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void manager_keep(int descriptor, const char *name) {
+    char text[64];
+    union {
+        char bytes[CMSG_SPACE(sizeof descriptor)];
+        struct cmsghdr align;
+    } room;
+    memset(&room, 0, sizeof room);
+    struct iovec part = {text, (size_t)snprintf(text, sizeof text, "FDSTORE=1\nFDNAME=%s", name)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room.bytes};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof descriptor);
+    memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+    /* Waits for room: a descriptor that got lost here would be missed after the next restart. */
+    if (notify_descriptor >= 0)
+        (void)!sendmsg(notify_descriptor, &message, MSG_NOSIGNAL);
 }
 
 unsigned manager_watchdog_milliseconds(void) {

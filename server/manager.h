@@ -19,10 +19,10 @@ struct manager_socket {
 
 /*
  * Takes the descriptors out of LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES, marks them close-on-exec and clears these
- * variables. The one named "notify" is kept for manager_notify. Of more than MANAGER_SOCKETS_MAX the rest is closed.
+ * variables. The one named "notify" is kept for manager_notify. Of more than `max` the rest is closed.
  * Returns how many are in `sockets`; the caller owns them.
  */
-size_t manager_take_sockets(struct manager_socket sockets[static MANAGER_SOCKETS_MAX]);
+size_t manager_take_sockets(struct manager_socket *sockets, size_t max);
 
 /*
  * Gets ready to talk to the service manager: uses the descriptor that manager_take_sockets found, or connects to
@@ -32,6 +32,12 @@ void manager_open(void);
 
 /* Sends one message such as "READY=1\nSTATUS=serving". A manager that does not listen is no error. */
 void manager_notify(const char *message);
+
+/*
+ * Has the service manager keep a copy of a descriptor over a restart, after which manager_take_sockets finds it by this
+ * name (FileDescriptorStoreMax=). One whose other end is closed is dropped there by itself.
+ */
+void manager_keep(int descriptor, const char *name);
 
 /* How often the service manager wants to hear WATCHDOG=1, in milliseconds; 0 when it does not. */
 unsigned manager_watchdog_milliseconds(void);

@@ -92,7 +92,7 @@ static int open_listeners(struct supervisor *supervisor, const struct serve_opti
 static int take_listeners(struct supervisor *supervisor, const struct serve_options *options) {
     static const struct serve_options everywhere = {.listen = {"[::]:1965"}, .listen_count = 1};
     struct manager_socket sockets[MANAGER_SOCKETS_MAX];
-    size_t count = manager_take_sockets(sockets);
+    size_t count = manager_take_sockets(sockets, MANAGER_SOCKETS_MAX);
     manager_open();
     for (size_t i = 0; i < count; i++) {
         if (strcmp(sockets[i].name, "keys") == 0 && supervisor->control < 0) {
@@ -407,7 +407,8 @@ static bool start_workers(struct supervisor *supervisor, int *signal) {
     return true;
 }
 
-static void run(struct supervisor *supervisor) {
+/* Returns the exit status. */
+static int run(struct supervisor *supervisor) {
     unsigned watchdog = manager_watchdog_milliseconds();
     uint64_t tick = watchdog > 0 && watchdog / 3 < TICK ? watchdog / 3 : TICK;
     uint64_t next = milliseconds() + tick;
@@ -421,7 +422,12 @@ static void run(struct supervisor *supervisor) {
         }
         int signal = wait_signal(supervisor, wake > now ? wake - now : 0);
         if (is_stop(signal))
-            return;
+            return EX_OK;
+        if (supervisor->keys_apart && keys_are_gone(supervisor->control)) {
+            log_line(LOG_LEVEL_ERROR, "the key service has closed this connection for good; started again, the service "
+                                      "manager opens another (OpenFile=)");
+            return EX_UNAVAILABLE;
+        }
         if (signal == SIGCHLD)
             reap(supervisor);
         look_after_keys(supervisor);
@@ -543,7 +549,7 @@ int supervisor_serve(const struct serve_options *options) {
             log_line(LOG_LEVEL_NOTICE, "serving %zu capsules with %zu workers", supervisor.capsule_count,
                      supervisor.worker_count);
             tell(&supervisor, "READY=1\n");
-            run(&supervisor);
+            status = run(&supervisor);
         } else if (!is_stop(signal)) {
             status = EX_OSERR;
         }

@@ -14,6 +14,7 @@ drop_in() {
 
 # What a service manager needs to attach and run a portable service, and nothing else: it is up in a fifth of a second.
 prepare_root() {
+    local unit
     rm -rf "$root"/usr/lib/systemd/system/*.target.wants "$root"/etc/systemd/system/*.wants
     cat >"$root/etc/systemd/system/host.target" <<'UNIT'
 [Unit]
@@ -30,11 +31,13 @@ ListenStream=
 ListenStream=127.0.0.1:$port
 ListenStream=[::1]:$port
 UNIT
-    drop_in vitrine.service <<'UNIT'
+    for unit in vitrine.service vitrine-keys.service; do
+        drop_in "$unit" <<'UNIT'
 [Service]
 RootImagePolicy=root=unprotected:=ignore
 MemoryPressureWatch=off
 UNIT
+    done
     if [ -n "$content" ]; then
         # What an administrator writes to show the host's own content instead of the image's.
         drop_in vitrine.service content <<'UNIT'
