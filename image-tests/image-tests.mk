@@ -3,9 +3,9 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += image-tests/host image-tests/run image-tests/check-image mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += image-tests/host image-tests/run image-tests/with-hosts image-tests/check-image mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
-.PHONY: image run boot server-check image-check image-file-check
+.PHONY: image run boot server-check image-check image-file-check image-host-check
 
 image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units $< -newer $(IMAGE))" ] || \
@@ -22,7 +22,11 @@ server-check: build/vitrine ## tests of the running server: every rule of the pr
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) server-tests
 	@$(ENTER) build/server-tests --jobs $(JOBS)
 
-image-check: image-file-check ## tests of the image
+image-check: image-file-check image-host-check ## tests of the image
 
 image-file-check: image
 	@$(ENTER) image-tests/check-image $(IMAGE)
+
+image-host-check: image
+	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) image-tests
+	@$(ENTER) image-tests/with-hosts $(IMAGE) build/image-tests --jobs 2

@@ -2,7 +2,7 @@
 #
 # Builds the tests that speak with the running server: glibc, OpenSSL and Criterion. Runs in the tools tree.
 #
-#   make -f image-tests/tests.mk [BUILD=folder] [server-tests]
+#   make -f image-tests/tests.mk [BUILD=folder] [server-tests|image-tests]
 
 BUILD ?= build
 PROBES := $(BUILD)/objects/probes
@@ -17,11 +17,15 @@ SHARED := $(PROBES)/client.o $(PROBES)/tests/server.o $(PROBES)/tests/questions.
 TESTS := $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/tests/test_*.c))
 QUIET = @echo "  $(1) $@";
 
-.PHONY: server-tests
+.PHONY: server-tests image-tests
 .DELETE_ON_ERROR:
 server-tests: $(BUILD)/server-tests
+image-tests: $(BUILD)/image-tests
 
 $(BUILD)/server-tests: $(TESTS) $(SHARED)
+	$(call QUIET,LINK)gcc -o $@ $^ -lcriterion -lssl -lcrypto
+
+$(BUILD)/image-tests: $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/image/*.c)) $(PROBES)/client.o
 	$(call QUIET,LINK)gcc -o $@ $^ -lcriterion -lssl -lcrypto
 
 $(PROBES)/%.o: image-tests/%.c image-tests/tests.mk

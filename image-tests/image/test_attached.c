@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The image as a portable service of a host. */
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+
+TestSuite(attached, .timeout = 120);
+
+static bool said(const char *text) {
+    return strstr(host_output, text) != NULL;
+}
+
+/* The service's first process, to look through its eyes: /proc/PID/root is what it has as its file system. */
+static int run_inside(const struct host *host, const char *command) {
+    char whole[2048];
+    snprintf(whole, sizeof whole, "main=$(systemctl show --value --property=MainPID vitrine.service); %s", command);
+    return host_run(host, whole);
+}
+
+Test(attached, the_service_manager_knows_that_it_is_ready) {
+    struct host host = host_attached();
+    cr_assert_eq(host_run(&host, "systemctl show vitrine.service vitrine.socket --property=Type,ActiveState,SubState,"
+                                 "StatusText,NRestarts,RootImage,Result"),
+                 0, "%s", host_output);
+    cr_expect(said("Type=notify") && said("SubState=running"), "%s", host_output);
+    cr_expect(said("StatusText=Serving 1 capsules"), "%s", host_output);
+    cr_expect(said("NRestarts=0") && said("Result=success"), "%s", host_output);
+    cr_expect(said("RootImage=/var/lib/portables/vitrine_"), "%s", host_output);
+    cr_expect(said("SubState=listening") || said("ActiveState=active"), "%s", host_output);
+}
+
+Test(attached, portablectl_knows_the_image) {
+    struct host host = host_attached();
+    cr_assert_eq(host_run(&host, "portablectl --no-pager list"), 0, "%s", host_output);
+    cr_expect(said("vitrine_") && said("running"), "%s", host_output);
+    cr_assert_eq(host_run(&host, "portablectl --no-pager inspect /var/lib/portables/vitrine_*.raw"), 0, "%s",
+                 host_output);
+    cr_expect(said("vitrine.service") && said("vitrine.socket"), "%s", host_output);
+}
+
+Test(attached, a_request_is_one_line_of_the_journal) {
+    struct host host = host_attached();
+    host_ask(&host, "/no-such-page-of-the-journal?not%20this");
+    cr_assert_eq(host_run(&host, "for i in 1 2 3 4 5; do journalctl --sync; journalctl --no-pager --output=cat "
+                                 "--unit=vitrine.service | grep of-the-journal && break; sleep 0.2; done"),
+                 0);
+    cr_expect(said("status=51") && said("complete=yes"), "%s", host_output);
+    cr_expect_null(strchr(host_output, '\n'), "more than one line: %s", host_output);
+    cr_expect(!said("not%20this"), "a query is in the log: %s", host_output);
+}
+
+Test(attached, its_root_is_read_only) {
+    static const char *const folders[] = {"",         "/usr/bin", "/etc",     "/srv/gemini", "/srv/gemini/localhost",
+                                          "/tmp",     "/var",     "/var/tmp", "/usr/lib",    "/run",
+                                          "/var/lib", "/dev",     "/dev/shm"};
+    struct host host = host_attached();
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        char command[512];
+        /* As the service's own user: that of a host's root could write to a /dev that lies in memory. */
+        snprintf(command, sizeof command,
+                 "nsenter --target $main --mount --root=/proc/$main/root true 2>/dev/null; "
+                 "setpriv --reuid=$(stat -c %%u /proc/$main) --clear-groups touch /proc/$main/root%s/trace",
+                 folders[i]);
+        cr_expect_neq(run_inside(&host, command), 0, "something could be written to %s/", folders[i]);
+    }
+    /* The image itself not even by root. */
+    cr_expect_neq(run_inside(&host, "touch /proc/$main/root/srv/gemini/localhost/index.gmi"), 0);
+    cr_expect(said("Read-only file system"), "%s", host_output);
+}
+
+Test(attached, neither_shell_nor_key_is_in_its_image) {
+    struct host host = host_attached();
+    cr_expect_neq(run_inside(&host, "ls -d /proc/$main/root/bin /proc/$main/root/usr/bin/sh"), 0, "%s", host_output);
+    cr_assert_eq(run_inside(&host, "ls /proc/$main/root/usr/bin"), 0, "%s", host_output);
+    cr_expect_str_eq(host_output, "vitrine");
+    run_inside(&host, "grep -rl -e '-----BEGIN [A-Z ]*PRIVATE KEY-----.' /proc/$main/root/usr /proc/$main/root/etc "
+                      "/proc/$main/root/srv");
+    cr_expect_str_eq(host_output, "");
+}
+
+Test(attached, it_has_no_network_of_its_own) {
+    struct host host = host_attached();
+    cr_assert_eq(run_inside(&host, "nsenter --target $main --net ip -oneline link | grep -v ' lo:'; true"), 0);
+    cr_expect_str_eq(host_output, "");
+}
+
+Test(attached, nobody_is_privileged_in_it) {
+    struct host host = host_attached();
+    cr_assert_eq(run_inside(&host,
+                            "for p in $(cat /sys/fs/cgroup/system.slice/vitrine.service/cgroup.procs); do grep -E "
+                            "'^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/$p/status; done"),
+                 0, "%s", host_output);
+    cr_expect(!said("Uid:\t0\t"), "%s", host_output);
+    cr_expect(said("NoNewPrivs:\t1") && !said("NoNewPrivs:\t0"), "%s", host_output);
+    cr_expect(said("CapEff:\t0000000000000000") && said("CapBnd:\t0000000000000000"), "%s", host_output);
+    cr_expect(said("Seccomp:\t2") && !said("Seccomp:\t0"), "%s", host_output);
+}
+
+static void fingerprint_of(const struct host *host, char fingerprint[static GEMINI_FINGERPRINT_SIZE]) {
+    const struct gemini_way way = {.port = host->port, .server_name = "localhost"};
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert(client && gemini_shake_hands(client));
+    gemini_fingerprint(client, fingerprint);
+    gemini_end(client);
+}
+
+Test(attached, identity_and_port_outlive_a_restart) {
+    char before[GEMINI_FINGERPRINT_SIZE], after[GEMINI_FINGERPRINT_SIZE];
+    struct host host = host_start("nspawn-257");
+    host_attach(&host);
+    fingerprint_of(&host, before);
+    for (int round = 0; round < 3; round++) {
+        cr_assert_eq(host_run(&host, "systemctl restart --no-block vitrine.service"), 0, "%s", host_output);
+        cr_expect_eq(host_ask(&host, "/")->status, 20, "while it restarts");
+        fingerprint_of(&host, after);
+        cr_expect_str_eq(after, before, "visitors would be warned of another certificate");
+    }
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
+Test(attached, a_crash_is_survived) {
+    struct host host = host_start("nspawn-257");
+    host_attach(&host);
+    cr_assert_eq(host_run(&host, "systemctl kill --signal=KILL --kill-whom=all vitrine.service"), 0, "%s", host_output);
+    cr_expect_eq(host_ask(&host, "/")->status, 20, "after all processes were killed");
+    cr_assert_eq(host_run(&host, "systemctl show --value --property=NRestarts vitrine.service"), 0);
+    cr_expect_geq(atoi(host_output), 1, "%s", host_output);
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
+Test(attached, detached_it_leaves_nothing_but_its_identities) {
+    struct host host = host_start("nspawn-257");
+    host_attach(&host);
+    cr_assert_eq(host_run(&host, "portablectl --quiet detach --now /var/lib/portables/vitrine_*.raw"), 0, "%s",
+                 host_output);
+    const struct gemini_way way = {.port = host.port};
+    cr_expect_null(gemini_connect(&way), "the port still answers");
+    host_run(&host, "ls /etc/systemd/system.attached /run/systemd/system.attached 2>/dev/null | grep vitrine");
+    cr_expect_str_eq(host_output, "");
+    cr_expect(host_stop(&host), "%s", host_output);
+}
