@@ -1,8 +1,106 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "certificate.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include <wolfssl/options.h>
+#include <wolfssl/wolfcrypt/asn.h>
+#include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/sha256.h>
+
+#define DER_MAX 8192
+#define DAY 86400
+
+/* ---- one certificate ---- */
+
+/* Writes one name as text, if it is of a kind that a capsule can have. Returns the end of what is written. */
+static char *put_name(char *at, const DNS_entry *entry) {
+    if (entry->type == ASN_DNS_TYPE && entry->len > 0 && strnlen(entry->name, (size_t)entry->len) == (size_t)entry->len)
+        at = mempcpy(at, entry->name, (size_t)entry->len);
+    else if (entry->type == ASN_IP_TYPE && entry->len == 4 && inet_ntop(AF_INET, entry->name, at, INET6_ADDRSTRLEN))
+        at += strlen(at);
+    else if (entry->type == ASN_IP_TYPE && entry->len == 16 && inet_ntop(AF_INET6, entry->name, at, INET6_ADDRSTRLEN))
+        at += strlen(at);
+    else
+        return at;
+    *at++ = ' ';
+    return at;
+}
+
+static char *copy_names(const DNS_entry *list) {
+    size_t size = 1;
+    for (const DNS_entry *entry = list; entry; entry = entry->next)
+        size += (size_t)entry->len + INET6_ADDRSTRLEN + 1;
+    char *names = malloc(size), *at = names;
+    if (!names)
+        return NULL;
+    for (const DNS_entry *entry = list; entry; entry = entry->next)
+        at = put_name(at, entry);
+    *at = '\0';
+    return names;
+}
+
+/* Time of RFC 5280 section 4.1.2.5; always in UTC. */
+static bool take_end(const DecodedCert *decoded, time_t *ends) {
+    const byte *date;
+    byte format;
+    int length;
+    struct tm when = {0};
+    if (wc_GetDateInfo(decoded->afterDate, decoded->afterDateLen, &date, &format, &length) != 0 ||
+        wc_GetDateAsCalendarTime(date, length, format, &when) != 0)
+        return false;
+    *ends = timegm(&when);
+    return true;
+}
+
+const char *certificate_examine(struct certificate_facts *facts, const char *pem) {
+    unsigned char der[DER_MAX], info[1024];
+    word32 info_size = sizeof info;
+    DecodedCert decoded;
+    *facts = (struct certificate_facts){0};
+    int size = wc_CertPemToDer((const unsigned char *)pem, (int)strlen(pem), der, sizeof der, CERT_TYPE);
+    if (size <= 0)
+        return "its certificate cannot be read; it has to be PEM text";
+    wc_InitDecodedCert(&decoded, der, (word32)size, NULL);
+    bool good = wc_ParseCert(&decoded, CERT_TYPE, NO_VERIFY, NULL) == 0 && take_end(&decoded, &facts->ends) &&
+                wc_GetSubjectPubKeyInfoDerFromCert(der, (word32)size, info, &info_size) == 0 &&
+                wc_Sha256Hash(info, info_size, facts->key) == 0 &&
+                wc_Sha256Hash(der, (word32)size, facts->fingerprint) == 0 &&
+                (facts->names = copy_names(decoded.altNames));
+    wc_FreeDecodedCert(&decoded);
+    return good ? NULL : "its certificate cannot be read; it has to be one of X.509, version 3";
+}
+
+void certificate_facts_dispose(struct certificate_facts *facts) {
+    free(facts->names);
+    *facts = (struct certificate_facts){0};
+}
+
+enum certificate_match certificate_match(const char *names, const char *host) {
+    enum certificate_match best = CERTIFICATE_OTHER;
+    const char *parent = strchr(host, '.');
+    unsigned char address[sizeof(struct in6_addr)];
+    if (inet_pton(AF_INET, host, address) == 1)
+        parent = NULL;
+    for (size_t length; (length = strcspn(names, " ")) > 0; names += length + 1) {
+        if (length == strlen(host) && strncasecmp(names, host, length) == 0)
+            return CERTIFICATE_EXACT;
+        if (parent && parent > host && names[0] == '*' && length - 1 == strlen(parent) &&
+            strncasecmp(names + 1, parent, length - 1) == 0)
+            best = CERTIFICATE_WILDCARD;
+    }
+    return best;
+}
+
+unsigned certificate_stage(time_t ends, time_t now) {
+    time_t left = ends - now;
+    return left <= 0 ? 4 : left <= 7 * DAY ? 3 : left <= 30 * DAY ? 2 : left <= 60 * DAY ? 1 : 0;
+}
+
+/* ---- the list ---- */
 
 /* Where a host stands in the list, or would stand. */
 static size_t place_of(const struct certificates *certificates, const char *host, bool *there) {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "signing.h"
 
@@ -25,6 +26,37 @@ struct certificate {
     char *chain;            /* PEM: the certificate, then its chain; ends with NUL; owned by the list */
     size_t chain_size;
 };
+
+/* What a certificate says of itself. */
+struct certificate_facts {
+    uint8_t fingerprint[32];       /* SHA-256 of the whole certificate (DER): what most visitors pin */
+    uint8_t key[SIGNING_KEY_NAME]; /* SHA-256 of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) */
+    time_t ends;                   /* notAfter */
+    char *names;                   /* subject alternative names: hosts and addresses as text; each ends with a space */
+};
+
+/*
+ * Examines the first certificate of a PEM text. Returns NULL, or a static sentence that says what is wrong; then nothing
+ * is to be disposed of.
+ */
+const char *certificate_examine(struct certificate_facts *facts, const char *pem);
+
+/* Gives the memory back. */
+void certificate_facts_dispose(struct certificate_facts *facts);
+
+enum certificate_match { CERTIFICATE_OTHER, CERTIFICATE_WILDCARD, CERTIFICATE_EXACT };
+
+/*
+ * Is the certificate good for a host (lower case, or an address)? Small and large letters are the same, and a name
+ * "*.example.org" is good for hosts with one label more (RFC 9525 section 6.3). Pure.
+ */
+enum certificate_match certificate_match(const char *names, const char *host);
+
+/*
+ * How near is the end of a certificate? 0: more than 60 days away; 1: 60 days at most; 2: 30; 3: 7; 4: it is over.
+ * Pure.
+ */
+unsigned certificate_stage(time_t ends, time_t now);
 
 /* Sorted by host. */
 struct certificates {

@@ -205,7 +205,7 @@ static const char *key_decode(struct private_key *key, const unsigned char *der,
         key->kind = KEY_P256;
         if (wc_EccPrivateKeyDecode(der, &at, &key->ecdsa, size) == 0) {
             if (wc_ecc_get_curve_id(key->ecdsa.idx) != ECC_SECP256R1)
-                return "its key is on another curve than P-256";
+                return "its key is on another curve than P-256; use that, or Ed25519";
             return wc_ecc_set_rng(&key->ecdsa, &key->random) == 0 ? NULL : "the key cannot be used";
         }
         wc_ecc_free(&key->ecdsa);
@@ -229,23 +229,23 @@ static const char *key_decode(struct private_key *key, const unsigned char *der,
         if (wc_RsaPrivateKeyDecode(der, &at, &key->rsa, size) == 0) {
             int bytes = wc_RsaEncryptSize(&key->rsa);
             if (bytes < RSA_BYTES_MIN || bytes > SIGNING_SIGNATURE_MAX)
-                return "its RSA key does not have 2048 to 4096 bits";
+                return "its RSA key does not have 2048 to 4096 bits; make one that has, or better a P-256 one";
             return wc_RsaSetRNG(&key->rsa, &key->random) == 0 ? NULL : "the key cannot be used";
         }
     }
-    return "its private key is none of P-256, Ed25519 and RSA, or is encrypted";
+    return "its private key is none of P-256, Ed25519 and RSA";
 }
 
 static const char *key_load(struct private_key *key, const char *pem) {
     const char *start;
     size_t size;
     if (!find_key(pem, &start, &size))
-        return "it holds no private key";
+        return "it holds no private key; put that behind the certificate, or beside it into a file that ends with .key";
     unsigned char *der = malloc(size);
     if (!der)
         return "memory is short";
     int der_size = wc_KeyPemToDer((const unsigned char *)start, (int)size, der, (int)size, NULL);
-    const char *problem = "its private key cannot be read, or is encrypted";
+    const char *problem = "its private key cannot be read; it has to be PEM text without a password";
     if (der_size > 0)
         problem = key_decode(key, der, (word32)der_size);
     explicit_bzero(der, size);
@@ -253,21 +253,26 @@ static const char *key_load(struct private_key *key, const char *pem) {
     return problem;
 }
 
-/* Names the key: SHA-256 over the SubjectPublicKeyInfo of the first certificate. */
-static const char *name_key(struct certificate *public) {
-    unsigned char der[DER_MAX], info[1024];
-    word32 info_size = sizeof info;
-    int size =
-        wc_CertPemToDer((const unsigned char *)public->chain, (int)public->chain_size, der, sizeof der, CERT_TYPE);
-    if (size <= 0 || wc_GetSubjectPubKeyInfoDerFromCert(der, (word32)size, info, &info_size) != 0 ||
-        wc_Sha256Hash(info, info_size, public->key) != 0)
-        return "its certificate cannot be read";
-    return NULL;
+/* Names the key, and sees whether the certificate is still good. */
+static const char *examine(struct certificate *public) {
+    struct certificate_facts facts;
+    const char *problem = certificate_examine(&facts, public->chain);
+    if (problem)
+        return problem;
+    memcpy(public->key, facts.key, sizeof public->key);
+    if (facts.names[0] == '\0')
+        problem = "its certificate has no subject alternative name, by which visitors go; have one made that has";
+    else if (certificate_stage(facts.ends, time(NULL)) == 4)
+        problem = "its certificate is past its end; renew it";
+    certificate_facts_dispose(&facts);
+    return problem;
 }
 
 /* Does the key belong to the certificate? wolfSSL compares them when both are loaded. */
 static const char *compare(const struct certificate *public, const char *key_pem) {
-    const char *start, *problem = "its private key does not belong to its certificate";
+    const char *start,
+        *problem =
+            "its private key does not belong to its certificate, which comes first in the file, before its chain";
     size_t size;
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLSv1_3_server_method());
     if (context && find_key(key_pem, &start, &size) &&
@@ -291,7 +296,7 @@ static const char *copy_chain(struct certificate *public, const char *pem) {
     for (const char *at = strstr(pem, begin); at; at = strstr(at, begin)) {
         const char *last = strstr(at, end);
         if (!last)
-            return "a certificate in it has no end";
+            return "a certificate in it is cut off; copy the file again";
         size_t size = (size_t)(last - at) + sizeof end - 1;
         memcpy(public->chain + public->chain_size, at, size);
         public->chain_size += size;
@@ -299,7 +304,7 @@ static const char *copy_chain(struct certificate *public, const char *pem) {
         at = last;
     }
     public->chain[public->chain_size] = '\0';
-    return public->chain_size > 0 ? NULL : "it holds no certificate";
+    return public->chain_size > 0 ? NULL : "it holds no certificate; put that in front of the private key";
 }
 
 static uint32_t signature_max(const struct private_key *key) {
@@ -327,7 +332,7 @@ const char *identity_load(struct identity *identity, const char *host, const cha
     if (!problem)
         problem = copy_chain(&identity->public, pem);
     if (!problem)
-        problem = name_key(&identity->public);
+        problem = examine(&identity->public);
     if (!problem)
         problem = compare(&identity->public, key_pem);
     if (problem) {

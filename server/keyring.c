@@ -13,38 +13,140 @@
 #include "log.h"
 #include "store.h"
 
-static struct identity *identity_of_host(const struct keyring *keyring, const char *host) {
-    for (size_t i = 0; i < keyring->count; i++) {
-        if (strcmp(keyring->identities[i]->public.host, host) == 0)
-            return keyring->identities[i];
-    }
-    return NULL;
-}
+/* ---- the list ---- */
 
 const struct identity *keyring_find_key(const struct keyring *keyring, const uint8_t key[static SIGNING_KEY_NAME]) {
     for (size_t i = 0; i < keyring->count; i++) {
-        if (memcmp(keyring->identities[i]->public.key, key, SIGNING_KEY_NAME) == 0)
-            return keyring->identities[i];
+        const struct holding *holding = keyring->list[i];
+        if (!holding->problem && memcmp(holding->identity.public.key, key, SIGNING_KEY_NAME) == 0)
+            return &holding->identity;
     }
     return NULL;
 }
 
-static struct identity *add(struct keyring *keyring, const struct identity *identity) {
-    struct identity **identities = reallocarray(keyring->identities, keyring->count + 1, sizeof *identities);
-    struct identity *added = malloc(sizeof *added);
-    if (identities)
-        keyring->identities = identities;
-    if (!identities || !added) {
-        free(added);
-        return NULL;
+/* The one whose file is named after the host. */
+static struct holding *find_own(const struct keyring *keyring, const char *host, bool given) {
+    for (size_t i = 0; i < keyring->count; i++) {
+        struct holding *holding = keyring->list[i];
+        if (holding->given == given && !holding->former && strcmp(holding->host, host) == 0)
+            return holding;
     }
-    *added = *identity;
-    return identities[keyring->count++] = added;
+    return NULL;
 }
 
+/* The given one whose certificate names the host best; of several alike the one whose file comes first by its name. */
+static struct holding *find_match(const struct keyring *keyring, const char *host) {
+    struct holding *found = NULL;
+    enum certificate_match best = CERTIFICATE_OTHER;
+    for (size_t i = 0; i < keyring->count; i++) {
+        struct holding *holding = keyring->list[i];
+        enum certificate_match match = holding->given ? holding_match(holding, host) : CERTIFICATE_OTHER;
+        if (match > best || (found && match == best && strcmp(holding->file, found->file) < 0)) {
+            best = match;
+            found = holding;
+        }
+    }
+    return found;
+}
+
+static struct holding *load(struct keyring *keyring, int folder, const char *file, bool given) {
+    struct holding *holding = holding_load(folder, file, given);
+    struct holding **list = reallocarray(keyring->list, keyring->count + 1, sizeof *list);
+    if (list)
+        keyring->list = list;
+    if (!list || !holding) {
+        holding_dispose(holding);
+        log_line(LOG_LEVEL_ERROR, "identity %s: memory is short", file);
+        return NULL;
+    }
+    return list[keyring->count++] = holding;
+}
+
+static void drop(struct keyring *keyring, struct holding *holding) {
+    size_t kept = 0;
+    for (size_t i = 0; i < keyring->count; i++) {
+        if (keyring->list[i] != holding)
+            keyring->list[kept++] = keyring->list[i];
+    }
+    keyring->count = kept;
+    holding_dispose(holding);
+}
+
+/* Another takes its place. It goes on signing for workers that are there; the one before it is given up. */
+static void retire(struct keyring *keyring, struct holding *holding) {
+    for (size_t i = 0; i < keyring->count; i++) {
+        struct holding *former = keyring->list[i];
+        if (former->former && strcmp(former->host, holding->host) == 0) {
+            drop(keyring, former);
+            break;
+        }
+    }
+    holding->former = true;
+    if (holding->problem)
+        drop(keyring, holding);
+}
+
+/* ---- folders ---- */
+
+static void load_kept(struct keyring *keyring, int folder, const char *file) {
+    char host[CERTIFICATE_HOST_MAX + 1];
+    if (holding_host_of(file, false, host))
+        load(keyring, folder, file, false);
+}
+
+static void load_given(struct keyring *keyring, int folder, const char *file) {
+    char host[CERTIFICATE_HOST_MAX + 1], quoted[256];
+    if (strncmp(file, "identity", 8) != 0)
+        return;
+    if (holding_host_of(file, true, host)) {
+        struct holding *given = load(keyring, folder, file, true);
+        if (given && given->problem)
+            log_line(LOG_LEVEL_ERROR, "identity %s: the given %s cannot be used: %s", host, file, given->problem);
+    } else if (strlen(file) < 4 || strcmp(file + strlen(file) - 4, ".key") != 0) {
+        log_line(LOG_LEVEL_WARNING, "credential %s: named neither identity.HOST.pem nor identity.HOST.key; left alone",
+                 log_quote(quoted, sizeof quoted, file));
+    }
+}
+
+static void load_each(struct keyring *keyring, int folder,
+                      void (*each)(struct keyring *keyring, int folder, const char *file)) {
+    int copy = dup(folder);
+    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *entry;
+    if (!stream && copy >= 0)
+        close(copy);
+    while (stream && (entry = readdir(stream)))
+        each(keyring, folder, entry->d_name);
+    if (stream)
+        closedir(stream);
+}
+
+int keyring_open(struct keyring *keyring, const char *state, const char *credentials) {
+    *keyring = (struct keyring){.state = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (keyring->state < 0) {
+        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", state, strerror(errno));
+        return EX_NOINPUT;
+    }
+    load_each(keyring, keyring->state, load_kept);
+    if (!credentials)
+        return EX_OK;
+    int folder = open(credentials, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) {
+        log_line(LOG_LEVEL_ERROR, "credentials %s: %s; look at $CREDENTIALS_DIRECTORY", credentials, strerror(errno));
+        keyring_dispose(keyring);
+        return EX_NOINPUT;
+    }
+    load_each(keyring, folder, load_given);
+    close(folder);
+    return EX_OK;
+}
+
+/* ---- whose is which ---- */
+
 /* Makes an identity and has it on disk before anybody can pin it. */
-static bool make(const struct keyring *keyring, const char *host, const char *name) {
-    char pem[IDENTITY_PEM_MAX];
+static struct holding *make(struct keyring *keyring, const char *host) {
+    char pem[IDENTITY_PEM_MAX], name[CERTIFICATE_HOST_MAX + sizeof ".pem"];
+    snprintf(name, sizeof name, "%s.pem", host);
     size_t size = identity_make(host, pem);
     bool stored = size > 0 && (store_create(keyring->state, name, pem, size) || errno == EEXIST);
     if (size == 0)
@@ -55,103 +157,76 @@ static bool make(const struct keyring *keyring, const char *host, const char *na
     else
         log_line(LOG_LEVEL_NOTICE, "identity %s: made, visitors pin it at their first visit", host);
     explicit_bzero(pem, sizeof pem);
-    return stored;
+    return stored ? load(keyring, keyring->state, name, false) : NULL;
 }
 
-/* The identity out of the state folder, made when there is none. What is there and cannot be used is never replaced. */
-static struct identity *kept_identity(struct keyring *keyring, const char *host) {
+/* The one out of the state folder, as it is there now. NULL: there is none. */
+static struct holding *find_kept(struct keyring *keyring, const char *host) {
+    struct holding *kept = find_own(keyring, host, false);
     char name[CERTIFICATE_HOST_MAX + sizeof ".pem"];
-    char *pem = NULL;
-    struct identity identity, *kept = NULL;
-    const char *problem = NULL;
     snprintf(name, sizeof name, "%s.pem", host);
-    ssize_t size = store_read(keyring->state, name, &pem);
-    if (size == -ENOENT) {
-        if (!make(keyring, host, name))
-            return NULL;
-        size = store_read(keyring->state, name, &pem);
-    }
-    if (size < 0)
-        problem = strerror((int)-size);
-    else
-        problem = identity_load(&identity, host, pem, NULL);
-    if (problem)
-        log_line(LOG_LEVEL_ERROR, "identity %s: %s in the state folder cannot be used: %s; put it back from a backup",
-                 host, name, problem);
-    else if (!(kept = add(keyring, &identity)))
-        identity_dispose(&identity);
-    if (pem)
-        explicit_bzero(pem, (size_t)(size > 0 ? size : 0));
-    free(pem);
-    return kept;
+    if (kept && !holding_is_stale(kept, keyring->state))
+        return kept;
+    if (kept)
+        retire(keyring, kept);
+    if (faccessat(keyring->state, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+        return NULL;
+    return load(keyring, keyring->state, name, false);
 }
 
-/* A host is part of a file's name here: no dots in front, no slashes, nothing that is no name. */
-static bool is_host(const char *host) {
-    size_t length = strlen(host);
-    if (length == 0 || length > 250 || host[0] == '.')
-        return false;
-    for (size_t i = 0; i < length; i++) {
-        if ((unsigned char)host[i] <= ' ' || host[i] == 0x7f || host[i] == '/')
-            return false;
-    }
-    return true;
-}
-
-/* Is this the file of an identity? Then its host is copied. */
-static bool host_of_file(const char *name, char host[static CERTIFICATE_HOST_MAX + 1]) {
-    static const char ending[] = ".pem";
-    size_t length = strlen(name);
-    if (length < sizeof ending || length - (sizeof ending - 1) > CERTIFICATE_HOST_MAX)
-        return false;
-    length -= sizeof ending - 1;
-    memcpy(host, name, length);
-    host[length] = '\0';
-    return strcmp(name + length, ending) == 0 && is_host(host);
-}
-
-static void load_all(struct keyring *keyring) {
-    int copy = dup(keyring->state);
-    DIR *folder = copy < 0 ? NULL : fdopendir(copy);
-    struct dirent *entry;
-    if (!folder) {
-        if (copy >= 0)
-            close(copy);
-        return;
-    }
-    while ((entry = readdir(folder))) {
-        char host[CERTIFICATE_HOST_MAX + 1];
-        if (host_of_file(entry->d_name, host))
-            kept_identity(keyring, host);
-    }
-    closedir(folder);
-}
-
-int keyring_open(struct keyring *keyring, const char *state) {
-    *keyring = (struct keyring){.state = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (keyring->state < 0) {
-        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", state, strerror(errno));
-        return EX_NOINPUT;
-    }
-    load_all(keyring);
-    return EX_OK;
+/* Says what somebody may wonder about who has made or given more than one. */
+static void tell(const char *host, const struct holding *own, const struct holding *kept,
+                 const struct holding *matching) {
+    if (own && kept)
+        log_line(LOG_LEVEL_NOTICE, "identity %s: the given %s is used, the one made earlier (%s) is left alone", host,
+                 own->file, kept->file);
+    else if (kept && matching)
+        log_line(
+            LOG_LEVEL_NOTICE,
+            "identity %s: the one made earlier (%s) is used, though the given %s is for this host too; to use that, "
+            "give it as identity.%s.pem",
+            host, kept->file, matching->file, host);
+    else if (!own && matching)
+        log_line(LOG_LEVEL_NOTICE, "identity %s: the given %s is used, it is for this host too", host, matching->file);
 }
 
 const struct identity *keyring_provide(struct keyring *keyring, const char *host) {
-    if (!is_host(host)) {
+    if (!holding_is_host(host)) {
         log_line(LOG_LEVEL_WARNING, "keys: asked for an identity of what is no host; refused");
         return NULL;
     }
-    struct identity *identity = identity_of_host(keyring, host);
-    return identity ? identity : kept_identity(keyring, host);
+    struct holding *own = find_own(keyring, host, true), *kept = find_kept(keyring, host);
+    struct holding *matching = find_match(keyring, host);
+    struct holding *chosen = own ? own : kept ? kept : matching;
+    if (!chosen && !(chosen = make(keyring, host)))
+        return NULL;
+    const char *problem = chosen->problem;
+    if (!problem && chosen == own && holding_match(own, host) == CERTIFICATE_OTHER)
+        problem = "its certificate is not for this host; have one made with the host as subject alternative name";
+    else if (problem && chosen == own)
+        return NULL; /* told when it was loaded */
+    if (problem) {
+        log_line(LOG_LEVEL_ERROR, "identity %s: %s %s cannot be used: %s", host,
+                 chosen->given ? "the given" : "the file", chosen->file, problem);
+        return NULL;
+    }
+    tell(host, own, kept, matching);
+    chosen->used = true;
+    holding_warn(chosen);
+    return &chosen->identity;
+}
+
+void keyring_warn(const struct keyring *keyring) {
+    for (size_t i = 0; i < keyring->count; i++) {
+        if (keyring->list[i]->used && !keyring->list[i]->former)
+            holding_warn(keyring->list[i]);
+    }
 }
 
 void keyring_dispose(struct keyring *keyring) {
-    for (size_t i = 0; i < keyring->count; i++) {
-        identity_dispose(keyring->identities[i]);
-        free(keyring->identities[i]);
-    }
-    free(keyring->identities);
+    for (size_t i = 0; i < keyring->count; i++)
+        holding_dispose(keyring->list[i]);
+    free(keyring->list);
     if (keyring->state >= 0)
         close(keyring->state);
     *keyring = (struct keyring){.state = -1};

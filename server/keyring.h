@@ -2,36 +2,40 @@
 #pragma once
 
 /*
- * The identities that the key process holds: made ones in the state folder, and given ones among the credentials.
- * What is there and cannot be used is told and never replaced.
+ * The identities that the key process holds: made ones in the state folder, and given ones among the credentials, and
+ * which of them is whose. What is there and cannot be used is told and never replaced.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "identity.h"
+#include "holding.h"
 
 struct keyring {
-    struct identity **identities; /* each in memory of its own, so that pointers to it stay good */
+    struct holding **list;
     size_t count;
     int state; /* the state folder */
 };
 
 /*
- * Opens the state folder and loads what it holds: after a restart workers go on asking for identities that they know
- * already. Returns 0, or EX_NOINPUT after logging one sentence.
+ * Opens the state folder and loads what it holds, and what was given: after a restart workers go on asking for
+ * identities that they know already. credentials: a folder, or NULL. Returns 0, or EX_NOINPUT after logging one sentence.
  */
-int keyring_open(struct keyring *keyring, const char *state);
+int keyring_open(struct keyring *keyring, const char *state, const char *credentials);
 
 /*
- * The identity of a host, made when there is none. NULL after logging why there is none, or when the text cannot be
- * the name of a host. It belongs to the keyring.
+ * The identity of a host: the one given by its name; else the one made earlier, read again when its file is another one
+ * by now; else a given one whose certificate names the host, or has a wildcard for it; else one that is made now.
+ * NULL after logging why there is none, or when the text cannot be the name of a host. It belongs to the keyring.
  */
 const struct identity *keyring_provide(struct keyring *keyring, const char *host);
 
 /* The identity whose key has this name (signing.h), or NULL. */
 const struct identity *keyring_find_key(const struct keyring *keyring, const uint8_t key[static SIGNING_KEY_NAME]);
+
+/* Warns of certificates that will soon end. To be called once a day. */
+void keyring_warn(const struct keyring *keyring);
 
 /* Wipes all keys and gives everything back. */
 void keyring_dispose(struct keyring *keyring);

@@ -22,6 +22,7 @@
 
 #define QUESTIONS_AT_ONCE 16
 #define ANSWER_WITHIN 20000 /* milliseconds */
+#define DAY 86400000ull     /* milliseconds */
 #define TICK 3000           /* milliseconds between two words to the service manager */
 
 /* Names of what the service manager keeps for this process over a restart. */
@@ -86,7 +87,8 @@ static uint64_t milliseconds(void) {
 
 /* ---- control ---- */
 
-static void report(int control, const struct identity *identity) {
+/* host: whose identity it is now; a given one may be for several. */
+static void report(int control, const struct identity *identity, const char *host) {
     static union control_buffer buffer;
     size_t size = sizeof buffer.report;
     memset(&buffer.report, 0, sizeof buffer.report);
@@ -94,6 +96,7 @@ static void report(int control, const struct identity *identity) {
     if (identity && identity->public.chain_size <= CERTIFICATE_CHAIN_MAX) {
         buffer.report.provided = 1;
         buffer.report.certificate = identity->public;
+        snprintf(buffer.report.certificate.host, sizeof buffer.report.certificate.host, "%s", host);
         buffer.report.certificate.chain = NULL;
         memcpy(buffer.bytes + size, identity->public.chain, identity->public.chain_size);
         size += identity->public.chain_size;
@@ -153,7 +156,7 @@ static bool obey(struct keys *keys, int control) {
         identity = keyring_provide(&keys->keyring, order.host);
     else
         log_line(LOG_LEVEL_WARNING, "keys: an order makes no sense; refused");
-    report(control, identity);
+    report(control, identity, order.host);
     return true;
 }
 
@@ -329,7 +332,7 @@ static int run(struct keys *keys) {
     struct watch watch;
     unsigned watchdog = manager_watchdog_milliseconds();
     int tick = watchdog > 0 && watchdog / 3 < TICK ? (int)(watchdog / 3) : TICK;
-    uint64_t next = milliseconds() + (unsigned)tick;
+    uint64_t next = milliseconds() + (unsigned)tick, next_day = milliseconds() + DAY;
     tell(keys, "READY=1\n");
     while (!told_to_stop && (keys->listener >= 0 || keys->control_count > 0)) {
         int wait = prepare(keys, &watch);
@@ -349,6 +352,10 @@ static int run(struct keys *keys) {
             tell(keys, watchdog > 0 ? "WATCHDOG=1\n" : "");
             next = milliseconds() + (unsigned)tick;
         }
+        if (milliseconds() >= next_day) {
+            keyring_warn(&keys->keyring);
+            next_day += DAY;
+        }
     }
     manager_notify("STOPPING=1");
     return EX_OK;
@@ -362,7 +369,7 @@ int keys_serve(const struct keys_options *options) {
     sigaction(SIGTERM, &action, NULL);
     mlockall(MCL_CURRENT | MCL_FUTURE); /* best effort: nothing of this process goes to swap */
     keys.listener = options->listener;
-    status = keyring_open(&keys.keyring, options->state);
+    status = keyring_open(&keys.keyring, options->state, options->credentials);
     if (status != EX_OK)
         return status;
     for (size_t i = 0; i < options->control_count; i++)

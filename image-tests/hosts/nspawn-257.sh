@@ -57,7 +57,7 @@ kind_become() {
     mountpoint --fs-devno "$root" >"$folder/device"
     # Block devices of images come and go in the machine's own /dev, so the host needs that; read-only, so that it leaves
     # nothing in it. Only the console, which may be a real one, is hidden.
-    become_container --directory="$root" --boot --capability=CAP_NET_ADMIN --bind-ro=/dev --bind=/dev/null:/dev/console \
+    become_container --directory="$root" --boot --capability=CAP_NET_ADMIN,CAP_IPC_LOCK --bind-ro=/dev --bind=/dev/null:/dev/console \
         ${content:+--bind-ro="$content:/srv/gemini"} -- --unit=host.target
 }
 

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * One identity that the key process holds, with the file it came from: a made one out of the state folder (HOST.pem), or
+ * a given one out of the credentials (identity.HOST.pem, and identity.HOST.key where the key has a file of its own).
+ */
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "identity.h"
+
+#define HOLDING_FILE_MAX 255
+
+struct holding {
+    char file[HOLDING_FILE_MAX + 1];
+    char host[CERTIFICATE_HOST_MAX + 1]; /* whose it is, going by the file's name */
+    bool given;
+    bool used;                /* a capsule has it */
+    bool former;              /* another has taken its place; it only signs for workers that do not know that yet */
+    const char *problem;      /* why it cannot be used: a sentence without its end; NULL: it can be */
+    struct identity identity; /* without a key when there is a problem */
+    struct certificate_facts facts; /* empty when the certificate cannot be read */
+    unsigned warned;                /* the stage (certificate.h) that the log has told of */
+    struct stat about;              /* of the file when it was read */
+};
+
+/*
+ * Takes the host out of a file's name: HOST.pem, with given identity.HOST.pem or identity_HOST.pem. Returns false when
+ * it is no such name. Pure.
+ */
+bool holding_host_of(const char *file, bool given, char host[static CERTIFICATE_HOST_MAX + 1]);
+
+/* Can this be the name of a host, and a part of a file's name? Pure. */
+bool holding_is_host(const char *host);
+
+/*
+ * Loads an identity. folder: a descriptor; file: its name, with a host in it. Returns NULL only when memory is short;
+ * `problem` tells of everything else. Dispose of it with holding_dispose.
+ */
+struct holding *holding_load(int folder, const char *file, bool given);
+
+/* Is its file another one by now, or gone? */
+bool holding_is_stale(const struct holding *holding, int folder);
+
+/* How well does it fit a host, going by the names in its certificate? */
+enum certificate_match holding_match(const struct holding *holding, const char *host);
+
+/* Warns in the log when the end of the certificate has come nearer than 60, 30 or 7 days; each time once. */
+void holding_warn(struct holding *holding);
+
+/* Wipes the key and gives everything back. NULL is none. */
+void holding_dispose(struct holding *holding);
