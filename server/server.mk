@@ -25,7 +25,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpo
 COMMON := -std=c17 -D_GNU_SOURCE -DVITRINE_VERSION='"$(VERSION)"' -Iserver -I$(GENERATED) -isystem $(WOLFSSL)/include \
     -ffile-prefix-map=$(CURDIR)=. $(WARNINGS) -MMD -MP
 HARDENING := -fstack-protector-strong -fstack-clash-protection -fno-plt $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
-PROGRAM_FLAGS := $(COMMON) $(HARDENING) -O2 -g0 -fPIE -ffunction-sections -fdata-sections
+# Nothing unwinds its stack: tables for that would be a twentieth of the program.
+PROGRAM_FLAGS := $(COMMON) $(HARDENING) -O2 -g0 -fPIE -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 TEST_FLAGS := $(COMMON) -O1 -g
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
