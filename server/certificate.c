@@ -44,16 +44,27 @@ static char *copy_names(const DNS_entry *list) {
 }
 
 /* Time of RFC 5280 section 4.1.2.5; always in UTC. */
-static bool take_end(const DecodedCert *decoded, time_t *ends) {
+static bool take_time(const byte *encoded, int size, time_t *time) {
     const byte *date;
     byte format;
     int length;
     struct tm when = {0};
-    if (wc_GetDateInfo(decoded->afterDate, decoded->afterDateLen, &date, &format, &length) != 0 ||
+    if (wc_GetDateInfo(encoded, size, &date, &format, &length) != 0 ||
         wc_GetDateAsCalendarTime(date, length, format, &when) != 0)
         return false;
-    *ends = timegm(&when);
+    *time = timegm(&when);
     return true;
+}
+
+bool certificate_is_valid(const uint8_t *der, size_t size, time_t now) {
+    DecodedCert decoded;
+    time_t begins, ends;
+    wc_InitDecodedCert(&decoded, der, (word32)size, NULL);
+    bool valid = wc_ParseCert(&decoded, CERT_TYPE, NO_VERIFY, NULL) == 0 &&
+                 take_time(decoded.beforeDate, decoded.beforeDateLen, &begins) &&
+                 take_time(decoded.afterDate, decoded.afterDateLen, &ends) && begins <= now && now <= ends;
+    wc_FreeDecodedCert(&decoded);
+    return valid;
 }
 
 const char *certificate_examine(struct certificate_facts *facts, const char *pem) {
@@ -65,7 +76,8 @@ const char *certificate_examine(struct certificate_facts *facts, const char *pem
     if (size <= 0)
         return "its certificate cannot be read; it has to be PEM text";
     wc_InitDecodedCert(&decoded, der, (word32)size, NULL);
-    bool good = wc_ParseCert(&decoded, CERT_TYPE, NO_VERIFY, NULL) == 0 && take_end(&decoded, &facts->ends) &&
+    bool good = wc_ParseCert(&decoded, CERT_TYPE, NO_VERIFY, NULL) == 0 &&
+                take_time(decoded.afterDate, decoded.afterDateLen, &facts->ends) &&
                 wc_GetSubjectPubKeyInfoDerFromCert(der, (word32)size, info, &info_size) == 0 &&
                 wc_Sha256Hash(info, info_size, facts->key) == 0 &&
                 wc_Sha256Hash(der, (word32)size, facts->fingerprint) == 0 &&

@@ -58,6 +58,9 @@ enum certificate_match certificate_match(const char *names, const char *host);
  */
 unsigned certificate_stage(time_t ends, time_t now);
 
+/* Is this a certificate (DER, `size` bytes), and does `now` lie between its notBefore and its notAfter? */
+bool certificate_is_valid(const uint8_t *der, size_t size, time_t now);
+
 /* Sorted by host. */
 struct certificates {
     struct certificate *list;

@@ -15,6 +15,7 @@
 
 struct delivery {
     struct reply reply;
+    struct visitor visitor;
     uint64_t sent; /* bytes of the body that have become records */
     bool ended;    /* the last record and close_notify are made */
     bool broken;   /* the body cannot be sent whole: no close_notify follows (its absence tells the visitor) */
@@ -122,9 +123,12 @@ static void describe(struct delivery *delivery, const struct request *request) {
 
 static void record(const struct connection *connection, const struct workbench *bench) {
     const struct delivery *delivery = connection->delivery;
-    log_line(LOG_LEVEL_INFO, "request status=%d bytes=%" PRIu64 " complete=%s milliseconds=%" PRIu64 " tls=%s %s",
+    char name[VISITOR_NAME_MAX * 4 + 3], visitor[sizeof name + sizeof " visitor="] = "";
+    if (delivery->visitor.name[0])
+        snprintf(visitor, sizeof visitor, " visitor=%s", log_quote(name, sizeof name, delivery->visitor.name));
+    log_line(LOG_LEVEL_INFO, "request status=%d bytes=%" PRIu64 " complete=%s milliseconds=%" PRIu64 " tls=%s %s%s",
              (int)delivery->reply.status, delivery->sent, delivery->ended && !delivery->broken ? "yes" : "no",
-             bench->now - connection->begun, tls_version(connection->session), delivery->asked);
+             bench->now - connection->begun, tls_version(connection->session), delivery->asked, visitor);
 }
 
 /* ---- reply ---- */
@@ -213,16 +217,17 @@ static enum wish deliver(struct connection *connection, struct workbench *bench,
 
 static void decide(struct connection *connection, struct workbench *bench, enum request_verdict verdict,
                    const struct request *request, struct visitor *visitor, struct reply *reply) {
-    uint16_t port = bench->port ? bench->port : connection->port;
+    bool port_is_served =
+        request->port == connection->port || settings_has_port(&bench->settings->advertised_ports, request->port);
     switch (verdict) {
     case REQUEST_VALID:
-        if (request->port != port)
+        if (!port_is_served)
             reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "this port is not served here");
         else
             capsules_answer(bench->capsules, request, visitor, reply);
         break;
     case REQUEST_UNNAMEABLE:
-        if (request->port != port || !capsules_serve(bench->capsules, request->host, request->host_is_address))
+        if (!port_is_served || !capsules_serve(bench->capsules, request->host, request->host_is_address))
             reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "this host is not served here");
         else
             reply_set(reply, STATUS_NOT_FOUND, "not found");
@@ -246,8 +251,8 @@ static enum wish answer(struct connection *connection, struct workbench *bench, 
     kept_drop(connection);
     if (verdict != REQUEST_VALID && verdict != REQUEST_UNNAMEABLE)
         request->host[0] = request->path[0] = '\0';
-    struct visitor visitor = {0};
-    decide(connection, bench, verdict, request, &visitor, &delivery->reply);
+    delivery->visitor = *tls_visitor(connection->session);
+    decide(connection, bench, verdict, request, &delivery->visitor, &delivery->reply);
     describe(delivery, request);
     size_t header = reply_header(&delivery->reply, bench->plain);
     if (delivery->reply.status != STATUS_SUCCESS)

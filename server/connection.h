@@ -13,6 +13,7 @@
 #include "capsule.h"
 #include "hello.h"
 #include "request.h"
+#include "settings.h"
 #include "tls.h"
 
 /* Where a connection stands. Each stage has its own deadline. */
@@ -48,9 +49,9 @@ struct tally {
 struct workbench {
     struct tls *tls;
     const struct capsules *capsules;
+    const struct settings *settings;
     struct tally *tally;
-    uint64_t now;  /* milliseconds of the monotonic clock, renewed by the event loop */
-    uint16_t port; /* the port that a request has to name */
+    uint64_t now; /* milliseconds of the monotonic clock, renewed by the event loop */
     struct tls_channel channel;
     uint8_t received[RECEIVED_MAX];
     char line[REQUEST_LINE_MAX + 2];

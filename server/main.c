@@ -10,6 +10,7 @@
 
 #include "keys.h"
 #include "log.h"
+#include "settings_file.h"
 #include "supervisor.h"
 #include "tls.h"
 
@@ -21,7 +22,7 @@
 #define STATE_DEFAULT "/var/lib/vitrine"
 
 static const char help[] =
-    "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
+    "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR] [--settings FILE]\n"
     "       vitrine keys [--state DIR]\n"
     "       vitrine --version\n"
     "       vitrine --help\n"
@@ -33,7 +34,8 @@ static const char help[] =
     "                      Without it the sockets come from the service manager, or it is\n"
     "                      port 1965 of all addresses.\n"
     "  --content DIR       the content folder (" CONTENT_DEFAULT ")\n"
-    "  --state DIR         where identities are kept ($STATE_DIRECTORY or " STATE_DEFAULT ")\n";
+    "  --state DIR         where identities are kept ($STATE_DIRECTORY or " STATE_DEFAULT ")\n"
+    "  --settings FILE     the settings file (" SETTINGS_PATH ", where there is one)\n";
 
 static int wrong_usage(const char *what, const char *which) {
     char quoted[256];
@@ -74,6 +76,8 @@ static int serve(char **arguments) {
             options.content = value;
         } else if (take_value(arguments, &at, "--state", &value)) {
             options.state = value;
+        } else if (take_value(arguments, &at, "--settings", &value)) {
+            options.settings = value;
         } else {
             return wrong_usage("there is no option", argument);
         }

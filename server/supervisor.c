@@ -16,8 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "capsule.h"
-#include "certificate.h"
+#include "generation.h"
 #include "keys.h"
 #include "listen.h"
 #include "log.h"
@@ -33,11 +32,9 @@
 #define DELAY_MAX 10000
 #define YOUNG 5000
 
-/* Seconds are plenty for a page over a slow line; whoever needs longer comes again. */
-static const struct deadlines deadlines = {
-    .stage = {[STAGE_HANDSHAKE] = 10000, [STAGE_REQUEST] = 10000, [STAGE_REPLY] = 20000, [STAGE_FAREWELL] = 2000},
-    .goodbye = 5000,
-};
+#define FAREWELL 2000 /* milliseconds in which a visitor reads the end of a reply before the connection closes */
+#define GOODBYE 5000  /* milliseconds that open connections get at a stop */
+#define RETIRED_MAX 64
 
 struct employee {
     pid_t process; /* 0: none at present */
@@ -46,6 +43,7 @@ struct employee {
     uint64_t started, beats, beat_seen;
     uint64_t start_at; /* when a replacement may start */
     unsigned delay;
+    struct worker_board *board; /* in memory that both see */
 };
 
 /* How systemd-nspawn asks an init to stop: SIGRTMIN+3 of glibc, which musl calls SIGRTMIN+2. */
@@ -54,17 +52,17 @@ struct employee {
 struct supervisor {
     struct listener listeners[LISTENERS_MAX];
     size_t listener_count;
-    struct capsules capsules;
-    struct certificates certificates;
-    const char *fallback;
-    size_t capsule_count;
+    struct generation_sources sources;
+    struct generation generation;
     const char *state;
     int control;     /* to the key process */
     bool keys_apart; /* the key process is a service of its own */
     struct employee keys;
-    struct worker_board *boards; /* one for each worker, in memory that they share with the supervisor */
+    struct worker_board *boards; /* one for each worker and one for each that was retired */
     struct employee employees[WORKERS_MAX];
     size_t worker_count;
+    struct employee retired[RETIRED_MAX]; /* of earlier generations: they finish what they have */
+    uint64_t answered;                    /* by workers that are gone */
     sigset_t signals;
 };
 
@@ -130,6 +128,7 @@ static void follow_parent(pid_t parent, const char *role) {
     signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the supervisor decides */
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGTERM); /* let through where nothing is half done */
+    sigaddset(&blocked, SIGHUP);
     sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
@@ -140,9 +139,11 @@ static void keep_keys(struct supervisor *supervisor, int control, pid_t parent) 
                                    .control_count = 1,
                                    .listener = -1};
     follow_parent(parent, "vitrine-keys");
+    signal(SIGHUP,
+           SIG_IGN); /* a reload is told by the control socket, a terminal that closes is the supervisor's affair */
     for (size_t i = 0; i < supervisor->listener_count; i++)
         close(supervisor->listeners[i].descriptor);
-    capsules_close(&supervisor->capsules);
+    capsules_close(&supervisor->generation.capsules);
     for (size_t i = 0; i < supervisor->worker_count; i++) {
         close_if_open(&supervisor->employees[i].desk);
         if (supervisor->employees[i].channel >= 0)
@@ -186,21 +187,7 @@ static bool open_channel(struct supervisor *supervisor, struct employee *employe
     return attached;
 }
 
-/* ---- capsules and identities ---- */
-
-static void provide_identity(const char *host, void *context) {
-    struct supervisor *supervisor = context;
-    supervisor->capsule_count++;
-    keys_provide(supervisor->control, host, &supervisor->certificates);
-}
-
-/* Clients without a server name get the identity of `default`, else of `localhost`, else the first. */
-static const char *choose_fallback(const struct certificates *certificates) {
-    const struct certificate *fallback = certificates_find(certificates, "default");
-    if (!fallback)
-        fallback = certificates_find(certificates, "localhost");
-    return fallback ? fallback->host : certificates->list[0].host;
-}
+/* ---- folders ---- */
 
 /* A folder that is missing is told before the key process starts, which would have to tell it from afar. */
 static int check_state(const char *folder) {
@@ -210,37 +197,6 @@ static int check_state(const char *folder) {
         return EX_NOINPUT;
     }
     close(state);
-    return EX_OK;
-}
-
-static int open_content(struct supervisor *supervisor, const struct serve_options *options) {
-    int result = capsules_open(&supervisor->capsules, options->content);
-    if (result < 0) {
-        supervisor->capsules.folder = -1;
-        log_line(LOG_LEVEL_ERROR, "content folder %s: %s; name one with --content", options->content,
-                 strerror(-result));
-        return EX_NOINPUT;
-    }
-    return supervisor->keys_apart ? EX_OK : check_state(options->state);
-}
-
-static int provide_identities(struct supervisor *supervisor, const struct serve_options *options) {
-    int result = capsules_each_host(&supervisor->capsules, provide_identity, supervisor);
-    if (result < 0) {
-        log_line(LOG_LEVEL_ERROR, "content folder %s: %s", options->content, strerror(-result));
-        return EX_NOINPUT;
-    }
-    if (result == 0) {
-        log_line(LOG_LEVEL_ERROR,
-                 "content folder %s holds no capsule; make a folder in it that is named like your host",
-                 options->content);
-        return EX_NOINPUT;
-    }
-    if (supervisor->certificates.count == 0) {
-        log_line(LOG_LEVEL_ERROR, "no capsule has an identity that can be used; the lines above say why");
-        return EX_CANTCREAT;
-    }
-    supervisor->fallback = choose_fallback(&supervisor->certificates);
     return EX_OK;
 }
 
@@ -259,15 +215,21 @@ static void work(struct supervisor *supervisor, size_t number, pid_t parent) {
         if (i != number)
             close_if_open(&supervisor->employees[i].desk);
     }
+    const struct generation *generation = &supervisor->generation;
     const struct worker_orders orders = {
         .listeners = supervisor->listeners,
         .listener_count = supervisor->listener_count,
-        .capsules = &supervisor->capsules,
-        .certificates = &supervisor->certificates,
+        .capsules = &generation->capsules,
+        .certificates = &generation->certificates,
+        .settings = &generation->settings,
         .channel = supervisor->employees[number].desk,
-        .fallback = supervisor->fallback,
-        .deadlines = deadlines,
-        .board = &supervisor->boards[number],
+        .fallback = generation->fallback,
+        .deadlines = {.stage = {[STAGE_HANDSHAKE] = generation->settings.handshake_timeout,
+                                [STAGE_REQUEST] = generation->settings.request_timeout,
+                                [STAGE_REPLY] = generation->settings.reply_timeout,
+                                [STAGE_FAREWELL] = FAREWELL},
+                      .goodbye = GOODBYE},
+        .board = supervisor->employees[number].board,
     };
     _exit(worker_serve(&orders));
 }
@@ -275,8 +237,8 @@ static void work(struct supervisor *supervisor, size_t number, pid_t parent) {
 static void start_worker(struct supervisor *supervisor, size_t number) {
     struct employee *employee = &supervisor->employees[number];
     pid_t parent = getpid();
-    supervisor->boards[number].ready = 0;
-    supervisor->boards[number].tally.open = 0;
+    employee->board->ready = 0;
+    employee->board->tally.open = 0;
     if (!open_channel(supervisor, employee))
         log_line(LOG_LEVEL_ERROR, "worker %zu: no channel to the key process: %s", number, strerror(errno));
     employee->process = fork();
@@ -307,12 +269,26 @@ static bool mourn(struct employee *employee, const char *who, pid_t process, int
     return true;
 }
 
+/* One of an earlier generation has finished. Its board is free for another. */
+static bool bury(struct supervisor *supervisor, pid_t process) {
+    for (size_t i = 0; i < RETIRED_MAX; i++) {
+        struct employee *retired = &supervisor->retired[i];
+        if (retired->process == process) {
+            supervisor->answered += retired->board->tally.answered;
+            memset(retired->board, 0, sizeof *retired->board);
+            retired->process = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Also reaps what is not ours: as PID 1, orphans come here. */
 static void reap(struct supervisor *supervisor) {
     int status;
     pid_t process;
     while ((process = waitpid(-1, &status, WNOHANG)) > 0) {
-        bool known = mourn(&supervisor->keys, "key process", process, status);
+        bool known = bury(supervisor, process) || mourn(&supervisor->keys, "key process", process, status);
         for (size_t i = 0; i < supervisor->worker_count && !known; i++)
             known = mourn(&supervisor->employees[i], "worker", process, status);
     }
@@ -335,7 +311,7 @@ static void look_after_workers(struct supervisor *supervisor) {
     uint64_t now = milliseconds();
     for (size_t i = 0; i < supervisor->worker_count; i++) {
         struct employee *employee = &supervisor->employees[i];
-        uint64_t beats = supervisor->boards[i].beats;
+        uint64_t beats = employee->board->beats;
         if (employee->process == 0) {
             if (now >= employee->start_at)
                 start_worker(supervisor, i);
@@ -353,24 +329,83 @@ static void look_after_workers(struct supervisor *supervisor) {
 static size_t workers_ready(const struct supervisor *supervisor) {
     size_t ready = 0;
     for (size_t i = 0; i < supervisor->worker_count; i++)
-        ready += supervisor->employees[i].process != 0 && supervisor->boards[i].ready;
+        ready += supervisor->employees[i].process != 0 && supervisor->employees[i].board->ready;
     return ready;
 }
 
 /* ---- telling ---- */
 
 static void tell(const struct supervisor *supervisor, const char *first) {
-    uint64_t open = 0, answered = 0;
+    uint64_t open = 0, answered = supervisor->answered;
     char message[256];
-    for (size_t i = 0; i < supervisor->worker_count; i++) {
+    for (size_t i = 0; i < supervisor->worker_count + RETIRED_MAX; i++) {
         open += supervisor->boards[i].tally.open;
         answered += supervisor->boards[i].tally.answered;
     }
     snprintf(message, sizeof message,
              "%sSTATUS=Serving %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
              " connections open",
-             first, supervisor->capsule_count, workers_ready(supervisor), answered, open);
+             first, supervisor->generation.capsule_count, workers_ready(supervisor), answered, open);
     manager_notify(message);
+}
+
+/* ---- reload ---- */
+
+/* A place for one more retired worker: a free one, or that of the eldest, whose time is over then. */
+static struct employee *retirement(struct supervisor *supervisor) {
+    struct employee *eldest = &supervisor->retired[0];
+    for (size_t i = 0; i < RETIRED_MAX; i++) {
+        struct employee *retired = &supervisor->retired[i];
+        if (retired->process == 0)
+            return retired;
+        if (retired->started < eldest->started)
+            eldest = retired;
+    }
+    kill(eldest->process, SIGKILL);
+    waitpid(eldest->process, NULL, 0);
+    bury(supervisor, eldest->process);
+    return eldest;
+}
+
+/* The worker of this number takes no new connections from now on, and its number is free for the next generation. */
+static void retire(struct supervisor *supervisor, size_t number) {
+    struct employee *employee = &supervisor->employees[number];
+    if (employee->process == 0)
+        return;
+    struct employee *retired = retirement(supervisor);
+    struct worker_board *board = retired->board;
+    kill(employee->process, SIGHUP);
+    retired->process = employee->process;
+    retired->started = employee->started;
+    retired->board = employee->board;
+    employee->board = board;
+    employee->process = 0;
+    employee->start_at = 0;
+}
+
+/* A whole new generation takes over, or nothing changes. */
+static void reload(struct supervisor *supervisor) {
+    struct generation next;
+    char message[128];
+    snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, milliseconds() * 1000);
+    manager_notify(message);
+    int status = generation_open(&next, &supervisor->sources);
+    if (status == EX_OK)
+        status = generation_identify(&next, &supervisor->sources, supervisor->control);
+    if (status != EX_OK) {
+        generation_dispose(&next);
+        log_line(LOG_LEVEL_ERROR, "not reloaded, everything stays as it was; the lines above say why");
+        manager_notify("READY=1\nSTATUS=Not reloaded, everything stays as it was; the log says why");
+        return;
+    }
+    generation_dispose(&supervisor->generation);
+    supervisor->generation = next;
+    for (size_t i = 0; i < supervisor->worker_count; i++) {
+        retire(supervisor, i);
+        start_worker(supervisor, i);
+    }
+    log_line(LOG_LEVEL_NOTICE, "reloaded: serving %zu capsules", supervisor->generation.capsule_count);
+    tell(supervisor, "READY=1\n");
 }
 
 /* ---- the whole ---- */
@@ -430,6 +465,8 @@ static int run(struct supervisor *supervisor) {
         }
         if (signal == SIGCHLD)
             reap(supervisor);
+        if (signal == SIGHUP)
+            reload(supervisor);
         look_after_keys(supervisor);
         look_after_workers(supervisor);
         if (milliseconds() >= next) {
@@ -444,19 +481,24 @@ static void signal_workers(const struct supervisor *supervisor, int signal) {
         if (supervisor->employees[i].process > 0)
             kill(supervisor->employees[i].process, signal);
     }
+    for (size_t i = 0; i < RETIRED_MAX; i++) {
+        if (supervisor->retired[i].process > 0)
+            kill(supervisor->retired[i].process, signal);
+    }
 }
 
 static bool any_worker(const struct supervisor *supervisor) {
-    for (size_t i = 0; i < supervisor->worker_count; i++) {
-        if (supervisor->employees[i].process > 0)
-            return true;
-    }
-    return false;
+    bool any = false;
+    for (size_t i = 0; i < supervisor->worker_count; i++)
+        any |= supervisor->employees[i].process > 0;
+    for (size_t i = 0; i < RETIRED_MAX; i++)
+        any |= supervisor->retired[i].process > 0;
+    return any;
 }
 
 /* Lets the workers finish what they are at, then ends them. A second stop signal ends them at once. */
 static void stop_workers(struct supervisor *supervisor) {
-    uint64_t give_up = milliseconds() + deadlines.goodbye + 1000;
+    uint64_t give_up = milliseconds() + GOODBYE + 1000;
     signal_workers(supervisor, SIGTERM);
     while (any_worker(supervisor)) {
         uint64_t now = milliseconds();
@@ -467,6 +509,7 @@ static void stop_workers(struct supervisor *supervisor) {
         pid_t process;
         while (any_worker(supervisor) &&
                (process = waitpid(-1, &status, now < give_up && signal == SIGCHLD ? WNOHANG : 0)) > 0) {
+            bury(supervisor, process);
             for (size_t i = 0; i < supervisor->worker_count; i++) {
                 if (supervisor->employees[i].process == process)
                     supervisor->employees[i].process = 0;
@@ -477,16 +520,22 @@ static void stop_workers(struct supervisor *supervisor) {
     }
 }
 
+static size_t boards_size(const struct supervisor *supervisor) {
+    return (supervisor->worker_count + RETIRED_MAX) * sizeof *supervisor->boards;
+}
+
 static bool prepare_workers(struct supervisor *supervisor) {
     supervisor->worker_count = cores();
-    size_t size = supervisor->worker_count * sizeof *supervisor->boards;
-    void *boards = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (boards != MAP_FAILED)
-        supervisor->boards = boards;
+    void *boards = mmap(NULL, boards_size(supervisor), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (boards == MAP_FAILED) {
         log_line(LOG_LEVEL_ERROR, "no memory for the workers: %s", strerror(errno));
         return false;
     }
+    supervisor->boards = boards;
+    for (size_t i = 0; i < supervisor->worker_count; i++)
+        supervisor->employees[i].board = &supervisor->boards[i];
+    for (size_t i = 0; i < RETIRED_MAX; i++)
+        supervisor->retired[i].board = &supervisor->boards[supervisor->worker_count + i];
     return true;
 }
 
@@ -495,6 +544,7 @@ static void prepare_signals(struct supervisor *supervisor) {
     sigaddset(&supervisor->signals, SIGTERM);
     sigaddset(&supervisor->signals, SIGINT);
     sigaddset(&supervisor->signals, SIGCHLD);
+    sigaddset(&supervisor->signals, SIGHUP);
     sigaddset(&supervisor->signals, SIGNAL_HALT);
     sigprocmask(SIG_BLOCK, &supervisor->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -512,21 +562,22 @@ static void stop_keys(struct supervisor *supervisor) {
 
 static void dispose(struct supervisor *supervisor) {
     stop_keys(supervisor);
-    certificates_dispose(&supervisor->certificates);
+    generation_dispose(&supervisor->generation);
     for (size_t i = 0; i < supervisor->worker_count; i++) {
         close_if_open(&supervisor->employees[i].desk);
         close_if_open(&supervisor->employees[i].channel);
     }
     for (size_t i = 0; i < supervisor->listener_count; i++)
         close(supervisor->listeners[i].descriptor);
-    if (supervisor->capsules.folder >= 0)
-        capsules_close(&supervisor->capsules);
     if (supervisor->boards)
-        munmap(supervisor->boards, supervisor->worker_count * sizeof *supervisor->boards);
+        munmap(supervisor->boards, boards_size(supervisor));
 }
 
 int supervisor_serve(const struct serve_options *options) {
-    struct supervisor supervisor = {.state = options->state, .capsules.folder = -1, .control = -1};
+    struct supervisor supervisor = {.sources = {.settings = options->settings, .content = options->content},
+                                    .generation.capsules.folder = -1,
+                                    .state = options->state,
+                                    .control = -1};
     int signal = 0;
 
     for (size_t i = 0; i < WORKERS_MAX; i++)
@@ -534,19 +585,21 @@ int supervisor_serve(const struct serve_options *options) {
     prepare_signals(&supervisor);
     int status = take_listeners(&supervisor, options);
     if (status == 0)
-        status = open_content(&supervisor, options);
+        status = generation_open(&supervisor.generation, &supervisor.sources);
+    if (status == 0 && !supervisor.keys_apart)
+        status = check_state(options->state);
     /* The key process comes first: from here on no other process has a reason to come near a key. */
     if (status == 0 && (!random_open() || !start_keys(&supervisor))) {
         log_line(LOG_LEVEL_ERROR, "the key process cannot be started: %s", strerror(errno));
         status = EX_OSERR;
     }
     if (status == 0)
-        status = provide_identities(&supervisor, options);
+        status = generation_identify(&supervisor.generation, &supervisor.sources, supervisor.control);
     if (status == 0 && !prepare_workers(&supervisor))
         status = EX_OSERR;
     if (status == 0) {
         if (start_workers(&supervisor, &signal)) {
-            log_line(LOG_LEVEL_NOTICE, "serving %zu capsules with %zu workers", supervisor.capsule_count,
+            log_line(LOG_LEVEL_NOTICE, "serving %zu capsules with %zu workers", supervisor.generation.capsule_count,
                      supervisor.worker_count);
             tell(&supervisor, "READY=1\n");
             status = run(&supervisor);

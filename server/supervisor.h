@@ -16,12 +16,14 @@ struct serve_options {
     size_t listen_count;            /* 0: sockets of the service manager, else port 1965 of all addresses */
     const char *content;            /* the content folder */
     const char *state;              /* the state folder */
+    const char *settings;           /* the settings file; NULL: the usual one, if there is one */
 };
 
 /*
- * Serves until SIGTERM, SIGINT or (as PID 1 of a container) SIGRTMIN+3.
+ * Serves until SIGTERM, SIGINT or (as PID 1 of a container) SIGRTMIN+3. SIGHUP: settings, capsules and identities are
+ * read anew; workers of the old generation finish their connections, and nothing changes where something is wrong.
  * Returns the exit status (sysexits.h): 0; EX_USAGE for an address that is none; EX_NOINPUT for a folder that is
- * missing or unreadable; EX_UNAVAILABLE for an address that is taken; EX_CANTCREAT when no identity is to be had;
+ * missing or unreadable; EX_UNAVAILABLE for an address that is taken; EX_CONFIG for faults in the settings; EX_CANTCREAT when no identity is to be had;
  * EX_OSERR when the system has no room. All but 0 after logging one sentence.
  */
 int supervisor_serve(const struct serve_options *options);

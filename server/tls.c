@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 #include <wolfssl/version.h>
+#include <wolfssl/wolfcrypt/hash.h>
 
 #include "log.h"
 
@@ -34,6 +36,7 @@ struct tls_session {
     const uint8_t *signature; /* the answer, while it is there */
     size_t signature_size;
     bool refused;
+    struct visitor visitor;
 };
 
 /*
@@ -122,9 +125,32 @@ static int sign_rsa_pss(WOLFSSL *handle, const unsigned char *content, unsigned 
     return sign(context, scheme, content, size, signature, length);
 }
 
+/* ---- certificates of visitors ---- */
+
+/*
+ * Called for each certificate of the visitor, since none has an authority that is known here. Whatever it is, the
+ * handshake goes on: the fingerprint is the identity, and that the visitor has the key TLS itself makes sure of.
+ */
+static int meet(int verified, WOLFSSL_X509_STORE_CTX *store) {
+    struct tls_session *session = store->userCtx;
+    byte digest[WC_SHA256_DIGEST_SIZE];
+    (void)verified;
+    if (!session || store->totalCerts < 1)
+        return 0;
+    const WOLFSSL_BUFFER_INFO *own = &store->certs[0];
+    struct visitor *visitor = &session->visitor;
+    if (wc_Sha256Hash(own->buffer, own->length, digest) != 0)
+        return 0;
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(visitor->fingerprint + 2 * i, 3, "%02x", digest[i]);
+    visitor->has_certificate = true;
+    visitor->certificate_valid = certificate_is_valid(own->buffer, own->length, time(NULL));
+    return 1;
+}
+
 /* ---- contexts ---- */
 
-static WOLFSSL_CTX *context_begin(void) {
+static WOLFSSL_CTX *context_begin(bool only_1_3) {
     /* wolfSSL's group numbers are enumerators, so the preprocessor cannot tell whether they exist. */
     int groups[] = {WOLFSSL_X25519MLKEM768, WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1};
     WOLFSSL_CTX *handle = wolfSSL_CTX_new(wolfSSLv23_server_method());
@@ -136,9 +162,9 @@ static WOLFSSL_CTX *context_begin(void) {
     wolfSSL_CTX_SetEd25519SignCb(handle, sign_ed25519);
     wolfSSL_CTX_SetRsaSignCb(handle, sign_rsa);
     wolfSSL_CTX_SetRsaPssSignCb(handle, sign_rsa_pss);
-    wolfSSL_CTX_set_verify(handle, WOLFSSL_VERIFY_NONE, NULL);
+    wolfSSL_CTX_set_verify(handle, WOLFSSL_VERIFY_PEER, meet); /* asks for a certificate, and does without */
     wolfSSL_CTX_set_group_messages(handle); /* a flight leaves whole, also when it waits for a signature in its midst */
-    if (wolfSSL_CTX_SetMinVersion(handle, WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
+    if (wolfSSL_CTX_SetMinVersion(handle, only_1_3 ? WOLFSSL_TLSV1_3 : WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
         wolfSSL_CTX_set_cipher_list(handle, ciphers) == WOLFSSL_SUCCESS &&
         wolfSSL_CTX_set_groups(handle, groups, sizeof groups / sizeof *groups) == WOLFSSL_SUCCESS)
         return handle;
@@ -146,8 +172,8 @@ static WOLFSSL_CTX *context_begin(void) {
     return NULL;
 }
 
-static WOLFSSL_CTX *context_open(const struct certificate *certificate) {
-    WOLFSSL_CTX *handle = context_begin();
+static WOLFSSL_CTX *context_open(const struct certificate *certificate, bool only_1_3) {
+    WOLFSSL_CTX *handle = context_begin(only_1_3);
     if (!handle) {
         log_line(LOG_LEVEL_ERROR, "TLS cannot be set up: out of memory or wolfSSL was built without a needed part");
         return NULL;
@@ -160,8 +186,8 @@ static WOLFSSL_CTX *context_open(const struct certificate *certificate) {
     return NULL;
 }
 
-struct tls *tls_open(const struct certificates *certificates, const char *fallback, struct tls_channel *channel,
-                     struct desk *desk) {
+struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
+                     struct tls_channel *channel, struct desk *desk) {
     struct tls *tls = calloc(1, sizeof *tls);
     if (!tls || wolfSSL_Init() != WOLFSSL_SUCCESS) {
         free(tls);
@@ -174,7 +200,7 @@ struct tls *tls_open(const struct certificates *certificates, const char *fallba
         goto failed;
     for (size_t i = 0; i < certificates->count; i++) {
         const struct certificate *certificate = &certificates->list[i];
-        WOLFSSL_CTX *handle = context_open(certificate);
+        WOLFSSL_CTX *handle = context_open(certificate, only_1_3);
         if (!handle)
             goto failed;
         tls->contexts[tls->count++] = (struct context){certificate, handle};
@@ -223,6 +249,7 @@ struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, 
     session->certificate = context->certificate;
     wolfSSL_SetIOReadCtx(session->handle, tls->channel);
     wolfSSL_SetIOWriteCtx(session->handle, tls->channel);
+    wolfSSL_SetCertCbCtx(session->handle, session);
     wolfSSL_SetEccSignCtx(session->handle, session);
     wolfSSL_SetEd25519SignCtx(session->handle, session);
     wolfSSL_SetRsaSignCtx(session->handle, session);
@@ -281,6 +308,10 @@ enum tls_progress tls_write(struct tls_session *session, const void *bytes, size
 
 void tls_close_notify(struct tls_session *session) {
     wolfSSL_shutdown(session->handle);
+}
+
+const struct visitor *tls_visitor(const struct tls_session *session) {
+    return &session->visitor;
 }
 
 const char *tls_version(const struct tls_session *session) {

@@ -15,6 +15,7 @@
 
 #include "certificate.h"
 #include "desk.h"
+#include "visitor.h"
 
 #define TLS_RECORD_MAX 16384 /* bytes of plain text in one record (RFC 8446 section 5.1) */
 #define TLS_RECORD_OVERHEAD 64
@@ -45,10 +46,10 @@ struct tls_session;
 /*
  * Sets up TLS for these certificates; signatures are asked for at the desk, no private key is ever here.
  * certificates, channel and desk must outlive the result. Returns NULL after logging one sentence.
- * fallback: the host whose identity answers clients without a known server name.
+ * fallback: the host whose identity answers clients without a known server name. only_1_3: TLS 1.2 is not spoken.
  */
-struct tls *tls_open(const struct certificates *certificates, const char *fallback, struct tls_channel *channel,
-                     struct desk *desk);
+struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
+                     struct tls_channel *channel, struct desk *desk);
 
 /* Gives everything back. All sessions must be gone. */
 void tls_close(struct tls *tls);
@@ -82,6 +83,9 @@ enum tls_progress tls_write(struct tls_session *session, const void *bytes, size
 
 /* Puts close_notify into the channel's output (RFC 8446 section 6.1). */
 void tls_close_notify(struct tls_session *session);
+
+/* Who the visitor is, by the certificate that they showed in the handshake. */
+const struct visitor *tls_visitor(const struct tls_session *session);
 
 /* The negotiated version for the log, "1.3" or "1.2"; "-" before the handshake is over. */
 const char *tls_version(const struct tls_session *session);

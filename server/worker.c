@@ -31,8 +31,8 @@ struct worker {
     struct workbench *bench;
     struct desk *desk;
     int events;
-    int stops; /* readable once SIGTERM came: epoll_pwait(2) lets no signal through while there is always an event */
-    bool told_to_stop;
+    int stops; /* signals to stop, as events: epoll_pwait(2) lets no signal through while there is always an event */
+    bool told_to_stop, told_to_hurry;
     size_t open, open_max;
     bool listening; /* epoll watches the listeners */
     uint64_t paused_until;
@@ -235,10 +235,18 @@ static void handle(struct worker *worker, const struct epoll_event *event) {
          false);
 }
 
-/* Takes no new connections from now on; descriptor: what said so and has no more to say. */
-static void stop(struct worker *worker, int descriptor) {
-    worker->told_to_stop = true;
-    epoll_ctl(worker->events, EPOLL_CTL_DEL, descriptor, NULL);
+static void read_signals(struct worker *worker) {
+    struct signalfd_siginfo signal;
+    while (read(worker->stops, &signal, sizeof signal) == (ssize_t)sizeof signal) {
+        worker->told_to_stop = true;
+        worker->told_to_hurry |= signal.ssi_signo == SIGTERM;
+    }
+}
+
+/* The key process has left: no answer comes by this channel any more, but a new worker gets a new one. */
+static void leave_desk(struct worker *worker) {
+    worker->told_to_stop = worker->told_to_hurry = true;
+    epoll_ctl(worker->events, EPOLL_CTL_DEL, worker->orders->channel, NULL);
 }
 
 static void run(struct worker *worker) {
@@ -246,7 +254,7 @@ static void run(struct worker *worker) {
     struct epoll_event events[EVENTS_AT_ONCE];
     uint64_t give_up = 0;
 
-    while (!give_up || (worker->open > 0 && bench->now < give_up)) {
+    while (!worker->told_to_stop || (worker->open > 0 && (!give_up || bench->now < give_up))) {
         int count = epoll_wait(worker->events, events, EVENTS_AT_ONCE, time_to_wait(worker));
         bench->now = milliseconds();
         worker->orders->board->beats++;
@@ -255,20 +263,21 @@ static void run(struct worker *worker) {
             if (events[i].data.ptr == worker->desk)
                 answers = true;
             else if (events[i].data.ptr == &worker->stops)
-                stop(worker, worker->stops);
+                read_signals(worker);
             else
                 handle(worker, &events[i]);
         }
         /* Last, because it may end connections that have an event of their own in this round. */
         if (answers && !desk_receive(worker->desk, signed_for, worker))
-            stop(worker, worker->orders->channel); /* a new worker gets a new channel */
+            leave_desk(worker);
         desk_send(worker->desk);
         end_the_late(worker);
-        if (worker->told_to_stop && !give_up) {
+        if (worker->told_to_stop)
             listen_no_more(worker);
+        if (worker->told_to_hurry && !give_up)
             give_up = bench->now + worker->orders->deadlines.goodbye;
-        }
-        if (!worker->listening && !give_up && bench->now >= worker->paused_until && worker->open < worker->open_max)
+        if (!worker->listening && !worker->told_to_stop && bench->now >= worker->paused_until &&
+            worker->open < worker->open_max)
             listen_again(worker);
     }
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
@@ -286,6 +295,7 @@ static int open_stops(void) {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 }
@@ -308,9 +318,11 @@ int worker_serve(const struct worker_orders *orders) {
         goto end;
     desk_open(worker.desk, orders->channel);
     worker.bench->capsules = orders->capsules;
+    worker.bench->settings = orders->settings;
     worker.bench->tally = &orders->board->tally;
     worker.bench->now = milliseconds();
-    worker.bench->tls = tls_open(orders->certificates, orders->fallback, &worker.bench->channel, worker.desk);
+    worker.bench->tls = tls_open(orders->certificates, orders->fallback, orders->settings->min_tls == SETTINGS_TLS_1_3,
+                                 &worker.bench->channel, worker.desk);
     worker.events = epoll_create1(EPOLL_CLOEXEC);
     worker.stops = open_stops();
     if (!worker.bench->tls || worker.events < 0 || worker.stops < 0 || !watch(&worker, orders->channel, worker.desk) ||

@@ -12,6 +12,7 @@
 #include "capsule.h"
 #include "certificate.h"
 #include "connection.h"
+#include "settings.h"
 
 #define LISTENERS_MAX 16
 
@@ -41,6 +42,7 @@ struct worker_orders {
     size_t listener_count;
     const struct capsules *capsules;
     const struct certificates *certificates;
+    const struct settings *settings;
     int channel;          /* to the key process, non-blocking */
     const char *fallback; /* the host whose identity answers clients without a known server name */
     struct deadlines deadlines;
@@ -48,7 +50,8 @@ struct worker_orders {
 };
 
 /*
- * Serves until SIGTERM, then until the open connections are through or deadlines.goodbye is over.
+ * Serves until SIGTERM, then until the open connections are through or deadlines.goodbye is over; or until SIGHUP (its
+ * generation is over), then until the open connections are through.
  * Returns the exit status for the process: 0, or 1 after logging why.
  */
 int worker_serve(const struct worker_orders *orders);

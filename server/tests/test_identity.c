@@ -53,7 +53,7 @@ Test(identity, every_kind_of_host_can_be_used_for_tls) {
     for (size_t i = 0; i < count; i++)
         cr_expect_str_eq(certificates_find(&certificates, hosts[i])->host, hosts[i]);
     cr_expect_null(certificates_find(&certificates, "b.example"));
-    struct tls *tls = tls_open(&certificates, "default", &channel, &desk);
+    struct tls *tls = tls_open(&certificates, "default", false, &channel, &desk);
     cr_expect_not_null(tls);
     tls_close(tls);
     certificates_dispose(&certificates);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * What one generation of workers is given: settings, capsules and the public part of their identities. A reload makes
+ * the next generation, beside the one that serves, and only a whole one takes its place.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "capsule.h"
+#include "certificate.h"
+#include "settings.h"
+
+struct generation {
+    struct settings settings;
+    struct capsules capsules;
+    struct certificates certificates;
+    const char *fallback; /* the host whose identity answers clients without a known server name; in certificates */
+    size_t capsule_count;
+};
+
+/* Where a generation comes from. Texts belong to the caller. */
+struct generation_sources {
+    const char *settings; /* the settings file; NULL: the usual one, if there is one */
+    const char *content;  /* the content folder */
+};
+
+/*
+ * Reads the settings and opens the content folder.
+ * Returns 0, or the exit status after logging one sentence (settings_read; EX_NOINPUT for the content folder).
+ * The caller owns the generation: generation_dispose, in both cases.
+ */
+int generation_open(struct generation *generation, const struct generation_sources *sources);
+
+/*
+ * Asks the key process, by its control socket, for the identities of all capsules.
+ * Returns 0, EX_NOINPUT where there is no capsule, EX_CANTCREAT where none has an identity; both after logging one
+ * sentence.
+ */
+int generation_identify(struct generation *generation, const struct generation_sources *sources, int control);
+
+/* Gives everything back. Safe on one that was never opened (all zero, capsules.folder -1). */
+void generation_dispose(struct generation *generation);
