@@ -14,12 +14,10 @@
 
 #include "beneath.h"
 #include "hostname.h"
-#include "media.h"
-#include "text.h"
-
-#define FILE_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + sizeof("index.gemini"))
+#include "page.h"
 
 int capsules_open(struct capsules *capsules, const char *folder) {
+    capsules->language = NULL;
     capsules->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (capsules->folder < 0)
         return -errno;
@@ -128,70 +126,6 @@ static void answer_error(struct reply *reply, int error) {
     }
 }
 
-/* A folder's name without its slash: to the name with it. Links relative to its page only work there. */
-static void answer_folder(struct reply *reply, const struct request *request) {
-    char target[REPLY_META_MAX + 1];
-    int length = text_encode_path(target, sizeof(target), request->path);
-    size_t query_length = request->has_query ? 1 + strlen(request->query) : 0;
-    if (length < 0 || (size_t)length + 1 + query_length > REPLY_META_MAX) {
-        reply_set(reply, STATUS_NOT_FOUND, "Not found");
-        return;
-    }
-    char *end = target + length;
-    *end++ = '/';
-    if (request->has_query) {
-        *end++ = '?';
-        end = stpcpy(end, request->query);
-    }
-    *end = '\0';
-    reply_set(reply, STATUS_REDIRECT_PERMANENT, target);
-}
-
-/* What was opened, `name` giving its type. The reply takes the descriptor over. */
-static void answer_file(struct reply *reply, int file, const char *name, const struct request *request) {
-    struct stat status;
-    if (fstat(file, &status) < 0) {
-        answer_error(reply, -EIO);
-    } else if (S_ISREG(status.st_mode)) {
-        reply_set(reply, STATUS_SUCCESS, media_type(name));
-        reply->body = file;
-        reply->body_size = (uint64_t)status.st_size;
-        return;
-    } else if (S_ISDIR(status.st_mode) && request->path[strlen(request->path) - 1] != '/') {
-        answer_folder(reply, request);
-    } else {
-        answer_error(reply, -ENOENT);
-    }
-    close(file);
-}
-
-/* Opens the page that `path` of a capsule names and answers with it. Returns 0, or -errno with nothing answered. */
-static int answer_page(const struct capsules *capsules, const char *capsule, const struct request *request,
-                       struct reply *reply) {
-    static const char *const pages[] = {"index.gmi", "index.gemini"};
-    /* Nothing of this may block: not a FIFO without a writer, nor a terminal. */
-    const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
-    char path[FILE_PATH_MAX];
-    char *end = stpcpy(stpcpy(path, capsule), request->path);
-
-    if (end[-1] != '/') {
-        int file = beneath_open(capsules->folder, path, flags);
-        if (file < 0)
-            return file;
-        answer_file(reply, file, path, request);
-        return 0;
-    }
-    int file = -ENOENT;
-    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]) && file == -ENOENT; i++) {
-        strcpy(end, pages[i]);
-        file = beneath_open(capsules->folder, path, flags);
-    }
-    if (file < 0)
-        return file;
-    answer_file(reply, file, path, request);
-    return 0;
-}
-
 void capsules_answer(const struct capsules *capsules, const struct request *request, struct visitor *visitor,
                      struct reply *reply) {
     visitor->name[0] = '\0';
@@ -201,7 +135,7 @@ void capsules_answer(const struct capsules *capsules, const struct request *requ
     /* The usual page is there: whether its capsule exists at all is only asked when it is not. */
     bool guess = !request->host_is_address && is_capsule_name(request->host) && is_page;
     if (guess) {
-        error = answer_page(capsules, request->host, request, reply);
+        error = page_answer(capsules, request->host, request, visitor, reply);
         if (error == 0)
             return;
     }
@@ -214,7 +148,7 @@ void capsules_answer(const struct capsules *capsules, const struct request *requ
     if (capsule == NULL) {
         reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "This host is not served here");
     } else if (is_page && !(guess && capsule == request->host)) {
-        error = answer_page(capsules, capsule, request, reply);
+        error = page_answer(capsules, capsule, request, visitor, reply);
         if (error != 0)
             answer_error(reply, error);
     }

@@ -15,7 +15,8 @@
 
 /* The content folder, opened once. */
 struct capsules {
-    int folder; /* O_PATH; no name outside of it can be reached through this struct */
+    int folder;           /* O_PATH; no name outside of it can be reached through this struct */
+    const char *language; /* of text/gemini pages without one of their own, or NULL; the caller's */
 };
 
 /*
@@ -37,7 +38,8 @@ bool capsules_serve(const struct capsules *capsules, const char *host, bool host
  * Answers a valid request. Never blocks on what lies in the folder: FIFOs, devices, sockets, unreadable files, links
  * that lead out of the content folder and dotfiles (`.well-known` aside) are STATUS_NOT_FOUND.
  * A folder without its slash is STATUS_REDIRECT_PERMANENT to the name with it (one hop, relative to the host, encoded,
- * query kept); a folder's page is index.gmi, then index.gemini. A host that is not served is
+ * query kept); a folder's page is index.gmi, then index.gemini, then, where the folder holds `.directory-listing-ok`, a
+ * listing with that file's content before it. What the owner's other files say is in rules.h. A host that is not served is
  * STATUS_PROXY_REQUEST_REFUSED. Descriptors running out are STATUS_SERVER_UNAVAILABLE.
  * The caller owns what the reply holds: reply_dispose.
  * visitor: who asks; its name is filled in.

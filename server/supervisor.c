@@ -215,7 +215,9 @@ static void work(struct supervisor *supervisor, size_t number, pid_t parent) {
         if (i != number)
             close_if_open(&supervisor->employees[i].desk);
     }
-    const struct generation *generation = &supervisor->generation;
+    struct generation *generation = &supervisor->generation;
+    if (generation->settings.language[0] != '\0')
+        generation->capsules.language = generation->settings.language;
     const struct worker_orders orders = {
         .listeners = supervisor->listeners,
         .listener_count = supervisor->listener_count,

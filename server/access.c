@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "access.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_space(char byte) {
+    return byte == ' ' || byte == '\t';
+}
+
+/* Takes a fingerprint from the start of a line. Returns what follows, or NULL. */
+static const char *take_fingerprint(char fingerprint[static VISITOR_FINGERPRINT + 1], const char *at, const char *end) {
+    static const char digits[] = "0123456789abcdef", prefix[] = "sha256:";
+    size_t count = 0;
+    if ((size_t)(end - at) >= sizeof prefix - 1 && strncasecmp(at, prefix, sizeof prefix - 1) == 0)
+        at += sizeof prefix - 1;
+    for (; at < end && !is_space(*at); at++) {
+        int value = text_hex_digit(*at);
+        if (*at == ':' && count > 0 && count % 2 == 0 && count < VISITOR_FINGERPRINT)
+            continue;
+        if (value < 0 || count == VISITOR_FINGERPRINT)
+            return NULL;
+        fingerprint[count++] = digits[value];
+    }
+    fingerprint[count] = '\0';
+    return count == VISITOR_FINGERPRINT ? at : NULL;
+}
+
+/* Returns what is wrong with the line, or NULL. */
+static const char *read_entry(struct access_entry *entry, const char *at, const char *end) {
+    at = take_fingerprint(entry->fingerprint, at, end);
+    if (!at)
+        return "does not begin with the SHA-256 of a certificate, 64 hexadecimal digits";
+    while (at < end && is_space(*at))
+        at++;
+    size_t length = (size_t)(end - at);
+    if (length == 0)
+        return "has no name behind the fingerprint";
+    if (length > VISITOR_NAME_MAX)
+        return "has a name of more than 63 bytes";
+    if (!text_is_clean(at, length))
+        return "has a name that is no clean UTF-8";
+    memcpy(entry->name, at, length);
+    entry->name[length] = '\0';
+    return NULL;
+}
+
+static bool append(struct access_list *list, const struct access_entry *entry) {
+    struct access_entry *longer = reallocarray(list->entries, list->count + 1, sizeof *longer);
+    if (!longer)
+        return false;
+    list->entries = longer;
+    longer[list->count++] = *entry;
+    return true;
+}
+
+int access_parse(struct access_list *list, const char *text, size_t length, text_fault *fault, void *context) {
+    const char *end = text + length;
+    int faults = 0;
+    *list = (struct access_list){0};
+    if (length > ACCESS_FILE_MAX)
+        return -EFBIG;
+    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        text += 3; /* an editor's mark */
+    for (unsigned number = 1; text < end; number++) {
+        const char *next = memchr(text, '\n', (size_t)(end - text)), *last = next ? next : end;
+        struct access_entry entry;
+        while (last > text && (is_space(last[-1]) || last[-1] == '\r'))
+            last--;
+        while (text < last && is_space(*text))
+            text++;
+        const char *problem = text < last && *text != '#' ? read_entry(&entry, text, last) : NULL;
+        if (problem) {
+            faults++;
+            fault(number, problem, context);
+        } else if (text < last && *text != '#' && !append(list, &entry)) {
+            access_dispose(list);
+            return -ENOMEM;
+        }
+        text = next ? next + 1 : end;
+    }
+    return faults;
+}
+
+const char *access_find(const struct access_list *list, const char *fingerprint) {
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->entries[i].fingerprint, fingerprint) == 0)
+            return list->entries[i].name;
+    }
+    return NULL;
+}
+
+void access_dispose(struct access_list *list) {
+    free(list->entries);
+    *list = (struct access_list){0};
+}
