@@ -11,6 +11,7 @@
 #include "log.h"
 #include "store.h"
 
+#define PREFIX_SIZE 9 /* identity. */
 #define ENDING_SIZE 4 /* .pem, .key */
 
 bool holding_is_host(const char *host) {
@@ -26,10 +27,10 @@ bool holding_is_host(const char *host) {
 
 bool holding_host_of(const char *file, bool given, char host[static CERTIFICATE_HOST_MAX + 1]) {
     /* systemd writes identity_HOST.pem when it was told to load a folder as `identity`. */
-    if (given && strncmp(file, "identity.", 9) != 0 && strncmp(file, "identity_", 9) != 0)
+    if (given && strncmp(file, "identity.", PREFIX_SIZE) != 0 && strncmp(file, "identity_", PREFIX_SIZE) != 0)
         return false;
     if (given)
-        file += 9;
+        file += PREFIX_SIZE;
     size_t length = strlen(file);
     if (length <= ENDING_SIZE || length - ENDING_SIZE > CERTIFICATE_HOST_MAX ||
         strcmp(file + length - ENDING_SIZE, ".pem") != 0)
@@ -83,8 +84,10 @@ struct holding *holding_load(int folder, const char *file, bool given) {
         return NULL;
     holding->given = given;
     snprintf(holding->file, sizeof holding->file, "%s", file);
-    holding_host_of(file, given, holding->host);
-    if (fstatat(folder, file, &holding->about, AT_SYMLINK_NOFOLLOW) < 0)
+    if (given)
+        file += PREFIX_SIZE;
+    snprintf(holding->host, sizeof holding->host, "%.*s", (int)(strlen(file) - strlen(strrchr(file, '.'))), file);
+    if (fstatat(folder, holding->file, &holding->about, AT_SYMLINK_NOFOLLOW) < 0)
         holding->problem = "it is no file that can be read; put it back from a backup";
     else if (!given && S_ISREG(holding->about.st_mode) && (holding->about.st_mode & 077) != 0)
         holding->problem =

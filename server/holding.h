@@ -36,7 +36,7 @@ bool holding_host_of(const char *file, bool given, char host[static CERTIFICATE_
 bool holding_is_host(const char *host);
 
 /*
- * Loads an identity. folder: a descriptor; file: its name, with a host in it. Returns NULL only when memory is short;
+ * Loads an identity. folder: a descriptor; file: its name, HOST.pem, HOST.next or, given, identity.HOST.pem. Returns NULL only when memory is short;
  * `problem` tells of everything else. Dispose of it with holding_dispose.
  */
 struct holding *holding_load(int folder, const char *file, bool given);

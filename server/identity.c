@@ -268,6 +268,26 @@ static const char *examine(struct certificate *public) {
     return problem;
 }
 
+const char *identity_renew(const char *host, const char *old, char pem[static IDENTITY_PEM_MAX], size_t *size) {
+    unsigned char der[DER_MAX];
+    int der_size = 0;
+    const char *problem = "memory is short";
+    struct private_key *key = key_room();
+    *size = 0;
+    if (strlen(host) <= CERTIFICATE_HOST_MAX && key && wc_InitRng(&key->random) == 0)
+        problem = key_load(key, old);
+    if (!problem && key->kind != KEY_P256)
+        problem = "its key is none that was made here; have its certificate renewed where that came from";
+    /* A key from elsewhere may come without its public half. */
+    if (!problem && wc_ecc_make_pub(&key->ecdsa, NULL) == 0 &&
+        make_certificate(host, &key->ecdsa, &key->random, der, &der_size))
+        *size = write_pem(der, (word32)der_size, &key->ecdsa, pem);
+    if (!problem && *size == 0)
+        problem = "no certificate could be made for it";
+    key_dispose(key);
+    return problem;
+}
+
 /* Does the key belong to the certificate? wolfSSL compares them when both are loaded. */
 static const char *compare(const struct certificate *public, const char *key_pem) {
     const char *start,

@@ -30,6 +30,13 @@ struct identity {
 size_t identity_make(const char *host, char pem[static IDENTITY_PEM_MAX]);
 
 /*
+ * Makes a new certificate for the key in a PEM text, which has to be one of P-256 as identity_make makes it.
+ * pem: filled with certificate and key, secret; *size: its length. Returns NULL, or a static sentence that says what is
+ * wrong.
+ */
+const char *identity_renew(const char *host, const char *old, char pem[static IDENTITY_PEM_MAX], size_t *size);
+
+/*
  * Takes an identity out of PEM text that holds certificate, chain and private key in any order; or, with key_pem not
  * NULL, the key out of a text of its own. P-256, Ed25519, RSA with 2048 to 4096 bits.
  * Returns NULL, or a static sentence that says what is wrong; then nothing is to be disposed of.

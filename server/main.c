@@ -8,8 +8,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "fingerprint.h"
 #include "keys.h"
 #include "log.h"
+#include "renew.h"
 #include "settings_file.h"
 #include "supervisor.h"
 #include "tls.h"
@@ -24,11 +26,17 @@
 static const char help[] =
     "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR] [--settings FILE]\n"
     "       vitrine keys [--state DIR]\n"
+    "       vitrine fingerprint [--state DIR] [HOST]...\n"
+    "       vitrine renew [--new-key [--announce]] [--state DIR] HOST\n"
     "       vitrine --version\n"
     "       vitrine --help\n"
     "\n"
-    "serve  Serves the capsules in DIR/HOST/ over Gemini.\n"
-    "keys   Holds the private keys for it, as a service of its own.\n"
+    "serve        Serves the capsules in DIR/HOST/ over Gemini.\n"
+    "keys         Holds the private keys for it, as a service of its own.\n"
+    "fingerprint  Shows what visitors can compare: for each host or PEM file the SHA-256 of\n"
+    "             certificate and public key, the TLSA record, and when it ends.\n"
+    "renew        Makes a host a new certificate with the same key. With --new-key --announce\n"
+    "             it makes the next key and shows it; later --new-key puts that in force.\n"
     "\n"
     "  --listen ADDR:PORT  where to listen, e.g. 127.0.0.1:1965 or [::1]:1965; may be repeated.\n"
     "                      Without it the sockets come from the service manager, or it is\n"
@@ -87,16 +95,36 @@ static int serve(char **arguments) {
     return supervisor_serve(&options);
 }
 
-static int keys(char **arguments) {
+/* The verbs about identities: keys, fingerprint and renew. */
+static int identities(const char *verb, char **arguments) {
     const char *state = default_state();
+    struct renewal renewal = {0};
+    bool renews = strcmp(verb, "renew") == 0, keys = strcmp(verb, "keys") == 0;
+    int hosts = 0;
     for (int at = 0; arguments[at]; at++) {
-        const char *argument = arguments[at];
-        if (!take_value(arguments, &at, "--state", &state))
+        char *argument = arguments[at];
+        if (renews && strcmp(argument, "--new-key") == 0)
+            renewal.new_key = true;
+        else if (renews && strcmp(argument, "--announce") == 0)
+            renewal.announce = true;
+        else if (!keys && argument[0] != '-')
+            arguments[hosts++] = argument;
+        else if (!take_value(arguments, &at, "--state", &state))
             return wrong_usage("there is no option", argument);
         if (state[0] == '\0')
             return wrong_usage("a value is missing behind", argument);
     }
-    return keys_service(state);
+    arguments[hosts] = NULL;
+    if (keys)
+        return keys_service(state);
+    if (!renews)
+        return fingerprint(state, arguments);
+    if (hosts != 1)
+        return wrong_usage("name one host behind", verb);
+    if (renewal.announce && !renewal.new_key)
+        return wrong_usage("--new-key is missing beside", "--announce");
+    renewal.host = arguments[0];
+    return renew(state, &renewal);
 }
 
 int main(int count, char **arguments) {
@@ -111,8 +139,8 @@ int main(int count, char **arguments) {
     const char *verb = arguments[1];
     if (strcmp(verb, "serve") == 0)
         return serve(&arguments[2]);
-    if (strcmp(verb, "keys") == 0)
-        return keys(&arguments[2]);
+    if (strcmp(verb, "keys") == 0 || strcmp(verb, "fingerprint") == 0 || strcmp(verb, "renew") == 0)
+        return identities(verb, &arguments[2]);
     if (strcmp(verb, "--version") == 0 || strcmp(verb, "version") == 0) {
         printf("vitrine " VITRINE_VERSION " (wolfSSL %s)\n", tls_library_version());
         return fflush(stdout) == 0 ? EX_OK : EX_IOERR;

@@ -52,6 +52,13 @@ static bool write_all(int file, const char *bytes, size_t size) {
     return true;
 }
 
+/* An administrator's file in a service's folder is the service's, or it could not read it. */
+static bool give_to_owner(int folder, int file) {
+    struct stat about;
+    return geteuid() != 0 ||
+           (fstat(folder, &about) == 0 && (about.st_uid == 0 || fchown(file, about.st_uid, about.st_gid) == 0));
+}
+
 /* Writes the temporary file and has it on disk. */
 static bool prepare(int folder, const char *bytes, size_t size) {
     unlinkat(folder, temporary, 0);
@@ -59,7 +66,8 @@ static bool prepare(int folder, const char *bytes, size_t size) {
     if (file < 0)
         return false;
     /* The unit's umask may be 0777, which would leave a file that nobody can read at the next start. */
-    bool prepared = fchmod(file, 0600) == 0 && write_all(file, bytes, size) && fsync(file) == 0;
+    bool prepared =
+        fchmod(file, 0600) == 0 && give_to_owner(folder, file) && write_all(file, bytes, size) && fsync(file) == 0;
     int reason = errno;
     close(file);
     errno = reason;
@@ -78,6 +86,10 @@ static bool finish(int folder, bool done) {
 bool store_create(int folder, const char *name, const char *bytes, size_t size) {
     /* link() rather than rename(): what somebody else made in the meantime stays. */
     return finish(folder, prepare(folder, bytes, size) && linkat(folder, temporary, folder, name, 0) == 0);
+}
+
+bool store_rename(int folder, const char *from, const char *to) {
+    return renameat(folder, from, folder, to) == 0 && fsync(folder) == 0;
 }
 
 bool store_replace(int folder, const char *name, const char *bytes, size_t size) {

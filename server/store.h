@@ -23,5 +23,8 @@ ssize_t store_read(int folder, const char *name, char **text);
  */
 bool store_create(int folder, const char *name, const char *bytes, size_t size);
 
-/* The same, but the new file takes the place of an old one at once. */
+/* Gives a file another name, in place of the file that has it, at once and on disk. Returns false with errno. */
+bool store_rename(int folder, const char *from, const char *to);
+
+/* As store_create, but the new file takes the place of an old one at once. */
 bool store_replace(int folder, const char *name, const char *bytes, size_t size);
