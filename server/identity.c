@@ -372,6 +372,10 @@ void identity_dispose(struct identity *identity) {
 
 /* ---- signing ---- */
 
+/*
+ * A fault in the arithmetic of an RSA signature can give the key away (the CRT is used), so each is checked before it
+ * leaves. Returns the size of the signature, or a negative number.
+ */
 static int sign_pss(struct private_key *key, enum signing_scheme scheme, const uint8_t *content, size_t content_size,
                     uint8_t *signature) {
     static const struct {
@@ -381,8 +385,26 @@ static int sign_pss(struct private_key *key, enum signing_scheme scheme, const u
                  {WC_HASH_TYPE_SHA384, WC_MGF1SHA384},
                  {WC_HASH_TYPE_SHA512, WC_MGF1SHA512}};
     size_t kind = scheme - SIGNING_RSA_PSS_SHA256;
-    return wc_RsaPSS_Sign(content, (word32)content_size, signature, SIGNING_SIGNATURE_MAX, kinds[kind].hash,
-                          kinds[kind].mask, &key->rsa, &key->random);
+    word32 digest_size = (word32)content_size;
+    byte check[SIGNING_SIGNATURE_MAX];
+    int size = wc_RsaPSS_Sign(content, digest_size, signature, SIGNING_SIGNATURE_MAX, kinds[kind].hash,
+                              kinds[kind].mask, &key->rsa, &key->random);
+    if (size <= 0)
+        return -1;
+    int verified =
+        wc_RsaPSS_Verify(signature, (word32)size, check, sizeof check, kinds[kind].hash, kinds[kind].mask, &key->rsa);
+    if (verified <= 0 || wc_RsaPSS_CheckPadding(content, digest_size, check, (word32)verified, kinds[kind].hash) != 0)
+        return -1;
+    return size;
+}
+
+static int sign_pkcs1(struct private_key *key, const uint8_t *content, size_t content_size, uint8_t *signature) {
+    byte check[SIGNING_SIGNATURE_MAX];
+    int size = wc_RsaSSL_Sign(content, (word32)content_size, signature, SIGNING_SIGNATURE_MAX, &key->rsa, &key->random);
+    if (size <= 0)
+        return -1;
+    int verified = wc_RsaSSL_Verify(signature, (word32)size, check, sizeof check, &key->rsa);
+    return verified == (int)content_size && memcmp(check, content, content_size) == 0 ? size : -1;
 }
 
 enum signing_result identity_sign(const struct identity *identity, enum signing_scheme scheme, const uint8_t *content,
@@ -395,7 +417,7 @@ enum signing_result identity_sign(const struct identity *identity, enum signing_
     } else if (key->kind == KEY_ED25519 && scheme == SIGNING_ED25519) {
         result = wc_ed25519_sign_msg(content, input, signature, &length, &key->ed25519);
     } else if (key->kind == KEY_RSA && scheme == SIGNING_RSA_PKCS1) {
-        result = wc_RsaSSL_Sign(content, input, signature, SIGNING_SIGNATURE_MAX, &key->rsa, &key->random);
+        result = sign_pkcs1(key, content, content_size, signature);
         length = (word32)result;
     } else if (key->kind == KEY_RSA && scheme >= SIGNING_RSA_PSS_SHA256 && scheme <= SIGNING_RSA_PSS_SHA512) {
         result = sign_pss(key, scheme, content, content_size, signature);

@@ -16,7 +16,7 @@
 #include "random.h"
 #include "store.h"
 
-#define IN_FORCE "It is in force when the service has been started again: systemctl restart vitrine.service\n"
+#define IN_FORCE "It is in force after: systemctl reload vitrine.service\n"
 
 static int complain(const char *host, const char *file, const char *problem, int status) {
     log_line(LOG_LEVEL_ERROR, "identity %s: %s: %s", host, file, problem);
