@@ -10,24 +10,27 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "proxy_protocol.h"
 
-#define ADDRESS_SHOWN_MAX 512
+#define ASKED_MAX 512
 
 struct delivery {
     struct reply reply;
     struct visitor visitor;
-    uint64_t sent; /* bytes of the body that have become records */
-    bool ended;    /* the last record and close_notify are made */
-    bool broken;   /* the body cannot be sent whole: no close_notify follows (its absence tells the visitor) */
-    char asked[ADDRESS_SHOWN_MAX]; /* host and path for the log, already escaped */
+    uint64_t sent;         /* bytes of the body that have become records */
+    bool ended;            /* the last record and close_notify are made */
+    bool broken;           /* the body cannot be sent whole: no close_notify follows (its absence tells the visitor) */
+    char asked[ASKED_MAX]; /* host and path for the log, already escaped */
 };
 
-struct connection *connection_begin(int socket, uint16_t port, uint64_t now) {
+struct connection *connection_begin(int socket, uint16_t port, const struct address *from, bool proxied, uint64_t now) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection)
         return NULL;
     connection->socket = socket;
     connection->port = port;
+    connection->address = *from;
+    connection->proxied = proxied;
     connection->begun = now;
     return connection;
 }
@@ -116,19 +119,42 @@ static ssize_t receive(struct connection *connection, struct workbench *bench, s
 /* ---- the log ---- */
 
 static void describe(struct delivery *delivery, const struct request *request) {
-    char host[ADDRESS_SHOWN_MAX / 4], path[ADDRESS_SHOWN_MAX / 2];
+    char host[ASKED_MAX / 4], path[ASKED_MAX / 2];
     snprintf(delivery->asked, sizeof delivery->asked, "host=%s path=%s", log_quote(host, sizeof host, request->host),
              log_quote(path, sizeof path, request->path));
 }
 
+/* " address=..." or nothing. */
+static const char *show_address(char text[static ADDRESS_SHOWN_MAX + 16], const struct connection *connection,
+                                const struct workbench *bench) {
+    char shown[ADDRESS_SHOWN_MAX];
+    address_show(shown, &connection->address, bench->settings->log_addresses, bench->hash_key);
+    snprintf(text, ADDRESS_SHOWN_MAX + 16, shown[0] ? " address=%s" : "%s", shown);
+    return text;
+}
+
+void connection_remark(const struct connection *connection, struct workbench *bench, const char *why) {
+    char address[ADDRESS_SHOWN_MAX + 16];
+    if (bench->settings->log_addresses == LOG_ADDRESSES_OFF)
+        return;
+    if (bench->remarks_second != bench->now / 1000) {
+        bench->remarks_second = bench->now / 1000;
+        bench->remarks = 0;
+    }
+    if (bench->remarks++ < REMARKS_MAX)
+        log_line(LOG_LEVEL_INFO, "connection end=%s%s", why, show_address(address, connection, bench));
+}
+
 static void record(const struct connection *connection, const struct workbench *bench) {
     const struct delivery *delivery = connection->delivery;
-    char name[VISITOR_NAME_MAX * 4 + 3], visitor[sizeof name + sizeof " visitor="] = "";
+    char address[ADDRESS_SHOWN_MAX + 16], name[VISITOR_NAME_MAX * 4 + 3],
+        visitor[sizeof name + sizeof " visitor="] = "";
     if (delivery->visitor.name[0])
         snprintf(visitor, sizeof visitor, " visitor=%s", log_quote(name, sizeof name, delivery->visitor.name));
-    log_line(LOG_LEVEL_INFO, "request status=%d bytes=%" PRIu64 " complete=%s milliseconds=%" PRIu64 " tls=%s %s%s",
+    log_line(LOG_LEVEL_INFO, "request status=%d bytes=%" PRIu64 " complete=%s milliseconds=%" PRIu64 " tls=%s %s%s%s",
              (int)delivery->reply.status, delivery->sent, delivery->ended && !delivery->broken ? "yes" : "no",
-             bench->now - connection->begun, tls_version(connection->session), delivery->asked, visitor);
+             bench->now - connection->begun, tls_version(connection->session), delivery->asked, visitor,
+             show_address(address, connection, bench));
 }
 
 /* ---- reply ---- */
@@ -252,7 +278,15 @@ static enum wish answer(struct connection *connection, struct workbench *bench, 
     if (verdict != REQUEST_VALID && verdict != REQUEST_UNNAMEABLE)
         request->host[0] = request->path[0] = '\0';
     delivery->visitor = *tls_visitor(connection->session);
-    decide(connection, bench, verdict, request, &delivery->visitor, &delivery->reply);
+    unsigned seconds = connection->counted ? quota_ask(&bench->quota, connection->subscriber, bench->now) : 0;
+    if (seconds > 0) {
+        char wait[16];
+        snprintf(wait, sizeof wait, "%u", seconds);
+        reply_set(&delivery->reply, STATUS_SLOW_DOWN, wait);
+        bench->tally->slowed++;
+    } else {
+        decide(connection, bench, verdict, request, &delivery->visitor, &delivery->reply);
+    }
     describe(delivery, request);
     size_t header = reply_header(&delivery->reply, bench->plain);
     if (delivery->reply.status != STATUS_SUCCESS)
@@ -320,6 +354,7 @@ static enum wish handshake_went(struct connection *connection, struct workbench 
         }
     default:
         bench->tally->failed++;
+        connection_remark(connection, bench, "failed");
         flush(connection, bench); /* the alert that says why */
         return WISH_END;
     }
@@ -350,6 +385,7 @@ static enum wish greet(struct connection *connection, struct workbench *bench, s
         return keep(connection, bench->received, size) ? WISH_INPUT : WISH_END;
     case HELLO_FOREIGN:
         bench->tally->foreign++;
+        connection_remark(connection, bench, "foreign");
         return WISH_END;
     default:
         break;
@@ -358,6 +394,47 @@ static enum wish greet(struct connection *connection, struct workbench *bench, s
     hello_server_name(bench->received, size, name);
     connection->session = tls_session_begin(bench->tls, name, connection);
     return connection->session ? shake_hands(connection, bench) : WISH_END;
+}
+
+/* ---- where it comes from ---- */
+
+bool connection_admit(struct connection *connection, struct workbench *bench) {
+    /* What comes from this machine itself is a proxy, an onion service or its owner: many visitors, or none. */
+    if (address_is_loopback(&connection->address))
+        return true;
+    struct address subscriber = address_subscriber(&connection->address);
+    connection->subscriber = keyed_hash(bench->hash_key, &subscriber, sizeof subscriber);
+    connection->counted = quota_enter(&bench->quota, connection->subscriber);
+    if (connection->counted)
+        return true;
+    bench->tally->refused++;
+    connection_remark(connection, bench, "refused");
+    return false;
+}
+
+/*
+ * Takes the PROXY protocol header, which says where the connection really comes from. *size: bytes in the workbench, then
+ * those behind the header.
+ */
+static enum wish introduce(struct connection *connection, struct workbench *bench, size_t *size) {
+    struct proxy_header header;
+    switch (proxy_parse(bench->received, *size, &header)) {
+    case PROXY_INCOMPLETE:
+        return keep(connection, bench->received, *size) ? WISH_INPUT : WISH_END;
+    case PROXY_INVALID:
+        bench->tally->foreign++;
+        connection_remark(connection, bench, "foreign");
+        return WISH_END;
+    default:
+        break;
+    }
+    connection->proxied = false;
+    if (header.has_addresses)
+        connection->address = address_of_bytes(header.source, header.is_ipv6);
+    *size -= header.length;
+    memmove(bench->received, bench->received + header.length, *size);
+    kept_drop(connection);
+    return connection_admit(connection, bench) ? WISH_INPUT : WISH_END;
 }
 
 /* ---- from outside ---- */
@@ -373,9 +450,15 @@ static enum wish take_input(struct connection *connection, struct workbench *ben
     if (got == 0)
         return WISH_INPUT;
     if (greeting) {
+        size_t size = before + (size_t)got;
+        if (connection->proxied) {
+            enum wish wish = introduce(connection, bench, &size);
+            if (wish == WISH_END || connection->proxied || size == 0)
+                return wish;
+        }
         bench->channel.input = bench->received;
-        bench->channel.input_size = before + (size_t)got;
-        return greet(connection, bench, before + (size_t)got);
+        bench->channel.input_size = size;
+        return greet(connection, bench, size);
     }
     if (connection->stage == STAGE_FAREWELL)
         return WISH_INPUT;
@@ -408,6 +491,8 @@ void connection_end(struct connection *connection, struct workbench *bench) {
         reply_dispose(&connection->delivery->reply);
         free(connection->delivery);
     }
+    if (connection->counted)
+        quota_leave(&bench->quota, connection->subscriber);
     tls_session_end(connection->session);
     close(connection->socket);
     free(connection->kept);

@@ -10,8 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "address.h"
 #include "capsule.h"
 #include "hello.h"
+#include "quota.h"
 #include "request.h"
 #include "settings.h"
 #include "tls.h"
@@ -41,6 +43,8 @@ struct tally {
     _Atomic uint64_t foreign;    /* connections that spoke no TLS */
     _Atomic uint64_t failed;     /* handshakes that failed */
     _Atomic uint64_t late;       /* connections that ran into a deadline */
+    _Atomic uint64_t refused;    /* connections of a subscriber who had as many as one may have */
+    _Atomic uint64_t slowed;     /* requests answered with 44 */
 };
 
 #define RECEIVED_MAX (HELLO_MAX + 16384)
@@ -51,7 +55,11 @@ struct workbench {
     const struct capsules *capsules;
     const struct settings *settings;
     struct tally *tally;
-    uint64_t now; /* milliseconds of the monotonic clock, renewed by the event loop */
+    struct quota quota;
+    const uint8_t *hash_key; /* of KEYED_HASH_KEY bytes, the same for all workers */
+    uint64_t now;            /* milliseconds of the monotonic clock, renewed by the event loop */
+    uint64_t remarks_second; /* the second in which so many remarks were logged */
+    unsigned remarks;
     struct tls_channel channel;
     uint8_t received[RECEIVED_MAX];
     char line[REQUEST_LINE_MAX + 2];
@@ -73,6 +81,10 @@ struct connection {
     struct delivery *delivery;
     uint64_t moved; /* bytes of the reply that the kernel has taken */
     uint64_t begun; /* when it was accepted */
+    struct address address;
+    uint64_t subscriber; /* the hash by which the quota knows the address */
+    bool counted;        /* quota_leave is due */
+    bool proxied;        /* a PROXY protocol header has to come first */
 
     /* The event loop's own: its place in a queue of deadlines, and what epoll was told. */
     struct connection *earlier, *later;
@@ -82,8 +94,14 @@ struct connection {
     enum wish armed;
 };
 
-/* Begins the life of a connection on an accepted, non-blocking socket, which it owns from now on. NULL: no memory. */
-struct connection *connection_begin(int socket, uint16_t port, uint64_t now);
+/*
+ * Begins the life of a connection on an accepted, non-blocking socket, which it owns from now on. NULL: no memory.
+ * from: where it comes from; where a PROXY protocol header has to say that, proxied is true.
+ */
+struct connection *connection_begin(int socket, uint16_t port, const struct address *from, bool proxied, uint64_t now);
+
+/* May it go on, by the quota of one subscriber? If not, it is to be ended. Not for one that is proxied. */
+bool connection_admit(struct connection *connection, struct workbench *bench);
 
 /*
  * Goes on until the connection has to wait. readable: bytes, the peer's end or an error may be there.
@@ -95,6 +113,15 @@ enum wish connection_continue(struct connection *connection, struct workbench *b
  */
 enum wish connection_sign(struct connection *connection, struct workbench *bench, const uint8_t *signature,
                           size_t size);
+
+/*
+ * Logs why a connection ends without a reply: "late", "failed", "foreign" or "refused"; only where addresses are logged
+ * at all, and at most REMARKS_MAX times in a second, so that nobody can fill the log.
+ *
+ *   connection end=late address=192.0.2.1
+ */
+void connection_remark(const struct connection *connection, struct workbench *bench, const char *why);
+#define REMARKS_MAX 20
 
 /* Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. */
 void connection_end(struct connection *connection, struct workbench *bench);

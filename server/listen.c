@@ -16,7 +16,7 @@
 
 #define BACKLOG 1024
 
-union address {
+union socket_address {
     struct sockaddr any;
     struct sockaddr_in four;
     struct sockaddr_in6 six;
@@ -35,7 +35,7 @@ static bool parse_port(const char *text, uint16_t *port) {
     return number >= 1 && number <= 65535;
 }
 
-static bool parse_address(const char *text, union address *address, socklen_t *size) {
+static bool parse_address(const char *text, union socket_address *address, socklen_t *size) {
     char host[INET6_ADDRSTRLEN];
     const char *start = text, *end = strrchr(text, ':');
     uint16_t port;
@@ -67,7 +67,7 @@ static bool parse_address(const char *text, union address *address, socklen_t *s
     return inet_pton(AF_INET, host, &address->four.sin_addr) == 1;
 }
 
-static uint16_t port_of(const union address *address) {
+static uint16_t port_of(const union socket_address *address) {
     return ntohs(address->any.sa_family == AF_INET6 ? address->six.sin6_port : address->four.sin_port);
 }
 
@@ -77,7 +77,7 @@ static void no_delay(int descriptor) {
 }
 
 int listen_open(const char *text, bool only_six, struct listener *listener) {
-    union address address;
+    union socket_address address;
     socklen_t size;
     if (!parse_address(text, &address, &size)) {
         log_line(LOG_LEVEL_ERROR, "--listen %s: not an address with a port; write 127.0.0.1:1965 or [::1]:1965", text);
@@ -107,7 +107,7 @@ failed:
 }
 
 bool listen_adopt(int descriptor, struct listener *listener) {
-    union address address;
+    union socket_address address;
     int listening = 0, type = 0;
     socklen_t size = sizeof(int);
     if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening ||

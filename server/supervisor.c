@@ -35,6 +35,7 @@
 #define FAREWELL 2000 /* milliseconds in which a visitor reads the end of a reply before the connection closes */
 #define GOODBYE 5000  /* milliseconds that open connections get at a stop */
 #define RETIRED_MAX 64
+#define TAKEOVER_WITHIN 3000 /* milliseconds */
 
 struct employee {
     pid_t process; /* 0: none at present */
@@ -64,6 +65,7 @@ struct supervisor {
     struct employee retired[RETIRED_MAX]; /* of earlier generations: they finish what they have */
     uint64_t answered;                    /* by workers that are gone */
     sigset_t signals;
+    uint8_t hash_key[KEYED_HASH_KEY]; /* of addresses; made anew at each start and never kept */
 };
 
 static uint64_t milliseconds(void) {
@@ -232,6 +234,11 @@ static void work(struct supervisor *supervisor, size_t number, pid_t parent) {
                                 [STAGE_FAREWELL] = FAREWELL},
                       .goodbye = GOODBYE},
         .board = supervisor->employees[number].board,
+        .boards = supervisor->boards,
+        .board_count = supervisor->worker_count + RETIRED_MAX,
+        .connections_max =
+            (generation->settings.max_connections + supervisor->worker_count - 1) / supervisor->worker_count,
+        .hash_key = supervisor->hash_key,
     };
     _exit(worker_serve(&orders));
 }
@@ -241,6 +248,9 @@ static void start_worker(struct supervisor *supervisor, size_t number) {
     pid_t parent = getpid();
     employee->board->ready = 0;
     employee->board->tally.open = 0;
+    if (employee->board->used) /* what was never touched takes no memory */
+        memset(&employee->board->quota, 0, sizeof employee->board->quota);
+    employee->board->used = true;
     if (!open_channel(supervisor, employee))
         log_line(LOG_LEVEL_ERROR, "worker %zu: no channel to the key process: %s", number, strerror(errno));
     employee->process = fork();
@@ -338,16 +348,20 @@ static size_t workers_ready(const struct supervisor *supervisor) {
 /* ---- telling ---- */
 
 static void tell(const struct supervisor *supervisor, const char *first) {
-    uint64_t open = 0, answered = supervisor->answered;
+    uint64_t open = 0, answered = supervisor->answered, refused = 0, slowed = 0, late = 0;
     char message[256];
     for (size_t i = 0; i < supervisor->worker_count + RETIRED_MAX; i++) {
         open += supervisor->boards[i].tally.open;
         answered += supervisor->boards[i].tally.answered;
+        refused += supervisor->boards[i].tally.refused;
+        slowed += supervisor->boards[i].tally.slowed;
+        late += supervisor->boards[i].tally.late;
     }
     snprintf(message, sizeof message,
              "%sSTATUS=Serving %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
-             " connections open",
-             first, supervisor->generation.capsule_count, workers_ready(supervisor), answered, open);
+             " connections open, %" PRIu64 " refused, %" PRIu64 " late, %" PRIu64 " slowed down",
+             first, supervisor->generation.capsule_count, workers_ready(supervisor), answered, open, refused, late,
+             slowed);
     manager_notify(message);
 }
 
@@ -385,6 +399,21 @@ static void retire(struct supervisor *supervisor, size_t number) {
     employee->start_at = 0;
 }
 
+static bool has_taken_over(const struct supervisor *supervisor) {
+    for (size_t i = 0; i < RETIRED_MAX; i++) {
+        if (supervisor->retired[i].process != 0 && supervisor->retired[i].board->ready)
+            return false;
+    }
+    return workers_ready(supervisor) == supervisor->worker_count;
+}
+
+/* Whoever told of the reload goes on when it is over: from then on every visitor meets the new generation. */
+static void wait_for_takeover(const struct supervisor *supervisor) {
+    uint64_t give_up = milliseconds() + TAKEOVER_WITHIN;
+    while (!has_taken_over(supervisor) && milliseconds() < give_up)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
 /* A whole new generation takes over, or nothing changes. */
 static void reload(struct supervisor *supervisor) {
     struct generation next;
@@ -406,6 +435,7 @@ static void reload(struct supervisor *supervisor) {
         retire(supervisor, i);
         start_worker(supervisor, i);
     }
+    wait_for_takeover(supervisor);
     log_line(LOG_LEVEL_NOTICE, "reloaded: serving %zu capsules", supervisor->generation.capsule_count);
     tell(supervisor, "READY=1\n");
 }
@@ -591,7 +621,8 @@ int supervisor_serve(const struct serve_options *options) {
     if (status == 0 && !supervisor.keys_apart)
         status = check_state(options->state);
     /* The key process comes first: from here on no other process has a reason to come near a key. */
-    if (status == 0 && (!random_open() || !start_keys(&supervisor))) {
+    if (status == 0 && (!random_open() || vitrine_random_block(supervisor.hash_key, sizeof supervisor.hash_key) != 0 ||
+                        !start_keys(&supervisor))) {
         log_line(LOG_LEVEL_ERROR, "the key process cannot be started: %s", strerror(errno));
         status = EX_OSERR;
     }

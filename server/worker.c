@@ -125,8 +125,11 @@ static void obey(struct worker *worker, struct connection *connection, enum wish
     }
 }
 
-static void welcome(struct worker *worker, int socket, uint16_t port) {
-    struct connection *connection = connection_begin(socket, port, worker->bench->now);
+static void welcome(struct worker *worker, int socket, const struct listener *listener,
+                    const struct sockaddr_storage *from) {
+    struct address address = address_of_socket((const struct sockaddr *)from);
+    bool proxied = settings_has_port(&worker->orders->settings->proxy_ports, listener->port);
+    struct connection *connection = connection_begin(socket, listener->port, &address, proxied, worker->bench->now);
     if (!connection) {
         close(socket);
         return;
@@ -134,6 +137,10 @@ static void welcome(struct worker *worker, int socket, uint16_t port) {
     worker->open++;
     worker->bench->tally->accepted++;
     worker->bench->tally->open++;
+    if (!proxied && !connection_admit(connection, worker->bench)) {
+        finish(worker, connection, false);
+        return;
+    }
     /* The visitor speaks first, and often has by now: one wake-up less. */
     obey(worker, connection, connection_continue(connection, worker->bench, true), true);
 }
@@ -149,9 +156,11 @@ static void pause_listening(struct worker *worker) {
 
 static void accept_some(struct worker *worker, const struct listener *listener) {
     for (int i = 0; i < ACCEPTS_AT_ONCE && worker->open < worker->open_max; i++) {
-        int socket = accept4(listener->descriptor, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage from = {0};
+        socklen_t size = sizeof from;
+        int socket = accept4(listener->descriptor, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (socket >= 0) {
-            welcome(worker, socket, listener->port);
+            welcome(worker, socket, listener, &from);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -174,8 +183,10 @@ static void end_the_late(struct worker *worker) {
                 queue_enter(worker, connection);
                 continue;
             }
-            if (stage != STAGE_FAREWELL)
+            if (stage != STAGE_FAREWELL) {
                 worker->bench->tally->late++;
+                connection_remark(connection, worker->bench, "late");
+            }
             finish(worker, connection, true);
         }
     }
@@ -272,8 +283,10 @@ static void run(struct worker *worker) {
             leave_desk(worker);
         desk_send(worker->desk);
         end_the_late(worker);
-        if (worker->told_to_stop)
+        if (worker->told_to_stop) {
             listen_no_more(worker);
+            worker->orders->board->ready = 0;
+        }
         if (worker->told_to_hurry && !give_up)
             give_up = bench->now + worker->orders->deadlines.goodbye;
         if (!worker->listening && !worker->told_to_stop && bench->now >= worker->paused_until &&
@@ -301,15 +314,16 @@ static int open_stops(void) {
 }
 
 /* Every connection may need its socket and a file. */
-static size_t connections_at_most(void) {
+static size_t connections_at_most(const struct worker_orders *orders) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-        return 100000;
-    return limit.rlim_cur > DESCRIPTORS_APART + 2 ? (size_t)(limit.rlim_cur - DESCRIPTORS_APART) / 2 : 1;
+        return orders->connections_max;
+    size_t most = limit.rlim_cur > DESCRIPTORS_APART + 2 ? (size_t)(limit.rlim_cur - DESCRIPTORS_APART) / 2 : 1;
+    return most < orders->connections_max ? most : orders->connections_max;
 }
 
 int worker_serve(const struct worker_orders *orders) {
-    struct worker worker = {.orders = orders, .events = -1, .stops = -1, .open_max = connections_at_most()};
+    struct worker worker = {.orders = orders, .events = -1, .stops = -1, .open_max = connections_at_most(orders)};
     int status = 1;
 
     worker.bench = calloc(1, sizeof *worker.bench);
@@ -319,6 +333,15 @@ int worker_serve(const struct worker_orders *orders) {
     desk_open(worker.desk, orders->channel);
     worker.bench->capsules = orders->capsules;
     worker.bench->settings = orders->settings;
+    worker.bench->hash_key = orders->hash_key;
+    worker.bench->quota = (struct quota){
+        .first = &orders->boards->quota,
+        .count = orders->board_count,
+        .stride = sizeof *orders->boards,
+        .own = &orders->board->quota,
+        .connections_max = orders->settings->max_connections_per_address,
+        .requests_max = orders->settings->max_requests_per_minute,
+    };
     worker.bench->tally = &orders->board->tally;
     worker.bench->now = milliseconds();
     worker.bench->tls = tls_open(orders->certificates, orders->fallback, orders->settings->min_tls == SETTINGS_TLS_1_3,

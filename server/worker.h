@@ -6,6 +6,7 @@
  * listening sockets that it was given.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,8 +32,10 @@ struct deadlines {
 /* What the supervisor and one worker share. The worker writes; it is in memory that both see. */
 struct worker_board {
     _Atomic uint64_t beats; /* grows at least every WORKER_BEAT milliseconds while the event loop is alive */
-    _Atomic int ready;      /* 1 once the first connection may come */
+    _Atomic int ready;      /* 1 while it takes new connections */
+    bool used;              /* by an earlier worker: the supervisor's note */
     struct tally tally;
+    struct quota_table quota;
 };
 
 #define WORKER_BEAT 500
@@ -47,6 +50,10 @@ struct worker_orders {
     const char *fallback; /* the host whose identity answers clients without a known server name */
     struct deadlines deadlines;
     struct worker_board *board;
+    const struct worker_board *boards; /* of all workers, its own among them */
+    size_t board_count;
+    size_t connections_max;  /* at once; more wait in the kernel */
+    const uint8_t *hash_key; /* of KEYED_HASH_KEY bytes, the same for all workers */
 };
 
 /*

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "../address.h"
+
+static struct address parse(const char *text) {
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    if (inet_pton(AF_INET, text, &four.sin_addr) == 1)
+        return address_of_socket((struct sockaddr *)&four);
+    cr_assert_eq(inet_pton(AF_INET6, text, &six.sin6_addr), 1);
+    return address_of_socket((struct sockaddr *)&six);
+}
+
+static const uint8_t key[KEYED_HASH_KEY] = {1, 2, 3}, other_key[KEYED_HASH_KEY] = {4};
+
+Test(address, what_the_log_may_say) {
+    static const struct {
+        const char *address, *partial, *full;
+    } addresses[] = {
+        {"192.0.2.77", "192.0.2.0", "192.0.2.77"},
+        {"::ffff:192.0.2.77", "192.0.2.0", "192.0.2.77"},
+        {"2001:db8:1:2:3:4:5:6", "2001:db8:1::", "2001:db8:1:2:3:4:5:6"},
+        {"::1", "::", "::1"},
+    };
+    char shown[ADDRESS_SHOWN_MAX], again[ADDRESS_SHOWN_MAX];
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        struct address address = parse(addresses[i].address);
+        cr_expect_str_eq(address_show(shown, &address, LOG_ADDRESSES_OFF, key), "");
+        cr_expect_str_eq(address_show(shown, &address, LOG_ADDRESSES_PARTIAL, key), addresses[i].partial);
+        cr_expect_str_eq(address_show(shown, &address, LOG_ADDRESSES_FULL, key), addresses[i].full);
+        cr_expect_eq(strlen(address_show(shown, &address, LOG_ADDRESSES_HASHED, key)), 16);
+        cr_expect_str_eq(address_show(again, &address, LOG_ADDRESSES_HASHED, key), shown,
+                         "the same as long as the key");
+        cr_expect_str_neq(address_show(again, &address, LOG_ADDRESSES_HASHED, other_key), shown);
+    }
+}
+
+Test(address, one_subscriber_or_two) {
+    static const struct {
+        const char *one, *other;
+        bool same;
+    } pairs[] = {
+        {"192.0.2.1", "192.0.2.1", true},
+        {"192.0.2.1", "192.0.2.2", false},
+        {"192.0.2.1", "::ffff:192.0.2.1", true},
+        {"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
+        {"2001:db8:1:2::1", "2001:db8:1:3::1", false},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        struct address one = parse(pairs[i].one), other = parse(pairs[i].other);
+        one = address_subscriber(&one);
+        other = address_subscriber(&other);
+        cr_expect_eq(memcmp(&one, &other, sizeof one) == 0, pairs[i].same, "%s, %s", pairs[i].one, pairs[i].other);
+    }
+    struct sockaddr local = {.sa_family = AF_UNIX};
+    struct address none = address_of_socket(&local);
+    cr_expect_eq(memcmp(&none, &(struct address){0}, sizeof none), 0);
+}
