@@ -418,7 +418,11 @@ static void wait_for_takeover(const struct supervisor *supervisor) {
 static void reload(struct supervisor *supervisor) {
     struct generation next;
     char message[128];
-    snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, milliseconds() * 1000);
+    /* To the microsecond: one that is earlier than its signal is no answer to it for the service manager. */
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t microseconds = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, microseconds);
     manager_notify(message);
     int status = generation_open(&next, &supervisor->sources);
     if (status == EX_OK)
