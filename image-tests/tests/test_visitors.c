@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Where visitors come from: the PROXY protocol, what the log says of them, and how much one of them may take. */
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server.h"
+
+static struct server server;
+static char settings[128], proxy_option[64], plain_option[64];
+static uint16_t proxy_port;
+
+static void begin(void) {
+    server_prepare(&server);
+}
+
+static void end(void) {
+    server_end(&server);
+}
+
+TestSuite(visitors, .init = begin, .fini = end, .timeout = 90);
+
+/* A server with a second port, where a PROXY protocol header comes first; `more` are further settings. */
+static void start_with(const char *more) {
+    proxy_port = free_port();
+    snprintf(settings, sizeof settings, "%s/vitrine.conf", server.folder);
+    FILE *file = fopen(settings, "w");
+    cr_assert_not_null(file);
+    fprintf(file, "proxy-ports = %u\nadvertised-ports = %u\n%s", proxy_port, server.port, more);
+    fclose(file);
+    snprintf(plain_option, sizeof plain_option, "--listen=127.0.0.1:%u", server.port);
+    snprintf(proxy_option, sizeof proxy_option, "--listen=127.0.0.1:%u", proxy_port);
+    server.arguments[0] = plain_option;
+    server.arguments[1] = proxy_option;
+    server.arguments[2] = "--settings";
+    server.arguments[3] = settings;
+    server_start(&server);
+}
+
+/* Connects by the proxy port and sends a header, at once or byte by byte. */
+static struct gemini_client *come_from(const char *header, size_t size, bool slowly) {
+    static struct gemini_way way;
+    way = (struct gemini_way){.port = proxy_port, .server_name = "localhost", .patience = 5000};
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert_not_null(client);
+    for (size_t at = 0; at < size; at += slowly ? 1 : size) {
+        gemini_send_raw(client, header + at, slowly ? 1 : size);
+        if (slowly)
+            usleep(1000);
+    }
+    return client;
+}
+
+static struct gemini_client *come_from_four(const char *address) {
+    char header[108];
+    int size = snprintf(header, sizeof header, "PROXY TCP4 %s 192.0.2.200 40000 1965\r\n", address);
+    return come_from(header, (size_t)size, false);
+}
+
+static int ask_as(struct gemini_client *client, const char *path) {
+    char line[256];
+    struct gemini_reply reply = {0};
+    int size = snprintf(line, sizeof line, "gemini://localhost:%u%s\r\n", server.port, path);
+    if (!gemini_shake_hands(client) || !gemini_send(client, line, (size_t)size))
+        return 0;
+    gemini_receive(client, &reply, 0);
+    int status = reply.progress == GEMINI_CLOSE_NOTIFY ? reply.status : 0;
+    gemini_reply_end(&reply);
+    return status;
+}
+
+Test(visitors, a_proxy_header_tells_where_they_come_from) {
+    static const char six[] = "PROXY TCP6 2001:db8:1:2::77 2001:db8::1 40000 1965\r\n";
+    static const char two[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x4d\xc0\0\x02\x01\x9c\x40\x07\xad";
+    struct gemini_client *client;
+    start_with("log-addresses = full\n");
+    client = come_from_four("192.0.2.7");
+    cr_expect_eq(ask_as(client, "/from-four"), 51);
+    gemini_end(client);
+    client = come_from(six, sizeof six - 1, true);
+    cr_expect_eq(ask_as(client, "/from-six"), 51);
+    gemini_end(client);
+    client = come_from(two, sizeof two - 1, true);
+    cr_expect_eq(ask_as(client, "/from-two"), 51);
+    gemini_end(client);
+    cr_expect(server_logged(&server, "path=\"/from-four\" address=192.0.2.7\n"));
+    cr_expect(server_logged(&server, "path=\"/from-six\" address=2001:db8:1:2::77\n"));
+    cr_expect(server_logged(&server, "path=\"/from-two\" address=192.0.2.77\n"));
+    /* The other port takes no header, and knows the real address. */
+    expect_status(&server, "gemini://localhost:PORT/plain", 51);
+    cr_expect(server_logged(&server, "path=\"/plain\" address=127.0.0.1\n"));
+}
+
+Test(visitors, without_a_header_nobody_comes_in_by_a_proxy_port) {
+    static const char *const headers[] = {"", "PROXY TCP4 192.0.2.1\r\n", "PROXY TCP5 1 2 3 4\r\n",
+                                          "GET / HTTP/1.0\r\n\r\n", "PROXY TCP4 300.0.2.1 192.0.2.2 1 2\r\n"};
+    start_with("");
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        struct gemini_client *client = come_from(headers[i], strlen(headers[i]), false);
+        cr_expect_not(gemini_shake_hands(client), "after '%s'", headers[i]);
+        cr_expect_eq(client->raw_received, 0, "after '%s' something was said", headers[i]);
+        gemini_end(client);
+    }
+    struct gemini_way way = way_to(&server);
+    struct gemini_client *client = gemini_connect(&way);
+    gemini_send_raw(client, "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", 36);
+    cr_expect_not(gemini_shake_hands(client), "a header on a usual port");
+    gemini_end(client);
+}
+
+Test(visitors, the_log_says_of_them_what_it_may) {
+    static const struct {
+        const char *settings, *shown;
+    } ways[] = {{"", NULL}, {"log-addresses = partial\n", " address=192.0.2.0\n"}, {"log-addresses = off\n", NULL}};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        start_with(ways[i].settings);
+        struct gemini_client *client = come_from_four("192.0.2.7");
+        cr_expect_eq(ask_as(client, "/page"), 51);
+        gemini_end(client);
+        cr_expect(server_logged(&server, "path=\"/page\""));
+        char *log = server_log(&server);
+        cr_expect_null(strstr(log, "192.0.2.7"), "%s", log);
+        cr_expect(ways[i].shown ? strstr(log, ways[i].shown) != NULL : strstr(log, "address=") == NULL, "%s", log);
+        free(log);
+        cr_assert_eq(server_stop(&server, SIGTERM), 0);
+        char path[160];
+        snprintf(path, sizeof path, "%s/log", server.folder);
+        unlink(path);
+    }
+}
+
+/* The number that stands for an address in the log, of 16 digits. */
+static void logged_number(const char *address, const char *path, char number[static 17]) {
+    char mark[64];
+    struct gemini_client *client = come_from_four(address);
+    cr_expect_eq(ask_as(client, path), 51);
+    gemini_end(client);
+    snprintf(mark, sizeof mark, "path=\"%s\" address=", path);
+    cr_assert(server_logged(&server, mark));
+    char *log = server_log(&server);
+    snprintf(number, 17, "%s", strstr(log, mark) + strlen(mark));
+    free(log);
+}
+
+Test(visitors, a_hashed_address_is_known_again_until_the_next_start) {
+    char first[17], again[17], other[17], later[17];
+    start_with("log-addresses = hashed\n");
+    logged_number("192.0.2.7", "/1", first);
+    logged_number("192.0.2.7", "/2", again);
+    logged_number("192.0.2.8", "/3", other);
+    cr_assert_eq(server_stop(&server, SIGTERM), 0);
+    start_with("log-addresses = hashed\n");
+    logged_number("192.0.2.7", "/4", later);
+    cr_expect_str_eq(first, again);
+    cr_expect_str_neq(first, other);
+    cr_expect_str_neq(first, later, "the salt was kept");
+}
+
+Test(visitors, one_address_has_so_many_connections_and_no_more) {
+    struct gemini_client *clients[8];
+    start_with("max-connections-per-address = 4\nlog-addresses = full\n");
+    for (int i = 0; i < 8; i++) {
+        clients[i] = come_from_four("192.0.2.7");
+        bool admitted = gemini_shake_hands(clients[i]);
+        cr_expect_eq(admitted, i < 4, "connection %d", i);
+    }
+    cr_expect(server_logged(&server, "connection end=refused address=192.0.2.7"));
+    /* Others come in all the same, and one that leaves makes room. */
+    struct gemini_client *other = come_from_four("192.0.2.8");
+    cr_expect_eq(ask_as(other, "/"), 20);
+    gemini_end(other);
+    for (int i = 0; i < 8; i++)
+        gemini_end(clients[i]);
+    usleep(300000);
+    other = come_from_four("192.0.2.7");
+    cr_expect_eq(ask_as(other, "/"), 20);
+    gemini_end(other);
+}
+
+Test(visitors, one_address_asks_so_often_and_no_more) {
+    start_with("max-requests-per-minute = 5\n");
+    int good = 0, slowed = 0;
+    for (int i = 0; i < 12; i++) {
+        struct gemini_client *client = come_from_four("192.0.2.7");
+        int status = ask_as(client, "/");
+        good += status == 20;
+        slowed += status == 44;
+        gemini_end(client);
+    }
+    cr_expect_eq(good + slowed, 12);
+    /* A minute may have begun between them. */
+    cr_expect(good == 5 || good == 10, "%d requests were answered", good);
+    struct gemini_client *other = come_from_four("192.0.2.8");
+    cr_expect_eq(ask_as(other, "/"), 20);
+    gemini_end(other);
+}
+
+Test(visitors, all_of_one_subscriber_share) {
+    static const char one[] = "PROXY TCP6 2001:db8:1:2::1 2001:db8::1 40000 1965\r\n";
+    static const char neighbour[] = "PROXY TCP6 2001:db8:1:2:ffff::2 2001:db8::1 40000 1965\r\n";
+    static const char stranger[] = "PROXY TCP6 2001:db8:1:3::1 2001:db8::1 40000 1965\r\n";
+    start_with("max-connections-per-address = 1\n");
+    struct gemini_client *first = come_from(one, sizeof one - 1, false);
+    cr_expect(gemini_shake_hands(first));
+    struct gemini_client *second = come_from(neighbour, sizeof neighbour - 1, false);
+    cr_expect_not(gemini_shake_hands(second), "the same /64");
+    struct gemini_client *third = come_from(stranger, sizeof stranger - 1, false);
+    cr_expect(gemini_shake_hands(third));
+    gemini_end(first);
+    gemini_end(second);
+    gemini_end(third);
+}
