@@ -2,18 +2,17 @@
 #include "capsule.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "beneath.h"
 #include "hostname.h"
+#include "names.h"
 #include "page.h"
 
 int capsules_open(struct capsules *capsules, const char *folder) {
@@ -154,58 +153,18 @@ void capsules_answer(const struct capsules *capsules, const struct request *requ
     }
 }
 
-static int compare_names(const void *left, const void *right) {
-    return strcmp(*(char *const *)left, *(char *const *)right);
-}
-
-/* Appends a copy of a name to a list that grows. Returns 0 or -ENOMEM. */
-static int append_name(char ***names, size_t *count, const char *name) {
-    char **longer = reallocarray(*names, *count + 1, sizeof(**names));
-    if (longer == NULL)
-        return -ENOMEM;
-    *names = longer;
-    longer[*count] = strdup(name);
-    if (longer[*count] == NULL)
-        return -ENOMEM;
-    ++*count;
-    return 0;
-}
-
 int capsules_each_host(const struct capsules *capsules, void (*each)(const char *host, void *context), void *context) {
-    char **names = NULL;
-    size_t count = 0;
-    int result = 0;
-    int folder = openat(capsules->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return -errno;
-    DIR *entries = fdopendir(folder);
-    if (entries == NULL) {
-        result = -errno;
-        close(folder);
-        return result;
-    }
-
-    while (result == 0) {
-        errno = 0;
-        const struct dirent *entry = readdir(entries);
-        if (entry == NULL) {
-            result = -errno;
-            break;
-        }
-        if (strlen(entry->d_name) <= REQUEST_HOST_MAX && has_capsule(capsules, entry->d_name))
-            result = append_name(&names, &count, entry->d_name);
-    }
-    if (result == 0) {
-        if (count > 0)
-            qsort(names, count, sizeof(*names), compare_names);
-        for (size_t i = 0; i < count; i++)
+    char **names;
+    int hosts = 0;
+    long count = names_read(capsules->folder, &names);
+    if (count < 0)
+        return (int)count;
+    for (long i = 0; i < count; i++) {
+        if (strlen(names[i]) <= REQUEST_HOST_MAX && has_capsule(capsules, names[i])) {
             each(names[i], context);
-        result = (int)count;
+            hosts++;
+        }
     }
-
-    for (size_t i = 0; i < count; i++)
-        free(names[i]);
-    free(names);
-    closedir(entries);
-    return result;
+    names_dispose(names, count);
+    return hosts;
 }

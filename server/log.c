@@ -12,6 +12,7 @@
 
 static bool to_journal;
 static bool debug_wanted;
+static enum log_level limit = LOG_LEVEL_DEBUG;
 
 void log_open(void) {
     /* systemd.exec(5): "DEVICE:INODE" of the journal's stream. Someone between it and us may have redirected stderr. */
@@ -26,8 +27,12 @@ void log_open(void) {
     debug_wanted = debug != NULL && *debug != '\0' && strcmp(debug, "0") != 0;
 }
 
+void log_limit(enum log_level level) {
+    limit = level;
+}
+
 void log_line(enum log_level level, const char *format, ...) {
-    if (level >= LOG_LEVEL_DEBUG && !debug_wanted)
+    if (level > limit || (level >= LOG_LEVEL_DEBUG && !debug_wanted))
         return;
     int kept = errno;
     char line[LOG_LINE_MAX];

@@ -28,6 +28,9 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 
 #define LOG_LINE_MAX 4096
 
+/* From now on only lines of this level and graver ones are written. */
+void log_limit(enum log_level level);
+
 /*
  * Makes text from outside safe to log: printable ASCII except `"` and `\` stays, everything else becomes \xHH, and the
  * whole stands in quotes. Cut with `...` where `quoted` is too small. Returns quoted.

@@ -8,6 +8,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "fingerprint.h"
 #include "keys.h"
 #include "log.h"
@@ -26,6 +27,7 @@
 static const char help[] =
     "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR] [--settings FILE]\n"
     "       vitrine keys [--state DIR]\n"
+    "       vitrine check [--strict] [--content DIR] [--state DIR] [--settings FILE]\n"
     "       vitrine fingerprint [--state DIR] [HOST]...\n"
     "       vitrine renew [--new-key [--announce]] [--state DIR] HOST\n"
     "       vitrine --version\n"
@@ -33,6 +35,7 @@ static const char help[] =
     "\n"
     "serve        Serves the capsules in DIR/HOST/ over Gemini.\n"
     "keys         Holds the private keys for it, as a service of its own.\n"
+    "check        Reads settings, metadata, identities and all pages, and tells what is wrong.\n"
     "fingerprint  Shows what visitors can compare: for each host or PEM file the SHA-256 of\n"
     "             certificate and public key, the TLSA record, and when it ends.\n"
     "renew        Makes a host a new certificate with the same key. With --new-key --announce\n"
@@ -95,6 +98,26 @@ static int serve(char **arguments) {
     return supervisor_serve(&options);
 }
 
+static int check(char **arguments) {
+    struct check_options options = {.content = CONTENT_DEFAULT, .state = default_state()};
+    for (int at = 0; arguments[at]; at++) {
+        const char *argument = arguments[at], *value = "-";
+        if (strcmp(argument, "--strict") == 0)
+            options.strict = true;
+        else if (take_value(arguments, &at, "--content", &value))
+            options.content = value;
+        else if (take_value(arguments, &at, "--state", &value))
+            options.state = value;
+        else if (take_value(arguments, &at, "--settings", &value))
+            options.settings = value;
+        else
+            return wrong_usage("there is no option", argument);
+        if (value[0] == '\0')
+            return wrong_usage("a value is missing behind", argument);
+    }
+    return check_run(&options);
+}
+
 /* The verbs about identities: keys, fingerprint and renew. */
 static int identities(const char *verb, char **arguments) {
     const char *state = default_state();
@@ -139,6 +162,8 @@ int main(int count, char **arguments) {
     const char *verb = arguments[1];
     if (strcmp(verb, "serve") == 0)
         return serve(&arguments[2]);
+    if (strcmp(verb, "check") == 0)
+        return check(&arguments[2]);
     if (strcmp(verb, "keys") == 0 || strcmp(verb, "fingerprint") == 0 || strcmp(verb, "renew") == 0)
         return identities(verb, &arguments[2]);
     if (strcmp(verb, "--version") == 0 || strcmp(verb, "version") == 0) {

@@ -46,7 +46,7 @@ static void report(unsigned line, const char *problem, void *context) {
     log_line(LOG_LEVEL_ERROR, "%s:%u: %s", log_quote(path, sizeof path, context), line, problem);
 }
 
-int settings_read(struct settings *settings, const char *path) {
+int settings_load(struct settings *settings, const char *path, text_fault *fault, void *context) {
     struct settings fresh;
     char quoted[PATH_MAX];
     const char *name = path ? path : SETTINGS_PATH;
@@ -65,7 +65,7 @@ int settings_read(struct settings *settings, const char *path) {
         free(text);
         return EX_NOINPUT;
     }
-    int faults = settings_parse(&fresh, text, (size_t)length, report, (void *)(uintptr_t)name);
+    int faults = settings_parse(&fresh, text, (size_t)length, fault, context);
     free(text);
     if (faults < 0)
         log_line(LOG_LEVEL_ERROR, "settings file %s: longer than %d bytes, which no settings are", quoted,
@@ -74,4 +74,9 @@ int settings_read(struct settings *settings, const char *path) {
         return EX_CONFIG;
     *settings = fresh;
     return EX_OK;
+}
+
+int settings_read(struct settings *settings, const char *path) {
+    const char *name = path ? path : SETTINGS_PATH;
+    return settings_load(settings, path, report, (void *)(uintptr_t)name);
 }

@@ -13,3 +13,6 @@
  * each fault, as FILE:LINE: sentence. Unless it is 0, settings are untouched.
  */
 int settings_read(struct settings *settings, const char *path);
+
+/* The same, with each fault in the file told to `fault` instead of the log. */
+int settings_load(struct settings *settings, const char *path, text_fault *fault, void *context);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* vitrine check: a folder with every fault, and one without any. */
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "server.h"
+
+static struct server server;
+static char output[65536], content[128], state[128], settings[128];
+
+static void begin(void) {
+    server_prepare(&server);
+    snprintf(content, sizeof content, "%s/content", server.folder);
+    snprintf(state, sizeof state, "%s/state", server.folder);
+    snprintf(settings, sizeof settings, "%s/vitrine.conf", server.folder);
+    FILE *file = fopen(settings, "w");
+    cr_assert_not_null(file);
+    fclose(file);
+}
+
+static void end(void) {
+    server_end(&server);
+}
+
+TestSuite(check, .init = begin, .fini = end, .timeout = 60);
+
+static int check(const char *option) {
+    const char *arguments[] = {"check", "--content", content, "--state", state, "--settings", settings, option, NULL};
+    return run_program(output, sizeof output, arguments);
+}
+
+static void link_to(const char *target, const char *path) {
+    char whole[256];
+    snprintf(whole, sizeof whole, "%s/%s", content, path);
+    cr_assert_eq(symlink(target, whole), 0);
+}
+
+Test(check, every_fault_is_reported) {
+    static const char *const findings[] = {
+        "alias: error: is a link that leads to nothing",
+        "bad name: warning: is no name of a host",
+        "note.txt: warning: is no folder, so no capsule",
+        "localhost/.hidden: warning: begins with a dot, and is never served",
+        "localhost/.meta:2: error: there is no colon",
+        "\"localhost/a\\x0ab\": error: has a name that no client can ask for",
+        "localhost/dangling: error: is a link that leads to nothing",
+        "localhost/club/.access:1: error: does not begin with the SHA-256",
+        "localhost/nobody/.access: warning: lists nobody",
+        "localhost/latin.gmi:2: error: is not UTF-8",
+        "localhost/page.gmi:1: error: begins with a byte order mark",
+        "localhost/page.gmi:2: warning: the lines of this page do not all end alike",
+        "localhost/page.gmi:2: error: the link \"missing.gmi\" leads to nothing",
+        "localhost/page.gmi:3: warning: the link \"sub\" names a folder without its slash",
+        "localhost/page.gmi:4: error: the link \"/a/../..\" is no address",
+        "localhost/page.gmi:5: error: the link \"a%zz\" is no address",
+        "localhost/page.gmi:6: warning: the link \"gone.gmi\" leads to what is gone",
+        "localhost/page.gmi:7: error: the link \"gemini://localhost/no\" leads to nothing",
+        "localhost/page.gmi:8: error: a link line without an address",
+        "localhost/page.gmi:9: warning: preformatted text begins here",
+        "localhost/loop: error: is a link that leads round in a circle",
+        "localhost/out.txt: error: is a link that leads out of the content folder",
+        "localhost/pipe: warning: is no file",
+        "localhost/secret.gmi: error: is not readable for everybody",
+        "/bad.pem: error: its certificate cannot be read",
+        "vitrine.conf:1: error: ",
+    };
+    char path[256];
+    server_put_text(&server, "bad name/index.gmi", "# x\n");
+    server_put_text(&server, "note.txt", "x");
+    server_put_text(&server, "localhost/.hidden", "x");
+    server_put_text(&server, "localhost/.meta", "gone.gmi: 52 Gone\nnonsense\n");
+    server_put_text(&server, "localhost/a\nb", "x");
+    server_put_text(&server, "localhost/club/.access", "zz Ada\n");
+    server_put_text(&server, "localhost/club/index.gmi", "# x\n");
+    server_put_text(&server, "localhost/nobody/.access", "# none\n");
+    server_put_text(&server, "localhost/sub/index.gmi", "# x\n");
+    server_put_text(&server, "localhost/latin.gmi", "# x\n\xff\n");
+    server_put_text(&server, "localhost/secret.gmi", "# x\n");
+    server_put_text(&server, "localhost/page.gmi",
+                    "\xef\xbb\xbf# x\r\n=> missing.gmi\n=> sub\n=> /a/../..\n=> a%zz\n=> gone.gmi\n"
+                    "=> gemini://localhost/no\n=>\n```\nx\n");
+    link_to("nowhere", "alias");
+    link_to("gone", "localhost/dangling");
+    link_to("loop", "localhost/loop");
+    link_to("/etc/passwd", "localhost/out.txt");
+    snprintf(path, sizeof path, "%s/localhost/pipe", content);
+    cr_assert_eq(mkfifo(path, 0644), 0);
+    snprintf(path, sizeof path, "%s/localhost/secret.gmi", content);
+    cr_assert_eq(chmod(path, 0600), 0);
+    snprintf(path, sizeof path, "%s/bad.pem", state);
+    FILE *file = fopen(path, "w");
+    fputs("no certificate\n", file);
+    fclose(file);
+    file = fopen(settings, "w");
+    fputs("no-such-key = 1\n", file);
+    fclose(file);
+
+    cr_expect_eq(check(NULL), 1);
+    for (size_t i = 0; i < sizeof findings / sizeof findings[0]; i++)
+        cr_expect(strstr(output, findings[i]), "'%s' is missing in:\n%s", findings[i], output);
+    size_t lines = 0;
+    for (const char *line = output; (line = strchr(line, '\n')); line++)
+        lines++;
+    cr_expect_eq(lines, sizeof findings / sizeof findings[0] + 1, "a finding too many:\n%s", output);
+    cr_expect(strstr(output, "\n17 errors, 9 warnings in "), "%s", output);
+}
+
+Test(check, nothing_is_said_of_what_is_right) {
+    static const char *const ways[] = {NULL, "--strict"};
+    server_put_text(&server, "localhost/index.gmi",
+                    "# Start\n=> folder/ ok\n=> folder/page.gmi\n=> /#top\n=> ?query\n=> https://example.org/ out\n"
+                    "=> gemini://elsewhere.example/ out\n=> old.gmi moved\n=> gr%C3%BC%C3%9Fe.gmi\n"
+                    "```\n=> not a link\n```\n=> listed/ ok\n=> club/ ok\n=> gemini://other.example/ ok\n");
+    server_put_text(&server, "localhost/.meta", "old.gmi: 31 /folder/page.gmi\n");
+    server_put_text(&server, "localhost/folder/index.gmi", "=> ../ up\r\n=> / up\r\n");
+    server_put_text(&server, "localhost/folder/page.gmi", "no end of line");
+    server_put_text(&server, "localhost/grüße.gmi", "# Grüße\n");
+    server_put_text(&server, "localhost/listed/.directory-listing-ok", "");
+    server_put_text(&server, "localhost/listed/data.bin", "\xff\xfe");
+    server_put_text(&server, "localhost/club/.access",
+                    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef Ada\n");
+    server_put_text(&server, "localhost/club/index.gmi", "# Club\n");
+    server_put_text(&server, "other.example/index.gmi", "# Other\n");
+    link_to("localhost", "default");
+    link_to("../folder", "localhost/folder/round");
+    for (size_t i = 0; i < 2; i++) {
+        cr_expect_eq(check(ways[i]), 0, "%s", output);
+        cr_expect_eq(strncmp(output, "0 errors, 0 warnings in ", 24), 0, "%s", output);
+    }
+}
+
+Test(check, warnings_count_where_it_is_strict) {
+    server_put_text(&server, "localhost/.hidden", "x");
+    cr_expect_eq(check(NULL), 0, "%s", output);
+    cr_expect_eq(check("--strict"), 1, "%s", output);
+}
+
+Test(check, wrong_use_is_told) {
+    snprintf(content, sizeof content, "/nowhere/at/all");
+    cr_expect_eq(check(NULL), EX_NOINPUT);
+    cr_expect(strstr(output, "/nowhere/at/all"), "%s", output);
+    cr_expect_eq(check("--no-such-option"), EX_USAGE);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* What lies in a folder, by name. */
+
+/*
+ * Reads the names in a folder, in the order of their bytes, without `.` and `..`. folder: a descriptor, may be O_PATH,
+ * stays the caller's. Returns how many there are, or -errno; *names is the caller's: names_dispose.
+ */
+long names_read(int folder, char ***names);
+
+/* Frees them. */
+void names_dispose(char **names, long count);
