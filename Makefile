@@ -11,7 +11,7 @@ SCRIPTS := .ci/run mkosi.tools.make mkosi.tools.enter server/check-program serve
     server/wolfssl/fetch server/wolfssl/build
 
 export WERROR
-.PHONY: all help tools unit-tests check unit-check lint format clean distclean FORCE
+.PHONY: all help tools unit-tests check unit-check lint manual-check format clean distclean FORCE
 all: build/vitrine
 
 help: ## this list
@@ -31,7 +31,7 @@ unit-tests: | tools
 	@$(SERVER) unit-tests
 
 check: | tools ## all tests; ends with "N passed, N failed"
-	@image-tests/tally lint unit-check server-check image-check
+	@image-tests/tally lint manual-check unit-check server-check image-check
 
 unit-check: unit-tests ## the server's unit tests, plain and under the sanitizers
 	@$(ENTER) build/unit-tests --jobs $(JOBS)
@@ -40,6 +40,9 @@ unit-check: unit-tests ## the server's unit tests, plain and under the sanitizer
 
 lint: | tools ## layout of the sources, faults in scripts
 	@$(ENTER) image-tests/lint $(SCRIPTS)
+
+manual-check: build/vitrine ## the man pages: well-formed, and true to the program
+	@$(ENTER) image-tests/check-manual build/vitrine
 
 format: | tools ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'

@@ -3,7 +3,7 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += image-tests/host image-tests/run image-tests/with-hosts image-tests/check-clients image-tests/check-image mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += image-tests/host image-tests/run image-tests/with-hosts image-tests/check-clients image-tests/check-image image-tests/check-manual mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
 .PHONY: image run boot server-check image-check image-file-check image-host-check
 

@@ -280,8 +280,8 @@ static enum wish answer(struct connection *connection, struct workbench *bench, 
     delivery->visitor = *tls_visitor(connection->session);
     unsigned seconds = connection->counted ? quota_ask(&bench->quota, connection->subscriber, bench->now) : 0;
     if (seconds > 0) {
-        char wait[16];
-        snprintf(wait, sizeof wait, "%u", seconds);
+        char wait[64];
+        snprintf(wait, sizeof wait, "Too many requests, come again in %u seconds", seconds);
         reply_set(&delivery->reply, STATUS_SLOW_DOWN, wait);
         bench->tally->slowed++;
     } else {

@@ -181,7 +181,7 @@ Test(visitors, one_address_has_so_many_connections_and_no_more) {
     gemini_end(other);
 }
 
-Test(visitors, one_address_asks_so_often_and_no_more) {
+Test(visitors, row_17_one_address_asks_so_often_and_no_more) {
     start_with("max-requests-per-minute = 5\n");
     int good = 0, slowed = 0;
     for (int i = 0; i < 12; i++) {
