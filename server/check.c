@@ -14,10 +14,13 @@
 #include <unistd.h>
 
 #include "access.h"
+#include "authority.h"
 #include "beneath.h"
 #include "capsule.h"
 #include "certificate.h"
+#include "fingerprint.h"
 #include "gemtext.h"
+#include "holding.h"
 #include "hostname.h"
 #include "log.h"
 #include "meta.h"
@@ -25,6 +28,7 @@
 #include "rules.h"
 #include "settings_file.h"
 #include "text.h"
+#include "unmatched.h"
 
 #define DEPTH_MAX 64 /* folders within folders; links may lead round in circles */
 #define LINE_MAX_BYTES 65536
@@ -35,6 +39,8 @@ enum severity { WARNING, ERROR };
 struct check {
     const struct check_options *options;
     struct capsules capsules;
+    struct settings settings;
+    bool colours;
     unsigned errors, warnings, files, hosts;
 };
 
@@ -56,8 +62,11 @@ static void find_fault(struct check *check, const char *path, unsigned line, enu
     if (line > 0)
         snprintf(number, sizeof number, ":%u", line);
     /* Names that a terminal could take for something else are shown as the log shows them. */
-    printf("%s%s: %s: ", text_is_clean(path, strlen(path)) ? path : log_quote(quoted, sizeof quoted, path), number,
-           severity == ERROR ? "error" : "warning");
+    printf("%s%s: %s%s:%s ", text_is_clean(path, strlen(path)) ? path : log_quote(quoted, sizeof quoted, path), number,
+           !check->colours     ? ""
+           : severity == ERROR ? "\033[31m"
+                               : "\033[33m",
+           severity == ERROR ? "error" : "warning", check->colours ? "\033[0m" : "");
     va_start(arguments, format);
     vprintf(format, arguments);
     va_end(arguments);
@@ -73,11 +82,16 @@ static void take_fault(unsigned line, const char *problem, void *context) {
     find_fault(place->check, place->path, line, ERROR, "%s", problem);
 }
 
+static void take_remark(unsigned line, const char *problem, void *context) {
+    const struct place *place = context;
+    find_fault(place->check, place->path, line, WARNING, "%s", problem);
+}
+
 /* ---- links ---- */
 
 /* Judges an address by asking the server's own parts for it. */
 static void check_link(struct check *check, const char *path, unsigned line, const char *link, const char *uri) {
-    char request_line[GEMTEXT_LINK_MAX + 3], quoted[4 * GEMTEXT_LINK_MAX + 3];
+    char request_line[GEMTEXT_URI_MAX + 3], quoted[4 * GEMTEXT_LINK_MAX + 3];
     struct request request;
     struct visitor nobody = {0};
     struct reply reply = {.body = -1};
@@ -99,6 +113,8 @@ static void check_link(struct check *check, const char *path, unsigned line, con
     }
     if (!capsules_serve(&check->capsules, request.host, request.host_is_address))
         return; /* of somebody else */
+    if (request.port != REQUEST_DEFAULT_PORT && !settings_has_port(&check->settings.advertised_ports, request.port))
+        return; /* of another server on this host */
     capsules_answer(&check->capsules, &request, &nobody, &reply);
     char slashed[REPLY_META_MAX + 2];
     int size = text_encode_path(slashed, sizeof slashed - 1, request.path);
@@ -133,21 +149,36 @@ static void check_line_end(struct check *check, const char *path, unsigned line,
     }
 }
 
-/* url_path: where the page is in its capsule, percent-encoded. */
+/*
+ * Reads up to the end of a line, or as much of it as there is room for. Bytes of all kinds: a NUL ends nothing.
+ * Returns false at the end of the file.
+ */
+static bool read_line(FILE *page, char line[static LINE_MAX_BYTES], size_t *length, bool *ended) {
+    int byte;
+    *length = 0;
+    *ended = false;
+    while (!*ended && *length < LINE_MAX_BYTES && (byte = getc_unlocked(page)) != EOF) {
+        line[(*length)++] = (char)byte;
+        *ended = byte == '\n';
+    }
+    return *length > 0;
+}
+
+/* host: as it stands in an address. url_path: where the page is in its capsule, percent-encoded. */
 static void check_page(struct check *check, const char *path, int file, const char *host, const char *url_path) {
-    char *line = malloc(LINE_MAX_BYTES), link[GEMTEXT_LINK_MAX + 1], uri[GEMTEXT_LINK_MAX + 1];
+    char *line = malloc(LINE_MAX_BYTES), link[GEMTEXT_LINK_MAX + 1], uri[GEMTEXT_URI_MAX + 1];
     FILE *page = fdopen(dup(file), "r");
     struct gemtext gemtext = {0};
     struct ends ends = {0};
-    bool begins = true, told = false;
+    bool begins = true, told = false, ended;
     unsigned number = 1;
-    while (line && page && fgets(line, LINE_MAX_BYTES, page)) {
-        size_t length = strlen(line); /* what stands behind a NUL byte is not looked at */
-        bool ended = length > 0 && line[length - 1] == '\n', paired = ended && length > 1 && line[length - 2] == '\r';
+    size_t length;
+    while (line && page && read_line(page, line, &length, &ended)) {
+        bool whole = length < LINE_MAX_BYTES || ended, paired = ended && length > 1 && line[length - 2] == '\r';
         length -= (size_t)ended + (size_t)paired;
         if (number == 1 && begins && length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
             find_fault(check, path, 1, ERROR, "begins with a byte order mark, which clients show or stumble over");
-        if (!told && begins && ended && !text_is_utf8(line, length)) {
+        if (!told && begins && whole && !text_is_utf8(line, length)) {
             find_fault(check, path, number, ERROR, "is not UTF-8");
             told = true;
         }
@@ -162,6 +193,8 @@ static void check_page(struct check *check, const char *path, int file, const ch
         begins = ended; /* the rest of a line that is too long for the buffer is passed over */
         number += ended;
     }
+    if (!line || !page || ferror(page))
+        find_fault(check, path, 0, ERROR, "cannot be read to its end: %s", strerror(errno));
     if (gemtext.preformatted)
         find_fault(check, path, gemtext.preformatted_at, WARNING, "preformatted text begins here and has no end");
     if (page)
@@ -178,7 +211,11 @@ static void check_rules_file(struct check *check, const char *path, const char *
     int result = (int)size;
     if (size >= 0 && strcmp(name, ".meta") == 0) {
         struct meta meta;
+        char folder[PATH_MAX];
+        snprintf(folder, sizeof folder, "%.*s", (int)(strlen(path) - strlen("/.meta")), path);
         result = meta_parse(&meta, text, (size_t)size, take_fault, &place);
+        if (result >= 0)
+            result = unmatched_report(check->capsules.folder, folder, &meta, take_remark, &place);
         meta_dispose(&meta);
     } else if (size >= 0 && strcmp(name, ".access") == 0) {
         struct access_list list;
@@ -194,9 +231,11 @@ static void check_rules_file(struct check *check, const char *path, const char *
 
 /* ---- folders ---- */
 
+/* Is it a page, or the text before a listing? */
 static bool is_gemtext(const char *name) {
     const char *ending = strrchr(name, '.');
-    return ending && (strcmp(ending, ".gmi") == 0 || strcmp(ending, ".gemini") == 0);
+    return strcmp(name, ".directory-listing-ok") == 0 ||
+           (ending && (strcmp(ending, ".gmi") == 0 || strcmp(ending, ".gemini") == 0));
 }
 
 static bool is_known_dotfile(const char *name) {
@@ -253,16 +292,21 @@ static void check_entry(struct check *check, const char *path, const char *name,
         check_unopened(check, path, file);
         return;
     }
-    if (fstat(file, &status) < 0 || (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)))
+    bool known = fstat(file, &status) == 0, is_rules = name[0] == '.' && strcmp(name, ".well-known") != 0;
+    bool is_file = known && S_ISREG(status.st_mode), is_folder = known && S_ISDIR(status.st_mode) && !is_rules;
+    if (is_rules && !is_file)
+        find_fault(check, path, 0, ERROR, "is no file, so the server cannot read it");
+    else if (!is_file && !is_folder)
         find_fault(check, path, 0, WARNING, "is no file, and is never served");
-    else if (!(status.st_mode & S_IROTH) || (S_ISDIR(status.st_mode) && !(status.st_mode & S_IXOTH)))
+    else if (!(status.st_mode & S_IROTH) || (is_folder && !(status.st_mode & S_IXOTH)))
         find_fault(check, path, 0, ERROR, "is not readable for everybody, so not for the server either (chmod o+r%s)",
-                   S_ISDIR(status.st_mode) ? "x" : "");
-    else if (S_ISREG(status.st_mode) && is_gemtext(name))
+                   is_folder ? "x" : "");
+    if (is_file && is_rules)
+        encoded[strlen(encoded) - strlen(name)] = '\0'; /* it is shown as the page of its folder */
+    if (is_file && is_gemtext(name))
         check_page(check, path, file, host, encoded);
-    bool is_folder = S_ISDIR(status.st_mode), is_rules = S_ISREG(status.st_mode) && name[0] == '.';
     close(file);
-    if (is_rules)
+    if (is_file && is_rules)
         check_rules_file(check, path, name);
     else if (is_folder && depth < DEPTH_MAX)
         check_folder(check, path, host, depth + 1);
@@ -271,19 +315,23 @@ static void check_entry(struct check *check, const char *path, const char *name,
 static void check_folder(struct check *check, const char *path, const char *host, unsigned depth) {
     char entry[PATH_MAX];
     char **names = NULL;
-    struct stat whole, link;
+    struct stat link;
     int folder = beneath_open(check->capsules.folder, path, O_PATH | O_DIRECTORY);
     long count = folder < 0 ? folder : names_read(folder, &names);
     if (count < 0)
         find_fault(check, path, 0, ERROR, "cannot be read: %s", strerror((int)-count));
     for (long i = 0; i < count; i++) {
         const char *name = names[i];
-        /* A link to a folder is looked at where that folder is; it would be looked at twice, or for ever. */
-        bool skipped = fstatat(folder, name, &link, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(link.st_mode) &&
-                       fstatat(folder, name, &whole, 0) == 0 && S_ISDIR(whole.st_mode);
-        int length = snprintf(entry, sizeof entry, "%s/%s", path, name);
-        if (!skipped && length > 0 && (size_t)length < sizeof entry)
+        int length = snprintf(entry, sizeof entry, "%s/%s", path, name), target = -1;
+        if (length < 0 || (size_t)length >= sizeof entry)
+            continue;
+        /* A link to a folder of ours is looked at where that folder is; it would be looked at twice, or for ever. */
+        if (fstatat(folder, name, &link, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(link.st_mode))
+            target = beneath_open(check->capsules.folder, entry, O_PATH | O_DIRECTORY);
+        if (target < 0)
             check_entry(check, entry, name, host, depth);
+        else
+            close(target);
     }
     names_dispose(names, count);
     if (folder >= 0)
@@ -292,30 +340,21 @@ static void check_folder(struct check *check, const char *path, const char *host
 
 /* ---- capsules ---- */
 
-static bool is_ascii(const char *text) {
-    while (*text && !(*text & 0x80))
-        text++;
-    return *text == '\0';
-}
-
-static bool is_host_name(const char *name) {
-    char line[REQUEST_LINE_MAX + 1], ascii[HOSTNAME_MAX + 1];
-    struct request request;
-    if (strpbrk(name, "/?#@: ") || (!is_ascii(name) && !hostname_to_ascii(ascii, name)))
-        return false;
-    int length = snprintf(line, sizeof line, "gemini://%s/\r\n", is_ascii(name) ? name : ascii);
-    return length > 0 && (size_t)length < sizeof line && request_parse(line, (size_t)length, &request) == REQUEST_VALID;
-}
-
-static void check_host(const char *host, void *context) {
+static void check_host(const char *name, void *context) {
     struct check *check = context;
+    char authority[AUTHORITY_SIZE];
     struct stat status;
     check->hosts++;
-    if (!is_host_name(host))
-        find_fault(check, host, 0, WARNING, "is no name of a host, so nobody can ask for this capsule");
+    if (!authority_write(authority, name)) {
+        find_fault(
+            check, name, 0, WARNING,
+            "is no name of a host in lower case, so nobody can ask for this capsule; what is in it is not looked "
+            "at");
+        return;
+    }
     /* An alias is looked at under its own name only. */
-    if (fstatat(check->capsules.folder, host, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode))
-        check_folder(check, host, host, 0);
+    if (fstatat(check->capsules.folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode))
+        check_folder(check, name, authority, 0);
 }
 
 static void check_top(struct check *check) {
@@ -337,26 +376,27 @@ static void check_top(struct check *check) {
 
 /* ---- identities ---- */
 
-static void check_identity(struct check *check, const char *folder, const char *name) {
-    char path[PATH_MAX], pem[CERTIFICATE_CHAIN_MAX];
+static void check_identity(struct check *check, int folder, const char *name) {
+    char path[PATH_MAX], host[CERTIFICATE_HOST_MAX + 1], ascii[HOSTNAME_MAX + 1];
     struct certificate_facts facts;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "re");
-    if (!file)
+    snprintf(path, sizeof path, "%s/%s", check->options->state, name);
+    if (faccessat(folder, name, R_OK, 0) < 0 && errno == EACCES)
         return; /* not for everybody's eyes */
-    size_t size = fread(pem, 1, sizeof pem - 1, file);
-    fclose(file);
-    pem[size] = '\0';
-    const char *problem = certificate_examine(&facts, pem);
-    explicit_bzero(pem, sizeof pem); /* the private key lies beside it */
-    long long left = problem ? 0 : (long long)facts.ends - (long long)time(NULL);
-    if (problem)
+    /* This does not read on to the private key behind the certificate. */
+    const char *problem = fingerprint_examine(folder, name, &facts);
+    if (problem) {
         find_fault(check, path, 0, ERROR, "%s", problem);
-    else if (left < 0)
+        return;
+    }
+    long long left = (long long)facts.ends - (long long)time(NULL);
+    if (left < 0)
         find_fault(check, path, 0, ERROR, "the certificate is past its end; renew it with vitrine renew");
     else if (left < SOON)
         find_fault(check, path, 0, WARNING, "the certificate ends in %lld days; renew it with vitrine renew",
                    left / 86400);
+    if (holding_host_of(name, false, host) && certificate_match(facts.names, host) == CERTIFICATE_OTHER &&
+        (!hostname_to_ascii(ascii, host) || certificate_match(facts.names, ascii) == CERTIFICATE_OTHER))
+        find_fault(check, path, 0, WARNING, "the certificate does not name its host, which some clients refuse");
     certificate_facts_dispose(&facts);
 }
 
@@ -369,7 +409,7 @@ static void check_identities(struct check *check) {
     for (long i = 0; i < count; i++) {
         const char *ending = strrchr(names[i], '.');
         if (ending && strcmp(ending, ".pem") == 0)
-            check_identity(check, check->options->state, names[i]);
+            check_identity(check, folder, names[i]);
     }
     names_dispose(names, count);
     close(folder);
@@ -379,10 +419,12 @@ static void check_identities(struct check *check) {
 
 int check_run(const struct check_options *options) {
     struct check check = {.options = options};
-    struct settings settings;
+    const char *plain = getenv("NO_COLOR");
     struct place place = {&check, options->settings ? options->settings : SETTINGS_PATH};
     log_limit(LOG_LEVEL_ERROR); /* what the server's parts would log of faults is told here in full */
-    int status = settings_load(&settings, options->settings, take_fault, &place);
+    check.colours = isatty(STDOUT_FILENO) && !(plain && plain[0]);
+    settings_default(&check.settings);
+    int status = settings_load(&check.settings, options->settings, take_fault, &place);
     if (status != EX_OK && status != EX_CONFIG)
         return status;
     int result = capsules_open(&check.capsules, options->content);

@@ -36,8 +36,8 @@ static size_t scheme_length(const char *link) {
     return link[length] == ':' ? length : 0;
 }
 
-bool gemtext_resolve(char uri[static GEMTEXT_LINK_MAX + 1], const char *link, const char *host, const char *path) {
-    const size_t size = GEMTEXT_LINK_MAX + 1;
+bool gemtext_resolve(char uri[static GEMTEXT_URI_MAX + 1], const char *link, const char *host, const char *path) {
+    const size_t size = GEMTEXT_URI_MAX + 1;
     size_t scheme = scheme_length(link), folder = (size_t)(strrchr(path, '/') + 1 - path);
     int length;
     if (scheme > 0 && (scheme != 6 || strncasecmp(link, "gemini", 6) != 0))

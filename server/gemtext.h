@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define GEMTEXT_LINK_MAX 1024 /* bytes of an address, as in a request */
+#define GEMTEXT_LINK_MAX 1025 /* bytes of an address: one more than a request can have, so that this shows */
+#define GEMTEXT_URI_MAX 2560  /* bytes of an address with the host and folder of its page put before it */
 
 /* What is carried from line to line. All zero at the start of a page. */
 struct gemtext {
@@ -24,6 +25,7 @@ bool gemtext_line(struct gemtext *gemtext, const char *line, size_t length, unsi
 /*
  * Makes an address whole (RFC 3986, section 5.2, dot segments left for the request's parser). host and path: of the page
  * that holds the link; path percent-encoded, beginning with a slash. Fragments are left out.
- * Returns false when it leads to another scheme than gemini, or is too long for a request: nothing to look at then.
+ * Returns false when it leads to another scheme than gemini (nothing to look at then), or is longer than GEMTEXT_URI_MAX,
+ * as no page's host and path are; it may be longer than a request.
  */
-bool gemtext_resolve(char uri[static GEMTEXT_LINK_MAX + 1], const char *link, const char *host, const char *path);
+bool gemtext_resolve(char uri[static GEMTEXT_URI_MAX + 1], const char *link, const char *host, const char *path);

@@ -46,6 +46,7 @@ Test(check, every_fault_is_reported) {
         "alias: error: is a link that leads to nothing",
         "bad name: warning: is no name of a host",
         "note.txt: warning: is no folder, so no capsule",
+        "Upper.example: warning: is no name of a host",
         "localhost/.hidden: warning: begins with a dot, and is never served",
         "localhost/.meta:2: error: there is no colon",
         "\"localhost/a\\x0ab\": error: has a name that no client can ask for",
@@ -53,6 +54,13 @@ Test(check, every_fault_is_reported) {
         "localhost/club/.access:1: error: does not begin with the SHA-256",
         "localhost/nobody/.access: warning: lists nobody",
         "localhost/latin.gmi:2: error: is not UTF-8",
+        "localhost/.meta:3: warning: no file has this name",
+        "localhost/away: error: is a link that leads out of the content folder",
+        "localhost/last.gmi:1: error: is not UTF-8",
+        "localhost/list/.directory-listing-ok:1: error: the link \"none.gmi\" leads to nothing",
+        "localhost/locked/.access: error: is no file",
+        "localhost/long.gmi:1: error: the link \"0000",
+        "localhost/nul.gmi:2: error: the link \"none.gmi\" leads to nothing",
         "localhost/page.gmi:1: error: begins with a byte order mark",
         "localhost/page.gmi:2: warning: the lines of this page do not all end alike",
         "localhost/page.gmi:2: error: the link \"missing.gmi\" leads to nothing",
@@ -67,14 +75,29 @@ Test(check, every_fault_is_reported) {
         "localhost/out.txt: error: is a link that leads out of the content folder",
         "localhost/pipe: warning: is no file",
         "localhost/secret.gmi: error: is not readable for everybody",
-        "/bad.pem: error: its certificate cannot be read",
+        "/bad.pem: error: it holds no certificate",
+        "/pipe.pem: error: it holds no certificate",
         "vitrine.conf:1: error: ",
     };
     char path[256];
     server_put_text(&server, "bad name/index.gmi", "# x\n");
     server_put_text(&server, "note.txt", "x");
     server_put_text(&server, "localhost/.hidden", "x");
-    server_put_text(&server, "localhost/.meta", "gone.gmi: 52 Gone\nnonsense\n");
+    server_put_text(&server, "localhost/.meta", "gone.gmi: 52 Gone\nnonsense\nnothing-*: text/plain\n");
+    server_put_text(&server, "localhost/last.gmi", "no end \xff");
+    server_put_text(&server, "localhost/list/.directory-listing-ok", "=> none.gmi\n");
+    server_put_text(&server, "localhost/locked/.access/inside", "x");
+    server_put_text(&server, "Upper.example/index.gmi", "# x\n");
+    snprintf(path, sizeof path, "%s/localhost/nul.gmi", content);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fwrite("a\0b\n=> none.gmi\n", 1, 17, file);
+    fclose(file);
+    snprintf(path, sizeof path, "%s/localhost/long.gmi", content);
+    file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fprintf(file, "=> %01100d\n", 0);
+    fclose(file);
     server_put_text(&server, "localhost/a\nb", "x");
     server_put_text(&server, "localhost/club/.access", "zz Ada\n");
     server_put_text(&server, "localhost/club/index.gmi", "# x\n");
@@ -89,12 +112,15 @@ Test(check, every_fault_is_reported) {
     link_to("gone", "localhost/dangling");
     link_to("loop", "localhost/loop");
     link_to("/etc/passwd", "localhost/out.txt");
+    link_to("/etc", "localhost/away");
     snprintf(path, sizeof path, "%s/localhost/pipe", content);
     cr_assert_eq(mkfifo(path, 0644), 0);
     snprintf(path, sizeof path, "%s/localhost/secret.gmi", content);
     cr_assert_eq(chmod(path, 0600), 0);
+    snprintf(path, sizeof path, "%s/pipe.pem", state);
+    cr_assert_eq(mkfifo(path, 0644), 0);
     snprintf(path, sizeof path, "%s/bad.pem", state);
-    FILE *file = fopen(path, "w");
+    file = fopen(path, "w");
     fputs("no certificate\n", file);
     fclose(file);
     file = fopen(settings, "w");
@@ -108,7 +134,7 @@ Test(check, every_fault_is_reported) {
     for (const char *line = output; (line = strchr(line, '\n')); line++)
         lines++;
     cr_expect_eq(lines, sizeof findings / sizeof findings[0] + 1, "a finding too many:\n%s", output);
-    cr_expect(strstr(output, "\n17 errors, 9 warnings in "), "%s", output);
+    cr_expect(strstr(output, "\n24 errors, 11 warnings in "), "%s", output);
 }
 
 Test(check, nothing_is_said_of_what_is_right) {
@@ -127,6 +153,16 @@ Test(check, nothing_is_said_of_what_is_right) {
                     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef Ada\n");
     server_put_text(&server, "localhost/club/index.gmi", "# Club\n");
     server_put_text(&server, "other.example/index.gmi", "# Other\n");
+    server_put_text(&server,
+                    "b\xc3\xbc"
+                    "cher.example/index.gmi",
+                    "=> page.gmi ok\n=> //[::1]/ ok\n");
+    server_put_text(&server,
+                    "b\xc3\xbc"
+                    "cher.example/page.gmi",
+                    "=> gemini://localhost:7070/no another server\n");
+    server_put_text(&server, "::1/index.gmi", "=> page.gmi ok\n=> gemini://xn--bcher-kva.example/page.gmi ok\n");
+    server_put_text(&server, "::1/page.gmi", "# x\n");
     link_to("localhost", "default");
     link_to("../folder", "localhost/folder/round");
     for (size_t i = 0; i < 2; i++) {
