@@ -18,6 +18,7 @@
 #include "keyring.h"
 #include "log.h"
 #include "manager.h"
+#include "sandbox.h"
 #include "signing.h"
 
 #define QUESTIONS_AT_ONCE 16
@@ -419,6 +420,11 @@ int keys_service(const char *state) {
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGTERM); /* let through where nothing is half done */
     sigprocmask(SIG_SETMASK, &blocked, NULL);
+    int result = sandbox_enter(SANDBOX_KEYS, -1);
+    if (result < 0) {
+        log_line(LOG_LEVEL_ERROR, "keys: cannot enter the sandbox: %s", strerror(-result));
+        return EX_OSERR;
+    }
     return keys_serve(&options);
 }
 

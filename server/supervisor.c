@@ -22,6 +22,7 @@
 #include "log.h"
 #include "manager.h"
 #include "random.h"
+#include "sandbox.h"
 #include "worker.h"
 
 #define WORKERS_MAX 64
@@ -151,7 +152,7 @@ static void keep_keys(struct supervisor *supervisor, int control, pid_t parent) 
         if (supervisor->employees[i].channel >= 0)
             options.channels[options.channel_count++] = supervisor->employees[i].channel;
     }
-    _exit(keys_serve(&options));
+    _exit(sandbox_enter(SANDBOX_KEYS, -1) == 0 ? keys_serve(&options) : EX_OSERR);
 }
 
 /* Starts the key process, where it is no service of its own. What waits in the channels is answered by the new one. */
@@ -624,6 +625,11 @@ int supervisor_serve(const struct serve_options *options) {
         status = generation_open(&supervisor.generation, &supervisor.sources);
     if (status == 0 && !supervisor.keys_apart)
         status = check_state(options->state);
+    /* Whatever is started from here on inherits it and gives up more. */
+    if (status == 0 && sandbox_enter(SANDBOX_SUPERVISOR, -1) < 0) {
+        log_line(LOG_LEVEL_ERROR, "the supervisor cannot enter its sandbox: %s", strerror(errno));
+        status = EX_OSERR;
+    }
     /* The key process comes first: from here on no other process has a reason to come near a key. */
     if (status == 0 && (!random_open() || vitrine_random_block(supervisor.hash_key, sizeof supervisor.hash_key) != 0 ||
                         !start_keys(&supervisor))) {

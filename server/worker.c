@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "sandbox.h"
 
 #define EVENTS_AT_ONCE 64
 #define ACCEPTS_AT_ONCE 32
@@ -322,6 +323,13 @@ static size_t connections_at_most(const struct worker_orders *orders) {
     return most < orders->connections_max ? most : orders->connections_max;
 }
 
+static bool give_up_power(const struct worker_orders *orders) {
+    int result = sandbox_enter(SANDBOX_WORKER, orders->capsules->folder);
+    if (result < 0)
+        log_line(LOG_LEVEL_ERROR, "a worker cannot enter its sandbox: %s", strerror(-result));
+    return result == 0;
+}
+
 int worker_serve(const struct worker_orders *orders) {
     struct worker worker = {.orders = orders, .events = -1, .stops = -1, .open_max = connections_at_most(orders)};
     int status = 1;
@@ -352,6 +360,9 @@ int worker_serve(const struct worker_orders *orders) {
         !watch(&worker, worker.stops, &worker.stops))
         goto end;
     listen_again(&worker);
+    /* Before the first byte from outside. */
+    if (!give_up_power(orders))
+        goto end;
     orders->board->ready = 1;
     run(&worker);
     status = 0;
