@@ -3,7 +3,7 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += image-tests/host image-tests/run image-tests/with-hosts image-tests/check-clients image-tests/check-image image-tests/check-manual mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += image-tests/host image-tests/run image-tests/with-hosts image-tests/check-clients image-tests/check-tls image-tests/all-on-hosts image-tests/check-image image-tests/check-manual mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
 .PHONY: image run boot server-check image-check image-file-check image-host-check
 
@@ -29,4 +29,4 @@ image-file-check: image
 
 image-host-check: image
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) image-tests
-	@$(ENTER) image-tests/with-hosts $(IMAGE) sh -c 'image-tests/check-clients; clients=$$?; build/image-tests --jobs 2 && exit $$clients'
+	@$(ENTER) image-tests/with-hosts $(IMAGE) image-tests/all-on-hosts
