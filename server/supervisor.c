@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
@@ -26,6 +28,7 @@
 #include "worker.h"
 
 #define WORKERS_MAX 64
+#define NOBODY 65534       /* who owns nothing, on every system */
 #define TICK 1000          /* milliseconds between two looks at the workers */
 #define HUNG_AFTER 15000   /* milliseconds without a beat: a worker that hangs is killed and replaced */
 #define START_WITHIN 20000 /* milliseconds for all workers to be ready */
@@ -210,8 +213,32 @@ static size_t cores(void) {
     return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : (size_t)count;
 }
 
+/*
+ * A worker has no business with the rights of root, where it was started by root. It keeps them only where the content
+ * folder is closed to others: then its owner wants pages served that nobody else may read.
+ */
+static void leave_root(const struct supervisor *supervisor, pid_t parent) {
+    struct stat content;
+    if (geteuid() != 0)
+        return;
+    if (fstat(supervisor->generation.capsules.folder, &content) < 0 ||
+        (content.st_mode & (S_IROTH | S_IXOTH)) != (S_IROTH | S_IXOTH)) {
+        log_line(LOG_LEVEL_WARNING,
+                 "content folder %s is not open to everybody, so workers have to go on as root; "
+                 "chmod o+rx lets them do without",
+                 supervisor->sources.content);
+        return;
+    }
+    if (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+        log_line(LOG_LEVEL_WARNING, "a worker goes on as root: %s", strerror(errno));
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* another id undoes it */
+    if (getppid() != parent)
+        _exit(0);
+}
+
 static void work(struct supervisor *supervisor, size_t number, pid_t parent) {
     follow_parent(parent, "vitrine-worker");
+    leave_root(supervisor, parent);
     close_if_open(&supervisor->control);
     for (size_t i = 0; i < supervisor->worker_count; i++) {
         close_if_open(&supervisor->employees[i].channel);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server.h"
@@ -174,6 +175,15 @@ static rlim_t number_above(pid_t process, size_t free) {
     }
 }
 
+/* Starts the server with workers whose limits may be changed by whoever runs this: they keep the same user. */
+static void start_with_same_user(void) {
+    char content[128];
+    snprintf(content, sizeof content, "%s/content", server.folder);
+    cr_assert_eq(chmod(content, 0700), 0);
+    server.descriptors = 1024;
+    server_start(&server);
+}
+
 /* From now on these processes get no new descriptor, or only so many. */
 static void limit_descriptors(const pid_t *workers, size_t count, size_t more) {
     for (size_t i = 0; i < count; i++) {
@@ -184,8 +194,7 @@ static void limit_descriptors(const pid_t *workers, size_t count, size_t more) {
 
 Test(load, accept_without_descriptors_neither_kills_nor_spins) {
     pid_t workers[WORKERS_MAX];
-    server.descriptors = 1024;
-    server_start(&server);
+    start_with_same_user();
     size_t count = server_workers(&server, workers);
     limit_descriptors(workers, count, 3);
     connect_many(way_to(&server));
@@ -196,8 +205,7 @@ Test(load, a_page_without_a_descriptor_is_a_temporary_failure) {
     pid_t workers[WORKERS_MAX];
     struct gemini_reply reply = {0};
     struct gemini_way way = way_to(&server);
-    server.descriptors = 1024;
-    server_start(&server);
+    start_with_same_user();
     size_t count = server_workers(&server, workers);
     const char *line = with_port("gemini://localhost:PORT/page.gmi\r\n", server.port);
     struct gemini_client *client = gemini_connect(&way);

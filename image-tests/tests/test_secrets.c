@@ -202,3 +202,29 @@ Test(secrets, no_role_needs_a_call_that_it_has_not) {
     cr_expect_null(strstr(log, "forbidden"), "%s", log);
     free(log);
 }
+
+static unsigned user_of(pid_t process) {
+    char path[64], line[256];
+    unsigned user = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)process);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file) && sscanf(line, "Uid: %u", &user) != 1)
+        ;
+    fclose(file);
+    return user;
+}
+
+Test(secrets, workers_do_without_the_rights_of_root) {
+    pid_t workers[WORKERS_MAX];
+    if (geteuid() != 0)
+        cr_skip_test("only root has them");
+    server_start(&server);
+    size_t count = server_workers(&server, workers);
+    for (size_t i = 0; i < count; i++)
+        cr_expect_neq(user_of(workers[i]), 0);
+    cr_expect_eq(user_of(server_keys(&server)), 0, "the state folder is root's");
+    server_stop(&server, SIGKILL);
+    struct gemini_way way = way_to(&server);
+    cr_expect_null(gemini_connect(&way), "a worker was left behind");
+}

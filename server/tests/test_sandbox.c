@@ -65,7 +65,7 @@ static const struct attempt {
     {"mount", SYS_mount, {NO_FILE}, false, false, false},
     {"unshare", SYS_unshare, {0}, false, false, false},
     {"setns", SYS_setns, {-1}, false, false, false},
-    {"setuid", SYS_setuid, {0}, false, false, false},
+    {"setuid", SYS_setuid, {0}, true, false, false},
     {"chroot", SYS_chroot, {NO_FILE}, false, false, false},
     {"bpf", SYS_bpf, {-1}, false, false, false},
     {"keyctl", SYS_keyctl, {-1}, false, false, false},
