@@ -3,9 +3,9 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += image-tests/host image-tests/run image-tests/with-hosts image-tests/check-clients image-tests/check-tls image-tests/all-on-hosts image-tests/check-image image-tests/check-manual mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += image-tests/bench/split image-tests/host image-tests/run image-tests/with-hosts image-tests/check-clients image-tests/check-tls image-tests/all-on-hosts image-tests/check-image image-tests/check-manual mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
-.PHONY: image run boot server-check image-check image-file-check image-host-check
+.PHONY: bench image run boot server-check image-check image-file-check image-host-check
 
 image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units $< -newer $(IMAGE))" ] || \
@@ -30,3 +30,7 @@ image-file-check: image
 image-host-check: image
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) image-tests
 	@$(ENTER) image-tests/with-hosts $(IMAGE) image-tests/all-on-hosts
+
+bench: build/vitrine ## what the key process costs, measured
+	@$(SERVER) measured
+	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside

@@ -3,7 +3,7 @@
 # Builds wolfSSL, the program and its unit tests. Runs where the compilers are: in the tools tree (the Makefile above
 # sees to that) or in mkosi's sandbox.
 #
-#   make -f server/server.mk [BUILD=folder] [program|unit-tests|source]
+#   make -f server/server.mk [BUILD=folder] [program|measured|unit-tests|source]
 
 BUILD ?= build
 WOLFSSL := $(BUILD)/wolfssl
@@ -32,9 +32,10 @@ SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-
 
 QUIET = @echo "  $(1) $@";
 
-.PHONY: program unit-tests source
+.PHONY: program measured unit-tests source
 .DELETE_ON_ERROR:
 program: $(BUILD)/vitrine
+measured: $(BUILD)/vitrine-apart $(BUILD)/vitrine-inside
 unit-tests: $(BUILD)/unit-tests $(BUILD)/unit-tests-sanitized
 source: $(ARCHIVE)
 
@@ -64,6 +65,23 @@ $(BUILD)/vitrine: $(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a server/server.m
 	    $(WOLFSSL)/lib/libwolfssl.a -Wl,--start-group $(MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(END)
 	@server/check-program $@.new
 	@mv $@.new $@
+
+# To measure what the key process costs (image-tests/bench/split): the program, and the same with the private key inside
+# the worker, both without a sandbox.
+MEASURED := $(filter-out %/sandbox.o,$(PROGRAM_OBJECTS)) $(OBJECTS)/program/bench/no_sandbox.o
+INSIDE := $(filter-out %/desk.o,$(MEASURED)) $(OBJECTS)/program/bench/desk_inside.o
+
+define measured_program
+$(BUILD)/vitrine-$(1): $(2) $(WOLFSSL)/lib/libwolfssl.a
+	$$(call QUIET,LINK)gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all -o $$@ \
+	    $(START) $(2) $(WOLFSSL)/lib/libwolfssl.a -Wl,--start-group $(MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(END)
+endef
+$(eval $(call measured_program,apart,$(MEASURED)))
+$(eval $(call measured_program,inside,$(INSIDE)))
+
+$(OBJECTS)/program/bench/%.o: image-tests/bench/%.c server/server.mk | $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(PROGRAM_FLAGS) -c -o $@ $<
 
 $(OBJECTS)/program/%.o: server/%.c server/server.mk mkosi.version | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)
