@@ -60,13 +60,17 @@ static bool is_empty(uint64_t slot, uint64_t key) {
 
 bool quota_enter(struct quota *quota, uint64_t subscriber) {
     uint64_t key = subscriber & ~COUNT_MAX, sum = 0;
-    for (size_t i = 0; quota->connections_max > 0 && i < quota->count; i++)
-        sum += look_up(table(quota, i)->connections, key);
+    for (size_t i = 0; quota->connections_max > 0 && i < quota->count; i++) {
+        if (table(quota, i)->open > 0)
+            sum += look_up(table(quota, i)->connections, key);
+    }
     if (quota->connections_max > 0 && sum >= quota->connections_max)
         return false;
     _Atomic uint64_t *slot = find(quota->own->connections, key, is_empty);
-    if (slot)
+    if (slot) {
+        quota->own->open++;
         add(slot);
+    }
     return true;
 }
 
@@ -77,6 +81,7 @@ void quota_leave(struct quota *quota, uint64_t subscriber) {
         uint64_t value = atomic_load_explicit(slot, memory_order_relaxed);
         if ((value & ~COUNT_MAX) == key && count_of(value) > 0) {
             atomic_store_explicit(slot, value - 1, memory_order_relaxed);
+            quota->own->open--;
             return;
         }
     }
@@ -96,11 +101,14 @@ unsigned quota_ask(struct quota *quota, uint64_t subscriber, uint64_t now) {
         return 0;
     uint64_t minute = now / 60000, sum = 0;
     uint64_t key = (subscriber & ~(MINUTE_BITS | COUNT_MAX)) | (minute << COUNT_BITS & MINUTE_BITS);
-    for (size_t i = 0; i < quota->count; i++)
-        sum += look_up(table(quota, i)->requests, key);
+    for (size_t i = 0; i < quota->count; i++) {
+        if (table(quota, i)->minute == minute)
+            sum += look_up(table(quota, i)->requests, key);
+    }
     if (sum >= quota->requests_max)
         return (unsigned)(60 - now / 1000 % 60);
     _Atomic uint64_t *slot = find(quota->own->requests, key, is_past);
+    quota->own->minute = minute;
     if (slot)
         add(slot);
     return 0;

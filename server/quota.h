@@ -15,6 +15,9 @@
 
 /* All zero: empty. In memory that all workers share; only its owner writes. */
 struct quota_table {
+    /* Most tables are idle. These say so, because to look into one makes the system provide memory for it. */
+    _Atomic uint64_t open;                     /* connections counted in it */
+    _Atomic uint64_t minute;                   /* in which the last request was counted */
     _Atomic uint64_t connections[QUOTA_SLOTS]; /* 48 bits of the subscriber's hash, 16 bits of count */
     _Atomic uint64_t requests[QUOTA_SLOTS];    /* 32 bits of the hash, 16 of the minute, 16 of count */
 };

@@ -2,6 +2,8 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../quota.h"
 
@@ -83,4 +85,30 @@ Test(quota, old_minutes_do_not_fill_the_table) {
         cr_assert_eq(quota_ask(&one, ADA, minute * 60000), 0);
         cr_assert_neq(quota_ask(&one, ADA, minute * 60000), 0, "minute %d", (int)minute);
     }
+}
+
+/* Which pages of these tables does the system provide memory for? */
+static size_t pages_there(void *memory, size_t size) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), count = 0;
+    unsigned char *there = calloc(size / page + 1, 1);
+    cr_assert_not_null(there);
+    cr_assert_eq(mincore(memory, size, there), 0);
+    for (size_t i = 0; i < size / page; i++)
+        count += there[i] & 1;
+    free(there);
+    return count;
+}
+
+Test(quota, idle_tables_take_no_memory) {
+    size_t count = 64, size = count * sizeof(struct quota_table);
+    struct quota_table *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(shared, MAP_FAILED);
+    struct quota quota = {shared, count, sizeof *shared, shared, 10, 10};
+    for (uint64_t i = 1; i < 4000; i++) {
+        cr_assert(quota_enter(&quota, hash(i)));
+        quota_ask(&quota, hash(i), 60000);
+    }
+    size_t own = sizeof *shared / (size_t)sysconf(_SC_PAGESIZE) + 1;
+    cr_expect_leq(pages_there(shared, size), own + 2 * count, "%zu pages", pages_there(shared, size));
+    munmap(shared, size);
 }
