@@ -132,6 +132,59 @@ Test(attached, a_crash_is_survived) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
+/* Asks without a break while a command works on the host. Returns how often; each must be answered. */
+static int ask_during(const struct host *host, const char *commands) {
+    char whole[2048];
+    int asked = 0;
+    snprintf(whole, sizeof whole,
+             "rm -f build/check/done-%s; (image-tests/host run %s sh -euc '%s' >build/check/words-%s 2>&1; "
+             "echo $? >build/check/done-%s) >/dev/null 2>&1 & true",
+             host->name, host->name, commands, host->name, host->name);
+    machine_run("mkdir -p build/check");
+    machine_run(whole);
+    snprintf(whole, sizeof whole, "cat build/check/done-%s 2>/dev/null", host->name);
+    uint64_t deadline = gemini_now() + 60000;
+    while (machine_run(whole) != 0 && gemini_now() < deadline) {
+        cr_expect_eq(host_ask(host, "/")->status, 20);
+        asked++;
+    }
+    cr_expect_str_eq(host_output, "0", "the commands failed");
+    snprintf(whole, sizeof whole, "rm -f build/check/done-%s build/check/words-%s", host->name, host->name);
+    machine_run(whole);
+    return asked;
+}
+
+Test(attached, an_upgrade_and_the_way_back_turn_nobody_away) {
+    struct host host = host_start("nspawn-257");
+    host_attach(&host);
+    int asked =
+        ask_during(&host, "cd /var/lib/portables; old=$(ls); cp $old vitrine_99.0.raw; "
+                          "for image in vitrine_99.0.raw $old; do "
+                          "portablectl --quiet reattach --profile=vitrine /var/lib/portables/$image; "
+                          "systemctl daemon-reload; systemctl restart vitrine-keys.service; "
+                          "systemctl restart vitrine.service; "
+                          "systemctl show --value --property=RootImage vitrine.service | grep -q /$image; done");
+    cr_expect_gt(asked, 5, "asked %d times", asked);
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
+Test(attached, settings_of_the_host_count_after_a_reload) {
+    struct host host = host_start("nspawn-257");
+    cr_assert_eq(host_run(&host, "mkdir -p /etc/vitrine; echo >/etc/vitrine/vitrine.conf"), 0);
+    host_attach(&host);
+    cr_expect_str_eq(host_ask(&host, "/")->meta, "text/gemini");
+    int asked = ask_during(&host, "echo language = en >/etc/vitrine/vitrine.conf; for i in 1 2 3; do "
+                                  "systemctl reload vitrine.service; done");
+    cr_expect_gt(asked, 0);
+    cr_expect_str_eq(host_ask(&host, "/")->meta, "text/gemini; lang=en");
+    cr_assert_eq(host_run(&host, "echo nonsense >/etc/vitrine/vitrine.conf; systemctl reload vitrine.service; "
+                                 "systemctl show --value --property=StatusText vitrine.service"),
+                 0);
+    cr_expect(said("Not reloaded"), "%s", host_output);
+    cr_expect_str_eq(host_ask(&host, "/")->meta, "text/gemini; lang=en");
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
 Test(attached, detached_it_leaves_nothing_but_its_identities) {
     struct host host = host_start("nspawn-257");
     host_attach(&host);
