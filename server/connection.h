@@ -44,6 +44,7 @@ struct tally {
     _Atomic uint64_t failed;     /* handshakes that failed */
     _Atomic uint64_t late;       /* connections that ran into a deadline */
     _Atomic uint64_t refused;    /* connections of a subscriber who had as many as one may have */
+    _Atomic uint64_t displaced;  /* connections that gave way before they had asked, when there was no more room */
     _Atomic uint64_t slowed;     /* requests answered with 44 */
 };
 
@@ -115,7 +116,7 @@ enum wish connection_sign(struct connection *connection, struct workbench *bench
                           size_t size);
 
 /*
- * Logs why a connection ends without a reply: "late", "failed", "foreign" or "refused"; only where addresses are logged
+ * Logs why a connection ends without a reply: "late", "failed", "foreign", "refused" or "displaced"; only where addresses are logged
  * at all, and at most REMARKS_MAX times in a second, so that nobody can fill the log.
  *
  *   connection end=late address=192.0.2.1

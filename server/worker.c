@@ -155,12 +155,37 @@ static void pause_listening(struct worker *worker) {
     worker->paused_until = worker->bench->now + PAUSE;
 }
 
+/*
+ * Who gives way when the worker is full: whoever waits longest without having asked for anything, so that a crowd of
+ * silent ones keeps nobody out. Whose request is being answered stays. NULL: there is nobody of that kind.
+ */
+static struct connection *find_idle(const struct worker *worker) {
+    static const enum stage order[] = {STAGE_FAREWELL, STAGE_HANDSHAKE, STAGE_REQUEST};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        if (worker->queues[order[i]].first)
+            return worker->queues[order[i]].first;
+    }
+    return NULL;
+}
+
+static void make_room(struct worker *worker) {
+    struct connection *idle = find_idle(worker);
+    if (idle->stage != STAGE_FAREWELL) {
+        worker->bench->tally->displaced++;
+        connection_remark(idle, worker->bench, "displaced");
+    }
+    finish(worker, idle, true);
+}
+
+/* May end other connections, so none of this round's events may still wait for being handled. */
 static void accept_some(struct worker *worker, const struct listener *listener) {
-    for (int i = 0; i < ACCEPTS_AT_ONCE && worker->open < worker->open_max; i++) {
+    for (int i = 0; i < ACCEPTS_AT_ONCE && (worker->open < worker->open_max || find_idle(worker)); i++) {
         struct sockaddr_storage from = {0};
         socklen_t size = sizeof from;
         int socket = accept4(listener->descriptor, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (socket >= 0) {
+            if (worker->open >= worker->open_max)
+                make_room(worker);
             welcome(worker, socket, listener, &from);
             continue;
         }
@@ -169,7 +194,7 @@ static void accept_some(struct worker *worker, const struct listener *listener) 
         if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO)
             return;
     }
-    if (worker->open >= worker->open_max)
+    if (worker->open >= worker->open_max && !find_idle(worker))
         listen_no_more(worker);
 }
 
@@ -229,11 +254,6 @@ static void look_away(struct worker *worker, struct connection *connection, uint
 }
 
 static void handle(struct worker *worker, const struct epoll_event *event) {
-    if (is_listener(worker, event->data.ptr)) {
-        if (worker->listening)
-            accept_some(worker, event->data.ptr);
-        return;
-    }
     struct connection *connection = event->data.ptr;
     if (event->events & EPOLLERR) { /* a reset: nothing can be sent any more */
         finish(worker, connection, true);
@@ -270,18 +290,24 @@ static void run(struct worker *worker) {
         int count = epoll_wait(worker->events, events, EVENTS_AT_ONCE, time_to_wait(worker));
         bench->now = milliseconds();
         worker->orders->board->beats++;
+        const struct listener *waiting[LISTENERS_MAX];
+        size_t waiting_count = 0;
         bool answers = false;
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr == worker->desk)
                 answers = true;
             else if (events[i].data.ptr == &worker->stops)
                 read_signals(worker);
+            else if (is_listener(worker, events[i].data.ptr))
+                waiting[waiting_count++] = events[i].data.ptr;
             else
                 handle(worker, &events[i]);
         }
         /* Last, because it may end connections that have an event of their own in this round. */
         if (answers && !desk_receive(worker->desk, signed_for, worker))
             leave_desk(worker);
+        for (size_t i = 0; i < waiting_count && worker->listening; i++)
+            accept_some(worker, waiting[i]);
         desk_send(worker->desk);
         end_the_late(worker);
         if (worker->told_to_stop) {

@@ -52,7 +52,7 @@ struct worker_orders {
     struct worker_board *board;
     const struct worker_board *boards; /* of all workers, its own among them */
     size_t board_count;
-    size_t connections_max;  /* at once; more wait in the kernel */
+    size_t connections_max;  /* at once; then those who have not asked yet give way, and if none, the new ones wait */
     const uint8_t *hash_key; /* of KEYED_HASH_KEY bytes, the same for all workers */
 };
 

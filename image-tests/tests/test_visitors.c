@@ -214,3 +214,54 @@ Test(visitors, all_of_one_subscriber_share) {
     gemini_end(second);
     gemini_end(third);
 }
+
+#define CROWD 64
+
+/* More than there is room for, who say nothing: each gives way to whoever comes next. */
+static void crowd_in(struct gemini_client **crowd) {
+    struct gemini_way way = way_to(&server);
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = gemini_connect(&way);
+        cr_assert_not_null(crowd[i]);
+    }
+}
+
+static void crowd_out(struct gemini_client **crowd) {
+    for (int i = 0; i < CROWD; i++)
+        gemini_end(crowd[i]);
+}
+
+Test(visitors, a_crowd_that_says_nothing_keeps_nobody_out) {
+    struct gemini_client *crowd[CROWD];
+    start_with("max-connections = 8\nhandshake-timeout = 60s\n");
+    crowd_in(crowd);
+    for (int i = 0; i < 20; i++) {
+        struct gemini_client *client = come_from_four("192.0.2.7");
+        cr_expect_eq(ask_as(client, "/"), 20, "visitor %d", i);
+        gemini_end(client);
+    }
+    cr_expect_not_null(server_told(&server, " displaced", 10000));
+    crowd_out(crowd);
+}
+
+Test(visitors, whose_request_is_being_answered_stays) {
+    size_t size = 24 * 1024 * 1024;
+    char *bytes = calloc(1, size);
+    struct gemini_client *crowd[CROWD];
+    struct gemini_reply reply = {0};
+    char line[64];
+    cr_assert_not_null(bytes);
+    server_put(&server, "localhost/large.bin", bytes, size);
+    free(bytes);
+    start_with("max-connections = 8\nhandshake-timeout = 60s\n");
+    snprintf(line, sizeof line, "gemini://localhost:%u/large.bin\r\n", server.port);
+    struct gemini_client *reader = come_from_four("192.0.2.7");
+    cr_assert(gemini_shake_hands(reader) && gemini_send(reader, line, strlen(line)));
+    gemini_receive(reader, &reply, 1000);
+    crowd_in(crowd);
+    cr_expect_eq(gemini_receive(reader, &reply, 0), GEMINI_CLOSE_NOTIFY);
+    cr_expect_eq(reply.body_size, size);
+    gemini_reply_end(&reply);
+    gemini_end(reader);
+    crowd_out(crowd);
+}
