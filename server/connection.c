@@ -133,16 +133,9 @@ static const char *show_address(char text[static ADDRESS_SHOWN_MAX + 16], const 
     return text;
 }
 
-void connection_remark(const struct connection *connection, struct workbench *bench, const char *why) {
+void connection_remark(const struct connection *connection, struct workbench *bench, enum remark remark) {
     char address[ADDRESS_SHOWN_MAX + 16];
-    if (bench->settings->log_addresses == LOG_ADDRESSES_OFF)
-        return;
-    if (bench->remarks_second != bench->now / 1000) {
-        bench->remarks_second = bench->now / 1000;
-        bench->remarks = 0;
-    }
-    if (bench->remarks++ < REMARKS_MAX)
-        log_line(LOG_LEVEL_INFO, "connection end=%s%s", why, show_address(address, connection, bench));
+    remarks_add(&bench->remarks, remark, show_address(address, connection, bench), bench->now);
 }
 
 static void record(const struct connection *connection, const struct workbench *bench) {
@@ -354,7 +347,7 @@ static enum wish handshake_went(struct connection *connection, struct workbench 
         }
     default:
         bench->tally->failed++;
-        connection_remark(connection, bench, "failed");
+        connection_remark(connection, bench, REMARK_FAILED);
         flush(connection, bench); /* the alert that says why */
         return WISH_END;
     }
@@ -385,7 +378,7 @@ static enum wish greet(struct connection *connection, struct workbench *bench, s
         return keep(connection, bench->received, size) ? WISH_INPUT : WISH_END;
     case HELLO_FOREIGN:
         bench->tally->foreign++;
-        connection_remark(connection, bench, "foreign");
+        connection_remark(connection, bench, REMARK_FOREIGN);
         return WISH_END;
     default:
         break;
@@ -408,7 +401,7 @@ bool connection_admit(struct connection *connection, struct workbench *bench) {
     if (connection->counted)
         return true;
     bench->tally->refused++;
-    connection_remark(connection, bench, "refused");
+    connection_remark(connection, bench, REMARK_REFUSED);
     return false;
 }
 
@@ -423,7 +416,7 @@ static enum wish introduce(struct connection *connection, struct workbench *benc
         return keep(connection, bench->received, *size) ? WISH_INPUT : WISH_END;
     case PROXY_INVALID:
         bench->tally->foreign++;
-        connection_remark(connection, bench, "foreign");
+        connection_remark(connection, bench, REMARK_FOREIGN);
         return WISH_END;
     default:
         break;

@@ -14,6 +14,7 @@
 #include "capsule.h"
 #include "hello.h"
 #include "quota.h"
+#include "remarks.h"
 #include "request.h"
 #include "settings.h"
 #include "tls.h"
@@ -59,8 +60,7 @@ struct workbench {
     struct quota quota;
     const uint8_t *hash_key; /* of KEYED_HASH_KEY bytes, the same for all workers */
     uint64_t now;            /* milliseconds of the monotonic clock, renewed by the event loop */
-    uint64_t remarks_second; /* the second in which so many remarks were logged */
-    unsigned remarks;
+    struct remarks remarks;
     struct tls_channel channel;
     uint8_t received[RECEIVED_MAX];
     char line[REQUEST_LINE_MAX + 2];
@@ -115,14 +115,8 @@ enum wish connection_continue(struct connection *connection, struct workbench *b
 enum wish connection_sign(struct connection *connection, struct workbench *bench, const uint8_t *signature,
                           size_t size);
 
-/*
- * Logs why a connection ends without a reply: "late", "failed", "foreign", "refused" or "displaced"; only where addresses are logged
- * at all, and at most REMARKS_MAX times in a second, so that nobody can fill the log.
- *
- *   connection end=late address=192.0.2.1
- */
-void connection_remark(const struct connection *connection, struct workbench *bench, const char *why);
-#define REMARKS_MAX 20
+/* Notes for the log why a connection, which is about to end, ends without a reply (remarks.h). */
+void connection_remark(const struct connection *connection, struct workbench *bench, enum remark remark);
 
 /* Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. */
 void connection_end(struct connection *connection, struct workbench *bench);

@@ -172,7 +172,7 @@ static void make_room(struct worker *worker) {
     struct connection *idle = find_idle(worker);
     if (idle->stage != STAGE_FAREWELL) {
         worker->bench->tally->displaced++;
-        connection_remark(idle, worker->bench, "displaced");
+        connection_remark(idle, worker->bench, REMARK_DISPLACED);
     }
     finish(worker, idle, true);
 }
@@ -211,7 +211,7 @@ static void end_the_late(struct worker *worker) {
             }
             if (stage != STAGE_FAREWELL) {
                 worker->bench->tally->late++;
-                connection_remark(connection, worker->bench, "late");
+                connection_remark(connection, worker->bench, REMARK_LATE);
             }
             finish(worker, connection, true);
         }
@@ -310,6 +310,7 @@ static void run(struct worker *worker) {
             accept_some(worker, waiting[i]);
         desk_send(worker->desk);
         end_the_late(worker);
+        remarks_settle(&bench->remarks, bench->now);
         if (worker->told_to_stop) {
             listen_no_more(worker);
             worker->orders->board->ready = 0;

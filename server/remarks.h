@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * What the log tells of connections that end without a reply. Strangers cause these for nothing, so nobody may fill the
+ * log with them: where addresses are logged at all, each worker writes a line for the first REMARKS_MAX in a period,
+ *
+ *   connection end=late address=192.0.2.1
+ *
+ * and, always, one line at the end of each period in which there were any, with how many there were in all:
+ *
+ *   connections refused=1200 displaced=0 late=4 foreign=0 failed=0 seconds=60
+ */
+
+#include <stdint.h>
+
+#define REMARKS_MAX 100
+#define REMARKS_PERIOD 60000 /* milliseconds */
+
+enum remark { REMARK_REFUSED, REMARK_DISPLACED, REMARK_LATE, REMARK_FOREIGN, REMARK_FAILED, REMARK_COUNT };
+
+/* A worker's. All zero: nothing to tell. */
+struct remarks {
+    uint64_t period_ends;
+    unsigned counts[REMARK_COUNT]; /* in this period */
+    unsigned all;
+};
+
+/*
+ * Counts an end, and logs it as far as that is allowed. address: " address=..." as it may be shown, "" when it may not;
+ * no line is written then. now: milliseconds of the monotonic clock.
+ */
+void remarks_add(struct remarks *remarks, enum remark remark, const char *address, uint64_t now);
+
+/* Call now and then: logs the sum once its period is over. */
+void remarks_settle(struct remarks *remarks, uint64_t now);
