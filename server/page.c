@@ -81,8 +81,12 @@ static bool describe_entry(const struct capsules *capsules, const char *path, st
     return known;
 }
 
-/* Reads the names of a folder. Returns how many entries there are, or -errno; the names are to be freed in both cases. */
-static long read_entries(const struct capsules *capsules, const char *folder, struct listing_entry *entries) {
+/*
+ * Reads the names of a folder, at most ENTRIES_MAX; *more: there are others. Returns how many entries there are, or
+ * -errno; the names are the caller's to free.
+ */
+static long read_entries(const struct capsules *capsules, const char *folder, struct listing_entry *entries,
+                         bool *more) {
     char path[FILE_PATH_MAX + NAME_MAX + 1];
     long count = 0;
     int descriptor = beneath_open(capsules->folder, folder, O_RDONLY | O_DIRECTORY);
@@ -95,18 +99,35 @@ static long read_entries(const struct capsules *capsules, const char *folder, st
     }
     size_t length = strlen(folder);
     memcpy(path, folder, length);
-    for (const struct dirent *name; count < ENTRIES_MAX && (name = readdir(names));) {
+    for (const struct dirent *name; (name = readdir(names));) {
+        struct listing_entry entry;
         if (name->d_name[0] == '.')
             continue;
         strcpy(path + length, name->d_name);
-        if (!describe_entry(capsules, path, &entries[count]))
+        if (!describe_entry(capsules, path, &entry))
             continue;
+        *more = count == ENTRIES_MAX;
+        if (*more)
+            break;
+        entries[count] = entry;
         entries[count].name = strdup(name->d_name);
         if (entries[count].name)
             count++;
     }
     closedir(names);
     return count;
+}
+
+/* Says below a listing that it is not the whole. Without memory for that it stays as it is. Returns its length. */
+static long add_note(char **page, long size) {
+    static const char note[] = "\nThis folder holds more than is listed here.\n";
+    const size_t length = sizeof(note) - 1;
+    char *longer = realloc(*page, (size_t)size + length);
+    if (!longer)
+        return size;
+    memcpy(longer + size, note, length);
+    *page = longer;
+    return size + (long)length;
 }
 
 /* path: of the folder, with the capsule's name before it; `end` is its end, with room for a name behind it. */
@@ -119,10 +140,13 @@ static int answer_listing(const struct capsules *capsules, char *path, char *end
     if (length < 0)
         return length == -EFBIG ? -EIO : (int)length;
     struct listing_entry *entries = calloc(ENTRIES_MAX, sizeof *entries);
-    long count = entries ? read_entries(capsules, path, entries) : -ENOMEM, size = count;
+    bool more = false;
+    long count = entries ? read_entries(capsules, path, entries, &more) : -ENOMEM, size = count;
     if (count >= 0)
         size = listing_write(&reply->text, request->path, length > 0 ? preamble : NULL, (size_t)length, entries,
                              (size_t)count);
+    if (more && size >= 0)
+        size = add_note(&reply->text, size);
     for (long i = 0; i < count; i++)
         free((void *)(uintptr_t)entries[i].name);
     free(entries);

@@ -22,6 +22,7 @@
 struct version {
     dev_t device;
     ino_t inode;
+    off_t size; /* tells versions apart that were written within one tick of the file system's clock */
     struct timespec changed;
 };
 
@@ -29,10 +30,10 @@ static struct version remembered[REMEMBERED];
 static size_t remembered_next;
 
 static bool is_news(const struct stat *status) {
-    const struct version version = {status->st_dev, status->st_ino, status->st_ctim};
-    for (size_t i = 0; i < REMEMBERED; i++) {
+    const struct version version = {status->st_dev, status->st_ino, status->st_size, status->st_ctim};
+    for (size_t i = 0; i < REMEMBERED && i < remembered_next; i++) {
         const struct version *known = &remembered[i];
-        if (known->device == version.device && known->inode == version.inode &&
+        if (known->device == version.device && known->inode == version.inode && known->size == version.size &&
             known->changed.tv_sec == version.changed.tv_sec && known->changed.tv_nsec == version.changed.tv_nsec)
             return false;
     }
@@ -91,18 +92,37 @@ end:
     return result;
 }
 
+/* Has the system no room just now? That says nothing about a file. */
+static bool is_busy(long error) {
+    return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EAGAIN || error == -EINTR;
+}
+
 /*
- * Is there something of this name in a folder that can be reached? path: of the folder, with its slash. Where the folder
- * cannot be reached nothing in it can, whatever is said of it. Returns 1 or 0, or -errno when the system has no room.
+ * Is there something of this name in a folder that can be reached? source->path: of the folder, with its slash. Where
+ * the folder cannot be reached nothing in it can, whatever is said of it. Returns 1 with source->status filled in (a
+ * file that cannot be opened is known by it), or 0, or -errno when nobody can tell.
  */
-static int is_there(int folder, const char *path, const char *name) {
-    struct stat status;
-    int parent = beneath_open(folder, path, O_PATH | O_DIRECTORY);
-    if (parent < 0)
-        return parent == -EMFILE || parent == -ENFILE || parent == -ENOMEM ? parent : 0;
-    int found = fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
-    close(parent);
-    return found;
+static int is_there(int folder, struct source *source, const char *name) {
+    int parent = beneath_open(folder, source->path, O_PATH | O_DIRECTORY);
+    int error = parent < 0 ? -parent : 0;
+    if (error == 0) {
+        if (fstatat(parent, name, &source->status, AT_SYMLINK_NOFOLLOW) < 0)
+            error = errno;
+        close(parent);
+    }
+    switch (error) {
+    case 0:
+        return 1;
+    case ENOENT:
+    case ENOTDIR:
+    case EACCES:
+    case ELOOP:
+    case EXDEV:
+    case ENAMETOOLONG:
+        return 0;
+    default:
+        return -error;
+    }
 }
 
 long rules_read(int folder, const char *path, size_t most, char **text) {
@@ -114,6 +134,10 @@ long rules_read(int folder, const char *path, size_t most, char **text) {
 
 /* Refuses for a reason that the owner has to know of. */
 static void refuse_unread(struct source *source, long error, struct reply *reply) {
+    if (is_busy(error)) {
+        reply_set(reply, STATUS_SERVER_UNAVAILABLE, "The server is busy");
+        return;
+    }
     report(1,
            error == -EFBIG ? "is too long for an access list; nobody may enter"
                            : "cannot be read as an access list; nobody may enter",
@@ -145,14 +169,14 @@ static bool admit_to_folder(int folder, const char *path, size_t length, struct 
     struct access_list list;
     struct source source = {.path = name};
     snprintf(name, sizeof name, "%.*s", (int)length, path);
-    int found = is_there(folder, name, ".access");
+    int found = is_there(folder, &source, ".access");
     if (found == 0)
         return true;
+    strcpy(name + length, ".access");
     if (found < 0) {
-        reply_set(reply, STATUS_SERVER_UNAVAILABLE, "The server is busy");
+        refuse_unread(&source, found, reply);
         return false;
     }
-    strcpy(name + length, ".access");
     long size = read_source(folder, &source, ACCESS_FILE_MAX, &text);
     int faults = size < 0 ? (int)size : access_parse(&list, text, (size_t)size, report, &source);
     free(text);
@@ -194,19 +218,17 @@ const struct meta_rule *rules_find(int folder, const char *capsule, const char *
             break;
         struct source source = {.path = name};
         snprintf(name, sizeof name, "%.*s", (int)end, whole);
-        long size = -ENOENT;
-        if (is_there(folder, name, ".meta") > 0) {
-            strcpy(name + end, ".meta");
-            size = read_source(folder, &source, META_FILE_MAX, &text);
-        }
-        if (size >= 0) {
+        int found = is_there(folder, &source, ".meta");
+        strcpy(name + end, ".meta");
+        long size = found > 0 ? read_source(folder, &source, META_FILE_MAX, &text) : found;
+        if (found != 0 && size >= 0) {
             int faults = meta_parse(meta, text, (size_t)size, report, &source);
             free(text);
             const struct meta_rule *rule = faults >= 0 ? meta_find(meta, whole + end) : NULL;
             if (rule)
                 return rule;
             meta_dispose(meta);
-        } else if (size != -ENOENT) {
+        } else if (found != 0 && !is_busy(size)) {
             report(1,
                    size == -EFBIG ? "is too long for metadata and does not count" : "cannot be read and does not count",
                    &source);

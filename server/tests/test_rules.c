@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -205,4 +206,155 @@ Test(rules, the_innermost_list_names_the_visitor) {
     ask("/", &visitor);
     cr_expect_str_eq(visitor.name, "");
     reply_dispose(&reply);
+}
+
+/* ---- what the owner hears of ---- */
+
+/* Asks for a path `times` times and counts the lines of the log that hold `text`. */
+static unsigned logged(const char *path, unsigned times, const char *text) {
+    char line[1024];
+    unsigned count = 0;
+    FILE *log = tmpfile();
+    int usual = dup(STDERR_FILENO);
+    cr_assert(log && usual >= 0);
+    dup2(fileno(log), STDERR_FILENO);
+    for (unsigned i = 0; i < times; i++) {
+        struct visitor visitor = {0};
+        ask(path, &visitor);
+        reply_dispose(&reply);
+    }
+    dup2(usual, STDERR_FILENO);
+    close(usual);
+    rewind(log);
+    while (fgets(line, sizeof line, log)) {
+        if (strstr(line, text))
+            count++;
+    }
+    fclose(log);
+    return count;
+}
+
+static void link_to(const char *target, const char *path) {
+    char whole[512];
+    snprintf(whole, sizeof whole, "%s/%s", root, path);
+    cr_assert_eq(symlink(target, whole), 0);
+}
+
+Test(rules, faults_are_told_once_for_each_version) {
+    cr_expect_eq(logged("/page.gmi", 3, "\"host/.meta\":3: "), 1);
+    put("host/.meta", "fine.gmi: ;lang=en\nanother fault\n");
+    cr_expect_eq(logged("/page.gmi", 3, "\"host/.meta\":2: "), 1);
+    put("host/.meta", "fine.gmi: ;lang=en\n");
+    cr_expect_eq(logged("/page.gmi", 3, ".meta"), 0);
+}
+
+Test(rules, files_that_cannot_be_opened_are_told_of) {
+    static const struct {
+        const char *name, *target;
+    } links[] = {
+        {"dangling", "nowhere"},
+        {"escaping", "/etc/passwd"},
+        {"circle", ".access"},
+    };
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
+        char path[128], text[160];
+        snprintf(path, sizeof path, "host/%s/index.gmi", links[i].name);
+        put(path, "# Here\n");
+        snprintf(path, sizeof path, "host/%s/.access", links[i].name);
+        link_to(links[i].target, path);
+        snprintf(text, sizeof text, "\"%s\":1: cannot be read", path);
+        snprintf(path, sizeof path, "/%s/", links[i].name);
+        cr_expect_eq(logged(path, 3, text), 1, "%s", text);
+        expect(path, ADA, true, STATUS_TEMPORARY_FAILURE, NULL);
+
+        snprintf(path, sizeof path, "host/%s-meta/index.gmi", links[i].name);
+        put(path, "# Here\n");
+        snprintf(path, sizeof path, "host/%s-meta/.meta", links[i].name);
+        link_to(strcmp(links[i].target, ".access") == 0 ? ".meta" : links[i].target, path);
+        snprintf(text, sizeof text, "\"%s\":1: cannot be read", path);
+        snprintf(path, sizeof path, "/%s-meta/", links[i].name);
+        cr_expect_eq(logged(path, 3, text), 1, "%s", text);
+        expect(path, NULL, false, STATUS_SUCCESS, NULL);
+    }
+}
+
+Test(rules, files_without_the_right_to_read_are_told_of) {
+    char path[512];
+    put("host/shut/index.gmi", "# Shut\n");
+    put("host/shut/.access", ADA " Ada\n");
+    snprintf(path, sizeof path, "%s/host/shut/.access", root);
+    cr_assert_eq(chmod(path, 0), 0);
+    cr_assert_eq(chmod(root, 0755), 0);
+    if (geteuid() == 0)
+        cr_assert_eq(seteuid(65534), 0);
+    unsigned count = logged("/shut/", 3, "\"host/shut/.access\":1: cannot be read");
+    expect("/shut/", ADA, true, STATUS_TEMPORARY_FAILURE, NULL);
+    if (getuid() == 0)
+        cr_assert_eq(seteuid(0), 0);
+    cr_expect_eq(count, 1);
+}
+
+Test(rules, nothing_blocks) {
+    char path[512];
+    put("host/pipes/index.gmi", "# Pipes\n");
+    snprintf(path, sizeof path, "%s/host/pipes/.meta", root);
+    cr_assert_eq(mkfifo(path, 0644), 0);
+    put("host/piped/index.gmi", "# Piped\n");
+    snprintf(path, sizeof path, "%s/host/piped/.access", root);
+    cr_assert_eq(mkfifo(path, 0644), 0);
+    put("host/marked/file.gmi", "# Marked\n");
+    snprintf(path, sizeof path, "%s/host/marked/.directory-listing-ok", root);
+    cr_assert_eq(mkfifo(path, 0644), 0);
+    expect("/pipes/", NULL, false, STATUS_SUCCESS, NULL);
+    expect("/piped/", ADA, true, STATUS_TEMPORARY_FAILURE, NULL);
+    expect("/marked/", NULL, false, STATUS_NOT_FOUND, NULL);
+}
+
+/* A linked folder is entered as the folder that it is; a list that lies in the folder linked to counts. */
+Test(rules, links_into_a_protected_folder) {
+    link_to("club", "host/door");
+    link_to("host/club", "clubhouse");
+    expect("/door/", NULL, false, STATUS_CERTIFICATE_REQUIRED, NULL);
+    expect("/door/gone.gmi", BOB, true, STATUS_CERTIFICATE_NOT_AUTHORISED, NULL);
+    expect("/door/", ADA, true, STATUS_SUCCESS, NULL);
+}
+
+/* While descriptors are short a protected folder stays shut. */
+Test(rules, no_descriptor_left) {
+    struct rlimit limit, few;
+    int first = dup(0);
+    cr_assert_geq(first, 0);
+    close(first);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = limit;
+    few.rlim_cur = (rlim_t)first;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    expect("/club/", NULL, false, STATUS_SERVER_UNAVAILABLE, NULL);
+    expect("/club/missing.gmi", BOB, true, STATUS_SERVER_UNAVAILABLE, NULL);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    expect("/club/", NULL, false, STATUS_CERTIFICATE_REQUIRED, NULL);
+}
+
+Test(rules, long_listings_say_so) {
+    static const char note[] = "\nThis folder holds more than is listed here.\n";
+    char path[64];
+    put("host/many/.directory-listing-ok", "");
+    for (unsigned i = 0; i < 4096; i++) {
+        snprintf(path, sizeof path, "host/many/%04u", i);
+        put(path, "");
+    }
+    for (unsigned more = 0; more < 2; more++) {
+        struct visitor visitor = {0};
+        unsigned links = 0;
+        ask("/many/", &visitor);
+        cr_assert_eq(reply.status, STATUS_SUCCESS);
+        char *page = strndup(reply.text, reply.body_size);
+        for (const char *at = page; (at = strstr(at, "\n=> ")); at++)
+            links++;
+        cr_expect_eq(links, 4096);
+        cr_expect_eq(strstr(page, note) != NULL, more == 1);
+        free(page);
+        reply_dispose(&reply);
+        put("host/many/more", "");
+    }
 }
