@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * The attempts of the breach drill: what an intruder would try who runs inside a worker. They use plain system calls
+ * only (no stdio, no heap), because the same objects go into a test build of the server and into a program of its own.
+ *
+ * They aim at nothing but decoys and listeners that the drill itself set up (image-tests/breach/decoys.c), whose
+ * addresses they get as struct surroundings. Where a call would change something that is not the drill's, the attempt
+ * makes it in a way that changes nothing (the clock's own values, names of files that do not exist, a signal that nobody
+ * minds) and judges by the answer whether the kernel would have obeyed.
+ *
+ * An attempt may end its process: by a forbidden system call (then it is contained), or by becoming another program,
+ * which tells of itself by the exit status ATTEMPT_RAN (then it has succeeded). So each runs in a process of its own.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define ATTEMPT_CONTAINED 0
+#define ATTEMPT_SUCCEEDED 1
+#define ATTEMPT_ABSENT 2 /* the kernel has no such thing at all, or the surroundings do not tell what it needs */
+
+#define ATTEMPT_RAN 101 /* exit status of a program that an attempt brought to run */
+
+#define ATTEMPT_REASON_SIZE 160
+#define SURROUNDINGS_KEY_FILES 6
+
+/* Strings are NULL, numbers -1 where the file does not tell them; what needs them is then absent. */
+struct surroundings {
+    const char *decoy_token; /* what lies in every decoy: only an attempt that brings it back has read one */
+
+    const char *host_file;           /* a file of the host that everybody may read there */
+    const char *host_folder;         /* a folder of the host in which an intruder would like to make files */
+    const char *host_secret;         /* a file of the host that only root may read there */
+    const char *other_service_state; /* a file in another service's state folder */
+    const char *key_files[SURROUNDINGS_KEY_FILES]; /* key_file=, once for each road to a private key */
+    const char *key_mark;                          /* 16 bytes of the private key, each xor 0xff, in hexadecimal */
+    const char *image_folder;                      /* a folder of the image, which nobody should be able to change */
+    const char *content_folder;                    /* a folder of the content that is served */
+    const char *mount_point;                       /* an empty folder */
+    const char *program;                           /* a program of the image; with one argument that it does not know
+                                                      it has to exit with ATTEMPT_RAN, or only its start can be seen */
+    const char *setid_program;                     /* a program with the set-user-id bit, of root */
+    const char *disk_folder;                       /* where a service may write, if anywhere */
+    const char *terminal;                          /* a terminal of somebody else */
+
+    long tcp_loopback_port;         /* on 127.0.0.1 and ::1 */
+    const char *tcp_public_address; /* an IPv4 address that looks public, inside the drill's own network namespace */
+    long tcp_public_port;
+    long udp_port;               /* on 127.0.0.1; sends the token back */
+    long bind_port;              /* a port that is free */
+    const char *abstract_socket; /* a name, without the leading zero byte; stream */
+    const char *unix_socket;     /* a path; stream */
+    const char *dbus_socket;     /* a path; stream */
+    const char *journal_socket;  /* a path; datagrams */
+
+    long victim_pid;        /* a process with the token in its arguments, environment and memory */
+    long victim_address;    /* where in its memory */
+    long victim_descriptor; /* of its own: a file with the token that has no name any more */
+    long shared_memory;     /* keys of System V objects, see shmget(2), msgget(2), semget(2) */
+    long message_queue;
+    long semaphore;
+    const char *posix_queue; /* see mq_open(3), without the slash */
+
+    long keys_descriptor;     /* this worker's channel to the key process (server/signing.h) */
+    const char *keys_socket;  /* the program only: where such a channel is to be had by connecting */
+    const char *own_key_name; /* a key that this channel may have signatures of, in hexadecimal */
+
+    long memory_limit;     /* MiB that the service may have */
+    long task_limit;       /* processes and threads */
+    long descriptor_limit; /* descriptors in one process */
+    long cpu_limit;        /* percent of one processor */
+    long disk_limit;       /* MiB in disk_folder */
+    long log_limit;        /* lines in 30 seconds */
+
+    const char *lacking; /* system calls that this kernel does not have, with commas between, or "none": any other that
+                            is answered with ENOSYS was kept back by a sandbox. Also "kcore" for /proc/kcore */
+};
+
+struct attempt {
+    const char *name;                                    /* family/what */
+    const char *sentence;                                /* for readers: what the intruder tries */
+    int (*try)(const struct surroundings *surroundings); /* returns ATTEMPT_...; leaves attempt_reason */
+};
+
+extern const struct attempt attempts[];
+extern const size_t attempt_count;
+
+/* Why the last attempt ended as it did: "EPERM at mount", or what was reached. */
+extern char attempt_reason[ATTEMPT_REASON_SIZE];
+
+/*
+ * Reads the surroundings from a file of lines "key=value", and lines that begin with #. What it finds lives until the
+ * process ends; there is room for one. Returns false, with the reason in attempt_reason, when the file cannot be read or
+ * has a line that means nothing.
+ */
+bool surroundings_read(const char *path, struct surroundings *surroundings);

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Builds what the breach drill needs: the attempts as a program of their own, and the decoys that they aim at. Both are
+# static, so that they run in any image. Runs in the tools tree.
+#
+#   make -f image-tests/breach/breach.mk [BUILD=folder] [breach]
+
+BUILD ?= build
+BREACH := $(BUILD)/objects/breach
+
+ifeq ($(WERROR),1)
+WARNINGS_ARE := -Werror
+endif
+BREACH_FLAGS := -std=c17 -D_GNU_SOURCE -Iimage-tests/breach -Iserver -ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Wshadow \
+    -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef -Wcast-qual -Wwrite-strings -Wformat=2 \
+    $(WARNINGS_ARE) -MMD -MP -O2 -g0 -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections
+
+BREACH_MUSL := /usr/lib/$(shell uname -m)-linux-musl/
+BREACH_START := $(BREACH_MUSL)rcrt1.o $(BREACH_MUSL)crti.o $(shell gcc -print-file-name=crtbeginS.o)
+BREACH_END := $(shell gcc -print-file-name=crtendS.o) $(BREACH_MUSL)crtn.o
+
+# What a test build of the server takes in, too: everything but the two main functions.
+ATTEMPTS := $(patsubst image-tests/breach/%.c,$(BREACH)/%.o,\
+    $(filter-out %/main.c %/decoys.c,$(wildcard image-tests/breach/*.c)))
+
+.PHONY: breach
+.DELETE_ON_ERROR:
+breach: $(BUILD)/breach/attempts $(BUILD)/breach/decoys
+
+define breach_program
+$(BUILD)/breach/$(1): $(BREACH)/$(2).o $(ATTEMPTS)
+	@mkdir -p $$(@D)
+	@echo "  LINK $$@";gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all -o $$@ \
+	    $(BREACH_START) $$^ -Wl,--start-group $(BREACH_MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(BREACH_END)
+endef
+$(eval $(call breach_program,attempts,main))
+$(eval $(call breach_program,decoys,decoys))
+
+$(BREACH)/%.o: image-tests/breach/%.c image-tests/breach/breach.mk
+	@mkdir -p $(@D)
+	@echo "  CC $@";musl-gcc $(BREACH_FLAGS) -c -o $@ $<
+
+-include $(wildcard $(BREACH)/*.d)
