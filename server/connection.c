@@ -13,6 +13,7 @@
 #include "proxy_protocol.h"
 
 #define ASKED_MAX 512
+#define TURNS_AT_ONCE 3 /* two parts of a body, or one and the farewell; then others have their turn */
 
 struct delivery {
     struct reply reply;
@@ -211,9 +212,9 @@ static enum wish say_farewell(struct connection *connection, struct workbench *b
     return WISH_INPUT;
 }
 
-/* Sends until the kernel takes no more or all is said. filled: see make_records. */
+/* Sends until the kernel takes no more, all is said, or it is others' turn. filled: see make_records. */
 static enum wish deliver(struct connection *connection, struct workbench *bench, size_t filled) {
-    for (;;) {
+    for (int turn = 0; turn < TURNS_AT_ONCE; turn++) {
         enum moved moved = MOVED_ALL;
         if (connection->kept) {
             moved = flush_kept(connection);
@@ -230,6 +231,7 @@ static enum wish deliver(struct connection *connection, struct workbench *bench,
         if (moved == MOVED_SOME)
             return WISH_OUTPUT;
     }
+    return WISH_OUTPUT;
 }
 
 /* ---- request ---- */

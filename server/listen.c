@@ -15,6 +15,8 @@
 #include "log.h"
 
 #define BACKLOG 1024
+#define UNSENT_MAX 131072 /* bytes that wait in the kernel, besides those on their way */
+#define GONE_AFTER 60000  /* milliseconds in which nothing could be sent, or nothing was acknowledged */
 
 union socket_address {
     struct sockaddr any;
@@ -71,9 +73,14 @@ static uint16_t port_of(const union socket_address *address) {
     return ntohs(address->any.sa_family == AF_INET6 ? address->six.sin6_port : address->four.sin_port);
 }
 
-/* Answers are one send each; waiting to fill a segment would only delay them. */
-static void no_delay(int descriptor) {
+/*
+ * What connections inherit from their listener. Answers are one send each; waiting to fill a segment would only delay
+ * them. The kernel keeps no megabytes for a visitor who does not read, and gives up what waits when the process has.
+ */
+static void set_up(int descriptor) {
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){UNSENT_MAX}, sizeof(int));
+    setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &(int){GONE_AFTER}, sizeof(int));
 }
 
 int listen_open(const char *text, bool only_six, struct listener *listener) {
@@ -89,7 +96,7 @@ int listen_open(const char *text, bool only_six, struct listener *listener) {
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
     if (address.any.sa_family == AF_INET6)
         setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &(int){only_six}, sizeof(int));
-    no_delay(descriptor);
+    set_up(descriptor);
     if (bind(descriptor, &address.any, size) < 0 || listen(descriptor, BACKLOG) < 0)
         goto failed;
     *listener = (struct listener){descriptor, port_of(&address)};
@@ -121,6 +128,7 @@ bool listen_adopt(int descriptor, struct listener *listener) {
     memset(&address, 0, sizeof address);
     size = sizeof address;
     getsockname(descriptor, &address.any, &size);
+    set_up(descriptor);
     fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
     *listener = (struct listener){descriptor, port_of(&address)};
     return true;

@@ -156,16 +156,16 @@ static void pause_listening(struct worker *worker) {
 }
 
 /*
- * Who gives way when the worker is full: whoever waits longest without having asked for anything, so that a crowd of
- * silent ones keeps nobody out. Whose request is being answered stays. NULL: there is nobody of that kind.
+ * Who gives way when the worker is full: whoever came first of those who have not asked for anything, so that a crowd
+ * of silent ones keeps nobody out. How far they came does not count: else whoever is in the midst of a handshake would
+ * have to go before a crowd that is through with it. Whose request is being answered stays. NULL: there is nobody.
  */
 static struct connection *find_idle(const struct worker *worker) {
-    static const enum stage order[] = {STAGE_FAREWELL, STAGE_HANDSHAKE, STAGE_REQUEST};
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        if (worker->queues[order[i]].first)
-            return worker->queues[order[i]].first;
-    }
-    return NULL;
+    struct connection *shaking = worker->queues[STAGE_HANDSHAKE].first;
+    struct connection *silent = worker->queues[STAGE_REQUEST].first;
+    if (worker->queues[STAGE_FAREWELL].first)
+        return worker->queues[STAGE_FAREWELL].first;
+    return !shaking || (silent && silent->begun <= shaking->begun) ? silent : shaking;
 }
 
 static void make_room(struct worker *worker) {
@@ -341,10 +341,18 @@ static int open_stops(void) {
     return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-/* Every connection may need its socket and a file. */
+/* Every connection may need its socket and a file. As many descriptors as that takes are asked for. */
 static size_t connections_at_most(const struct worker_orders *orders) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+    rlim_t wanted = (rlim_t)orders->connections_max * 2 + DESCRIPTORS_APART;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return orders->connections_max;
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur == RLIM_INFINITY)
         return orders->connections_max;
     size_t most = limit.rlim_cur > DESCRIPTORS_APART + 2 ? (size_t)(limit.rlim_cur - DESCRIPTORS_APART) / 2 : 1;
     return most < orders->connections_max ? most : orders->connections_max;

@@ -144,6 +144,34 @@ static void expect_rest_and_recovery(const pid_t *workers, size_t count) {
     cr_expect_arr_eq(workers, after, count * sizeof *workers, "a worker was replaced");
 }
 
+/* How many descriptors a process may have. */
+static unsigned long descriptors_of(pid_t process) {
+    char path[64], line[128];
+    unsigned long most = 0;
+    snprintf(path, sizeof path, "/proc/%d/limits", (int)process);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file) && sscanf(line, "Max open files %lu", &most) != 1)
+        continue;
+    fclose(file);
+    return most;
+}
+
+/* Started by hand, a program gets a low soft limit as a rule: it asks for what its connections need, and no more. */
+Test(load, the_soft_limit_of_descriptors_is_raised) {
+    pid_t workers[WORKERS_MAX];
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < 1024)
+        cr_skip_test("no more than %lu descriptors may be open here", (unsigned long)limit.rlim_max);
+    limit.rlim_cur = 256;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    server_start(&server);
+    cr_assert_gt(server_workers(&server, workers), 0);
+    cr_expect_gt(descriptors_of(workers[0]), 256);
+    cr_expect_lt(descriptors_of(workers[0]), 9000, "4096 connections need less");
+}
+
 Test(load, few_descriptors_neither_kill_nor_spin) {
     pid_t workers[WORKERS_MAX];
     server.descriptors = 64;
