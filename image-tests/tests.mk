@@ -13,7 +13,7 @@ endif
 FLAGS := -std=c17 -D_GNU_SOURCE -Iimage-tests -O1 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
     -Wpointer-arith -Wvla -Wundef -Wcast-qual -Wwrite-strings $(WARNINGS_ARE) -MMD -MP
 
-SHARED := $(PROBES)/client.o $(PROBES)/tests/server.o $(PROBES)/tests/questions.o
+SHARED := $(PROBES)/client.o $(PROBES)/tests/server.o $(PROBES)/tests/questions.o $(PROBES)/tests/attack.o
 TESTS := $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/tests/test_*.c))
 QUIET = @echo "  $(1) $@";
 

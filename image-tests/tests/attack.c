@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "attack.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client.h"
+
+#define PAUSE 50          /* milliseconds between two bytes of those who dribble or sip */
+#define OPENED_AT_ONCE 50 /* between two looks at those who are there */
+#define PENDING_MAX 4096
+
+struct visitor {
+    int socket; /* -1: the place is free */
+    enum attack_point at, goal;
+    bool done;     /* the deed is done, or under way */
+    uint64_t next; /* when the next byte is due */
+    SSL *tls;
+    BIO *in, *out;
+    char pending[PENDING_MAX]; /* what is still to be sent */
+    size_t pending_size;
+};
+
+struct crowd {
+    const struct attack *attack;
+    struct attack_course *course;
+    SSL_CTX *context;
+    struct visitor *visitors;
+    int events;
+    size_t number; /* of the next visitor */
+};
+
+/* ---- coming and going ---- */
+
+static void leave(struct crowd *crowd, struct visitor *visitor, bool sent_away) {
+    crowd->course->ended += sent_away;
+    close(visitor->socket);
+    visitor->socket = -1;
+    SSL_free(visitor->tls);
+    visitor->tls = NULL;
+}
+
+/* Each from an address of this machine of its own, so that the ports do not run out. */
+static int reach(const struct crowd *crowd) {
+    struct sockaddr_in from = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(0x7f010001 + (uint32_t)crowd->number % 4096)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(crowd->attack->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0)
+        return -1;
+    setsockopt(descriptor, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){.tv_usec = 200000}, sizeof(struct timeval));
+    if (crowd->attack->deed == DEED_SIP || crowd->attack->deed == DEED_SILENCE)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
+    if (bind(descriptor, (struct sockaddr *)&from, sizeof from) == 0 &&
+        connect(descriptor, (struct sockaddr *)&to, sizeof to) == 0)
+        return descriptor;
+    close(descriptor);
+    return -1;
+}
+
+static bool introduce(const struct crowd *crowd, int descriptor) {
+    char header[64];
+    if (crowd->attack->proxied_addresses == 0)
+        return true;
+    size_t number = crowd->number % crowd->attack->proxied_addresses;
+    int size = snprintf(header, sizeof header, "PROXY TCP4 10.0.%zu.%zu 192.0.2.1 1965 1965\r\n", number / 250,
+                        number % 250 + 1);
+    return send(descriptor, header, (size_t)size, MSG_NOSIGNAL) == size;
+}
+
+static bool open_session(const struct crowd *crowd, struct visitor *visitor) {
+    visitor->tls = SSL_new(crowd->context);
+    visitor->in = BIO_new(BIO_s_mem());
+    visitor->out = BIO_new(BIO_s_mem());
+    if (!visitor->tls || !visitor->in || !visitor->out)
+        return false;
+    BIO_set_mem_eof_return(visitor->in, -1);
+    SSL_set_bio(visitor->tls, visitor->in, visitor->out);
+    SSL_set_connect_state(visitor->tls);
+    return SSL_set_tlsext_host_name(visitor->tls, "localhost") == 1;
+}
+
+static void come(struct crowd *crowd, struct visitor *visitor) {
+    const struct attack *attack = crowd->attack;
+    *visitor = (struct visitor){.socket = reach(crowd)};
+    visitor->goal = attack->point == POINT_EACH ? (enum attack_point)(crowd->number % POINT_COUNT) : attack->point;
+    if (visitor->socket < 0) {
+        crowd->course->refused++;
+        return;
+    }
+    crowd->number++;
+    crowd->course->begun++;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = visitor};
+    if (!introduce(crowd, visitor->socket) ||
+        ((visitor->goal > POINT_CONNECTED || attack->deed == DEED_DRIBBLE) && !open_session(crowd, visitor)) ||
+        epoll_ctl(crowd->events, EPOLL_CTL_ADD, visitor->socket, &event) < 0)
+        leave(crowd, visitor, false);
+}
+
+/* ---- the honest way ---- */
+
+/* Takes the records that OpenSSL made. */
+static void collect(struct visitor *visitor) {
+    int got = BIO_read(visitor->out, visitor->pending + visitor->pending_size,
+                       (int)(sizeof visitor->pending - visitor->pending_size));
+    visitor->pending_size += got > 0 ? (size_t)got : 0;
+}
+
+static bool push(struct visitor *visitor, size_t size) {
+    ssize_t sent = size > 0 ? send(visitor->socket, visitor->pending, size, MSG_NOSIGNAL) : 0;
+    if (sent < 0)
+        return false;
+    visitor->pending_size -= (size_t)sent;
+    memmove(visitor->pending, visitor->pending + sent, visitor->pending_size);
+    return true;
+}
+
+/* What was collected goes out: half of it where the goal lies within, else all. */
+static bool arrive(struct visitor *visitor, enum attack_point half) {
+    collect(visitor);
+    bool within = visitor->goal == half;
+    visitor->at = within ? half : half + 1;
+    return push(visitor, within ? visitor->pending_size / 2 : visitor->pending_size);
+}
+
+static bool receive(struct visitor *visitor, size_t most) {
+    char bytes[16384];
+    ssize_t got = recv(visitor->socket, bytes, most < sizeof bytes ? most : sizeof bytes, MSG_DONTWAIT);
+    if (got > 0 && visitor->tls)
+        BIO_write(visitor->in, bytes, (int)got);
+    return got > 0 || (got < 0 && errno == EAGAIN);
+}
+
+/* Goes one step, if it can. False: the connection is no more. */
+static bool go_on(const struct crowd *crowd, struct visitor *visitor, bool readable) {
+    const char *request = crowd->attack->request;
+    char byte;
+    switch (visitor->at) {
+    case POINT_CONNECTED:
+        SSL_do_handshake(visitor->tls);
+        return arrive(visitor, POINT_GREETING);
+    case POINT_GREETED:
+        if (readable && !receive(visitor, SIZE_MAX))
+            return false;
+        SSL_do_handshake(visitor->tls);
+        return !SSL_is_init_finished(visitor->tls) || arrive(visitor, POINT_FINISHING);
+    case POINT_SHAKEN:
+        SSL_write(visitor->tls, request, (int)strlen(request));
+        return arrive(visitor, POINT_ASKING);
+    case POINT_ASKED:
+        if (readable)
+            visitor->at = POINT_READING;
+        return !readable || recv(visitor->socket, &byte, 1, MSG_DONTWAIT) != 0;
+    default:
+        return true;
+    }
+}
+
+/* ---- deeds ---- */
+
+static bool do_deed(const struct crowd *crowd, struct visitor *visitor) {
+    static const char alert[] = "\x15\x03\x03\x00\x02\x02\x28"; /* handshake_failure */
+    char garbage[512];
+    switch (crowd->attack->deed) {
+    case DEED_GARBAGE:
+        for (size_t i = 0; i < sizeof garbage; i++)
+            garbage[i] = (char)random();
+        return send(visitor->socket, garbage, sizeof garbage, MSG_NOSIGNAL) >= 0;
+    case DEED_ALERT:
+        return send(visitor->socket, alert, sizeof alert - 1, MSG_NOSIGNAL) >= 0;
+    case DEED_RESET:
+        setsockopt(visitor->socket, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+        return false;
+    case DEED_HALF_CLOSE:
+        return shutdown(visitor->socket, SHUT_WR) == 0;
+    case DEED_LEAVE:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Dribblers make the rest themselves, byte by byte: what is left of this part, and then of the next. */
+static bool dribble(const struct crowd *crowd, struct visitor *visitor, bool readable) {
+    if (visitor->pending_size > 0)
+        return push(visitor, 1);
+    if (visitor->at == POINT_CONNECTED) {
+        SSL_do_handshake(visitor->tls);
+        visitor->at = POINT_GREETED;
+    } else if (visitor->at == POINT_SHAKEN) {
+        SSL_write(visitor->tls, crowd->attack->request, (int)strlen(crowd->attack->request));
+        visitor->at = POINT_ASKED;
+    } else if (readable) {
+        return receive(visitor, SIZE_MAX);
+    }
+    collect(visitor);
+    return true;
+}
+
+/* Goes on as long as the goal is not reached, and then does its worst. False: the connection is no more. */
+static bool act(struct crowd *crowd, struct visitor *visitor, uint32_t events, uint64_t now) {
+    enum attack_deed deed = crowd->attack->deed;
+    bool readable = events & EPOLLIN;
+    for (enum attack_point before = POINT_COUNT; visitor->at < visitor->goal && visitor->at != before;) {
+        before = visitor->at;
+        if (!go_on(crowd, visitor, readable))
+            return false;
+        readable = false;
+    }
+    if (visitor->at < visitor->goal)
+        return !(events & (EPOLLHUP | EPOLLERR));
+    if (!visitor->done) {
+        visitor->done = true;
+        crowd->course->arrived++;
+        if (deed != DEED_DRIBBLE && deed != DEED_SIP) { /* a crowd of ten thousand is not to fill this machine */
+            SSL_free(visitor->tls);
+            visitor->tls = NULL;
+        }
+        /* Whoever does not read is not woken by what waits. */
+        struct epoll_event event = {.events =
+                                        deed == DEED_SILENCE || deed == DEED_SIP ? EPOLLRDHUP : EPOLLIN | EPOLLRDHUP,
+                                    .data.ptr = visitor};
+        epoll_ctl(crowd->events, EPOLL_CTL_MOD, visitor->socket, &event);
+        return do_deed(crowd, visitor);
+    }
+    if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+        return false;
+    if (deed == DEED_DRIBBLE || deed == DEED_SIP) {
+        if (now < visitor->next)
+            return true;
+        visitor->next = now + PAUSE;
+        if (deed == DEED_DRIBBLE)
+            return dribble(crowd, visitor, readable);
+        char byte;
+        return recv(visitor->socket, &byte, 1, MSG_DONTWAIT) != 0;
+    }
+    return deed == DEED_SILENCE || !readable || receive(visitor, SIZE_MAX);
+}
+
+/* ---- the whole ---- */
+
+static void act_or_leave(struct crowd *crowd, struct visitor *visitor, uint32_t events, uint64_t now) {
+    if (!act(crowd, visitor, events, now))
+        leave(crowd, visitor, visitor->done && crowd->attack->deed != DEED_RESET && crowd->attack->deed != DEED_LEAVE);
+}
+
+static void fill_up(struct crowd *crowd, uint64_t now) {
+    size_t opened = 0;
+    for (size_t i = 0; i < crowd->attack->crowd && opened < OPENED_AT_ONCE; i++) {
+        struct visitor *visitor = &crowd->visitors[i];
+        if (visitor->socket >= 0 || crowd->number >= crowd->attack->most)
+            continue;
+        opened++;
+        come(crowd, visitor);
+        if (visitor->socket >= 0)
+            act_or_leave(crowd, visitor, 0, now);
+    }
+}
+
+static void rampage(struct crowd *crowd) {
+    const struct attack *attack = crowd->attack;
+    struct epoll_event events[256];
+    uint64_t end = gemini_now() + attack->duration;
+    bool paces = attack->deed == DEED_DRIBBLE || attack->deed == DEED_SIP;
+    for (;;) {
+        uint64_t now = gemini_now();
+        crowd->course->over = now >= end;
+        if (now < end)
+            fill_up(crowd, now);
+        int count = epoll_wait(crowd->events, events, 256, now < end ? 1 : 20);
+        for (int i = 0; i < count; i++)
+            act_or_leave(crowd, events[i].data.ptr, events[i].events, now);
+        for (size_t i = 0; paces && i < attack->crowd; i++) {
+            struct visitor *visitor = &crowd->visitors[i];
+            if (visitor->socket >= 0 && visitor->done && now >= visitor->next)
+                act_or_leave(crowd, visitor, 0, now);
+        }
+    }
+}
+
+static void become_crowd(const struct attack *attack, struct attack_course *course) {
+    struct crowd crowd = {.attack = attack, .course = course, .events = epoll_create1(EPOLL_CLOEXEC)};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setpriority(PRIO_PROCESS, 0, 10); /* what it computes itself would elsewhere not burden the server's machine */
+    crowd.context = SSL_CTX_new(TLS_client_method());
+    crowd.visitors = calloc(attack->crowd, sizeof *crowd.visitors);
+    if (!crowd.context || !crowd.visitors || crowd.events < 0)
+        _exit(1);
+    SSL_CTX_set_min_proto_version(crowd.context, TLS1_3_VERSION);
+    for (size_t i = 0; i < attack->crowd; i++)
+        crowd.visitors[i].socket = -1;
+    rampage(&crowd);
+}
+
+pid_t attack_begin(const struct attack *attack, struct attack_course **course) {
+    *course = mmap(NULL, sizeof **course, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(*course, MAP_FAILED);
+    pid_t process = fork();
+    if (process == 0)
+        become_crowd(attack, *course);
+    cr_assert_gt(process, 0);
+    return process;
+}
+
+void attack_end(pid_t process, struct attack_course *course) {
+    kill(process, SIGKILL);
+    waitpid(process, NULL, 0);
+    munmap(course, sizeof *course);
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Visitors who mean ill, and an honest one beside them. She is answered throughout within twice her usual time plus
+ * 100 ms, memory stays under the bound that vitrine(8) states, whoever says nothing is gone after the deadlines, and
+ * the server says what it shed.
+ */
+
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attack.h"
+#include "server.h"
+
+#define LARGE (50 * 1024 * 1024)
+#define USUAL_COUNT 41
+#define TIMES_MAX 4000
+#define LATE_MAX 2 /* of a hundred answers: this machine has other things to do, too */
+
+/* What vitrine(8) states under LIMITS, in kB. */
+#define MEMORY_BASE 6000
+#define MEMORY_SILENT 1 /* for each connection that has not said anything */
+#define MEMORY_SHAKEN 12
+#define MEMORY_REPLY 36 /* besides, while a reply is under way */
+#define OPEN_MAX 4096
+#define UNREAD_MAX (1024 * 1024) /* bytes of a reply */
+
+#define SHORT "handshake-timeout = 1s\nrequest-timeout = 1s\nreply-timeout = 1s\n"
+#define DEADLINES 3000 /* the sum of these */
+
+#define PAGE_FILE "gemini://localhost:PORT/page.gmi\r\n"
+#define LARGE_FILE "gemini://localhost:PORT/large.bin\r\n"
+
+struct hostility {
+    const char *name;
+    const char *settings; /* NULL: short deadlines */
+    const char *request;  /* NULL: a page */
+    const char *shed;     /* what must be counted in STATUS= of the supervisor, and told in the log; NULL: nothing */
+    size_t open_max;      /* connections that the settings allow; 0: as usual */
+    struct attack attack;
+};
+
+/* Visitors who stay, and visitors who come one after the other. */
+#define STAY .crowd = 500, .most = 3000, .duration = 2500
+#define COME .crowd = 100, .most = 20000, .duration = 2500
+
+static const struct hostility hostilities[] = {
+    {.name = "ten thousand connections that say nothing",
+     .settings = "max-connections = 12000\nhandshake-timeout = 4s\n",
+     .open_max = 12000,
+     .shed = "late",
+     .attack = {.crowd = 10000, .most = 10000, .duration = 3500}},
+    {.name = "ten thousand connections, and room for 4096",
+     .shed = "displaced",
+     .attack = {.crowd = 10000, .most = 20000, .duration = 2500}},
+    {.name = "half of a greeting, then nothing", .shed = "late", .attack = {STAY, .point = POINT_GREETING}},
+    {.name = "a handshake, then nothing", .shed = "late", .attack = {STAY, .point = POINT_SHAKEN}},
+    {.name = "nothing more from any point on", .shed = "late", .attack = {STAY, .point = POINT_EACH}},
+    {.name = "a greeting byte by byte", .shed = "late", .attack = {STAY, .deed = DEED_DRIBBLE}},
+    {.name = "a request byte by byte", .shed = "late", .attack = {STAY, .point = POINT_SHAKEN, .deed = DEED_DRIBBLE}},
+    {.name = "a reply read byte by byte",
+     .shed = "late",
+     .request = LARGE_FILE,
+     .attack = {STAY, .point = POINT_READING, .deed = DEED_SIP}},
+    {.name = "a reply not read", .shed = "late", .request = LARGE_FILE, .attack = {STAY, .point = POINT_ASKED}},
+    {.name = "handshakes, one after the other", .attack = {COME, .point = POINT_SHAKEN, .deed = DEED_LEAVE}},
+    {.name = "handshakes from many addresses, more than there is room for",
+     .settings = SHORT "max-connections = 1024\n",
+     .open_max = 1024,
+     .shed = "displaced",
+     .attack = {.crowd = 2000, .most = 20000, .duration = 2500, .point = POINT_SHAKEN, .proxied_addresses = 5000}},
+    {.name = "handshakes from one address",
+     .shed = "refused",
+     .attack = {COME, .point = POINT_SHAKEN, .proxied_addresses = 1}},
+    {.name = "garbage at once", .attack = {COME, .deed = DEED_GARBAGE}},
+    {.name = "garbage at any point", .attack = {COME, .point = POINT_EACH, .deed = DEED_GARBAGE}},
+    {.name = "an alert at any point", .attack = {COME, .point = POINT_EACH, .deed = DEED_ALERT}},
+    {.name = "a reset at any point", .request = LARGE_FILE, .attack = {COME, .point = POINT_EACH, .deed = DEED_RESET}},
+    {.name = "a half-close at any point",
+     .request = LARGE_FILE,
+     .attack = {COME, .point = POINT_EACH, .deed = DEED_HALF_CLOSE}},
+};
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
+static struct server server;
+static char settings_path[128], listen_option[2][64];
+static pid_t attackers;
+static struct attack_course *course;
+
+/* ---- the server ---- */
+
+static void raise_descriptors(void) {
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < 16384)
+        cr_skip_test("no more than %lu descriptors may be open here (RLIMIT_NOFILE)", (unsigned long)limit.rlim_max);
+}
+
+static uint16_t start_with(const struct hostility *hostility) {
+    uint16_t proxied = free_port();
+    FILE *file = fopen(settings_path, "w");
+    cr_assert_not_null(file);
+    fprintf(file, "log-addresses = full\nproxy-ports = %u\n%s", proxied,
+            hostility->settings ? hostility->settings : SHORT);
+    cr_assert_eq(fclose(file), 0);
+    snprintf(listen_option[0], sizeof listen_option[0], "127.0.0.1:%u", server.port);
+    snprintf(listen_option[1], sizeof listen_option[1], "127.0.0.1:%u", proxied);
+    const char *arguments[] = {"--listen", listen_option[0], "--listen", listen_option[1], "--settings", settings_path};
+    memcpy(server.arguments, arguments, sizeof arguments);
+    server_start(&server);
+    return hostility->attack.proxied_addresses > 0 ? proxied : server.port;
+}
+
+static void begin(void) {
+    raise_descriptors();
+    server_prepare(&server);
+    server_put_text(&server, "localhost/page.gmi", "# Page\n");
+    snprintf(settings_path, sizeof settings_path, "%s/vitrine.conf", server.folder);
+    char *bytes = calloc(1, LARGE);
+    cr_assert_not_null(bytes);
+    server_put(&server, "localhost/large.bin", bytes, LARGE);
+    free(bytes);
+}
+
+static void end(void) {
+    if (attackers > 0)
+        attack_end(attackers, course);
+    server_end(&server);
+}
+
+TestSuite(hostile, .init = begin, .fini = end, .timeout = 60);
+
+/* Proportional set size in kB: shared pages are shared out among those who have them. */
+static size_t memory_of(pid_t process) {
+    char path[64], line[256];
+    size_t size = 0;
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)process);
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file)) {
+        if (sscanf(line, "Pss: %zu", &size) == 1)
+            break;
+    }
+    if (file)
+        fclose(file);
+    return size;
+}
+
+static size_t memory_of_all(void) {
+    pid_t workers[WORKERS_MAX];
+    size_t count = server_workers(&server, workers), sum = memory_of(server.process) + memory_of(server_keys(&server));
+    for (size_t i = 0; i < count; i++)
+        sum += memory_of(workers[i]);
+    return sum;
+}
+
+/* The number that STATUS= tells before a word. */
+static unsigned long long counted(const char *status, const char *word) {
+    char sought[32];
+    snprintf(sought, sizeof sought, " %s", word);
+    const char *at = strstr(status, sought);
+    cr_assert_not_null(at, "%s does not tell of %s", status, word);
+    while (at > status && at[-1] >= '0' && at[-1] <= '9')
+        at--;
+    return strtoull(at, NULL, 10);
+}
+
+/* ---- the honest visitor ---- */
+
+static uint64_t microseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static uint64_t visit(void) {
+    uint64_t start = microseconds();
+    expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
+    return microseconds() - start;
+}
+
+static int compare(const void *one, const void *other) {
+    uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+    return (a > b) - (a < b);
+}
+
+static uint64_t usual_time(void) {
+    uint64_t times[USUAL_COUNT];
+    for (size_t i = 0; i < USUAL_COUNT; i++)
+        times[i] = visit();
+    qsort(times, USUAL_COUNT, sizeof *times, compare);
+    return times[USUAL_COUNT / 2];
+}
+
+struct experience {
+    uint64_t times[TIMES_MAX]; /* microseconds, in order of size at the end */
+    size_t count, memory;      /* the most memory that was seen, in kB */
+};
+
+static void live_through(struct experience *experience) {
+    uint64_t measure = 0;
+    do {
+        if (experience->count < TIMES_MAX)
+            experience->times[experience->count++] = visit();
+        if (gemini_now() >= measure) {
+            size_t memory = memory_of_all();
+            experience->memory = memory > experience->memory ? memory : experience->memory;
+            measure = gemini_now() + 200;
+        }
+        usleep(2000);
+    } while (!course->over);
+    qsort(experience->times, experience->count, sizeof *experience->times, compare);
+}
+
+/* ---- the judgement ---- */
+
+static void expect_served(const struct experience *experience, uint64_t usual, const char *name) {
+    uint64_t bound = 2 * usual + 100000, median = experience->times[experience->count / 2];
+    size_t late = 0;
+    for (size_t i = experience->count; i-- > 0 && experience->times[i] > bound;)
+        late++;
+    cr_log_info("%s: usually %.1f ms, now %.1f ms, at most %.1f ms, %zu of %zu too late; %zu kB", name,
+                (double)usual / 1000, (double)median / 1000, (double)experience->times[experience->count - 1] / 1000,
+                late, experience->count, experience->memory);
+    cr_expect_leq(late * 100, experience->count * LATE_MAX, "%s: %zu of %zu answers came too late", name, late,
+                  experience->count);
+}
+
+static void expect_little_memory(const struct experience *experience, const struct hostility *hostility) {
+    size_t open = hostility->open_max ? hostility->open_max : OPEN_MAX;
+    open = open < hostility->attack.crowd ? open : hostility->attack.crowd;
+    bool silent = hostility->attack.point == POINT_CONNECTED && hostility->attack.deed == DEED_SILENCE;
+    size_t each = silent ? MEMORY_SILENT : MEMORY_SHAKEN + (hostility->request ? MEMORY_REPLY : 0);
+    cr_expect_leq(experience->memory, MEMORY_BASE + open * each, "%s: %zu kB of memory", hostility->name,
+                  experience->memory);
+}
+
+/* The attackers hold on to what they have, and nobody comes any more: the server is to be rid of all of them. */
+static void expect_rid_of_them(const struct hostility *hostility) {
+    uint64_t deadline = gemini_now() + 2 * DEADLINES + 2000;
+    unsigned long long open;
+    const char *status;
+    do {
+        status = server_told(&server, "STATUS=", 5000);
+        cr_assert_not_null(status);
+        open = counted(status, "connections open");
+    } while (open > 0 && gemini_now() < deadline);
+    cr_expect_eq(open, 0, "%s: %llu connections are kept", hostility->name, open);
+    if (!hostility->shed)
+        return;
+    char line[64];
+    snprintf(line, sizeof line, "connection end=%s address=", hostility->shed);
+    cr_expect_gt(counted(status, hostility->shed), 0, "%s: not counted: %s", hostility->name, status);
+    cr_expect(server_logged(&server, line), "%s: not logged", hostility->name);
+}
+
+ParameterizedTestParameters(hostile, an_honest_visitor_is_served) {
+    static size_t numbers[COUNT_OF(hostilities)];
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        numbers[i] = i;
+    return cr_make_param_array(size_t, numbers, COUNT_OF(numbers));
+}
+
+ParameterizedTest(const size_t *number, hostile, an_honest_visitor_is_served) {
+    static struct experience experience;
+    const struct hostility *hostility = &hostilities[*number];
+    struct attack attack = hostility->attack;
+    char request[128];
+    attack.port = start_with(hostility);
+    snprintf(request, sizeof request, "%s",
+             with_port(hostility->request ? hostility->request : PAGE_FILE, server.port));
+    attack.request = request;
+    uint64_t usual = usual_time();
+    attackers = attack_begin(&attack, &course);
+    live_through(&experience);
+    cr_log_info("%zu begun, %zu came to the point, %zu were ended, %zu could not begin", course->begun, course->arrived,
+                course->ended, course->refused);
+    expect_served(&experience, usual, hostility->name);
+    expect_little_memory(&experience, hostility);
+    cr_expect_gt(course->arrived, 0, "%s: nobody came so far", hostility->name);
+    expect_rid_of_them(hostility);
+    expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
+}
+
+/* The server knows of one part of the reply, the kernel has some; where it took megabytes, many would fill the memory. */
+Test(hostile, what_is_not_read_does_not_pile_up_in_the_kernel) {
+    static const struct hostility unread = {.name = "unread"};
+    struct attack attack = {.crowd = 20, .most = 20, .duration = 500, .point = POINT_ASKED};
+    char request[128];
+    size_t replies = 0;
+    attack.port = start_with(&unread);
+    snprintf(request, sizeof request, "%s", with_port(LARGE_FILE, server.port));
+    attack.request = request;
+    attackers = attack_begin(&attack, &course);
+    expect_rid_of_them(&unread);
+    char *log = server_log(&server);
+    for (const char *line = strstr(log, "request "); line; line = strstr(line + 1, "request ")) {
+        unsigned long long bytes = 0;
+        cr_expect_eq(sscanf(line, "request status=20 bytes=%llu complete=no", &bytes), 1, "%.60s", line);
+        cr_expect_leq(bytes, UNREAD_MAX, "%llu bytes went out to a visitor who reads nothing", bytes);
+        replies++;
+    }
+    free(log);
+    cr_expect_eq(replies, attack.crowd);
+}
+
+/* A crowd that has shaken hands and says nothing is there first: it goes, not she who is still at her handshake. */
+Test(hostile, whoever_is_about_to_ask_goes_after_those_who_do_not) {
+    static const struct hostility room = {.settings = "max-connections = 64\n"};
+    struct gemini_client *crowd[100], *newcomers[20];
+    struct gemini_reply reply = {0};
+    start_with(&room);
+    struct gemini_way way = way_to(&server);
+    const char *line = with_port(PAGE_FILE, server.port);
+    for (size_t i = 0; i < COUNT_OF(crowd); i++) {
+        crowd[i] = gemini_connect(&way);
+        cr_assert(crowd[i] && gemini_shake_hands(crowd[i]));
+    }
+    struct gemini_client *honest = gemini_connect(&way);
+    cr_assert_not_null(honest);
+    for (size_t i = 0; i < COUNT_OF(newcomers); i++) {
+        newcomers[i] = gemini_connect(&way);
+        cr_assert_not_null(newcomers[i]);
+        usleep(2000); /* so that each is taken before the next one comes */
+    }
+    cr_expect(gemini_shake_hands(honest) && gemini_send(honest, line, strlen(line)), "she had to go");
+    gemini_receive(honest, &reply, 0);
+    cr_expect_eq(reply.status, 20);
+    gemini_reply_end(&reply);
+    gemini_end(honest);
+    for (size_t i = 0; i < COUNT_OF(newcomers); i++)
+        gemini_end(newcomers[i]);
+    for (size_t i = 0; i < COUNT_OF(crowd); i++)
+        gemini_end(crowd[i]);
+}
