@@ -35,9 +35,11 @@ struct surroundings {
     const char *host_secret;         /* a file of the host that only root may read there */
     const char *other_service_state; /* a file in another service's state folder */
     const char *key_files[SURROUNDINGS_KEY_FILES]; /* key_file=, once for each road to a private key */
-    const char *key_mark;                          /* 16 bytes of the private key, each xor 0xff, in hexadecimal */
+    const char *key_mark;                          /* 16 bytes of the private key as it lies in memory
+                                                      (of an EC key the scalar), each xor 0xff, in hexadecimal */
     const char *image_folder;                      /* a folder of the image, which nobody should be able to change */
     const char *content_folder;                    /* a folder of the content that is served */
+    const char *readonly_mount;                    /* a mount point that is read-only */
     const char *mount_point;                       /* an empty folder */
     const char *program;                           /* a program of the image; with one argument that it does not know
                                                       it has to exit with ATTEMPT_RAN, or only its start can be seen */
@@ -72,10 +74,12 @@ struct surroundings {
     long descriptor_limit; /* descriptors in one process */
     long cpu_limit;        /* percent of one processor */
     long disk_limit;       /* MiB in disk_folder */
+    long signing_limit;    /* answers of the key process to one worker in a second */
     long log_limit;        /* lines in 30 seconds */
 
     const char *lacking; /* system calls that this kernel does not have, with commas between, or "none": any other that
-                            is answered with ENOSYS was kept back by a sandbox. Also "kcore" for /proc/kcore */
+                            is answered with ENOSYS was kept back by a sandbox. Also "kcore" and
+                            other files of /proc */
 };
 
 struct attempt {

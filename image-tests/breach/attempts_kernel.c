@@ -90,7 +90,7 @@ int kernel_init_module(const struct surroundings *surroundings) {
 }
 
 int kernel_finit_module(const struct surroundings *surroundings) {
-    int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int file = openat(AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC);
     return reached(surroundings, syscall(SYS_finit_module, file, "", 0), ENOEXEC, "finit_module");
 }
 
@@ -159,7 +159,8 @@ int kernel_file_handle(const struct surroundings *surroundings) {
         return absent("host_secret is not told");
     if (syscall(SYS_name_to_handle_at, AT_FDCWD, surroundings->host_secret, &handle, &mount, 0) < 0)
         return refused(surroundings, "name_to_handle_at");
-    int folder = open(surroundings->host_folder ? surroundings->host_folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int folder = openat(AT_FDCWD, surroundings->host_folder ? surroundings->host_folder : "/",
+                        O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return refused(surroundings, "openat");
     return read_token_from(surroundings, (int)syscall(SYS_open_by_handle_at, folder, &handle, O_RDONLY | O_CLOEXEC),
@@ -170,15 +171,14 @@ int kernel_fanotify(const struct surroundings *surroundings) {
     return gave(surroundings, syscall(SYS_fanotify_init, 1 /* O_CLOEXEC */, O_RDONLY), "fanotify_init");
 }
 
-/* Pages of files straight into a pipe: what Dirty Pipe was about. */
+/* Pages straight from one pipe to another, or from a file: what Dirty Pipe was about. */
 int kernel_splice(const struct surroundings *surroundings) {
-    int pipe_ends[2];
-    int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return refused(surroundings, "openat");
-    if (syscall(SYS_pipe2, pipe_ends, O_CLOEXEC) < 0)
+    int first[2], second[2];
+    if (syscall(SYS_pipe2, first, O_CLOEXEC) < 0 || syscall(SYS_pipe2, second, O_CLOEXEC) < 0)
         return refused(surroundings, "pipe2");
-    return judged(surroundings, syscall(SYS_splice, file, NULL, pipe_ends[1], NULL, 4096, 0), "splice",
+    if (write(first[1], "breach", 6) < 0)
+        return refused(surroundings, "write");
+    return judged(surroundings, syscall(SYS_splice, first[0], NULL, second[1], NULL, 6, 0), "splice",
                   "the kernel obeyed");
 }
 

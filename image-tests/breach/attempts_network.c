@@ -352,7 +352,7 @@ int network_interface(const struct surroundings *surroundings) {
 
 int network_tunnel(const struct surroundings *surroundings) {
     struct ifreq request = {.ifr_name = "breach%d", .ifr_flags = 0x1001 /* IFF_TUN without headers */};
-    int descriptor = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    int descriptor = openat(AT_FDCWD, "/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (descriptor < 0)
         return refused(surroundings, "openat");
     int outcome = judged(surroundings, ioctl(descriptor, 0x400454ca /* TUNSETIFF */, &request), "ioctl",
@@ -369,7 +369,7 @@ int network_see_connections(const struct surroundings *surroundings) {
         return absent("tcp_loopback_port is not told");
     const char wanted[] = {':', hex[port >> 12 & 15], hex[port >> 8 & 15], hex[port >> 4 & 15], hex[port & 15], ' ',
                            '\0'};
-    int file = open("/proc/net/tcp", O_RDONLY | O_CLOEXEC);
+    int file = openat(AT_FDCWD, "/proc/net/tcp", O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return refused(surroundings, "openat");
     size_t size = 0;

@@ -89,7 +89,7 @@ int read_victim_map(const struct surroundings *surroundings) {
 int read_victim_memory(const struct surroundings *surroundings) {
     char text[128] = {0};
     NEEDS_MEMORY;
-    int memory = open(of_victim(surroundings, "/mem", NULL), O_RDONLY | O_CLOEXEC);
+    int memory = openat(AT_FDCWD, of_victim(surroundings, "/mem", NULL), O_RDONLY | O_CLOEXEC);
     if (memory < 0)
         return refused(surroundings, "openat");
     ssize_t got = pread(memory, text, sizeof text - 1, surroundings->victim_address);
@@ -124,7 +124,7 @@ int read_parent_memory(const struct surroundings *surroundings) {
     char line[64] = {0}, bytes[16];
     unsigned long address = 0;
     const char *folder = joined("/proc/", digits(syscall(SYS_getppid)), NULL, NULL);
-    int map = open(joined(folder, "/maps", NULL, NULL), O_RDONLY | O_CLOEXEC);
+    int map = openat(AT_FDCWD, joined(folder, "/maps", NULL, NULL), O_RDONLY | O_CLOEXEC);
     if (map < 0)
         return refused(surroundings, "openat");
     ssize_t got = read(map, line, sizeof line - 1);
@@ -133,7 +133,7 @@ int read_parent_memory(const struct surroundings *surroundings) {
         return refused(surroundings, "read");
     for (const char *digit = line; *digit != '-' && *digit; digit++)
         address = address * 16 + (unsigned long)(*digit <= '9' ? *digit - '0' : *digit - 'a' + 10);
-    int memory = open(joined(folder, "/mem", NULL, NULL), O_RDONLY | O_CLOEXEC);
+    int memory = openat(AT_FDCWD, joined(folder, "/mem", NULL, NULL), O_RDONLY | O_CLOEXEC);
     if (memory < 0)
         return refused(surroundings, "openat");
     got = pread(memory, bytes, sizeof bytes, (off_t)address);
@@ -147,7 +147,7 @@ int read_process_list(const struct surroundings *surroundings) {
     static char entries[65536];
     long got;
     NEEDS_VICTIM;
-    int folder = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int folder = openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return refused(surroundings, "openat");
     int outcome = contained("the victim is not in the list");
@@ -176,8 +176,10 @@ int read_host_mounts(const struct surroundings *surroundings) {
 /* ---- the kernel's own ---- */
 
 int read_kernel_symbols(const struct surroundings *surroundings) {
+    if (is_lacking(surroundings, "kallsyms"))
+        return absent("this kernel has no such file");
     char line[32] = {0};
-    int file = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+    int file = openat(AT_FDCWD, "/proc/kallsyms", O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return refused(surroundings, "openat");
     ssize_t got = read(file, line, 16);
@@ -202,7 +204,7 @@ int read_kernel_log(const struct surroundings *surroundings) {
 
 int read_kernel_log_device(const struct surroundings *surroundings) {
     char text[8192];
-    int file = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int file = openat(AT_FDCWD, "/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (file < 0)
         return refused(surroundings, "openat");
     ssize_t got = read(file, text, sizeof text);
@@ -221,6 +223,8 @@ int read_kernel_interrupts(const struct surroundings *surroundings) {
 }
 
 int read_kernel_caches(const struct surroundings *surroundings) {
+    if (is_lacking(surroundings, "slabinfo"))
+        return absent("this kernel has no such file");
     return read_anything(surroundings, "/proc/slabinfo");
 }
 

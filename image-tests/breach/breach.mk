@@ -21,22 +21,31 @@ BREACH_END := $(shell gcc -print-file-name=crtendS.o) $(BREACH_MUSL)crtn.o
 
 # What a test build of the server takes in, too: everything but the two main functions.
 ATTEMPTS := $(patsubst image-tests/breach/%.c,$(BREACH)/%.o,\
-    $(filter-out %/main.c %/decoys.c,$(wildcard image-tests/breach/*.c)))
+    $(filter-out %/main.c %/decoys.c %/decoys_parts.c,$(wildcard image-tests/breach/*.c)))
 
 .PHONY: breach
 .DELETE_ON_ERROR:
-breach: $(BUILD)/breach/attempts $(BUILD)/breach/decoys
+breach: $(BUILD)/breach/attempts $(BUILD)/breach/attempts-fenced $(BUILD)/breach/decoys
 
 define breach_program
-$(BUILD)/breach/$(1): $(BREACH)/$(2).o $(ATTEMPTS)
+$(BUILD)/breach/$(1): $(2)
 	@mkdir -p $$(@D)
 	@echo "  LINK $$@";gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all -o $$@ \
 	    $(BREACH_START) $$^ -Wl,--start-group $(BREACH_MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(BREACH_END)
 endef
-$(eval $(call breach_program,attempts,main))
-$(eval $(call breach_program,decoys,decoys))
+$(eval $(call breach_program,attempts,$(BREACH)/main.o $(ATTEMPTS)))
+$(eval $(call breach_program,attempts-fenced,$(BREACH)/main-fenced.o $(BREACH)/sandbox.o $(ATTEMPTS)))
+$(eval $(call breach_program,decoys,$(BREACH)/decoys.o $(BREACH)/decoys_parts.o))
 
 $(BREACH)/%.o: image-tests/breach/%.c image-tests/breach/breach.mk
+	@mkdir -p $(@D)
+	@echo "  CC $@";musl-gcc $(BREACH_FLAGS) -c -o $@ $<
+
+$(BREACH)/main-fenced.o: image-tests/breach/main.c image-tests/breach/breach.mk
+	@mkdir -p $(@D)
+	@echo "  CC $@";musl-gcc $(BREACH_FLAGS) -DFENCED -c -o $@ $<
+
+$(BREACH)/sandbox.o: server/sandbox.c image-tests/breach/breach.mk
 	@mkdir -p $(@D)
 	@echo "  CC $@";musl-gcc $(BREACH_FLAGS) -c -o $@ $<
 

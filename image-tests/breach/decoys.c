@@ -35,10 +35,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "decoys.h"
 #include "signing.h"
 
 #define VICTIM_DESCRIPTOR 9
-#define TOKEN_SIZE 33 /* 16 bytes in hexadecimal */
 #define KEY_SIZE 16
 
 static char token[TOKEN_SIZE];
@@ -46,34 +46,6 @@ static unsigned char key[KEY_SIZE];
 static FILE *surroundings, *heard;
 
 /* ---- the victim ---- */
-
-static FILE *victim_heard;
-
-static void victim_hears(int signal) {
-    fprintf(victim_heard, "victim: signal %d\n", signal);
-    fflush(victim_heard);
-}
-
-/* The victim's main function: it was started with the token in its arguments and its environment. */
-static int be_victim(const char *heard_path) {
-    static char in_memory[TOKEN_SIZE];
-    strcpy(in_memory, getenv("BREACH_DECOY"));
-    victim_heard = fopen(heard_path, "ae");
-    if (!victim_heard)
-        err(EX_CANTCREAT, "%s", heard_path);
-    signal(SIGURG, victim_hears);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    printf("%ld\n", (long)in_memory);
-    fflush(stdout);
-    for (bool changed = false;;) {
-        usleep(100000);
-        if (!changed && strcmp(in_memory, getenv("BREACH_DECOY"))) {
-            changed = true;
-            fprintf(victim_heard, "victim: its memory was changed\n");
-            fflush(victim_heard);
-        }
-    }
-}
 
 static pid_t start_victim(const char *folder) {
     char path[4096], line[64] = "";
@@ -224,7 +196,7 @@ static void hear(const char *what, const char *text, ssize_t size) {
 
 /*
  * A key process as it must not be: it signs whatever comes, for whomever, as often as anybody likes, and gives the key
- * to whoever asks. One child for each connection.
+ * to whoever asks. One child for each connection; an empty message and the end of it look the same.
  */
 static void sign_anything(int connection) {
     union {
@@ -236,8 +208,6 @@ static void sign_anything(int connection) {
         return;
     while ((got = recv(connection, &message, sizeof message - 1, 0)) >= 0) {
         struct signing_answer answer = {0x21676973u, SIGNING_DONE, 0, SIGNING_SIGNATURE_MAX, 0, {0}};
-        if (got == 0 && send(connection, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-            break; /* closed; a message of no size looks the same */
         if (got >= (ssize_t)sizeof message.question)
             answer.ticket = message.question.ticket;
         memcpy(answer.signature, key, sizeof key);
@@ -320,76 +290,6 @@ static int make_terminal(void) {
     return open(name, O_RDWR | O_NOCTTY | O_CLOEXEC); /* or the end of an attempt would hang it up */
 }
 
-/* ---- what this kernel does not have ---- */
-
-/* Arguments that mean nothing: all that matters is whether the answer is ENOSYS. */
-static void tell_lacking(void) {
-    static const struct {
-        const char *name;
-        long number;
-    } calls[] = {
-#define CALL(name) {#name, SYS_##name}
-        CALL(bpf),
-        CALL(io_uring_setup),
-        CALL(userfaultfd),
-        CALL(perf_event_open),
-        CALL(add_key),
-        CALL(request_key),
-        CALL(keyctl),
-        CALL(init_module),
-        CALL(finit_module),
-        CALL(delete_module),
-        CALL(kexec_load),
-        CALL(kexec_file_load),
-        CALL(quotactl),
-        CALL(name_to_handle_at),
-        CALL(open_by_handle_at),
-        CALL(fanotify_init),
-        CALL(memfd_secret),
-        CALL(kcmp),
-        CALL(swapon),
-        CALL(acct),
-        CALL(fsopen),
-        CALL(fspick),
-        CALL(open_tree),
-        CALL(mount_setattr),
-        CALL(move_mount),
-        CALL(pidfd_open),
-        CALL(pidfd_getfd),
-        CALL(pkey_mprotect),
-        CALL(process_vm_readv),
-        CALL(process_vm_writev),
-        CALL(shmget),
-        CALL(msgget),
-        CALL(semget),
-        CALL(mq_open),
-        CALL(inotify_add_watch),
-        CALL(clone3),
-        CALL(remap_file_pages),
-        CALL(syslog),
-#ifdef __x86_64__
-        CALL(modify_ldt),
-        CALL(iopl),
-        CALL(ioperm),
-        {"x32 getpid", 0x40000000 | SYS_getpid},
-#endif
-#undef CALL
-    };
-    bool any = false;
-    fprintf(surroundings, "lacking=");
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-        if (syscall(calls[i].number, -1L, -1L, -1L, -1L, -1L, -1L) != -1 || errno != ENOSYS)
-            continue;
-        fprintf(surroundings, "%s%s", any ? "," : "", calls[i].name);
-        any = true;
-    }
-    if (access("/proc/kcore", F_OK) < 0) {
-        fprintf(surroundings, "%skcore", any ? "," : "");
-        any = true;
-    }
-    fprintf(surroundings, "%s\n", any ? "" : "none");
-}
-
 /* ---- the whole ---- */
 
 static volatile sig_atomic_t told_to_stop;
@@ -439,7 +339,7 @@ int main(int count, char **arguments) {
     if (!heard || !surroundings)
         err(EX_CANTCREAT, "%s", folder);
     fprintf(surroundings, "decoy_token=%s\n", token);
-    tell_lacking();
+    tell_lacking(surroundings);
     make_files(folder);
     fflush(surroundings);
     signal(SIGCHLD, SIG_DFL);

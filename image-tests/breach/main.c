@@ -6,6 +6,9 @@
  * one of that number (from 0) runs in this process, for sandboxes that allow no other. Writes a line for each:
  * name, TAB, contained or succeeded or absent, TAB, reason. With --only there is no line when the attempt ended the
  * process; the exit status tells then: by SIGSYS or 159 it was contained, by 101 it succeeded.
+ *
+ * Built with -DFENCED it is attempts-fenced: each attempt has entered the sandbox that the server's worker enters
+ * (server/sandbox.h), so that what the program keeps back can be told from what its unit does.
  */
 
 #include <errno.h>
@@ -20,9 +23,9 @@
 #include <sysexits.h>
 
 #include "inside.h"
+#include "sandbox.h"
 
 #define SECONDS 5
-#define SANDBOX_EXIT 159 /* server/sandbox.h */
 
 static void say(int descriptor, const char *text) {
     ssize_t written = write(descriptor, text, strlen(text));
@@ -75,6 +78,17 @@ static void connect_keys(struct surroundings *surroundings) {
         close(channel);
 }
 
+/* Returns false when there is no way in. */
+static bool enter_sandbox(const struct surroundings *surroundings) {
+#ifdef FENCED
+    int folder = surroundings->content_folder ? open(surroundings->content_folder, O_PATH | O_CLOEXEC) : -1;
+    return sandbox_enter(SANDBOX_WORKER, folder) == 0;
+#else
+    (void)surroundings;
+    return true;
+#endif
+}
+
 /* Waits for the child; ends it when its time is over. Returns its status, or -1 then. */
 static int wait_for(pid_t child) {
     int status;
@@ -118,6 +132,8 @@ static int run_each(struct surroundings *surroundings) {
             return say(STDERR_FILENO, "attempts: no child process can be made here; use --only N\n"), EX_OSERR;
         if (child == 0) {
             connect_keys(surroundings);
+            if (!enter_sandbox(surroundings))
+                syscall(SYS_exit_group, EX_OSERR);
             int outcome = attempts[i].try(surroundings);
             memcpy(reason, attempt_reason, ATTEMPT_REASON_SIZE);
             syscall(SYS_exit_group, outcome);
@@ -144,6 +160,8 @@ static int run_only(struct surroundings *surroundings, const char *number) {
     if (!*number || *end || at >= attempt_count)
         return say(STDERR_FILENO, "attempts: --only takes a number below that of --list's lines\n"), EX_USAGE;
     connect_keys(surroundings);
+    if (!enter_sandbox(surroundings))
+        return say(STDERR_FILENO, "attempts: the worker's sandbox cannot be entered\n"), EX_OSERR;
     int outcome = attempts[at].try(surroundings);
     say_line(&attempts[at], outcome, attempt_reason);
     return 0;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -158,12 +160,12 @@ int read_token_from(const struct surroundings *surroundings, int descriptor, con
 int read_token(const struct surroundings *surroundings, const char *path) {
     if (!path)
         return absent("where the decoy lies is not told");
-    return read_token_from(surroundings, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), "openat");
+    return read_token_from(surroundings, openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), "openat");
 }
 
 int read_anything(const struct surroundings *surroundings, const char *path) {
     char byte;
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int file = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0)
         return refused(surroundings, "openat");
     ssize_t got = read(file, &byte, 1);
@@ -193,4 +195,42 @@ long start_idle_process(void) {
 void end_process(long process) {
     syscall(SYS_kill, process, SIGKILL);
     syscall(SYS_wait4, process, NULL, 0, NULL);
+}
+
+long start_idle_thread(void) {
+    static const struct timespec pause = {2, 0};
+    char *stack = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED)
+        return -1;
+    const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    /* The thread keeps these registers and touches no memory: nanosleep(&pause, NULL), exit(0). */
+#if defined __x86_64__
+    register long result __asm__("rax") = SYS_clone;
+    register unsigned long flags_at __asm__("rdi") = flags;
+    register char *stack_at __asm__("rsi") = stack + 4096;
+    register long none_at __asm__("rdx") = 0, none_too __asm__("r10") = 0;
+    register const struct timespec *pause_at __asm__("r8") = &pause;
+    __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\t"
+                     "mov $35, %%eax\n\tmov %%r8, %%rdi\n\txor %%esi, %%esi\n\tsyscall\n\t"
+                     "mov $60, %%eax\n\txor %%edi, %%edi\n\tsyscall\n\thlt\n1:"
+                     : "+a"(result)
+                     : "r"(flags_at), "r"(stack_at), "r"(none_at), "r"(none_too), "r"(pause_at)
+                     : "rcx", "r11", "memory", "cc");
+#elif defined __aarch64__
+    register long result __asm__("x0") = (long)flags;
+    register char *stack_at __asm__("x1") = stack + 4096;
+    register long none_at __asm__("x2") = 0, none_too __asm__("x3") = 0, number __asm__("x8") = SYS_clone;
+    register const struct timespec *pause_at __asm__("x5") = &pause;
+    __asm__ volatile("svc #0\n\tcbnz x0, 1f\n\t"
+                     "mov x0, x5\n\tmov x1, #0\n\tmov x8, #101\n\tsvc #0\n\t"
+                     "mov x0, #0\n\tmov x8, #93\n\tsvc #0\n1:"
+                     : "+r"(result)
+                     : "r"(stack_at), "r"(none_at), "r"(none_too), "r"(number), "r"(pause_at)
+                     : "memory", "cc");
+#endif
+    if (result < 0) {
+        errno = (int)-result;
+        return -1;
+    }
+    return result;
 }

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Attacks on the key process by the worker's channel to it. Signatures with its own key a worker may have; what it
+ * should not have is one that it asked for in a way that is not allowed, more than its share, or the key.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "inside.h"
+#include "signing.h"
+
+#define QUESTION_MAGIC 0x3f676973u
+#define ANSWER_MAGIC 0x21676973u
+#define TICKET 0x6272656163680000u
+
+#define NEEDS_CHANNEL                                                                                                  \
+    if (surroundings->keys_descriptor < 0)                                                                             \
+        return absent("there is no channel to a key process");                                                         \
+    int channel = (int)surroundings->keys_descriptor
+
+static bool read_hexadecimal(const char *text, uint8_t *bytes, size_t size) {
+    for (size_t i = 0; i < 2 * size; i++) {
+        int digit = text[i] >= '0' && text[i] <= '9'   ? text[i] - '0'
+                    : text[i] >= 'a' && text[i] <= 'f' ? text[i] - 'a' + 10
+                                                       : -1;
+        if (digit < 0)
+            return false;
+        bytes[i / 2] = (uint8_t)(bytes[i / 2] << 4 | digit);
+    }
+    return true;
+}
+
+/* A question that is right in every way, but for its key where own_key_name is not told. */
+static struct signing_question right_question(const struct surroundings *surroundings) {
+    struct signing_question question = {QUESTION_MAGIC, SIGNING_ECDSA, TICKET, {0}, 32, 0, {1}};
+    if (surroundings->own_key_name)
+        read_hexadecimal(surroundings->own_key_name, question.key, sizeof question.key);
+    return question;
+}
+
+/* Waits up to a second for an answer to TICKET or to none: signed, or of any size that no answer has. */
+static int wait_for_answer(const struct surroundings *surroundings, int channel) {
+    union {
+        struct signing_answer answer;
+        char bytes[8192];
+    } message;
+    uint64_t until = clock_milliseconds() + 1000;
+    while (clock_milliseconds() < until) {
+        ssize_t got = recv(channel, &message, sizeof message, MSG_DONTWAIT);
+        if (got < 0 && errno == EAGAIN)
+            continue;
+        if (got < 0)
+            return refused(surroundings, "recvfrom");
+        if (got == 0)
+            return contained("the key process closed the channel");
+        if (got != sizeof message.answer || message.answer.magic != ANSWER_MAGIC)
+            return succeeded("had an answer that is none");
+        if (message.answer.ticket >> 16 != TICKET >> 16 && message.answer.ticket != 0)
+            continue; /* to a question of the worker's own */
+        return message.answer.result == SIGNING_DONE ? succeeded("had a signature")
+                                                     : contained("the key process refused");
+    }
+    return contained("the key process did not answer");
+}
+
+static int ask(const struct surroundings *surroundings, int channel, const void *message, size_t size) {
+    if (send(channel, message, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        return refused(surroundings, "sendto");
+    return wait_for_answer(surroundings, channel);
+}
+
+int keys_magic(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    question.magic ^= 1;
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+int keys_short(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    return ask(surroundings, channel, &question, offsetof(struct signing_question, content) + 8);
+}
+
+int keys_long(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct {
+        struct signing_question question;
+        char more[3000];
+    } message = {right_question(surroundings), {0}};
+    return ask(surroundings, channel, &message, sizeof message);
+}
+
+int keys_empty(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    return ask(surroundings, channel, "", 0);
+}
+
+int keys_reserved(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    question.reserved = 1;
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+int keys_padding(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    question.content[SIGNING_CONTENT_MAX - 1] = 1;
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+/* More content than there is: would sign, or give away, what lies behind it. */
+int keys_overread(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    question.scheme = SIGNING_ED25519;
+    question.content_size = 65536;
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+int keys_negative(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    question.content_size = UINT32_MAX;
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+int keys_scheme(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    question.scheme = 0;
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+/* As RSA without a padding that says what was signed would be: raw numbers of the intruder's choice. */
+int keys_other_scheme(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    question.scheme = SIGNING_RSA_PKCS1;
+    question.content_size = 51;
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+int keys_unknown(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    memset(question.key, 0x5a, sizeof question.key);
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+int keys_ask_for_key(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    question.scheme = 0xffffffff;
+    question.content_size = SIGNING_CONTENT_MAX;
+    strcpy((char *)question.content, "the private key, please");
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+/* What only the supervisor may order, by another socket: an identity for a host name (server/keys.c). */
+int keys_order(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct {
+        uint32_t order;
+        char host[256];
+    } order = {1, "breach.invalid"};
+    return ask(surroundings, channel, &order, sizeof order);
+}
+
+/* A second channel, which would have an allowance of its own. */
+int keys_channel(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct {
+        uint32_t order;
+        char host[256];
+    } order = {2, ""};
+    int descriptor = 2;
+    struct iovec part = {&order, sizeof order};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr header;
+    } room = {{0}};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room};
+    room.header =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&room.header), &descriptor, sizeof descriptor);
+    if (sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        return refused(surroundings, "sendmsg");
+    return wait_for_answer(surroundings, channel);
+}
+
+/* More questions in a second than the key process grants to one worker; of a key that is none, which is the cheapest. */
+int keys_flood(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    struct signing_answer answer;
+    long answered = 0;
+    if (surroundings->signing_limit < 0)
+        return absent("signing_limit is not told");
+    memset(question.key, 0x5a, sizeof question.key);
+    uint64_t until = clock_milliseconds() + 1000;
+    while (clock_milliseconds() < until) {
+        if (send(channel, &question, sizeof question, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
+            return refused(surroundings, "sendto");
+        while (recv(channel, &answer, sizeof answer, MSG_DONTWAIT) == sizeof answer)
+            answered++;
+    }
+    int outcome = answered > surroundings->signing_limit ? ATTEMPT_SUCCEEDED : ATTEMPT_CONTAINED;
+    reason_begin();
+    reason_add("answers in a second: ");
+    reason_add_number(answered);
+    return outcome;
+}
+
+/* ---- the key in the worker's own memory ---- */
+
+/* Can this page be read? The kernel would have to bring it in. */
+static bool is_readable(uintptr_t page) {
+    return syscall(SYS_madvise, page, 4096, 22 /* MADV_POPULATE_READ, since Linux 5.14 */) == 0;
+}
+
+/* Looks through so many bytes to both sides of an address. The mark is not the key, or this would find itself. */
+static bool search_around(const void *middle, uintptr_t reach, const uint8_t mark[static 16]) {
+    uintptr_t begin = ((uintptr_t)middle & ~(uintptr_t)4095) - reach;
+    for (uintptr_t page = begin; page < begin + 2 * reach; page += 4096) {
+        if (!is_readable(page))
+            continue;
+        const uint8_t *bytes;
+        memcpy(&bytes, &page, sizeof bytes);
+        for (size_t at = 0; at + 16 <= 4096; at++) {
+            size_t same = 0;
+            while (same < 16 && (bytes[at + same] ^ 0xff) == mark[same])
+                same++;
+            if (same == 16)
+                return true;
+        }
+    }
+    return false;
+}
+
+int keys_own_memory(const struct surroundings *surroundings) {
+    static char in_data;
+    uint8_t mark[16], in_stack = 0;
+    if (!surroundings->key_mark || !read_hexadecimal(surroundings->key_mark, mark, sizeof mark))
+        return absent("key_mark is not told");
+    if (!is_readable((uintptr_t)&in_stack & ~(uintptr_t)4095))
+        return refused(surroundings, "madvise");
+    void *mapped = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *heap = (void *)syscall(SYS_brk, 0);
+    bool found = search_around(&in_data, 16u << 20, mark) || search_around(&in_stack, 1u << 20, mark) ||
+                 search_around(heap, 16u << 20, mark) ||
+                 (mapped != MAP_FAILED && search_around(mapped, 64u << 20, mark));
+    return found ? succeeded("found the private key") : contained("the private key is not there");
+}
