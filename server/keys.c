@@ -241,7 +241,8 @@ static bool answer(const struct keys *keys, struct channel *channel) {
         parts[i] = (struct iovec){&questions[i], sizeof questions[i]};
         messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
     }
-    int count = recvmmsg(channel->descriptor, messages, wanted, MSG_DONTWAIT, NULL);
+    /* MSG_TRUNC: of a message that is too long the whole length is told, or it would pass for a question. */
+    int count = recvmmsg(channel->descriptor, messages, wanted, MSG_DONTWAIT | MSG_TRUNC, NULL);
     if (count < 0)
         return errno == EAGAIN || errno == EINTR;
     for (int i = 0; i < count; i++) {
