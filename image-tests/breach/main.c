@@ -174,7 +174,7 @@ int main(int count, char **arguments) {
     if (count >= 2 && !strcmp(arguments[1], "--ran"))
         return ATTEMPT_RAN;
     if (count >= 2 && !strcmp(arguments[1], "--ran-as-root"))
-        return geteuid() == 0 ? ATTEMPT_RAN : ATTEMPT_CONTAINED;
+        return geteuid() == 0 ? ATTEMPT_RAN : EX_NOPERM;
     if (count == 2 && !strcmp(arguments[1], "--list"))
         return list();
     for (int i = 1; i + 1 < count; i += 2) {
