@@ -3,16 +3,22 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += image-tests/bench/split image-tests/host image-tests/run image-tests/with-hosts image-tests/check-clients image-tests/check-tls image-tests/all-on-hosts image-tests/check-image image-tests/check-manual mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
-.PHONY: bench image run boot server-check image-check image-file-check image-host-check
+.PHONY: content host-trees bench image run boot server-check image-check image-file-check image-host-check
 
 image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units $< -newer $(IMAGE))" ] || \
-	    $(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; rm -f $(IMAGE); exit 1; }'
+	    $(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; rm -f $(IMAGE); exit 1; }; \
+	        for unit in vitrine vitrine-keys; do image-tests/exposure $(IMAGE) $$unit.service; done | \
+	        sed -n "s/.* level for /image: exposure of /p" >>build/image.log'
 	@grep '^image: ' build/image.log
 
-run: image ## serves the image on a host in a container: [PORT=1965] [CONTENT=folder]
+content: image ## a signed image of your capsules, build/content.raw, for vitrinectl content: DIR=folder
+	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
+	@tar -C "$(DIR)" -cf - . | $(ENTER) units/bake-content build/content.raw mkosi.key mkosi.crt
+
+run: image host-files ## serves the image on a host in a container: [PORT=1965] [CONTENT=folder]
 	@image-tests/run nspawn-257 $(IMAGE) $(PORT) "$(CONTENT)"
 
 boot: image ## boots the image by itself, the server as its init: [PORT=1965] [CONTENT=folder]
@@ -27,9 +33,9 @@ image-check: image-file-check image-host-check ## tests of the image
 image-file-check: image
 	@$(ENTER) image-tests/check-image $(IMAGE)
 
-image-host-check: image
+image-host-check: image host-files
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) image-tests
-	@$(ENTER) image-tests/with-hosts $(IMAGE) image-tests/all-on-hosts
+	@$(ENTER) image-tests/with-host $(IMAGE) image-tests/all-on-hosts
 
 bench: build/vitrine ## what the key process costs, measured
 	@$(SERVER) measured

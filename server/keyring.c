@@ -131,6 +131,9 @@ int keyring_open(struct keyring *keyring, const char *state, const char *credent
     if (!credentials)
         return EX_OK;
     int folder = open(credentials, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* systemd 254 names a folder that it did not make when ImportCredential= found nothing: none were given. */
+    if (folder < 0 && errno == ENOENT)
+        return EX_OK;
     if (folder < 0) {
         log_line(LOG_LEVEL_ERROR, "credentials %s: %s; look at $CREDENTIALS_DIRECTORY", credentials, strerror(errno));
         keyring_dispose(keyring);

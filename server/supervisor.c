@@ -604,6 +604,10 @@ static bool prepare_workers(struct supervisor *supervisor) {
     return true;
 }
 
+static void has_handler(int signal) {
+    (void)signal;
+}
+
 static void prepare_signals(struct supervisor *supervisor) {
     sigemptyset(&supervisor->signals);
     sigaddset(&supervisor->signals, SIGTERM);
@@ -612,6 +616,8 @@ static void prepare_signals(struct supervisor *supervisor) {
     sigaddset(&supervisor->signals, SIGHUP);
     sigaddset(&supervisor->signals, SIGNAL_HALT);
     sigprocmask(SIG_BLOCK, &supervisor->signals, NULL);
+    /* It never runs, because the signal is waited for; systemd 262 starts no service with Type=notify-reload without one. */
+    signal(SIGHUP, has_handler);
     signal(SIGPIPE, SIG_IGN);
 }
 

@@ -3,6 +3,12 @@
 # shellcheck disable=SC2154 # name, folder, port, content, image: image-tests/host sets them
 # No host of services: the image by itself in a container, the server as its init. It shares the machine's network.
 
+. image-tests/hosts/container.sh
+
+kind_prepare() {
+    :
+}
+
 kind_become() {
     local root=/run/host partition start size
     [ -n "$image" ] || fail "say which image to boot: --image=IMAGE"
@@ -17,5 +23,5 @@ kind_become() {
 }
 
 kind_is_up() {
-    ! port_free "$port"
+    find_leader && ! port_free "$port"
 }

@@ -26,37 +26,30 @@ int machine_run(const char *command) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static struct host named(const char *variable) {
-    struct host host = {0};
+/* What image-tests/with-host told. */
+static const char *told(const char *variable) {
     const char *value = getenv(variable);
-    unsigned port;
-    cr_assert(value && sscanf(value, "%63s %u", host.name, &port) == 2,
-              "%s is not set: run these tests by image-tests/with-hosts", variable);
-    host.port = (uint16_t)port;
+    cr_assert_not_null(value, "%s is not set: run these tests by image-tests/with-host", variable);
+    return value;
+}
+
+struct host host_here(void) {
+    struct host host = {.port = (uint16_t)atoi(told("VITRINE_PORT"))};
+    snprintf(host.name, sizeof host.name, "%s", told("VITRINE_HOST"));
     return host;
 }
 
-struct host host_attached(void) {
-    return named("VITRINE_ATTACHED");
+bool host_is_virtual(void) {
+    return strncmp(told("VITRINE_KIND"), "qemu", 4) == 0;
 }
 
-struct host host_booted(void) {
-    return named("VITRINE_BOOTED");
-}
-
-static const char *image(void) {
-    const char *path = getenv("VITRINE_IMAGE");
-    cr_assert_not_null(path, "VITRINE_IMAGE is not set: run these tests by image-tests/with-hosts");
-    return path;
-}
-
-struct host host_start(const char *kind) {
+struct host host_start(void) {
     char command[512];
     struct host host = {0};
     unsigned port = 0;
     snprintf(host.name, sizeof host.name, "test-%d", (int)getpid());
-    snprintf(command, sizeof command, "timeout 60 image-tests/host start %s %s --image=%s --while=%d", kind, host.name,
-             image(), (int)getpid());
+    snprintf(command, sizeof command, "timeout 120 image-tests/host start %s %s --image=%s --while=%d",
+             told("VITRINE_KIND"), host.name, told("VITRINE_IMAGE"), (int)getpid());
     cr_assert_eq(machine_run(command), 0, "%s", host_output);
     snprintf(command, sizeof command, "image-tests/host address %s", host.name);
     machine_run(command);
@@ -67,7 +60,7 @@ struct host host_start(const char *kind) {
 
 void host_attach(const struct host *host) {
     char command[512];
-    snprintf(command, sizeof command, "timeout 60 image-tests/host attach %s %s", host->name, image());
+    snprintf(command, sizeof command, "timeout 120 image-tests/host attach %s %s", host->name, told("VITRINE_IMAGE"));
     cr_assert_eq(machine_run(command), 0, "%s", host_output);
 }
 
@@ -77,8 +70,8 @@ bool host_stop(const struct host *host) {
     int status = machine_run(command);
     /* The brackets keep the pattern from finding the shell that looks for it. */
     snprintf(command, sizeof command,
-             "pgrep -fa '[m]achine=%s '; ls -d build/hosts/%s 2>/dev/null; losetup --list | grep %s", host->name,
-             host->name, host->name);
+             "pgrep -fa '[m]achine=%s |[-]name %s '; ls -d build/hosts/%s 2>/dev/null; losetup --list | grep %s",
+             host->name, host->name, host->name, host->name);
     machine_run(command);
     return status == 0 && host_output[0] == '\0';
 }
@@ -93,7 +86,7 @@ int host_run(const struct host *host, const char *command) {
             quoted[length++] = *command;
     }
     quoted[length] = '\0';
-    snprintf(whole, sizeof whole, "timeout 60 image-tests/host run %s sh -c '%s'", host->name, quoted);
+    snprintf(whole, sizeof whole, "timeout 120 image-tests/host run %s sh -c '%s'", host->name, quoted);
     return machine_run(whole);
 }
 
@@ -103,13 +96,50 @@ void host_read_console(const struct host *host) {
     machine_run(command);
 }
 
-const struct gemini_reply *host_ask(const struct host *host, const char *path) {
-    static struct gemini_reply reply;
+static enum gemini_progress fetch(const struct host *host, const char *path, struct gemini_reply *reply) {
     char request[1200];
     const struct gemini_way way = {.port = host->port, .server_name = "localhost"};
     int size = snprintf(request, sizeof request, "gemini://localhost:%u%s\r\n", host->port, path);
+    return gemini_fetch(&way, request, (size_t)size, reply);
+}
+
+const struct gemini_reply *host_ask(const struct host *host, const char *path) {
+    static struct gemini_reply reply;
     gemini_reply_end(&reply);
-    gemini_fetch(&way, request, (size_t)size, &reply);
+    fetch(host, path, &reply);
     cr_assert_eq(reply.progress, GEMINI_CLOSE_NOTIFY, "%s: no whole reply came", path);
     return &reply;
+}
+
+bool host_answers(const struct host *host) {
+    struct gemini_reply reply = {0};
+    bool whole = fetch(host, "/", &reply) == GEMINI_CLOSE_NOTIFY && reply.status == 20;
+    gemini_reply_end(&reply);
+    return whole;
+}
+
+void host_copy(const struct host *host, const char *path, const char *folder) {
+    char command[512];
+    snprintf(command, sizeof command, "timeout 120 image-tests/host copy %s %s %s", host->name, path, folder);
+    cr_assert_eq(machine_run(command), 0, "%s", host_output);
+}
+
+struct host_visits host_visit_during(const struct host *host, const char *commands) {
+    char name[128], line[3072];
+    struct host_visits visits = {0};
+    snprintf(name, sizeof name, "build/check/visit-%s-%d", host->name, (int)getpid());
+    snprintf(line, sizeof line, "mkdir -p build/check; rm -f %s.done", name);
+    machine_run(line);
+    snprintf(
+        line, sizeof line,
+        "(timeout 600 image-tests/host run %s sh -euc '%s' >%s.words 2>&1; echo $? >%s.done) >/dev/null 2>&1 & true",
+        host->name, commands, name, name);
+    machine_run(line);
+    snprintf(line, sizeof line, "%s.done", name);
+    for (uint64_t deadline = gemini_now() + 600000; access(line, F_OK) != 0 && gemini_now() < deadline; visits.asked++)
+        visits.turned_away += !host_answers(host);
+    snprintf(line, sizeof line, "cat %s.words; sleep 0.1; status=$(cat %s.done); rm -f %s.*; exit $status", name, name,
+             name);
+    cr_expect_eq(machine_run(line), 0, "the commands failed: %s", host_output);
+    return visits;
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Test hosts as the tests of the image see them. image-tests/with-hosts starts the two that are looked at and tells
- * their names by the environment; a test that stops or breaks its host starts one of its own.
+ * Test hosts as the tests of the image see them. image-tests/with-host starts the one that is looked at and tells its name
+ * by the environment; a test that stops or breaks its host starts one of its own.
  */
 
 #include <stdbool.h>
@@ -17,12 +17,14 @@ struct host {
     uint16_t port;
 };
 
-/* The host on which the image is attached (VITRINE_ATTACHED), and the image booted by itself (VITRINE_BOOTED). */
-struct host host_attached(void);
-struct host host_booted(void);
+/* The host on which the image is attached, or the image booted by itself. */
+struct host host_here(void);
 
-/* A host of this test's own. kind: of image-tests/hosts/. Ends the test when it does not start. */
-struct host host_start(const char *kind);
+/* Is that a virtual machine, with a kernel of its own? */
+bool host_is_virtual(void);
+
+/* A host of this test's own, of the same kind. Ends the test when it does not start. */
+struct host host_start(void);
 
 /* Attaches the image to it. */
 void host_attach(const struct host *host);
@@ -45,3 +47,17 @@ void host_read_console(const struct host *host);
 
 /* Asks the server of the host by 127.0.0.1 for a path of the capsule localhost. The reply lives until the next call. */
 const struct gemini_reply *host_ask(const struct host *host, const char *path);
+
+/* As host_ask, but does not mind when no whole reply comes: false then, or when its status is not 20. */
+bool host_answers(const struct host *host);
+
+/* Copies a file of this machine into a folder of the host. */
+void host_copy(const struct host *host, const char *path, const char *folder);
+
+/* How a visitor fared who asked for the start page, again and again without a break. */
+struct host_visits {
+    int asked, turned_away;
+};
+
+/* Visits the host while shell commands run on it, which must end well within ten minutes; what they wrote is in host_output. */
+struct host_visits host_visit_during(const struct host *host, const char *commands);

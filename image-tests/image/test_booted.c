@@ -12,18 +12,19 @@
 TestSuite(booted, .timeout = 120);
 
 Test(booted, the_server_is_its_init) {
-    struct host host = host_booted();
+    struct host host = host_here();
     char command[256];
-    snprintf(command, sizeof command, "tr '\\0' ' ' </proc/$(cat build/hosts/%s/leader)/cmdline", host.name);
+    snprintf(command, sizeof command, "tr '\\0' ' ' </proc/$(pgrep -P $(cat build/hosts/%s/machine))/cmdline",
+             host.name);
     cr_assert_eq(machine_run(command), 0, "%s", host_output);
     cr_expect(strstr(host_output, "vitrine") || strstr(host_output, "systemd/systemd"), "%s", host_output);
-    snprintf(command, sizeof command, "readlink /proc/$(cat build/hosts/%s/leader)/exe", host.name);
+    snprintf(command, sizeof command, "readlink /proc/$(pgrep -P $(cat build/hosts/%s/machine))/exe", host.name);
     cr_assert_eq(machine_run(command), 0);
     cr_expect(strstr(host_output, "/usr/bin/vitrine"), "%s", host_output);
 }
 
 Test(booted, a_request_is_one_line_on_the_console) {
-    struct host host = host_booted();
+    struct host host = host_here();
     host_ask(&host, "/no-such-page-of-the-console");
     for (int attempt = 0; attempt < 50; attempt++) {
         host_read_console(&host);
@@ -38,10 +39,10 @@ Test(booted, a_request_is_one_line_on_the_console) {
 }
 
 Test(booted, its_root_is_read_only) {
-    struct host host = host_booted();
+    struct host host = host_here();
     char command[256];
-    snprintf(command, sizeof command, "touch /proc/$(cat build/hosts/%s/leader)/root/srv/gemini/localhost/trace",
-             host.name);
+    snprintf(command, sizeof command,
+             "touch /proc/$(pgrep -P $(cat build/hosts/%s/machine))/root/srv/gemini/localhost/trace", host.name);
     cr_expect_neq(machine_run(command), 0);
     cr_expect(strstr(host_output, "Read-only file system"), "%s", host_output);
 }
@@ -49,11 +50,11 @@ Test(booted, its_root_is_read_only) {
 /* systemd-nspawn passes a stop on to the init; one that does not know it would be killed after a while. */
 Test(booted, it_stops_in_peace_and_leaves_nothing) {
     char command[512];
-    struct host host = host_start("image");
+    struct host host = host_start();
     cr_expect_eq(host_ask(&host, "/")->status, 20);
     /* The console lies in the host's folder, which goes with it. */
     snprintf(command, sizeof command,
-             "mkdir -p build/check; ln build/hosts/%s/console build/check/%s; cat build/hosts/%s/container", host.name,
+             "mkdir -p build/check; ln build/hosts/%s/console build/check/%s; cat build/hosts/%s/machine", host.name,
              host.name, host.name);
     cr_assert_eq(machine_run(command), 0, "%s", host_output);
     int container = atoi(host_output);

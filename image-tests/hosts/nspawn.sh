@@ -1,11 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck disable=SC2154 # name, folder, port, content: image-tests/host sets them
-# A host in a container: the service manager of the tools tree (systemd 257) as its init, in systemd-nspawn. Nothing of
-# it is on a disk: the tree is the lower layer of an overlay in memory, in a mount namespace that ends with the container.
+# shellcheck disable=SC2154 # name, folder, port, content, version: image-tests/host sets them
+# A host in a container: a service manager as its init, in systemd-nspawn. That of version 257 is the tools tree's; others
+# have trees of their own. Nothing of the host is on a disk: its tree is the lower layer of an overlay in memory, in a
+# mount namespace that ends with the container.
 #
 # It shares the machine's network, so what it serves on 127.0.0.1 and ::1 is served there by the machine. Images are used
 # there without their verity tree: the container cannot be relied on to have a device-mapper.
+
+. image-tests/hosts/container.sh
 
 drop_in() {
     mkdir -p "$root/etc/systemd/system/$1.d"
@@ -35,6 +38,7 @@ UNIT
         drop_in "$unit" <<'UNIT'
 [Service]
 RootImagePolicy=root=unprotected:=ignore
+MountImagePolicy=root=unprotected:=ignore
 MemoryPressureWatch=off
 UNIT
     done
@@ -47,12 +51,20 @@ UNIT
     fi
 }
 
+kind_prepare() {
+    [ "$version" = 257 ] || [ -e "build/trees/systemd-$version/.recipe" ] ||
+        fail "there is no tree for a host with systemd $version; make it with: make host-trees"
+}
+
 kind_become() {
-    local root=/run/host/root
+    local root=/run/host/root tree=/
+    if [ "$version" != 257 ]; then
+        tree=$PWD/build/trees/systemd-$version
+    fi
     mkdir -p /run/host
     mount -t tmpfs -o mode=0755 tmpfs /run/host
     mkdir /run/host/upper /run/host/work "$root"
-    mount -t overlay overlay -o "lowerdir=/,upperdir=/run/host/upper,workdir=/run/host/work" "$root"
+    mount -t overlay overlay -o "lowerdir=$tree,upperdir=/run/host/upper,workdir=/run/host/work" "$root"
     prepare_root
     mountpoint --fs-devno "$root" >"$folder/device"
     # Block devices of images come and go in the machine's own /dev, so the host needs that; read-only, so that it leaves
@@ -62,5 +74,5 @@ kind_become() {
 }
 
 kind_is_up() {
-    enter systemctl --quiet is-active host.target 2>/dev/null
+    find_leader && kind_run systemctl --quiet is-active host.target 2>/dev/null
 }

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A host whose administrator uses vitrinectl: what it does, what it refuses, and that visitors do not notice. */
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+
+TestSuite(looked_after, .timeout = 900);
+
+static bool said(const char *text) {
+    return strstr(host_output, text) != NULL;
+}
+
+/* Rounds of what is done often: as many as promised where that is quick. On an emulated processor an upgrade takes long. */
+static int rounds(void) {
+    return host_is_virtual() ? 3 : 20;
+}
+
+Test(looked_after, status_tells_all_that_matters) {
+    char fingerprint[GEMINI_FINGERPRINT_SIZE];
+    struct host host = host_here();
+    const struct gemini_way way = {.port = host.port, .server_name = "localhost"};
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert(client && gemini_shake_hands(client));
+    gemini_fingerprint(client, fingerprint);
+    gemini_end(client);
+    char *end = fingerprint;
+    for (const char *digit = fingerprint; *digit; digit++) {
+        if (*digit != ':')
+            *end++ = *digit;
+    }
+    *end = '\0';
+
+    int status = host_run(&host, "vitrinectl status");
+    cr_expect(said("Vitrine, vitrine_"), "%s", host_output);
+    cr_expect(said("signature     good: root hash "), "%s", host_output);
+    cr_expect(said("server        Serving 1 capsules") && said("keys          Holding "), "%s", host_output);
+    cr_expect(said(fingerprint), "%s is not in: %s", fingerprint, host_output);
+    cr_expect(said("vitrine.service 0.1 of 10") && said("vitrine-keys.service 0.1 of 10"), "%s", host_output);
+    /* In a container the signature cannot be enforced, and that must not be passed over. */
+    cr_expect_eq(status, host_is_virtual() ? 0 : 1, "%s", host_output);
+    cr_expect_eq(said("enforced      no: vitrine.service would run"), !host_is_virtual(), "%s", host_output);
+}
+
+Test(looked_after, what_is_not_to_be_trusted_changes_nothing) {
+    static const char *const images[][2] = {
+        {"vitrine_77.0.raw", "has signed it"},
+        {"vitrine_flipped-data.raw", "its bytes are not those that were signed"},
+        {"vitrine_unsigned.raw", "is not signed"},
+        {"capsule_1.raw", "no name for an image"},
+    };
+    struct host host = host_here();
+    static char before[sizeof host_output];
+    host_run(&host, "systemctl show --property=RootImage,MainPID vitrine.service; ls -A /var/lib/portables");
+    snprintf(before, sizeof before, "%s", host_output);
+    for (size_t i = 0; i < sizeof images / sizeof images[0]; i++) {
+        char path[128], command[128];
+        snprintf(path, sizeof path, "build/variants/%s", images[i][0]);
+        host_copy(&host, path, "/run");
+        snprintf(command, sizeof command, "vitrinectl upgrade /run/%s; status=$?; rm /run/%s; exit $status",
+                 images[i][0], images[i][0]);
+        int status = host_run(&host, command);
+        cr_expect(status == 65 || status == 64, "%s: %d %s", images[i][0], status, host_output);
+        cr_expect(said(images[i][1]), "%s: %s", images[i][0], host_output);
+    }
+    host_run(&host, "systemctl show --property=RootImage,MainPID vitrine.service; ls -A /var/lib/portables");
+    cr_expect_str_eq(host_output, before);
+    host_run(&host, "vitrinectl attach /nowhere/vitrine_1.raw");
+    cr_expect(said("is attached already; put another in its place with: vitrinectl upgrade"), "%s", host_output);
+    cr_expect_eq(host_run(&host, "vitrinectl rollback"), 75, "%s", host_output);
+}
+
+static void report(const char *what, struct host_visits visits) {
+    fprintf(stderr, "%s, %s: %d visits, %d turned away\n", getenv("VITRINE_KIND"), what, visits.asked,
+            visits.turned_away);
+}
+
+Test(looked_after, upgrades_turn_nobody_away) {
+    char commands[1024];
+    struct host host = host_start();
+    host_attach(&host);
+    host_copy(&host, "build/variants/vitrine_99.0.raw", "/run");
+    snprintf(commands, sizeof commands,
+             "vitrinectl upgrade /run/vitrine_99.0.raw; vitrinectl status || :; "
+             "for round in $(seq 2 %d); do vitrinectl rollback; done",
+             rounds());
+    struct host_visits visits = host_visit_during(&host, commands);
+    snprintf(commands, sizeof commands, "%d upgrades", rounds());
+    report(commands, visits);
+    cr_expect(said("upgraded to Vitrine 99.0") && said("went back to Vitrine 0"), "%s", host_output);
+    cr_expect(said("previous      vitrine_"), "%s", host_output);
+    cr_expect(visits.asked > 5 && visits.turned_away == 0, "%d of %d", visits.turned_away, visits.asked);
+
+    /* One that mounts and runs, but is never ready: the one before it comes back by itself, and visitors wait at most. */
+    host_copy(&host, "build/variants/vitrine_66.0.raw", "/run");
+    visits = host_visit_during(&host, "vitrinectl upgrade /run/vitrine_66.0.raw && exit 1; status=$?; "
+                                      "systemctl is-active vitrine.service; ls /var/lib/portables; [ $status = 70 ]");
+    report("an upgrade that goes back by itself", visits);
+    cr_expect(said("did not become ready") && said("serves again; nothing else has changed"), "%s", host_output);
+    cr_expect(!said("vitrine_66.0+"), "%s", host_output);
+    cr_expect(visits.asked > 0 && visits.turned_away == 0, "%d of %d", visits.turned_away, visits.asked);
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
+Test(looked_after, capsules_in_an_image_of_their_own) {
+    struct host host = host_start();
+    host_attach(&host);
+    host_copy(&host, "build/variants/content.raw", "/run");
+    host_copy(&host, "build/variants/content-other.raw", "/run");
+    cr_expect_eq(host_run(&host, "vitrinectl content /run/content-other.raw"), 65, "%s", host_output);
+    cr_expect(said("has signed it"), "%s", host_output);
+    cr_expect_eq(host_ask(&host, "/only-in-the-image.gmi")->status, 51);
+
+    struct host_visits visits = host_visit_during(&host, "vitrinectl content /run/content.raw");
+    cr_expect_eq(visits.turned_away, 0, "%d of %d", visits.turned_away, visits.asked);
+    cr_expect(said("showing the capsules of /run/content.raw"), "%s", host_output);
+    const struct gemini_reply *reply = host_ask(&host, "/only-in-the-image.gmi");
+    cr_expect_eq(reply->status, 20);
+    cr_expect(reply->body_size > 5 && memcmp(reply->body, "# Only", 6) == 0);
+    host_run(&host, "vitrinectl status");
+    cr_expect(said("content       an image of its own"), "%s", host_output);
+    cr_expect_eq(
+        host_run(&host, "touch /proc/$(systemctl show --value --property=MainPID vitrine.service)/root/srv/gemini/x"),
+        1, "%s", host_output);
+
+    cr_expect_eq(host_run(&host, "vitrinectl content --none"), 0, "%s", host_output);
+    cr_expect_eq(host_ask(&host, "/only-in-the-image.gmi")->status, 51);
+    cr_expect_eq(host_ask(&host, "/")->status, 20);
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
+Test(looked_after, restarts_and_killed_workers_turn_nobody_away) {
+    static const struct {
+        const char *what, *once;
+        int lost; /* for each time */
+    } cases[] = {
+        {"restarts", "systemctl restart vitrine.service", 0},
+        {"restarts of the keys", "systemctl restart vitrine-keys.service", 0},
+        /* Who is just being answered by the worker that is killed is lost with it. */
+        {"killed workers",
+         "worker=$(tr \" \" \"\\n\" </proc/$(systemctl show --value --property=MainPID "
+         "vitrine.service)/task/*/children | "
+         "grep . | shuf -n 1); [ -z \"$worker\" ] || kill -KILL $worker; sleep 0.1",
+         1},
+    };
+    struct host host = host_start();
+    host_attach(&host);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char commands[512], what[64];
+        int times = host_is_virtual() ? 5 : 20;
+        snprintf(commands, sizeof commands, "for round in $(seq %d); do %s; done", times, cases[i].once);
+        struct host_visits visits = host_visit_during(&host, commands);
+        snprintf(what, sizeof what, "%d %s", times, cases[i].what);
+        report(what, visits);
+        cr_expect(visits.asked > 5 && visits.turned_away <= times * cases[i].lost, "%s: %d of %d", cases[i].what,
+                  visits.turned_away, visits.asked);
+    }
+    cr_assert_eq(host_run(&host, "for round in 1 2 3 4 5; do "
+                                 "systemctl kill --signal=KILL --kill-whom=all vitrine.service; sleep 0.3; done"),
+                 0, "%s", host_output);
+    cr_expect(host_answers(&host), "after five crashes in two seconds");
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
+Test(looked_after, what_stops_an_attach_is_told_and_leaves_nothing) {
+    static const struct {
+        const char *before, *after;
+        int status;
+        const char *words;
+    } cases[] = {
+        {"mv /etc/verity.d /etc/aside", "mv /etc/aside /etc/verity.d", 78, "trusts no certificate"},
+        {"mv /usr/local/lib/systemd/portable /run/aside", "mv /run/aside /usr/local/lib/systemd/portable", 78,
+         "the profile vitrine"},
+        {"mount -t tmpfs -o size=64k tmpfs /var/lib/portables", "umount /var/lib/portables", 73, "no room"},
+        {"systemctl mask --runtime vitrine-keys.service", "systemctl unmask --runtime vitrine-keys.service", 70,
+         "did not start"},
+        {"mkdir -p /etc/systemd/system/vitrine-keys.service.d; printf "
+         "\"[Service]\\nLoadCredential=identity.x:/no/where\\n\" "
+         ">/etc/systemd/system/vitrine-keys.service.d/50.conf",
+         "rm /etc/systemd/system/vitrine-keys.service.d/50.conf", 70, "did not start"},
+    };
+    struct host host = host_start();
+    host_attach(&host);
+    cr_assert_eq(host_run(&host, "cp /var/lib/portables/vitrine_* /run/vitrine_1.raw && vitrinectl detach"), 0, "%s",
+                 host_output);
+    cr_expect(said("identities stay"), "%s", host_output);
+    cr_expect(!host_answers(&host), "the port still answers");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char command[1024];
+        snprintf(command, sizeof command, "%s; vitrinectl attach /run/vitrine_1.raw; status=$?; %s; exit $status",
+                 cases[i].before, cases[i].after);
+        cr_expect_eq(host_run(&host, command), cases[i].status, "%s: %s", cases[i].before, host_output);
+        cr_expect(said(cases[i].words), "%s: %s", cases[i].before, host_output);
+        host_run(&host, "ls -A /var/lib/portables /etc/systemd/system.attached 2>/dev/null | grep vitrine_");
+        cr_expect_str_eq(host_output, "", "%s left something: %s", cases[i].before, host_output);
+        cr_expect_eq(host_run(&host, "vitrinectl status"), 75, "%s", host_output);
+    }
+    cr_expect_eq(host_run(&host, "vitrinectl attach /run/vitrine_1.raw"), 0, "%s", host_output);
+    cr_expect(host_answers(&host), "attached again, it does not answer");
+
+    /* A profile of systemd's own would loosen the service; that must be noticed. */
+    host_run(&host,
+             "image=/var/lib/portables/$(ls /var/lib/portables); cp $image /run/vitrine_2.raw; vitrinectl detach; "
+             "portablectl attach --quiet --profile=default /run/vitrine_2.raw; vitrinectl status");
+    cr_expect(said("in place of vitrine"), "%s", host_output);
+    cr_expect(host_stop(&host), "%s", host_output);
+}
