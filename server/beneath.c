@@ -45,15 +45,23 @@ static int rewrite(char path[static PATH_SIZE], size_t kept, const char *middle,
     return AGAIN;
 }
 
-/* The folder above the one that ends at `end`: `..` was met there. */
+/*
+ * The folder above the one that ends at `end`: `..` was met there. Nothing is above when there is no name before it; `.`
+ * is none.
+ */
 static int climb(char path[static PATH_SIZE], size_t end, const char *rest) {
-    while (end > 0 && path[end - 1] == '/')
-        end--;
-    if (end == 0)
-        return -EXDEV;
-    while (end > 0 && path[end - 1] != '/')
-        end--;
-    return rewrite(path, end, "", rest);
+    size_t start = end;
+    do {
+        end = start;
+        while (end > 0 && path[end - 1] == '/')
+            end--;
+        if (end == 0)
+            return -EXDEV;
+        start = end;
+        while (start > 0 && path[start - 1] != '/')
+            start--;
+    } while (end - start == 1 && path[start] == '.');
+    return rewrite(path, start, "", rest);
 }
 
 static int follow(int parent, const char *name, char path[static PATH_SIZE], size_t before, const char *rest) {

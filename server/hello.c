@@ -13,15 +13,22 @@ enum {
     NAME_TYPE_HOST = 0,
 };
 
+/* The bytes of the whole message, by its own word; more than HELLO_MAX while that is not there. */
+static size_t whole(const uint8_t *message, size_t gathered) {
+    if (gathered < MESSAGE_HEADER)
+        return SIZE_MAX;
+    return MESSAGE_HEADER + ((size_t)message[1] << 16 | (size_t)message[2] << 8 | message[3]);
+}
+
 /*
- * Walks the records and gathers their payload, which is the handshake message, into `message` (HELLO_MAX bytes; NULL
- * when only the count is wanted).
- * gathered: how many bytes of payload are there. Returns false when a record is no handshake record.
+ * Walks the records and gathers their payload, which is the handshake message, into `message` (HELLO_MAX bytes).
+ * gathered: how many bytes of the message are there; what stands behind it is for the handshake to judge.
+ * Returns false when a record is no handshake record.
  */
 static bool gather(const uint8_t *bytes, size_t length, uint8_t *message, size_t *gathered) {
     size_t at = 0;
     *gathered = 0;
-    while (at < length) {
+    while (at < length && *gathered < whole(message, *gathered)) {
         if (bytes[at] != RECORD_HANDSHAKE)
             return false;
         if (length - at >= 2 && bytes[at + 1] != 3)
@@ -35,11 +42,12 @@ static bool gather(const uint8_t *bytes, size_t length, uint8_t *message, size_t
         size_t there = length - at < size ? length - at : size;
         if (*gathered + there > HELLO_MAX)
             there = HELLO_MAX - *gathered;
-        if (message)
-            memcpy(message + *gathered, bytes + at, there);
+        memcpy(message + *gathered, bytes + at, there);
         *gathered += there;
         at += size;
     }
+    if (*gathered > whole(message, *gathered))
+        *gathered = whole(message, *gathered);
     return true;
 }
 
@@ -52,10 +60,9 @@ enum hello_verdict hello_examine(const uint8_t *bytes, size_t length) {
         return HELLO_FOREIGN;
     if (gathered < MESSAGE_HEADER)
         return length >= HELLO_MAX ? HELLO_FOREIGN : HELLO_INCOMPLETE;
-    size_t size = (size_t)message[1] << 16 | (size_t)message[2] << 8 | message[3];
-    if (MESSAGE_HEADER + size > HELLO_MAX)
+    if (whole(message, gathered) > HELLO_MAX)
         return HELLO_FOREIGN;
-    if (gathered >= MESSAGE_HEADER + size)
+    if (gathered == whole(message, gathered))
         return HELLO_COMPLETE;
     return length >= HELLO_MAX ? HELLO_FOREIGN : HELLO_INCOMPLETE;
 }

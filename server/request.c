@@ -133,7 +133,7 @@ static bool parse_ip_literal(struct parser *parser, struct request *request, boo
 /*
  * reg-name = *( unreserved / pct-encoded / sub-delims )
  * An IPv4 address has this form as well (RFC 3986, section 3.2.2). `servable` becomes false where the name is longer
- * than any name of the DNS: syntactically right, but nobody's.
+ * than any name of the DNS, or ends with an empty label: syntactically right, but nobody's.
  */
 static bool parse_reg_name(struct parser *parser, struct request *request, bool *servable) {
     char name[REQUEST_URI_MAX + 1] = "";
@@ -151,7 +151,7 @@ static bool parse_reg_name(struct parser *parser, struct request *request, bool 
         return fail(parser, "the host holds a character that no name can have");
     if (length > 0 && name[length - 1] == '.')
         length--; /* the root of the DNS, written out */
-    if (length > REQUEST_HOST_MAX) {
+    if (length > REQUEST_HOST_MAX || (length > 0 && name[length - 1] == '.')) {
         *servable = false;
         return true;
     }

@@ -107,6 +107,19 @@ Test(hello, what_is_no_hello) {
         cr_expect_eq(hello_examine((const uint8_t *)cases[i].bytes, cases[i].length), HELLO_FOREIGN, "case %zu", i);
 }
 
+/* However the bytes arrive, the verdict is the same. */
+Test(hello, what_stands_behind_it_counts_for_nothing) {
+    static const uint8_t alert[] = {0x15, 3, 1, 0, 2, 1, 0};
+    uint8_t message[1024], records[2048];
+    char name[HELLO_NAME_MAX + 1];
+    size_t length = make_records(records, message, make_message(message, 0, "example.org", 0), 100);
+    memcpy(records + length, alert, sizeof alert);
+    for (size_t more = 0; more <= sizeof alert; more++)
+        cr_expect_eq(hello_examine(records, length + more), HELLO_COMPLETE, "%zu bytes more", more);
+    hello_server_name(records, length + sizeof alert, name);
+    cr_expect_str_eq(name, "example.org");
+}
+
 Test(hello, longest) {
     static uint8_t message[HELLO_MAX * 2], records[HELLO_MAX * 3];
     size_t bare = make_message(message, 0, "example.org", 1) - 1;

@@ -161,6 +161,8 @@ Test(request, other_schemes_are_foreign) {
         {"urn:isbn:1", REQUEST_FOREIGN},
         {"a+b-c.d:x", REQUEST_FOREIGN},
         {"geminis://h/", REQUEST_FOREIGN},
+        {"gemini://h../", REQUEST_FOREIGN},
+        {"gemini://../a", REQUEST_FOREIGN},
         {"gemin://h/", REQUEST_FOREIGN},
         {"http://h/../x", REQUEST_FOREIGN},
         {"http:", REQUEST_FOREIGN},

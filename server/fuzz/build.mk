@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Builds the fuzz targets: glibc and libFuzzer, under the sanitizers. Runs in the tools tree.
+#
+#   make -f server/fuzz/build.mk [BUILD=folder] fuzz-targets
+
+include server/server.mk
+
+FUZZ_OBJECTS := $(OBJECTS)/fuzz
+FUZZ_TARGETS := $(patsubst server/fuzz/%.c,%,$(wildcard server/fuzz/*.c))
+FUZZ_FLAGS := $(filter-out $(HARDENING),$(COMMON)) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+    -fno-omit-frame-pointer
+
+.PHONY: fuzz-targets
+.SECONDARY:
+fuzz-targets: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
+
+# Out of an archive a target takes what it calls: one that includes a source of the server has its own copy of that.
+$(FUZZ_OBJECTS)/server.a: $(TESTED:server/%.c=$(FUZZ_OBJECTS)/%.o)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/fuzz/%: $(FUZZ_OBJECTS)/fuzz/%.o $(FUZZ_OBJECTS)/server.a $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -lssl -lcrypto -lm
+
+$(FUZZ_OBJECTS)/%.o: server/%.c server/fuzz/build.mk server/server.mk | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,CC)clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<

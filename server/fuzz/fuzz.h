@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * What the fuzz targets share. A target is one file; libFuzzer calls LLVMFuzzerTestOneInput with bytes that it thinks of,
+ * in memory that ends where they end. What a target claims it says with HOLDS.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Ends the run, so that libFuzzer keeps the input, where the claim is wrong. */
+#define HOLDS(claim)                                                                                                   \
+    do {                                                                                                               \
+        if (!(claim)) {                                                                                                \
+            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #claim);                                 \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+int LLVMFuzzerInitialize(int *count, char ***arguments);
+
+/* A copy that ends where the bytes end, so that the sanitizer sees who reads further. free it. */
+static inline void *fuzz_copy(const void *bytes, size_t size) {
+    void *copy = malloc(size > 0 ? size : 1);
+    HOLDS(copy != NULL);
+    if (size > 0)
+        memcpy(copy, bytes, size);
+    return copy;
+}
+
+/* The same as a string; NUL bytes end it early. free it. */
+static inline char *fuzz_string(const void *bytes, size_t size) {
+    char *copy = malloc(size + 1);
+    HOLDS(copy != NULL);
+    if (size > 0)
+        memcpy(copy, bytes, size);
+    copy[size] = '\0';
+    return copy;
+}

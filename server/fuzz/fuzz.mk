@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Fuzzing. The top Makefile includes this.
+
+SCRIPTS += server/fuzz/run
+FUZZ_SECONDS ?= 60
+FUZZ := $(ENTER) $(MAKE) --no-print-directory -f server/fuzz/build.mk -j$(JOBS)
+
+.PHONY: fuzz fuzz-check
+
+fuzz: | tools ## looks for inputs that break a parser: [FUZZ_SECONDS=60] [TARGET=name], all targets in turn
+	@$(FUZZ) fuzz-targets
+	@$(ENTER) server/fuzz/run $(FUZZ_SECONDS) $(TARGET)
+
+fuzz-check: | tools ## replays the inputs in server/fuzz/corpora/
+	@$(FUZZ) fuzz-targets
+	@$(ENTER) server/fuzz/run check $(TARGET)

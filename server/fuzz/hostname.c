@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The two spellings of a host name: each leads to the other. */
+#include "fuzz.h"
+
+#include <strings.h>
+
+#include "../hostname.h"
+#include "../text.h"
+
+static bool is_ascii(const char *text) {
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text >= 0x80)
+            return false;
+    }
+    return true;
+}
+
+static void check_labels(const char *ascii) {
+    HOLDS(is_ascii(ascii) && strlen(ascii) <= HOSTNAME_MAX);
+    for (const char *label = ascii;; label++) {
+        size_t length = strcspn(label, ".");
+        HOLDS(length <= HOSTNAME_LABEL_MAX || strncmp(label, "xn--", 4) != 0);
+        label += length;
+        if (*label == '\0')
+            return;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    char ascii[HOSTNAME_MAX + 1], unicode[HOSTNAME_MAX + 1], again[HOSTNAME_MAX + 1];
+    char *host = fuzz_string(bytes, size);
+    if (strchr(host, '/')) /* neither a request's host nor the name of a folder has one */
+        goto end;
+    /* Labels that are encoded already, or only look so, stay as they are: the way back is not the same for them. */
+    if (hostname_to_ascii(ascii, host) && !strstr(host, "xn--")) {
+        HOLDS(!is_ascii(host));
+        check_labels(ascii);
+        HOLDS(hostname_to_unicode(unicode, ascii));
+        HOLDS(hostname_to_ascii(again, unicode) && strcmp(again, ascii) == 0);
+        HOLDS(strcmp(unicode, host) == 0);
+    }
+    if (hostname_to_unicode(unicode, host)) {
+        HOLDS(strlen(unicode) <= HOSTNAME_MAX);
+        if (!text_is_clean(host, size))
+            goto end; /* its other labels stay as they are, whatever they hold */
+        HOLDS(text_is_clean(unicode, strlen(unicode)));
+        HOLDS(hostname_to_ascii(again, unicode));
+        check_labels(again);
+        if (is_ascii(host))
+            HOLDS(strcasecmp(again, host) == 0);
+    }
+end:
+    free(host);
+    return 0;
+}
