@@ -34,7 +34,7 @@ unit-tests: | tools
 	@$(SERVER) unit-tests
 
 check: | tools ## all tests; ends with "N passed, N failed"
-	@image-tests/tally lint manual-check unit-check server-check image-check
+	@image-tests/tally lint manual-check unit-check fuzz-check server-check image-check
 
 unit-check: unit-tests ## the server's unit tests, plain and under the sanitizers
 	@$(ENTER) build/unit-tests --jobs $(JOBS)
@@ -76,3 +76,4 @@ distclean: ## removes everything that was made but for the signing key
 	@rm -rf --one-file-system build mkosi.tools mkosi.tools.new
 
 include image-tests/image-tests.mk
+include server/fuzz/fuzz.mk
