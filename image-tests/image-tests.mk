@@ -3,9 +3,9 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
-.PHONY: content host-trees bench image run boot server-check image-check image-file-check image-host-check
+.PHONY: content breach host-trees bench image run boot server-check image-check image-file-check image-host-check
 
 image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units $< -newer $(IMAGE))" ] || \
@@ -33,9 +33,18 @@ image-check: image-file-check image-host-check ## tests of the image
 image-file-check: image
 	@$(ENTER) image-tests/check-image $(IMAGE)
 
-image-host-check: image host-files
+image-host-check: image host-files host-trees ## tests that need hosts: [HOSTS="image nspawn-254 nspawn-257 nspawn-262 qemu-257"]
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) image-tests
-	@$(ENTER) image-tests/with-host $(IMAGE) image-tests/all-on-hosts
+	@$(ENTER) image-tests/variants $(IMAGE) build/variants
+	@$(ENTER) image-tests/on-hosts $(IMAGE) $(HOSTS)
+
+host-trees: | tools ## the file systems of test hosts with other versions of systemd
+	@for version in 254 257 262; do \
+	    ./mkosi.tools.make image-tests/hosts/trees/systemd-$$version build/trees/systemd-$$version || exit; done
+
+breach: image host-files host-trees ## plays the attacker from inside of a worker, in Vitrine and in other setups: [HOSTS="nspawn-257 qemu-257"]
+	@$(SERVER) breach
+	@failed=0; for kind in $(or $(HOSTS),nspawn-257 qemu-257); do $(ENTER) image-tests/breach/drill $$kind || failed=1; done; exit $$failed
 
 bench: build/vitrine ## what the key process costs, measured
 	@$(SERVER) measured

@@ -66,6 +66,8 @@ $(BUILD)/vitrine: $(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a server/server.m
 	@server/check-program $@.new
 	@mv $@.new $@
 
+include image-tests/breach/breach.mk
+
 # To measure what the key process costs (image-tests/bench/split): the program, and the same with the private key inside
 # the worker, both without a sandbox.
 MEASURED := $(filter-out %/sandbox.o,$(PROGRAM_OBJECTS)) $(OBJECTS)/program/bench/no_sandbox.o
@@ -78,6 +80,18 @@ $(BUILD)/vitrine-$(1): $(2) $(WOLFSSL)/lib/libwolfssl.a
 endef
 $(eval $(call measured_program,apart,$(MEASURED)))
 $(eval $(call measured_program,inside,$(INSIDE)))
+
+# For the breach drill: the program, and in it what an intruder would try (image-tests/breach/worker.c).
+$(BUILD)/breach/vitrine: $(PROGRAM_OBJECTS) $(OBJECTS)/program/breach/worker.o $(ATTEMPTS) $(WOLFSSL)/lib/libwolfssl.a
+	$(call QUIET,LINK)gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all \
+	    -Wl,--wrap=main,--wrap=sysconf,--wrap=sandbox_enter,--wrap=desk_open,--wrap=page_answer -o $@ \
+	    $(START) $(filter %.o,$^) $(WOLFSSL)/lib/libwolfssl.a -Wl,--start-group $(MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(END)
+
+breach: $(BUILD)/breach/vitrine
+
+$(OBJECTS)/program/breach/%.o: image-tests/breach/%.c server/server.mk | $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(PROGRAM_FLAGS) -Iimage-tests/breach -c -o $@ $<
 
 $(OBJECTS)/program/bench/%.o: image-tests/bench/%.c server/server.mk | $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)

@@ -3,7 +3,8 @@
 # Builds what the breach drill needs: the attempts as a program of their own, and the decoys that they aim at. Both are
 # static, so that they run in any image. Runs in the tools tree.
 #
-#   make -f image-tests/breach/breach.mk [BUILD=folder] [breach]
+#   make -f server/server.mk [BUILD=folder] breach    (with the test build of the server)
+#   make -f image-tests/breach/breach.mk breach       (without)
 
 BUILD ?= build
 BREACH := $(BUILD)/objects/breach
@@ -21,7 +22,7 @@ BREACH_END := $(shell gcc -print-file-name=crtendS.o) $(BREACH_MUSL)crtn.o
 
 # What a test build of the server takes in, too: everything but the two main functions.
 ATTEMPTS := $(patsubst image-tests/breach/%.c,$(BREACH)/%.o,\
-    $(filter-out %/main.c %/decoys.c %/decoys_parts.c,$(wildcard image-tests/breach/*.c)))
+    $(filter-out %/main.c %/worker.c %/decoys.c %/decoys_parts.c,$(wildcard image-tests/breach/*.c)))
 
 .PHONY: breach
 .DELETE_ON_ERROR:

@@ -19,3 +19,8 @@ kind_run() {
     nsenter --target "$leader" --mount --uts --ipc --pid --cgroup --net --root --wd \
         env -i PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/root "$@"
 }
+
+kind_network() {
+    find_leader || return 1
+    nsenter --target "$leader" --net "$@"
+}

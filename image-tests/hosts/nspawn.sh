@@ -5,8 +5,8 @@
 # have trees of their own. Nothing of the host is on a disk: its tree is the lower layer of an overlay in memory, in a
 # mount namespace that ends with the container.
 #
-# It shares the machine's network, so what it serves on 127.0.0.1 and ::1 is served there by the machine. Images are used
-# there without their verity tree: the container cannot be relied on to have a device-mapper.
+# Unless it is to be apart, it shares the machine's network, so what it serves on 127.0.0.1 and ::1 is served there by the
+# machine. Images are used there without their verity tree: the container cannot be relied on to have a device-mapper.
 
 . image-tests/hosts/container.sh
 
@@ -70,7 +70,7 @@ kind_become() {
     # Block devices of images come and go in the machine's own /dev, so the host needs that; read-only, so that it leaves
     # nothing in it. Only the console, which may be a real one, is hidden.
     become_container --directory="$root" --boot --capability=CAP_NET_ADMIN,CAP_IPC_LOCK --bind-ro=/dev --bind=/dev/null:/dev/console \
-        ${content:+--bind-ro="$content:/srv/gemini"} -- --unit=host.target
+        ${apart:+--private-network} ${content:+--bind-ro="$content:/srv/gemini"} -- --unit=host.target
 }
 
 kind_is_up() {

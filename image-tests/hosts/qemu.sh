@@ -122,3 +122,7 @@ kind_is_up() {
         { [ -S "$folder/control" ] || connect -f -N -M root@127.0.0.1 >/dev/null 2>&1; } &&
         kind_run systemctl --quiet is-active host.target && serve_port
 }
+
+kind_network() {
+    "$@"
+}

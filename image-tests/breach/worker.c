@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What a test build of the server has besides the server's own objects: a request for /breach/NUMBER runs that attempt,
+ * in the worker, after it has given up its power, and the reply tells how it went. The linker puts these functions
+ * (__wrap_NAME) in the place of the server's own (--wrap=NAME in server/server.mk), which are __real_NAME here.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attempt.h"
+#include "desk.h"
+#include "log.h"
+#include "page.h"
+#include "sandbox.h"
+
+#define SURROUNDINGS "/etc/vitrine/surroundings"
+
+int __real_main(int count, char **arguments);
+int __wrap_main(int count, char **arguments);
+int __real_sandbox_enter(enum sandbox_role role, int folder);
+int __wrap_sandbox_enter(enum sandbox_role role, int folder);
+void __real_desk_open(struct desk *desk, int channel);
+void __wrap_desk_open(struct desk *desk, int channel);
+int __real_page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
+                       struct visitor *visitor, struct reply *reply);
+int __wrap_page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
+                       struct visitor *visitor, struct reply *reply);
+
+long __real_sysconf(int name);
+long __wrap_sysconf(int name);
+
+static struct surroundings surroundings;
+
+/* Many workers: most attempts end theirs, and one that lived shortly is not replaced at once. */
+long __wrap_sysconf(int name) {
+    return name == _SC_NPROCESSORS_ONLN ? 64 : __real_sysconf(name);
+}
+
+/* As the program that an attempt wants to bring to run, by whatever road. */
+int __wrap_main(int count, char **arguments) {
+    if (count >= 2 && strncmp(arguments[1], "--ran", 5) == 0)
+        return ATTEMPT_RAN;
+    return __real_main(count, arguments);
+}
+
+/* The supervisor reads where everything is while it still can; workers inherit it. */
+int __wrap_sandbox_enter(enum sandbox_role role, int folder) {
+    if (role == SANDBOX_SUPERVISOR && !surroundings_read(SURROUNDINGS, &surroundings))
+        log_line(LOG_LEVEL_WARNING, "breach: " SURROUNDINGS ": %s", attempt_reason);
+    return __real_sandbox_enter(role, folder);
+}
+
+void __wrap_desk_open(struct desk *desk, int channel) {
+    surroundings.keys_descriptor = channel;
+    __real_desk_open(desk, channel);
+}
+
+int __wrap_page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
+                       struct visitor *visitor, struct reply *reply) {
+    static const char *const outcomes[] = {"contained", "succeeded", "absent"};
+    char meta[REPLY_META_MAX + 1];
+    size_t number;
+    const char *path = strstr(request->path, "breach/");
+    if (!path || sscanf(path, "breach/%zu", &number) != 1 || number >= attempt_count)
+        return __real_page_answer(capsules, capsule, request, visitor, reply);
+    log_line(LOG_LEVEL_WARNING, "breach: attempt %zu begins", number);
+    attempt_reason[0] = '\0';
+    int outcome = attempts[number].try(&surroundings);
+    snprintf(meta, sizeof meta, "%s: %s", outcomes[outcome], attempt_reason);
+    for (char *at = meta; *at; at++) {
+        if ((unsigned char)*at < ' ' || (unsigned char)*at > '~')
+            *at = '?';
+    }
+    reply_set(reply, STATUS_CGI_ERROR, meta);
+    return 0;
+}
