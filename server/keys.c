@@ -58,10 +58,9 @@ union control_buffer {
 
 struct channel {
     int descriptor;
-    unsigned allowance;            /* signatures that it may still ask for now */
-    uint64_t counted;              /* when the allowance was last raised, in milliseconds */
-    struct signing_answer *unsent; /* answers that found no room; nothing is read until they have */
-    size_t unsent_count;
+    unsigned allowance; /* signatures that it may still ask for now */
+    uint64_t counted;   /* when the allowance was last raised, in milliseconds */
+    bool full;          /* an answer found no room; nothing is read until there is some */
 };
 
 struct keys {
@@ -183,79 +182,35 @@ static unsigned allowance(struct channel *channel) {
     return channel->allowance;
 }
 
-/* Sends answers as far as there is room. Returns how many went, or -1 when the worker is gone. */
-static int send_answers(int descriptor, struct signing_answer *answers, size_t count) {
-    struct iovec parts[QUESTIONS_AT_ONCE];
-    struct mmsghdr messages[QUESTIONS_AT_ONCE];
-    memset(messages, 0, sizeof messages);
-    for (size_t i = 0; i < count; i++) {
-        parts[i] = (struct iovec){&answers[i], sizeof answers[i]};
-        messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
-    }
-    int sent = sendmmsg(descriptor, messages, (unsigned)count, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
-        return 0;
-    return sent;
-}
-
-/* Sends, and keeps what finds no room: a worker that is busy must not lose an answer. */
-static bool send_or_keep(struct channel *channel, struct signing_answer *answers, size_t count) {
-    int sent = send_answers(channel->descriptor, answers, count);
-    if (sent < 0)
-        return false;
-    size_t left = count - (size_t)sent;
-    if (left == 0)
-        return true;
-    channel->unsent = malloc(left * sizeof *channel->unsent);
-    if (!channel->unsent)
-        return false;
-    memcpy(channel->unsent, answers + sent, left * sizeof *channel->unsent);
-    channel->unsent_count = left;
-    return true;
-}
-
-static bool send_kept(struct channel *channel) {
-    struct signing_answer *unsent = channel->unsent;
-    size_t count = channel->unsent_count;
-    channel->unsent = NULL;
-    channel->unsent_count = 0;
-    bool stays = send_or_keep(channel, unsent, count);
-    free(unsent);
-    return stays;
-}
-
 /*
- * Answers what waits in a channel, several questions for one wake-up. Returns false when the worker is gone or sends
- * what no honest worker would.
+ * Answers what waits in a channel, several questions for one wake-up. A question leaves the channel when its answer has
+ * gone: whatever ends this process before that, the next one finds it there. Returns false when the worker is gone or
+ * sends what no honest worker would.
  */
 static bool answer(const struct keys *keys, struct channel *channel) {
-    static struct signing_question questions[QUESTIONS_AT_ONCE];
-    static struct signing_answer answers[QUESTIONS_AT_ONCE];
-    struct iovec parts[QUESTIONS_AT_ONCE];
-    struct mmsghdr messages[QUESTIONS_AT_ONCE];
-    unsigned wanted = channel->allowance < QUESTIONS_AT_ONCE ? channel->allowance : QUESTIONS_AT_ONCE;
-    if (channel->unsent)
-        return send_kept(channel);
-    memset(messages, 0, sizeof messages);
-    for (unsigned i = 0; i < wanted; i++) {
-        parts[i] = (struct iovec){&questions[i], sizeof questions[i]};
-        messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
-    }
-    /* MSG_TRUNC: of a message that is too long the whole length is told, or it would pass for a question. */
-    int count = recvmmsg(channel->descriptor, messages, wanted, MSG_DONTWAIT | MSG_TRUNC, NULL);
-    if (count < 0)
-        return errno == EAGAIN || errno == EINTR;
-    for (int i = 0; i < count; i++) {
-        if (messages[i].msg_len == 0) /* the other end is closed */
+    static struct signing_question question;
+    static struct signing_answer answer;
+    channel->full = false;
+    for (int i = 0; i < QUESTIONS_AT_ONCE && channel->allowance > 0; i++) {
+        /* MSG_TRUNC: of a message that is too long the whole length is told, or it would pass for a question. */
+        ssize_t got = recv(channel->descriptor, &question, sizeof question, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC);
+        if (got < 0)
+            return errno == EAGAIN || errno == EINTR;
+        if (got == 0) /* the other end is closed */
             return false;
-        if (!signing_question_is_valid(&questions[i], messages[i].msg_len)) {
+        if (!signing_question_is_valid(&question, (size_t)got)) {
             log_line(LOG_LEVEL_WARNING, "keys: a worker sent a malformed question; its channel is closed");
             return false;
         }
-        sign(keys, &questions[i], &answers[i]);
+        sign(keys, &question, &answer);
+        channel->allowance--;
+        if (send(channel->descriptor, &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+            channel->full = errno == EAGAIN;
+            return channel->full || errno == EINTR;
+        }
+        recv(channel->descriptor, &question, sizeof question, MSG_DONTWAIT);
     }
-    channel->allowance -= (unsigned)count;
-    return send_or_keep(channel, answers, (size_t)count);
+    return true;
 }
 
 /* ---- the loop ---- */
@@ -274,9 +229,9 @@ static int prepare(struct keys *keys, struct watch *watch) {
         watch->list[watch->count++] = (struct pollfd){keys->controls[i], POLLIN, 0};
     for (size_t i = 0; i < keys->channel_count; i++) {
         struct channel *channel = &keys->channels[i];
-        bool may = channel->unsent || allowance(channel) > 0;
+        bool may = allowance(channel) > 0;
         watch->list[watch->count++] =
-            (struct pollfd){may ? channel->descriptor : -1, channel->unsent ? POLLOUT : POLLIN, 0};
+            (struct pollfd){may ? channel->descriptor : -1, channel->full ? POLLOUT : POLLIN, 0};
         if (!may)
             wait = 10;
     }
@@ -311,12 +266,10 @@ static void serve_ready(struct keys *keys, const struct watch *watch) {
         struct channel channel = keys->channels[i];
         bool asked = i < channels && ready[i].revents != 0;
         bool stays = !asked || answer(keys, &channel);
-        if (stays) {
+        if (stays)
             keys->channels[kept++] = channel;
-        } else {
+        else
             close(channel.descriptor);
-            free(channel.unsent);
-        }
     }
     keys->channel_count = kept;
     if (watch->list[0].revents != 0)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "server.h"
@@ -181,6 +182,46 @@ Test(secrets, killed_it_is_replaced_and_nobody_is_turned_away) {
         cr_expect_neq(server_keys(&server), keys);
     }
     expect_page_by(open);
+}
+
+/* A key that takes long to sign with, so that something is being signed whenever the process is killed. */
+static void make_slow_identity(void) {
+    char command[512];
+    snprintf(command, sizeof command,
+             "openssl req -x509 -newkey rsa:4096 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost "
+             "-keyout %s/state/key -out %s/state/certificate 2>/dev/null && cd %s/state && umask 077 && "
+             "cat certificate key >localhost.pem && rm certificate key",
+             server.folder, server.folder, server.folder);
+    cr_assert_eq(system(command), 0);
+}
+
+static pid_t visit_apart(const char *line) {
+    struct gemini_way way = way_to(&server);
+    struct gemini_reply reply = {0};
+    pid_t process = fork();
+    if (process == 0)
+        _exit(gemini_fetch(&way, line, strlen(line), &reply) == GEMINI_CLOSE_NOTIFY && reply.status == 20 ? 0 : 1);
+    return process;
+}
+
+Test(secrets, what_it_was_signing_when_it_was_killed_is_signed) {
+    pid_t visitors[12];
+    make_slow_identity();
+    server_start(&server);
+    const char *line = with_port("gemini://localhost:PORT/\r\n", server.port);
+    for (int round = 0; round < 3; round++) {
+        pid_t keys = server_keys(&server);
+        for (size_t i = 0; i < sizeof visitors / sizeof *visitors; i++)
+            visitors[i] = visit_apart(line);
+        usleep(30000);
+        cr_assert_gt(keys, 0);
+        kill(keys, SIGKILL);
+        for (size_t i = 0; i < sizeof visitors / sizeof *visitors; i++) {
+            int status = -1;
+            waitpid(visitors[i], &status, 0);
+            cr_expect_eq(status, 0, "visitor %zu of round %d was not served", i, round);
+        }
+    }
 }
 
 /* Whatever the tests had the server do, no role made a call that is not on its list. */
