@@ -2,7 +2,7 @@
 #
 # Builds the tests that speak with the running server: glibc, OpenSSL and Criterion. Runs in the tools tree.
 #
-#   make -f image-tests/tests.mk [BUILD=folder] [server-tests|image-tests]
+#   make -f image-tests/tests.mk [BUILD=folder] [server-tests|image-tests|soak]
 
 BUILD ?= build
 PROBES := $(BUILD)/objects/probes
@@ -17,16 +17,20 @@ SHARED := $(PROBES)/client.o $(PROBES)/tests/server.o $(PROBES)/tests/questions.
 TESTS := $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/tests/test_*.c))
 QUIET = @echo "  $(1) $@";
 
-.PHONY: server-tests image-tests
+.PHONY: server-tests image-tests soak
 .DELETE_ON_ERROR:
 server-tests: $(BUILD)/server-tests
 image-tests: $(BUILD)/image-tests
+soak: $(BUILD)/soak
 
 $(BUILD)/server-tests: $(TESTS) $(SHARED)
 	$(call QUIET,LINK)gcc -o $@ $^ -lcriterion -lssl -lcrypto
 
 $(BUILD)/image-tests: $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/image/*.c)) $(PROBES)/client.o
 	$(call QUIET,LINK)gcc -o $@ $^ -lcriterion -lssl -lcrypto
+
+$(BUILD)/soak: $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/soak/*.c)) $(PROBES)/client.o
+	$(call QUIET,LINK)gcc -o $@ $^ -lssl -lcrypto
 
 $(PROBES)/%.o: image-tests/%.c image-tests/tests.mk
 	@mkdir -p $(@D)
