@@ -376,8 +376,9 @@ static size_t workers_ready(const struct supervisor *supervisor) {
 /* ---- telling ---- */
 
 static void tell(const struct supervisor *supervisor, const char *first) {
-    uint64_t open = 0, answered = supervisor->answered, refused = 0, displaced = 0, slowed = 0, late = 0;
-    char message[320];
+    uint64_t open = 0, answered = supervisor->answered, refused = 0, displaced = 0, slowed = 0, late = 0, foreign = 0,
+             failed = 0;
+    char message[400];
     for (size_t i = 0; i < supervisor->worker_count + RETIRED_MAX; i++) {
         open += supervisor->boards[i].tally.open;
         answered += supervisor->boards[i].tally.answered;
@@ -385,12 +386,15 @@ static void tell(const struct supervisor *supervisor, const char *first) {
         displaced += supervisor->boards[i].tally.displaced;
         slowed += supervisor->boards[i].tally.slowed;
         late += supervisor->boards[i].tally.late;
+        foreign += supervisor->boards[i].tally.foreign;
+        failed += supervisor->boards[i].tally.failed;
     }
     snprintf(message, sizeof message,
              "%sSTATUS=Serving %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
-             " connections open, %" PRIu64 " refused, %" PRIu64 " displaced, %" PRIu64 " late, %" PRIu64 " slowed down",
+             " connections open, %" PRIu64 " refused, %" PRIu64 " displaced, %" PRIu64 " late, %" PRIu64
+             " foreign, %" PRIu64 " failed, %" PRIu64 " slowed down",
              first, supervisor->generation.capsule_count, workers_ready(supervisor), answered, open, refused, displaced,
-             late, slowed);
+             late, foreign, failed, slowed);
     manager_notify(message);
 }
 
