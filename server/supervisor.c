@@ -138,6 +138,10 @@ static void follow_parent(pid_t parent, const char *role) {
     sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
+static size_t boards_size(const struct supervisor *supervisor) {
+    return (supervisor->worker_count + RETIRED_MAX) * sizeof *supervisor->boards;
+}
+
 static void keep_keys(struct supervisor *supervisor, int control, pid_t parent) {
     struct keys_options options = {.state = supervisor->state,
                                    .credentials = getenv("CREDENTIALS_DIRECTORY"),
@@ -150,6 +154,8 @@ static void keep_keys(struct supervisor *supervisor, int control, pid_t parent) 
     for (size_t i = 0; i < supervisor->listener_count; i++)
         close(supervisor->listeners[i].descriptor);
     capsules_close(&supervisor->generation.capsules);
+    if (supervisor->boards) /* it shares no memory with workers, and would lock all of this */
+        munmap(supervisor->boards, boards_size(supervisor));
     for (size_t i = 0; i < supervisor->worker_count; i++) {
         close_if_open(&supervisor->employees[i].desk);
         if (supervisor->employees[i].channel >= 0)
@@ -587,10 +593,6 @@ static void stop_workers(struct supervisor *supervisor) {
                 supervisor->keys.process = 0;
         }
     }
-}
-
-static size_t boards_size(const struct supervisor *supervisor) {
-    return (supervisor->worker_count + RETIRED_MAX) * sizeof *supervisor->boards;
 }
 
 static bool prepare_workers(struct supervisor *supervisor) {

@@ -224,6 +224,35 @@ Test(secrets, what_it_was_signing_when_it_was_killed_is_signed) {
     }
 }
 
+/* kB of memory, as much as there is of it, that other processes may write as well. */
+static size_t shared_memory_of(pid_t process) {
+    char path[64], line[512], access[8] = "";
+    size_t sum = 0, size;
+    snprintf(path, sizeof path, "/proc/%d/smaps", (int)process);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%*x-%*x %7s ", access) != 1 && access[3] == 's' && sscanf(line, "Size: %zu", &size) == 1)
+            sum += size;
+    }
+    fclose(file);
+    return sum;
+}
+
+/* It starts at another moment than the first one, when there is memory that the supervisor and the workers share. */
+Test(secrets, another_key_process_shares_no_memory_with_workers_either) {
+    pid_t workers[WORKERS_MAX];
+    server_start(&server);
+    cr_assert_gt(server_workers(&server, workers), 0);
+    cr_expect_gt(shared_memory_of(workers[0]), 0);
+    for (int round = 0; round < 2; round++) {
+        cr_expect_eq(shared_memory_of(server_keys(&server)), 0);
+        kill(server_keys(&server), SIGKILL);
+        expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    }
+    cr_expect_eq(shared_memory_of(server_keys(&server)), 0);
+}
+
 /* Whatever the tests had the server do, no role made a call that is not on its list. */
 Test(secrets, no_role_needs_a_call_that_it_has_not) {
     server_put_text(&server, "localhost/list/.directory-listing-ok", "");
