@@ -5,7 +5,7 @@ IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
 SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
-.PHONY: content breach host-trees bench image run boot server-check image-check image-file-check image-host-check
+.PHONY: soak soak-check content breach host-trees bench image run boot server-check image-check image-file-check image-host-check
 
 image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units $< -newer $(IMAGE))" ] || \
@@ -27,6 +27,18 @@ boot: image ## boots the image by itself, the server as its init: [PORT=1965] [C
 server-check: build/vitrine ## tests of the running server: every rule of the protocol, by a client on another TLS library
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) server-tests
 	@$(ENTER) build/server-tests --jobs $(JOBS)
+
+# Requests, and seconds at most (0: no bound).
+SOAK_REQUESTS ?= 1000000
+soak: soak-program ## endurance, for about half an hour: pages replaced, processes killed, every body looked at: [SOAK_REQUESTS=1000000]
+	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS)
+
+soak-check: soak-program ## the same for 20 seconds
+	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS) 20
+
+.PHONY: soak-program
+soak-program: build/vitrine
+	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) soak
 
 image-check: image-file-check image-host-check ## tests of the image
 
