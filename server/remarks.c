@@ -8,7 +8,7 @@ void remarks_add(struct remarks *remarks, enum remark remark, const char *addres
     remarks_settle(remarks, now);
     if (remarks->all == 0)
         remarks->period_ends = now + REMARKS_PERIOD;
-    if (remarks->all < REMARKS_MAX && address[0])
+    if (remarks->counts[remark] < REMARKS_MAX && address[0])
         log_line(LOG_LEVEL_INFO, "connection end=%s%s", words[remark], address);
     remarks->counts[remark]++;
     remarks->all++;

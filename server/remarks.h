@@ -3,7 +3,8 @@
 
 /*
  * What the log tells of connections that end without a reply. Strangers cause these for nothing, so nobody may fill the
- * log with them: where addresses are logged at all, each worker writes a line for the first REMARKS_MAX in a period,
+ * log with them: where addresses are logged at all, each worker writes a line for the first REMARKS_MAX of each kind in a
+period, so that a flood of one kind hides no other,
  *
  *   connection end=late address=192.0.2.1
  *
@@ -14,7 +15,7 @@
 
 #include <stdint.h>
 
-#define REMARKS_MAX 100
+#define REMARKS_MAX 20
 #define REMARKS_PERIOD 60000 /* milliseconds */
 
 enum remark { REMARK_REFUSED, REMARK_DISPLACED, REMARK_LATE, REMARK_FOREIGN, REMARK_FAILED, REMARK_COUNT };

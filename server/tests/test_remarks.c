@@ -61,9 +61,11 @@ Test(remarks, a_flood_is_a_bounded_number_of_lines) {
     struct remarks remarks = {0};
     for (unsigned i = 0; i < 5000; i++)
         remarks_add(&remarks, i % 2 ? REMARK_REFUSED : REMARK_FAILED, SOMEWHERE, NOW + i);
-    cr_expect_eq(lines_in(take_log()), REMARKS_MAX);
+    cr_expect_eq(lines_in(take_log()), 2 * REMARKS_MAX);
+    remarks_add(&remarks, REMARK_LATE, SOMEWHERE, NOW + 5000);
+    cr_expect_str_eq(take_log(), "connection end=late address=192.0.2.1\n", "the flood hides what else there is");
     remarks_add(&remarks, REMARK_DISPLACED, SOMEWHERE, NOW + REMARKS_PERIOD);
-    cr_expect_str_eq(take_log(), "connections refused=2500 displaced=0 late=0 foreign=0 failed=2500 seconds=60\n"
+    cr_expect_str_eq(take_log(), "connections refused=2500 displaced=0 late=1 foreign=0 failed=2500 seconds=60\n"
                                  "connection end=displaced address=192.0.2.1\n");
 }
 
