@@ -3,7 +3,7 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
 .PHONY: soak soak-check content breach host-trees bench image run boot server-check image-check image-file-check image-host-check
 
@@ -56,7 +56,7 @@ host-trees: | tools ## the file systems of test hosts with other versions of sys
 
 breach: image host-files host-trees ## plays the attacker from inside of a worker, in Vitrine and in other setups: [HOSTS="nspawn-257 qemu-257"]
 	@$(SERVER) breach
-	@failed=0; for kind in $(or $(HOSTS),nspawn-257 qemu-257); do $(ENTER) image-tests/breach/drill $$kind || failed=1; done; exit $$failed
+	@failed=0; for kind in $(or $(HOSTS),nspawn-257 qemu-257); do $(ENTER) image-tests/breach/drill image-tests/breach/protections $$kind || failed=1; done; exit $$failed
 
 bench: build/vitrine ## what the key process costs, measured
 	@$(SERVER) measured

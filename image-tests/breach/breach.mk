@@ -22,20 +22,21 @@ BREACH_END := $(shell gcc -print-file-name=crtendS.o) $(BREACH_MUSL)crtn.o
 
 # What a test build of the server takes in, too: everything but the two main functions.
 ATTEMPTS := $(patsubst image-tests/breach/%.c,$(BREACH)/%.o,\
-    $(filter-out %/main.c %/worker.c %/decoys.c %/decoys_parts.c,$(wildcard image-tests/breach/*.c)))
+    $(filter-out %/main.c %/worker.c %/without.c %/decoys.c %/decoys_parts.c,$(wildcard image-tests/breach/*.c)))
 
 .PHONY: breach
 .DELETE_ON_ERROR:
 breach: $(BUILD)/breach/attempts $(BUILD)/breach/attempts-fenced $(BUILD)/breach/decoys
 
+COMMA := ,
 define breach_program
 $(BUILD)/breach/$(1): $(2)
 	@mkdir -p $$(@D)
-	@echo "  LINK $$@";gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all -o $$@ \
+	@echo "  LINK $$@";gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all $(3) -o $$@ \
 	    $(BREACH_START) $$^ -Wl,--start-group $(BREACH_MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(BREACH_END)
 endef
 $(eval $(call breach_program,attempts,$(BREACH)/main.o $(ATTEMPTS)))
-$(eval $(call breach_program,attempts-fenced,$(BREACH)/main-fenced.o $(BREACH)/sandbox.o $(ATTEMPTS)))
+$(eval $(call breach_program,attempts-fenced,$(BREACH)/main-fenced.o $(BREACH)/without.o $(BREACH)/sandbox.o $(ATTEMPTS),-Wl$(COMMA)--wrap=syscall$(COMMA)--wrap=prctl$(COMMA)--wrap=setrlimit))
 $(eval $(call breach_program,decoys,$(BREACH)/decoys.o $(BREACH)/decoys_parts.o))
 
 $(BREACH)/%.o: image-tests/breach/%.c image-tests/breach/breach.mk

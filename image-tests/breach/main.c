@@ -23,7 +23,7 @@
 #include <sysexits.h>
 
 #include "inside.h"
-#include "sandbox.h"
+#include "without.h"
 
 #define SECONDS 5
 
@@ -82,7 +82,7 @@ static void connect_keys(struct surroundings *surroundings) {
 static bool enter_sandbox(const struct surroundings *surroundings) {
 #ifdef FENCED
     int folder = surroundings->content_folder ? open(surroundings->content_folder, O_PATH | O_CLOEXEC) : -1;
-    return sandbox_enter(SANDBOX_WORKER, folder) == 0;
+    return enter_without(SANDBOX_WORKER, folder) == 0;
 #else
     (void)surroundings;
     return true;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "attempt.h"
+#include "connection.h"
 #include "desk.h"
 #include "log.h"
 #include "page.h"
@@ -28,11 +29,14 @@ int __real_page_answer(const struct capsules *capsules, const char *capsule, con
                        struct visitor *visitor, struct reply *reply);
 int __wrap_page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
                        struct visitor *visitor, struct reply *reply);
-
+void __real_connection_end(struct connection *connection, struct workbench *bench);
+void __wrap_connection_end(struct connection *connection, struct workbench *bench);
 long __real_sysconf(int name);
 long __wrap_sysconf(int name);
 
 static struct surroundings surroundings;
+static bool used;
+static pid_t process; /* a worker may not ask for its own number */
 
 /* Many workers: most attempts end theirs, and one that lived shortly is not replaced at once. */
 long __wrap_sysconf(int name) {
@@ -50,6 +54,7 @@ int __wrap_main(int count, char **arguments) {
 int __wrap_sandbox_enter(enum sandbox_role role, int folder) {
     if (role == SANDBOX_SUPERVISOR && !surroundings_read(SURROUNDINGS, &surroundings))
         log_line(LOG_LEVEL_WARNING, "breach: " SURROUNDINGS ": %s", attempt_reason);
+    process = getpid();
     return __real_sandbox_enter(role, folder);
 }
 
@@ -66,8 +71,9 @@ int __wrap_page_answer(const struct capsules *capsules, const char *capsule, con
     const char *path = strstr(request->path, "breach/");
     if (!path || sscanf(path, "breach/%zu", &number) != 1 || number >= attempt_count)
         return __real_page_answer(capsules, capsule, request, visitor, reply);
-    log_line(LOG_LEVEL_WARNING, "breach: attempt %zu begins", number);
+    log_line(LOG_LEVEL_WARNING, "breach: attempt %zu begins in process %d", number, (int)process);
     attempt_reason[0] = '\0';
+    used = true;
     int outcome = attempts[number].try(&surroundings);
     snprintf(meta, sizeof meta, "%s: %s", outcomes[outcome], attempt_reason);
     for (char *at = meta; *at; at++) {
@@ -76,4 +82,11 @@ int __wrap_page_answer(const struct capsules *capsules, const char *capsule, con
     }
     reply_set(reply, STATUS_CGI_ERROR, meta);
     return 0;
+}
+
+/* An attempt leaves a worker behind that may be good for nothing. */
+void __wrap_connection_end(struct connection *connection, struct workbench *bench) {
+    __real_connection_end(connection, bench);
+    if (used)
+        _exit(0);
 }
