@@ -54,9 +54,10 @@ host-trees: | tools ## the file systems of test hosts with other versions of sys
 	@for version in 254 257 262; do \
 	    ./mkosi.tools.make image-tests/hosts/trees/systemd-$$version build/trees/systemd-$$version || exit; done
 
-breach: image host-files host-trees ## plays the attacker from inside of a worker, in Vitrine and in other setups: [HOSTS="nspawn-257 qemu-257"]
+breach: image host-files host-trees ## plays the attacker from inside of a worker, in Vitrine and other setups: [HOSTS="nspawn-257 qemu-257"]
 	@$(SERVER) breach
-	@failed=0; for kind in $(or $(HOSTS),nspawn-257 qemu-257); do $(ENTER) image-tests/breach/drill image-tests/breach/protections $$kind || failed=1; done; exit $$failed
+	@failed=0; for kind in $(or $(HOSTS),nspawn-257 qemu-257); do for part in drill protections; do \
+	    $(ENTER) image-tests/breach/$$part $$kind || failed=1; done; done; exit $$failed
 
 bench: build/vitrine ## what the key process costs, measured
 	@$(SERVER) measured

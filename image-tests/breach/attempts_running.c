@@ -312,6 +312,19 @@ static int map_new_file(const struct surroundings *surroundings, const char *pat
     return map_twice(surroundings, file, "openat");
 }
 
+int code_page(const struct surroundings *surroundings) {
+    if (!surroundings->content_folder)
+        return absent("content_folder is not told");
+    const char *path = joined(surroundings->content_folder, "/index.gmi", NULL, NULL);
+    int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return refused(surroundings, "openat");
+    long mapped = syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0);
+    int outcome = judged(surroundings, mapped, "mmap", "a page is code now");
+    close(file);
+    return outcome;
+}
+
 int code_tmp_file(const struct surroundings *surroundings) {
     return map_new_file(surroundings, "/tmp/breach-code");
 }

@@ -36,7 +36,7 @@ $(BUILD)/breach/$(1): $(2)
 	    $(BREACH_START) $$^ -Wl,--start-group $(BREACH_MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(BREACH_END)
 endef
 $(eval $(call breach_program,attempts,$(BREACH)/main.o $(ATTEMPTS)))
-$(eval $(call breach_program,attempts-fenced,$(BREACH)/main-fenced.o $(BREACH)/without.o $(BREACH)/sandbox.o $(ATTEMPTS),-Wl$(COMMA)--wrap=syscall$(COMMA)--wrap=prctl$(COMMA)--wrap=setrlimit))
+$(eval $(call breach_program,attempts-fenced,$(BREACH)/main-fenced.o $(BREACH)/without.o $(BREACH)/sandbox.o $(ATTEMPTS),-Wl$(COMMA)--wrap=syscall$(COMMA)--wrap=prctl))
 $(eval $(call breach_program,decoys,$(BREACH)/decoys.o $(BREACH)/decoys_parts.o))
 
 $(BREACH)/%.o: image-tests/breach/%.c image-tests/breach/breach.mk

@@ -163,6 +163,7 @@ ATTEMPT(code_memory_device, "running/code-proc-mem", "changes the program's own 
 ATTEMPT(code_memory_file, "running/code-memory-file", "has a file in memory twice, here writable, there executable")
 ATTEMPT(code_tmp_file, "running/code-tmp", "has a file of /tmp twice, here writable, there executable")
 ATTEMPT(code_shm_file, "running/code-dev-shm", "has a file of /dev/shm twice, here writable, there executable")
+ATTEMPT(code_page, "running/code-page", "has a page of the capsule as code, as its author may have written it")
 ATTEMPT(code_shared_memory, "running/code-shared-memory", "has shared memory twice, here writable, there executable")
 ATTEMPT(code_personality, "running/code-personality", "poses as a very old program, whose data can be run")
 

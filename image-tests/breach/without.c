@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Only in attempts-fenced: leaves out parts of the worker's sandbox that the environment names, to see which attempt
- * notices (BREACH_WITHOUT="seccomp landlock privileges dumpable core"). The linker puts these functions in the place of
+ * notices (BREACH_WITHOUT="seccomp landlock privileges"). The linker puts these functions in the place of
  * the library's (--wrap=NAME in breach.mk).
  */
 
@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "without.h"
@@ -22,8 +21,6 @@ long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 int __real_prctl(int option, ...);
 int __wrap_prctl(int option, ...);
-int __real_setrlimit(int resource, const struct rlimit *limit);
-int __wrap_setrlimit(int resource, const struct rlimit *limit);
 
 static bool entering;
 
@@ -62,11 +59,7 @@ int __wrap_prctl(int option, ...) {
     for (int i = 0; i < 4; i++)
         values[i] = va_arg(rest, unsigned long);
     va_end(rest);
-    if ((option == PR_SET_NO_NEW_PRIVS && without("privileges")) || (option == PR_SET_DUMPABLE && without("dumpable")))
+    if (option == PR_SET_NO_NEW_PRIVS && without("privileges"))
         return 0;
     return __real_prctl(option, values[0], values[1], values[2], values[3]);
-}
-
-int __wrap_setrlimit(int resource, const struct rlimit *limit) {
-    return resource == RLIMIT_CORE && without("core") ? 0 : __real_setrlimit(resource, limit);
 }
