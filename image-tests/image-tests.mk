@@ -3,9 +3,9 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/check-readme image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
-.PHONY: soak soak-check content breach host-trees bench image run boot server-check image-check image-file-check image-host-check
+.PHONY: readme-check soak soak-check content breach host-trees bench image run boot server-check image-check image-file-check image-host-check
 
 image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units $< -newer $(IMAGE))" ] || \
@@ -36,7 +36,7 @@ soak: soak-program ## endurance, for about half an hour: pages replaced, process
 soak-check: soak-program ## the same for 20 seconds
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS) 20
 
-.PHONY: soak-program
+.PHONY: readme-check soak-program
 soak-program: build/vitrine
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) soak
 
@@ -44,6 +44,9 @@ image-check: image-file-check image-host-check ## tests of the image
 
 image-file-check: image
 	@$(ENTER) image-tests/check-image $(IMAGE)
+
+readme-check: image host-files host-trees ## does what README says on a fresh server
+	@$(ENTER) image-tests/check-readme
 
 image-host-check: image host-files host-trees ## tests that need hosts: [HOSTS="image nspawn-254 nspawn-257 nspawn-262 qemu-257"]
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) image-tests
