@@ -96,7 +96,7 @@ bool desk_receive(struct desk *desk, void (*each)(void *owner, const uint8_t *si
         parts[i] = (struct iovec){&answers[i], sizeof answers[i]};
         messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
     }
-    count = recvmmsg(desk->channel, messages, AT_ONCE, MSG_DONTWAIT, NULL);
+    count = recvmmsg(desk->channel, messages, AT_ONCE, MSG_DONTWAIT | MSG_TRUNC, NULL);
     for (int i = 0; i < count; i++) {
         if (messages[i].msg_len == 0)
             return false;

@@ -118,12 +118,21 @@ static bool add_channel(struct keys *keys, int descriptor) {
     return true;
 }
 
-/* Takes the descriptor that came with a message. Returns -1 when there is none. */
+/* Takes the descriptor that came with a message. Returns -1 when there is none; of several none is kept. */
 static int take_descriptor(struct msghdr *message) {
-    int descriptor = -1;
+    int descriptor = -1, one;
     for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
-        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS && part->cmsg_len == CMSG_LEN(sizeof(int)))
-            memcpy(&descriptor, CMSG_DATA(part), sizeof descriptor);
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        /* The room for one takes two, since it is rounded up. */
+        size_t size = part->cmsg_len - CMSG_LEN(0);
+        for (size_t at = 0; at < size; at += sizeof one) {
+            memcpy(&one, CMSG_DATA(part) + at, sizeof one);
+            if (size == sizeof one && descriptor < 0)
+                descriptor = one;
+            else
+                close(one);
+        }
     }
     return descriptor;
 }
@@ -138,7 +147,7 @@ static bool obey(struct keys *keys, int control) {
     } room;
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room.bytes};
-    ssize_t got = recvmsg(control, &message, MSG_CMSG_CLOEXEC);
+    ssize_t got = recvmsg(control, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC);
     if (got < 0)
         return errno == EINTR || errno == EAGAIN;
     if (got == 0)

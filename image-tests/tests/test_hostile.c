@@ -70,8 +70,8 @@ static const struct hostility hostilities[] = {
     {.name = "a reply not read", .shed = "late", .request = LARGE_FILE, .attack = {STAY, .point = POINT_ASKED}},
     {.name = "handshakes, one after the other", .attack = {COME, .point = POINT_SHAKEN, .deed = DEED_LEAVE}},
     {.name = "handshakes from many addresses, more than there is room for",
-     .settings = SHORT "max-connections = 1024\n",
-     .open_max = 1024,
+     .settings = SHORT "max-connections = 256\n",
+     .open_max = 256,
      .shed = "displaced",
      .attack = {.crowd = 2000, .most = 20000, .duration = 2500, .point = POINT_SHAKEN, .proxied_addresses = 5000}},
     {.name = "handshakes from one address",
@@ -244,7 +244,7 @@ static void expect_little_memory(const struct experience *experience, const stru
 
 /* The attackers hold on to what they have, and nobody comes any more: the server is to be rid of all of them. */
 static void expect_rid_of_them(const struct hostility *hostility) {
-    uint64_t deadline = gemini_now() + 2 * DEADLINES + 2000;
+    uint64_t deadline = gemini_now() + 10 * DEADLINES + 20000; /* generous: machines are busy at times */
     unsigned long long open;
     const char *status;
     do {

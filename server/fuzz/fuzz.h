@@ -6,6 +6,7 @@
  * in memory that ends where they end. What a target claims it says with HOLDS.
  */
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,4 +43,12 @@ static inline char *fuzz_string(const void *bytes, size_t size) {
         memcpy(copy, bytes, size);
     copy[size] = '\0';
     return copy;
+}
+
+/* How many descriptors are open: whoever leaves one behind is found out. */
+static inline size_t fuzz_descriptors(void) {
+    size_t count = 0;
+    for (int descriptor = 0; descriptor < 256; descriptor++)
+        count += fcntl(descriptor, F_GETFD) >= 0;
+    return count;
 }

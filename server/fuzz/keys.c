@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The key process, when a worker or a supervisor sends whatever it likes: whole questions are answered once and in order,
+ * a malformed one ends the channel, and no descriptor is left behind. The input is a list of orders, each a letter with
+ * the bytes that it takes:
+ *
+ *   qSK      ask with scheme S (a digit), for the key that there is (K = k) or another
+ *   bIC      ask, byte I of the question changed by C          mBYTES;   send these bytes as a message
+ *   L        ask, a byte too long                              x         the worker leaves
+ *   t        let the key process look at the channel           r         read the answers
+ *   p        the supervisor asks for an identity               OHOST;    for the one of this host
+ *   dN       it hands over N descriptors as a channel          DN        with an order that makes no sense
+ *   oBYTES;  it sends these bytes
+ */
+#include "fuzz.h"
+
+#include "../keyring.h"
+
+/* Only the identity that there is: every new one would be a file. */
+static const struct identity *provide_known(struct keyring *keyring, const char *host);
+#define keyring_provide provide_known
+#include "../keys.c"
+#undef keyring_provide
+
+#include "../random.h"
+
+#define ASKED_MAX 64
+
+static char folder[] = "/tmp/vitrine-fuzz-XXXXXX";
+static struct keys keys;
+static struct control_order order; /* as long as an honest one */
+
+static const struct identity *provide_known(struct keyring *keyring, const char *host) {
+    HOLDS(strnlen(host, CERTIFICATE_HOST_MAX + 1) <= CERTIFICATE_HOST_MAX);
+    return strcmp(host, "localhost") == 0 ? keyring_provide(keyring, host) : NULL;
+}
+
+static void clean_up(void) {
+    char path[64];
+    keyring_dispose(&keys.keyring);
+    snprintf(path, sizeof path, "%s/localhost.pem", folder);
+    unlink(path);
+    rmdir(folder);
+}
+
+int LLVMFuzzerInitialize(int *count, char ***arguments) {
+    (void)count, (void)arguments;
+    HOLDS(random_open() && mkdtemp(folder) != NULL);
+    log_limit(LOG_LEVEL_ERROR);
+    HOLDS(keyring_open(&keys.keyring, folder, NULL) == EX_OK);
+    HOLDS(keyring_provide(&keys.keyring, "localhost") != NULL);
+    atexit(clean_up);
+    keys.listener = -1;
+    return 0;
+}
+
+/* ---- the worker ---- */
+
+struct worker {
+    int own, theirs; /* the two ends of its channel */
+    bool ended;      /* the key process has had enough of it, or it left */
+    bool spoiled;    /* something else than a question is under way */
+    struct channel channel;
+    struct {
+        uint64_t ticket;
+        bool may_be_done;
+    } asked[ASKED_MAX];
+    size_t count, answered;
+};
+
+static struct signing_question make(const struct worker *worker, unsigned scheme, bool known) {
+    static const struct {
+        enum signing_scheme scheme;
+        size_t size;
+    } kinds[] = {{SIGNING_ECDSA, 32},          {SIGNING_ECDSA, 64},          {SIGNING_RSA_PKCS1, 51},
+                 {SIGNING_ED25519, 130},       {SIGNING_RSA_PSS_SHA256, 32}, {SIGNING_RSA_PSS_SHA384, 48},
+                 {SIGNING_RSA_PSS_SHA512, 64}, {SIGNING_ECDSA, 48}};
+    static const uint8_t content[SIGNING_CONTENT_MAX] = {1}, nobody[SIGNING_KEY_NAME];
+    struct signing_question question;
+    scheme %= sizeof kinds / sizeof *kinds;
+    HOLDS(signing_ask(&question, kinds[scheme].scheme, 1000 + worker->count,
+                      known ? keys.keyring.list[0]->identity.public.key : nobody, content, kinds[scheme].size));
+    return question;
+}
+
+static void send_bytes(int descriptor, const void *bytes, size_t size) {
+    if (size > 0) /* one without any would be the same as the end */
+        send(descriptor, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void ask(struct worker *worker, const struct signing_question *question, size_t size) {
+    bool valid = signing_question_is_valid(question, size);
+    if (worker->count == ASKED_MAX)
+        return;
+    if (send(worker->own, question, size, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)size)
+        return;
+    if (!valid)
+        worker->spoiled = true;
+    if (worker->spoiled)
+        return;
+    worker->asked[worker->count].ticket = question->ticket;
+    worker->asked[worker->count++].may_be_done =
+        question->scheme == SIGNING_ECDSA && keyring_find_key(&keys.keyring, question->key) != NULL;
+}
+
+static void read_answers(struct worker *worker) {
+    struct signing_answer got;
+    ssize_t size;
+    while ((size = recv(worker->own, &got, sizeof got, MSG_DONTWAIT | MSG_TRUNC)) > 0) {
+        HOLDS(signing_answer_is_valid(&got, (size_t)size));
+        HOLDS(worker->answered < worker->count && got.ticket == worker->asked[worker->answered].ticket);
+        HOLDS(got.result == SIGNING_REFUSED || worker->asked[worker->answered].may_be_done);
+        /* What an answer does not need of its room tells nothing. */
+        for (size_t i = got.signature_size; i < sizeof got.signature; i++)
+            HOLDS(got.signature[i] == 0);
+        worker->answered++;
+    }
+}
+
+static void look(struct worker *worker) {
+    worker->channel.allowance = BURST;
+    if (!worker->ended && !answer(&keys, &worker->channel)) {
+        worker->ended = true;
+        HOLDS(worker->spoiled);
+    }
+}
+
+/* ---- the supervisor ---- */
+
+static void hand_over(int control, uint32_t kind, unsigned count) {
+    union {
+        char bytes[CMSG_SPACE(4 * sizeof(int))];
+        struct cmsghdr align;
+    } room = {0};
+    order.order = kind;
+    struct iovec part = {&order, sizeof order};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    int given[4], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    count %= 5;
+    if (count > 0) {
+        message.msg_control = &room;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+        *rights = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        for (size_t i = 0; i < count; i++)
+            given[i] = null;
+        memcpy(CMSG_DATA(rights), given, count * sizeof(int));
+    }
+    size_t before = keys.channel_count;
+    if (sendmsg(control, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof order) {
+        close(null);
+        HOLDS(obey(&keys, keys.controls[0]));
+        HOLDS(keys.channel_count == before || (kind == ORDER_ATTACH && count == 1));
+    } else {
+        close(null);
+    }
+}
+
+/* An order that is not one for a channel is answered, and with an identity only if it asks for the one that there is. */
+static void order_bytes(int control, const void *bytes, size_t size) {
+    static union control_buffer report;
+    if (size == 0 || send(control, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)size)
+        return;
+    HOLDS(obey(&keys, keys.controls[0]));
+    ssize_t got = recv(control, &report, sizeof report, MSG_DONTWAIT | MSG_TRUNC);
+    HOLDS(got >= (ssize_t)sizeof report.report && report.report.order == ORDER_PROVIDE);
+    const struct control_order *sent = bytes;
+    bool known = size == sizeof *sent && sent->order == ORDER_PROVIDE && strcmp(sent->host, "localhost") == 0;
+    HOLDS(report.report.provided == known);
+    HOLDS((size_t)got == sizeof report.report + report.report.certificate.chain_size);
+    HOLDS(report.report.certificate.chain == NULL);
+    HOLDS(memmem(&report, (size_t)got, "PRIVATE", 7) == NULL);
+}
+
+static void order_host(int control, const void *host, size_t size) {
+    struct control_order asked = {.order = ORDER_PROVIDE};
+    memcpy(asked.host, host, size < sizeof asked.host ? size : sizeof asked.host);
+    order_bytes(control, &asked, sizeof asked);
+}
+
+/* ---- orders ---- */
+
+static uint8_t take(const uint8_t **at, const uint8_t *end) {
+    return *at < end ? *(*at)++ : 0;
+}
+
+static void obey_letter(struct worker *worker, int control, uint8_t letter, const uint8_t **at, const uint8_t *end) {
+    struct signing_question question[2] = {make(worker, 0, true)};
+    const uint8_t *start = *at;
+    if (letter == 'm' || letter == 'o' || letter == 'O') {
+        const uint8_t *stop = memchr(start, ';', (size_t)(end - start));
+        *at = stop ? stop + 1 : end;
+        size_t size = (size_t)((stop ? stop : end) - start);
+        worker->spoiled |= letter == 'm' && size > 0;
+        letter == 'm'   ? send_bytes(worker->own, start, size)
+        : letter == 'o' ? order_bytes(control, start, size)
+                        : order_host(control, start, size);
+    } else if (letter == 'q') {
+        unsigned scheme = take(at, end);
+        question[0] = make(worker, scheme - '0', take(at, end) == 'k');
+        ask(worker, question, sizeof *question);
+    } else if (letter == 'b') {
+        size_t place = take(at, end) % sizeof *question;
+        ((uint8_t *)question)[place] ^= take(at, end);
+        ask(worker, question, sizeof *question);
+    } else if (letter == 'L') {
+        ask(worker, question, sizeof *question + 1);
+    } else if (letter == 'd' || letter == 'D') {
+        hand_over(control, letter == 'd' ? ORDER_ATTACH : 77, (unsigned)take(at, end) - '0');
+        static union control_buffer report;
+        recv(control, &report, sizeof report, MSG_DONTWAIT);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    static struct worker worker;
+    int control[2], ends[2];
+    size_t before = fuzz_descriptors();
+    HOLDS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0);
+    HOLDS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+    worker = (struct worker){.own = ends[0], .theirs = ends[1], .channel = {.descriptor = ends[1]}};
+    keys.controls[0] = control[1];
+    keys.channel_count = 0;
+    for (const uint8_t *at = bytes, *end = bytes + size; at < end && keys.channel_count < KEYS_CHANNELS_MAX / 4;) {
+        uint8_t letter = *at++;
+        if (letter == 't') {
+            look(&worker);
+        } else if (letter == 'r') {
+            read_answers(&worker);
+        } else if (letter == 'p') {
+            order_host(control[0], "localhost", 9);
+        } else if (letter == 'x') {
+            worker.spoiled = true;
+            shutdown(worker.own, SHUT_WR);
+        } else {
+            obey_letter(&worker, control[0], letter, &at, end);
+        }
+    }
+    /* In the end everybody who asked well has an answer. */
+    for (int i = 0; i < 8; i++) {
+        look(&worker);
+        read_answers(&worker);
+    }
+    HOLDS(worker.spoiled || worker.answered == worker.count);
+    for (size_t i = 0; i < keys.channel_count; i++)
+        close(keys.channels[i].descriptor);
+    for (int i = 0; i < 2; i++) {
+        close(control[i]);
+        close(ends[i]);
+    }
+    HOLDS(fuzz_descriptors() == before);
+    return 0;
+}
