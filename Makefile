@@ -14,7 +14,7 @@ SCRIPTS := .ci/run mkosi.tools.make mkosi.tools.enter server/check-program serve
     server/wolfssl/fetch server/wolfssl/build
 
 export WERROR
-.PHONY: all help tools unit-tests check unit-check lint manual-check format install uninstall host-files clean distclean FORCE
+.PHONY: all help tools unit-tests check unit-check lint manual-check format install uninstall host-files release release-check clean distclean FORCE
 all: build/vitrine
 
 help: ## this list
@@ -34,7 +34,7 @@ unit-tests: | tools
 	@$(SERVER) unit-tests
 
 check: | tools ## all tests; ends with "N passed, N failed"
-	@image-tests/tally lint manual-check unit-check fuzz-check server-check soak-check image-check readme-check breach
+	@image-tests/tally lint manual-check unit-check fuzz-check server-check soak-check image-check readme-check release-check breach
 
 unit-check: unit-tests ## the server's unit tests, plain and under the sanitizers
 	@$(ENTER) build/unit-tests --jobs $(JOBS)
@@ -68,6 +68,20 @@ build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/servic
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/host-files
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1735689600 -cf $@ $$(cd build/host-files && find * -type f)
 	@rm -rf build/host-files
+
+RELEASE := build/release
+RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 2025-01-01T00:00:00Z)
+
+release: host-files ## all that is published of a version, in build/release/: with checksums, their signature, bill of materials, notes
+	@mkdir -p build
+	@units/release/notes $(VERSION) >build/notes.md
+	@$(ENTER) units/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) <build/notes.md
+	@rm build/notes.md
+
+release-check: release ## is a release complete and true?
+	@$(MAKE) --no-print-directory release RELEASE=build/release-again >/dev/null
+	@$(ENTER) image-tests/check-release build/release build/release-again
+	@rm -rf build/release-again
 
 clean: ## removes build/ but for downloads and the trees of test hosts
 	@find build -mindepth 1 -maxdepth 1 ! -name downloads ! -name trees -exec rm -rf --one-file-system {} + 2>/dev/null || :
