@@ -110,7 +110,7 @@ static bool find_extension(struct reader extensions, size_t wanted, struct reade
 static bool copy_name(struct reader host, char *name) {
     if (host.left > 1 && host.at[host.left - 1] == '.')
         host.left--;
-    if (host.left == 0 || host.left > HELLO_NAME_MAX)
+    if (host.left == 0 || host.left > HELLO_NAME_MAX || host.at[host.left - 1] == '.')
         return false;
     for (size_t i = 0; i < host.left; i++) {
         uint8_t c = host.at[i];

@@ -197,6 +197,8 @@ static bool label_to_ascii(struct output *output, const char *label, size_t leng
 
 /* The other way. What would not be encoded to the very same label is none: there is one spelling for each name. */
 static bool label_to_unicode(struct output *output, const char *label, size_t length, bool *changed) {
+    if (length > HOSTNAME_LABEL_MAX)
+        return false;
     if (length < PREFIX_LENGTH || memcmp(label, PREFIX, PREFIX_LENGTH) != 0) {
         for (size_t i = 0; i < length; i++) {
             if (!put(output, label[i]))
@@ -206,7 +208,7 @@ static bool label_to_unicode(struct output *output, const char *label, size_t le
     }
     uint32_t points[HOSTNAME_LABEL_MAX];
     size_t count, start = output->length;
-    if (length > HOSTNAME_LABEL_MAX || !decode(label + PREFIX_LENGTH, length - PREFIX_LENGTH, points, &count))
+    if (!decode(label + PREFIX_LENGTH, length - PREFIX_LENGTH, points, &count))
         return false;
     for (size_t i = 0; i < count; i++) {
         if (text_is_control(points[i]) || points[i] == '/' || !put_utf8(output, points[i]))

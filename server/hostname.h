@@ -23,7 +23,7 @@ bool hostname_to_ascii(char ascii[static HOSTNAME_MAX + 1], const char *host);
 
 /*
  * Writes the spelling of people, in UTF-8: each label that begins with `xn--` is decoded, the others stay.
- * Returns false where there is none: no label begins so, or one is not what an encoder would have written, or the
- * name is longer than HOSTNAME_MAX bytes then.
+ * Returns false where there is none: no label begins so, or one is not what an encoder would have written or is
+ * longer than HOSTNAME_LABEL_MAX bytes, or the name is longer than HOSTNAME_MAX bytes then.
  */
 bool hostname_to_unicode(char name[static HOSTNAME_MAX + 1], const char *host);

@@ -164,8 +164,9 @@ static void order_bytes(int control, const void *bytes, size_t size) {
     HOLDS(obey(&keys, keys.controls[0]));
     ssize_t got = recv(control, &report, sizeof report, MSG_DONTWAIT | MSG_TRUNC);
     HOLDS(got >= (ssize_t)sizeof report.report && report.report.order == ORDER_PROVIDE);
-    const struct control_order *sent = bytes;
-    bool known = size == sizeof *sent && sent->order == ORDER_PROVIDE && strcmp(sent->host, "localhost") == 0;
+    struct control_order sent = {0};
+    memcpy(&sent, bytes, size < sizeof sent ? size : sizeof sent);
+    bool known = size == sizeof sent && sent.order == ORDER_PROVIDE && strcmp(sent.host, "localhost") == 0;
     HOLDS(report.report.provided == known);
     HOLDS((size_t)got == sizeof report.report + report.report.certificate.chain_size);
     HOLDS(report.report.certificate.chain == NULL);

@@ -54,6 +54,8 @@ Test(hello, server_name) {
         {"example.org", "example.org", 0},
         {"EXAMPLE.org", "example.org", 0},
         {"example.org.", "example.org", 0},
+        {"example.org..", "", 0},
+        {".", "", 0},
         {NULL, "", 0},
         {"", "", 0},
         {"a/b", "", 0},

@@ -110,6 +110,14 @@ Test(hostname, lengths) {
         strcat(host, "\xc3\xa4");
     cr_expect_not(hostname_to_ascii(other, host));
 
+    /* a label that is too long for the DNS, beside an encoded one */
+    strcpy(host, "xn--4ca.");
+    for (size_t i = 0; i < HOSTNAME_LABEL_MAX; i++)
+        strcat(host, "a");
+    cr_expect(hostname_to_unicode(other, host));
+    strcat(host, "a");
+    cr_expect_not(hostname_to_unicode(other, host));
+
     host[0] = '\0';
     for (size_t i = 0; i < HOSTNAME_MAX / 2 - 1; i++)
         strcat(host, "a.");
