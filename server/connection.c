@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "proxy_protocol.h"
+#include "spare.h"
 
 #define ASKED_MAX 512
 #define TURNS_AT_ONCE 3 /* two parts of a body, or one and the farewell; then others have their turn */
@@ -25,7 +26,7 @@ struct delivery {
 };
 
 struct connection *connection_begin(int socket, uint16_t port, const struct address *from, bool proxied, uint64_t now) {
-    struct connection *connection = calloc(1, sizeof *connection);
+    struct connection *connection = spare_take_zeroed(sizeof *connection);
     if (!connection)
         return NULL;
     connection->socket = socket;
@@ -202,7 +203,7 @@ static enum wish say_farewell(struct connection *connection, struct workbench *b
     else
         bench->tally->answered++;
     reply_dispose(&delivery->reply);
-    free(delivery);
+    spare_give(delivery);
     connection->delivery = NULL;
     if (!patient || shutdown(connection->socket, SHUT_WR) < 0)
         return WISH_END;
@@ -263,7 +264,7 @@ static void decide(struct connection *connection, struct workbench *bench, enum 
 
 static enum wish answer(struct connection *connection, struct workbench *bench, enum request_verdict verdict,
                         struct request *request) {
-    struct delivery *delivery = calloc(1, sizeof *delivery);
+    struct delivery *delivery = spare_take_zeroed(sizeof *delivery);
     if (!delivery)
         return WISH_END;
     delivery->reply.body = -1;
@@ -484,12 +485,12 @@ void connection_end(struct connection *connection, struct workbench *bench) {
         record(connection, bench);
         bench->tally->broken_off++;
         reply_dispose(&connection->delivery->reply);
-        free(connection->delivery);
+        spare_give(connection->delivery);
     }
     if (connection->counted)
         quota_leave(&bench->quota, connection->subscriber);
     tls_session_end(connection->session);
     close(connection->socket);
     free(connection->kept);
-    free(connection);
+    spare_give(connection);
 }

@@ -12,6 +12,7 @@
 #include <wolfssl/wolfcrypt/hash.h>
 
 #include "log.h"
+#include "spare.h"
 
 /* One context for an identity: a session takes over its certificate without parsing anything again. */
 struct context {
@@ -203,7 +204,7 @@ static WOLFSSL_CTX *context_open(const struct certificate *certificate, bool onl
 struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
                      struct tls_channel *channel, struct desk *desk) {
     struct tls *tls = calloc(1, sizeof *tls);
-    if (!tls || wolfSSL_Init() != WOLFSSL_SUCCESS) {
+    if (!tls || wolfSSL_SetAllocators(spare_take, spare_give, spare_resize) != 0 || wolfSSL_Init() != WOLFSSL_SUCCESS) {
         free(tls);
         return NULL;
     }
