@@ -3,9 +3,9 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/check-readme image-tests/check-release units/release/make units/release/notes image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/bench/compare image-tests/bench/check image-tests/bench/servers.sh image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/check-readme image-tests/check-release units/release/make units/release/notes image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
-.PHONY: readme-check soak soak-check content breach host-trees bench image run boot server-check image-check image-file-check image-host-check
+.PHONY: readme-check soak soak-check content breach host-trees bench bench-check bench-programs image run boot server-check image-check image-file-check image-host-check
 
 image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units $< -newer $(IMAGE))" ] || \
@@ -62,6 +62,13 @@ breach: image host-files host-trees ## plays the attacker from inside of a worke
 	@failed=0; for kind in $(or $(HOSTS),nspawn-257 qemu-257); do for part in drill protections; do \
 	    $(ENTER) image-tests/breach/$$part $$kind || failed=1; done; done; exit $$failed
 
-bench: build/vitrine ## what the key process costs, measured
+bench: bench-programs ## what a visit costs, beside other servers; what the key process costs: [ROUNDS=5]
+	@$(ENTER) image-tests/bench/compare build/vitrine $(ROUNDS)
 	@$(SERVER) measured
 	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
+
+bench-check: bench-programs ## that the load client of the measurements counts what goes wrong
+	@$(ENTER) image-tests/bench/check build/vitrine
+
+bench-programs: build/vitrine
+	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/bench.mk -j$(JOBS) bench

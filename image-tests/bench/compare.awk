@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Medians and ratios of build/bench/visits.csv, and whether each promise of README holds.
+
+function sort(list, n,    i, j, swap) {
+    for (i = 2; i <= n; i++)
+        for (j = i; j > 1 && list[j - 1] + 0 > list[j] + 0; j--) {
+            swap = list[j]
+            list[j] = list[j - 1]
+            list[j - 1] = swap
+        }
+}
+
+# Sets least and most too.
+function median_of(text,    list, n) {
+    n = split(text, list, " ")
+    sort(list, n)
+    least = list[1]
+    most = list[n]
+    return n ? list[int((n + 1) / 2)] : 0
+}
+
+function median(server, case_name) {
+    return median_of(figures[server, case_name])
+}
+
+function cell(server, case_name,    middle) {
+    middle = median(server, case_name)
+    return middle ? sprintf("%.0f (%.0f to %.0f)", middle, least, most) : "-"
+}
+
+function promise(what, figure, limit, unit) {
+    printf "%-4s %-64s %6.2f%s, promised: at most %.2f%s\n", figure <= limit ? "kept" : "NOT", what, figure, unit, limit, unit
+    broken += figure > limit
+}
+
+NR > 1 {
+    figures[$1, $2] = figures[$1, $2] " " $3
+    middles[$1, $2] = middles[$1, $2] " " $4
+    tails[$1, $2] = tails[$1, $2] " " $5
+    if (!($2 in known) && $1 != "arithmetic") {
+        known[$2]
+        order[++count] = $2
+    }
+}
+
+END {
+    print "Processor time of the server for a visit, in microseconds: median (least to most)\n"
+    printf "%-24s %24s %30s %22s\n", "", "vitrine", "molly-brown", "openssl s_server"
+    for (i = 1; i <= count; i++)
+        printf "%-24s %24s %30s %22s\n", order[i], cell("vitrine", order[i]), cell("molly-brown", order[i]), cell("openssl", order[i])
+    floor = median("arithmetic", "handshake")
+    printf "%-24s %24s\n", "the arithmetic alone", cell("arithmetic", "handshake")
+    print "\nFrom connect to the last byte, in microseconds, 8 at once: half of the visits, and 99 of 100, are faster than\n"
+    for (i = 1; i <= count; i++)
+        if (("vitrine", order[i]) in middles && ("molly-brown", order[i]) in middles)
+            printf "%-24s %10d %10d %18s %10d %10d\n", order[i], median_of(middles["vitrine", order[i]]), median_of(tails["vitrine", order[i]]), "molly-brown:", median_of(middles["molly-brown", order[i]]), median_of(tails["molly-brown", order[i]])
+    page = median("vitrine", "1 KiB")
+    print ""
+    promise("a page of 1 KiB, to molly-brown", page / median("molly-brown", "1 KiB"), 0.35, "")
+    promise("a page of 1 KiB, to the arithmetic alone", page / floor, 2.4, "")
+    promise("the same with X25519MLKEM768, to X25519", median("vitrine", "1 KiB with X25519MLKEM768") / page, 1.25, "")
+    promise("100 KiB, to molly-brown", median("vitrine", "100 KiB") / median("molly-brown", "100 KiB"), 0.4, "")
+    promise("50 MiB, to molly-brown", median("vitrine", "50 MiB") / median("molly-brown", "50 MiB"), 0.6, "")
+    promise("a page beside 10,000 open connections, to beside 10", median_of(many) / median_of(few), 1.1, "")
+    promise("memory of an idle connection after the handshake", quiet / 1000, 10, " kB")
+    promise("memory of a connection in the midst of it", midst / 1000, 12, " kB")
+    promise("memory of all processes at the start", at_start / 1e6, 6, " MB")
+    printf "\n%d promises are not kept.\n", broken
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* Many visits to a Gemini server at once, each checked in full, on OpenSSL, epoll and sockets that never block. */
+
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VISITS_DIGEST 32 /* bytes, SHA-256 */
+
+/* How far a visit goes. */
+enum goal {
+    GOAL_REPLY,     /* request, reply with status 20, its body in full, close_notify */
+    GOAL_HANDSHAKE, /* ends after the handshake */
+    GOAL_STAY,      /* stays open after the handshake */
+    GOAL_MIDST,     /* stays open when the server has answered the ClientHello, and says nothing more */
+};
+
+struct visits {
+    /* What to do. */
+    struct sockaddr_storage address;
+    socklen_t address_size;
+    const char *host;    /* for the server name indication */
+    const char *request; /* with its CRLF */
+    SSL_CTX *context;
+    enum goal goal;
+    size_t count, at_once;
+    bool resumed;    /* with the session of an earlier one, where the server gave one */
+    bool nagle;      /* small packets wait for an acknowledgement, as they do where a client does not care */
+    bool has_size;   /* the body has to be of `size` bytes */
+    bool has_digest; /* and of this SHA-256 */
+    uint64_t size;
+    uint8_t digest[VISITS_DIGEST];
+
+    /* What came of it. */
+    size_t done, errors, reused;
+    uint64_t bytes;          /* of bodies */
+    uint32_t *latencies;     /* microseconds from connect(2) to close_notify, of those that are done; to be freed */
+    double seconds;          /* for all */
+    const char *first_error; /* a word on what went wrong first, or NULL */
+    int *open;               /* sockets of those that stay (`done` of them); to be freed */
+
+    SSL_SESSION *session; /* the latest, to resume; to be freed */
+};
+
+/* Visits. False: no memory, or nothing moved for 30 seconds; else visits->errors tells. */
+bool visits_make(struct visits *visits);
+
+/* How many of those that stay the server has closed meanwhile. */
+size_t visits_lost(const struct visits *visits);
+
+/* Closes those that stay, and gives everything back. */
+void visits_end(struct visits *visits);
