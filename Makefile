@@ -9,6 +9,9 @@ JOBS := $(shell nproc)
 PREFIX ?= /usr/local
 PROFILE := $(PREFIX)/lib/systemd/portable/profile/vitrine
 PAGES := $(wildcard server/man/*.[58] units/*.8)
+COMPLETIONS := units/completion/vitrinectl units/completion/_vitrinectl
+BASH_COMPLETION := $(PREFIX)/share/bash-completion/completions/vitrinectl
+ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
 SCRIPTS := .ci/run mkosi.tools.make mkosi.tools.enter server/check-program server/media-table.sh \
     server/wolfssl/fetch server/wolfssl/build
@@ -50,20 +53,23 @@ manual-check: build/vitrine ## the man pages: well-formed, and true to the progr
 format: | tools ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
-install: image ## on the server: vitrinectl with its man pages, profile and certificate: [PREFIX=/usr/local] [DESTDIR=]
+install: image ## on the server: vitrinectl with man pages and completion, profile and certificate: [PREFIX=/usr/local] [DESTDIR=]
 	@install -D -m 0755 units/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
 	@install -D -m 0644 units/profile/vitrine/service.conf $(DESTDIR)$(PROFILE)/service.conf
 	@install -D -m 0644 mkosi.crt $(DESTDIR)/etc/verity.d/vitrine.crt
+	@install -D -m 0644 units/completion/vitrinectl $(DESTDIR)$(BASH_COMPLETION)
+	@install -D -m 0644 units/completion/_vitrinectl $(DESTDIR)$(ZSH_COMPLETION)
 	@for page in $(PAGES); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 uninstall: ## takes away what install brought
 	@rm -f $(DESTDIR)$(PREFIX)/sbin/vitrinectl $(DESTDIR)$(PROFILE)/service.conf $(DESTDIR)/etc/verity.d/vitrine.crt
+	@rm -f $(DESTDIR)$(BASH_COMPLETION) $(DESTDIR)$(ZSH_COMPLETION)
 	@for page in $(PAGES); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	@rmdir $(DESTDIR)$(PROFILE) 2>/dev/null || :
 
 host-files: build/vitrine-host_$(VERSION).tar ## the same files as one archive, to be unpacked at / of a server
 
-build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/service.conf $(PAGES) | image
+build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/service.conf $(PAGES) $(COMPLETIONS) | image
 	@rm -rf build/host-files
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/host-files
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1735689600 -cf $@ $$(cd build/host-files && find * -type f)

@@ -3,7 +3,7 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += units/vitrinectl units/bake-content image-tests/bench/split image-tests/bench/compare image-tests/bench/check image-tests/bench/servers.sh image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/check-moving image-tests/check-readme image-tests/check-release units/release/make units/release/notes image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += units/vitrinectl units/completion/vitrinectl units/bake-content image-tests/bench/split image-tests/bench/compare image-tests/bench/check image-tests/bench/servers.sh image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/check-moving image-tests/check-readme image-tests/check-release units/release/make units/release/notes image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
 .PHONY: readme-check soak soak-check content breach host-trees bench bench-check bench-programs moving-check image run boot server-check image-check image-file-check image-host-check
 
