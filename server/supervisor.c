@@ -60,8 +60,9 @@ struct supervisor {
     struct generation_sources sources;
     struct generation generation;
     const char *state;
-    int control;     /* to the key process */
-    bool keys_apart; /* the key process is a service of its own */
+    int control;       /* to the key process */
+    bool keys_apart;   /* the key process is a service of its own */
+    bool not_reloaded; /* the last reload failed */
     struct employee keys;
     struct worker_board *boards; /* one for each worker and one for each that was retired */
     struct employee employees[WORKERS_MAX];
@@ -381,10 +382,13 @@ static size_t workers_ready(const struct supervisor *supervisor) {
 
 /* ---- telling ---- */
 
+/* Said until a reload succeeds, so that nobody has to look at the right moment. */
+#define NOT_RELOADED "Not reloaded, everything stays as it was; the log says why. "
+
 static void tell(const struct supervisor *supervisor, const char *first) {
     uint64_t open = 0, answered = supervisor->answered, refused = 0, displaced = 0, slowed = 0, late = 0, foreign = 0,
              failed = 0;
-    char message[400];
+    char message[440];
     for (size_t i = 0; i < supervisor->worker_count + RETIRED_MAX; i++) {
         open += supervisor->boards[i].tally.open;
         answered += supervisor->boards[i].tally.answered;
@@ -396,11 +400,11 @@ static void tell(const struct supervisor *supervisor, const char *first) {
         failed += supervisor->boards[i].tally.failed;
     }
     snprintf(message, sizeof message,
-             "%sSTATUS=Serving %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
+             "%sSTATUS=%sServing %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
              " connections open, %" PRIu64 " refused, %" PRIu64 " displaced, %" PRIu64 " late, %" PRIu64
              " foreign, %" PRIu64 " failed, %" PRIu64 " slowed down",
-             first, supervisor->generation.capsule_count, workers_ready(supervisor), answered, open, refused, displaced,
-             late, foreign, failed, slowed);
+             first, supervisor->not_reloaded ? NOT_RELOADED : "", supervisor->generation.capsule_count,
+             workers_ready(supervisor), answered, open, refused, displaced, late, foreign, failed, slowed);
     manager_notify(message);
 }
 
@@ -469,7 +473,8 @@ static void reload(struct supervisor *supervisor) {
     if (status != EX_OK) {
         generation_dispose(&next);
         log_line(LOG_LEVEL_ERROR, "not reloaded, everything stays as it was; the lines above say why");
-        manager_notify("READY=1\nSTATUS=Not reloaded, everything stays as it was; the log says why");
+        supervisor->not_reloaded = true;
+        tell(supervisor, "READY=1\n");
         return;
     }
     generation_dispose(&supervisor->generation);
@@ -479,6 +484,7 @@ static void reload(struct supervisor *supervisor) {
         start_worker(supervisor, i);
     }
     wait_for_takeover(supervisor);
+    supervisor->not_reloaded = false;
     log_line(LOG_LEVEL_NOTICE, "reloaded: serving %zu capsules", supervisor->generation.capsule_count);
     tell(supervisor, "READY=1\n");
 }

@@ -319,6 +319,12 @@ const char *server_told(struct server *server, const char *text, unsigned patien
     return NULL;
 }
 
+void server_forget_told(const struct server *server) {
+    char message[4096];
+    while (recv(server->notified, message, sizeof message, MSG_DONTWAIT) >= 0)
+        ;
+}
+
 struct process_state {
     char name[32];
     char state;

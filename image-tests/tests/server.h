@@ -64,6 +64,9 @@ bool server_logged(const struct server *server, const char *text);
 /* The next message to the service manager that contains `text`, within `patience` milliseconds; NULL: none came. */
 const char *server_told(struct server *server, const char *text, unsigned patience);
 
+/* Forgets the messages that came so far: they tell of earlier. */
+void server_forget_told(const struct server *server);
+
 /* The workers, children of the supervisor. Returns how many there are. */
 size_t server_workers(const struct server *server, pid_t workers[static WORKERS_MAX]);
 
