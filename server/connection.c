@@ -60,11 +60,15 @@ static bool keep(struct connection *connection, const void *bytes, size_t size) 
 
 enum moved { MOVED_ALL, MOVED_SOME, MOVED_NONE };
 
-/* Sends as much as the kernel takes. *left: how many bytes at the end of `bytes` were not taken. */
+/*
+ * Sends as much as the kernel takes. *left: how many bytes at the end of `bytes` were not taken. The last bytes of a
+ * reply wait for the end of the connection (say_farewell), which goes out with them: a packet less on its way.
+ */
 static enum moved transmit(struct connection *connection, const uint8_t *bytes, size_t size, size_t *left) {
+    int flags = MSG_NOSIGNAL | (connection->delivery && connection->delivery->ended ? MSG_MORE : 0);
     *left = size;
     while (*left > 0) {
-        ssize_t sent = send(connection->socket, bytes + size - *left, *left, MSG_NOSIGNAL);
+        ssize_t sent = send(connection->socket, bytes + size - *left, *left, flags);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0)
@@ -197,6 +201,7 @@ static bool make_records(struct connection *connection, struct workbench *bench,
 static enum wish say_farewell(struct connection *connection, struct workbench *bench) {
     struct delivery *delivery = connection->delivery;
     bool patient = connection->talkative || delivery->reply.status != STATUS_SUCCESS;
+    bool there = shutdown(connection->socket, SHUT_WR) == 0;
     record(connection, bench);
     if (delivery->broken)
         bench->tally->broken_off++;
@@ -205,7 +210,7 @@ static enum wish say_farewell(struct connection *connection, struct workbench *b
     reply_dispose(&delivery->reply);
     spare_give(delivery);
     connection->delivery = NULL;
-    if (!patient || shutdown(connection->socket, SHUT_WR) < 0)
+    if (!patient || !there)
         return WISH_END;
     connection->stage = STAGE_FAREWELL;
     tls_session_end(connection->session);

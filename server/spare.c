@@ -35,11 +35,15 @@ void *spare_take_zeroed(size_t size) {
 
 void spare_give(void *block) {
     size_t size = block ? malloc_usable_size(block) : 0;
+    if (size < SPARE_LEAST || size > SPARE_MOST) { /* none of this size is ever kept */
+        free(block);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
-        if (block && blocks[i].bytes == block)
+        if (blocks[i].bytes == block)
             abort();
     }
-    if (size < SPARE_LEAST || size > SPARE_MOST || count == SPARE_BLOCKS || size > SPARE_TOTAL - total) {
+    if (count == SPARE_BLOCKS || size > SPARE_TOTAL - total) {
         free(block);
         return;
     }
