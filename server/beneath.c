@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -157,4 +158,32 @@ int beneath_open(int folder, const char *path, int flags) {
             return -errno;
     }
     return beneath_walk(folder, path, flags);
+}
+
+/* The only name of a path, which may have a slash behind it. False: it has more than one, or none that is plain. */
+static bool take_name(char name[static NAME_MAX + 1], const char *path) {
+    size_t length = strcspn(path, "/");
+    if (length == 0 || length > NAME_MAX || path[length + strspn(path + length, "/")] != '\0')
+        return false;
+    memcpy(name, path, length);
+    name[length] = '\0';
+    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+int beneath_open_behind(int folder, const char *path, int parent, size_t length, int flags) {
+    char name[NAME_MAX + 1];
+    /* With O_PATH alone a link would be opened itself. */
+    bool refuses_links = !(flags & O_PATH) || (flags & O_DIRECTORY);
+    if (parent >= 0 && refuses_links && take_name(name, path + length)) {
+        bool to_folder = path[length + strlen(name)] == '/';
+        int found = openat(parent, name, flags | (to_folder ? O_DIRECTORY : 0) | O_NOFOLLOW | O_CLOEXEC);
+        /* A link is walked from the content folder: only there is it known what it must not leave. */
+        if (found >= 0 || (errno != ELOOP && errno != ENOTDIR))
+            return found >= 0 ? found : -errno;
+    }
+    return beneath_open(folder, path, flags);
+}
+
+bool beneath_is_busy(long error) {
+    return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EAGAIN || error == -EINTR;
 }

@@ -9,6 +9,9 @@
  * name by name, with the same result.
  */
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /*
  * Opens a path, relative to `folder`. flags: as of open(2), none that makes a file; O_CLOEXEC is added.
  * Returns a descriptor, the caller's to close, or -errno: -EXDEV for a path or link that leads out of the folder (an
@@ -16,5 +19,14 @@
  */
 int beneath_open(int folder, const char *path, int flags);
 
-/* The same, always name by name. */
+/*
+ * The same for a path whose first `length` bytes, which end with a slash, have just led to the folder `parent`: a plain
+ * name behind them is opened there, without walking the whole way again. parent: -1 where it is not known.
+ */
+int beneath_open_behind(int folder, const char *path, int parent, size_t length, int flags);
+
+/* The same as beneath_open, always name by name. */
 int beneath_walk(int folder, const char *path, int flags);
+
+/* Does this -errno say that the system has no room just now? Then nobody knows what is there. */
+bool beneath_is_busy(long error);

@@ -108,21 +108,12 @@ static bool is_public(const char *path) {
 
 /* An answer for what the kernel said when the file was looked for. */
 static void answer_error(struct reply *reply, int error) {
-    switch (-error) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case EAGAIN:
-    case EINTR:
+    if (beneath_is_busy(error))
         reply_set(reply, STATUS_SERVER_UNAVAILABLE, "The server is busy");
-        break;
-    case EIO:
+    else if (error == -EIO)
         reply_set(reply, STATUS_TEMPORARY_FAILURE, "The page cannot be read");
-        break;
-    default: /* ENOENT, ENOTDIR, EACCES, ELOOP, EXDEV, ENAMETOOLONG, ENXIO ... */
+    else /* ENOENT, ENOTDIR, EACCES, ELOOP, EXDEV, ENAMETOOLONG, ENXIO ... */
         reply_set(reply, STATUS_NOT_FOUND, "Not found");
-        break;
-    }
 }
 
 void capsules_answer(const struct capsules *capsules, const struct request *request, struct visitor *visitor,

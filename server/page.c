@@ -43,25 +43,29 @@ static void answer_folder(struct reply *reply, const struct request *request) {
     reply_set(reply, STATUS_REDIRECT_PERMANENT, target);
 }
 
-/* What was opened at `path`, which begins with the capsule's name. The reply takes the descriptor over. */
-static int answer_file(const struct capsules *capsules, const char *path, int file, const struct meta_rule *rule,
-                       const struct request *request, struct reply *reply) {
+/* What a request names, opened. */
+struct found {
+    int file; /* or -errno */
     struct stat status;
+};
+
+/* What was found at `path`, which begins with the capsule's name. The reply takes the descriptor over. */
+static int answer_file(const struct capsules *capsules, const char *path, const struct found *found,
+                       const struct meta_rule *rule, const struct request *request, struct reply *reply) {
     int result = -ENOENT;
-    if (fstat(file, &status) < 0) {
-        result = -EIO;
-    } else if (S_ISREG(status.st_mode)) {
+    if (S_ISREG(found->status.st_mode)) {
         char type[REPLY_META_MAX + 1];
         meta_describe(type, rule, media_type(path), capsules->language);
         reply_set(reply, STATUS_SUCCESS, type);
-        reply->body = file;
-        reply->body_size = (uint64_t)status.st_size;
+        reply->body = found->file;
+        reply->body_size = (uint64_t)found->status.st_size;
         return 0;
-    } else if (S_ISDIR(status.st_mode) && request->path[strlen(request->path) - 1] != '/') {
+    }
+    if (S_ISDIR(found->status.st_mode) && request->path[strlen(request->path) - 1] != '/') {
         answer_folder(reply, request);
         result = 0;
     }
-    close(file);
+    close(found->file);
     return result;
 }
 
@@ -163,62 +167,88 @@ static int answer_listing(const struct capsules *capsules, char *path, char *end
 
 /* ---- the whole ---- */
 
-/*
- * Opens what the request names; of a folder its page, whose name is put behind `end` then.
- * Returns a descriptor or -errno.
- */
-static int open_page(const struct capsules *capsules, char *path, char *end) {
+/* Opens what the request names; of a folder its page, whose name is put behind `end` then. */
+static struct found open_page(const struct capsules *capsules, char *path, char *end, const struct way *way) {
     static const char *const pages[] = {"index.gmi", "index.gemini"};
-    int file = -ENOENT;
+    struct found found = {.file = -ENOENT};
     if (end[-1] != '/')
-        return beneath_open(capsules->folder, path, file_flags);
-    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]) && file == -ENOENT; i++) {
+        found.file = beneath_open_behind(capsules->folder, path, way->folder, way->length, file_flags);
+    for (size_t i = 0; end[-1] == '/' && i < sizeof(pages) / sizeof(pages[0]) && found.file == -ENOENT; i++) {
         strcpy(end, pages[i]);
-        file = beneath_open(capsules->folder, path, file_flags);
+        found.file = beneath_open_behind(capsules->folder, path, way->folder, way->length, file_flags);
     }
-    if (file == -ENOENT)
+    if (found.file == -ENOENT && end[-1] == '/')
         strcpy(end, pages[0]);
-    return file;
+    if (found.file >= 0 && fstat(found.file, &found.status) < 0) {
+        close(found.file);
+        found.file = -EIO;
+    }
+    return found;
+}
+
+/* A folder that is named without its slash may have an access list of its own. end: of path, with room behind it. */
+static bool admit_to_page(const struct capsules *capsules, char *path, char *end, const struct found *found,
+                          struct visitor *visitor, struct reply *reply) {
+    if (found->file < 0 || end[-1] == '/' || !S_ISDIR(found->status.st_mode))
+        return true;
+    memcpy(end, "/", 2);
+    bool admitted = rules_admit_to_folder(capsules->folder, path, visitor, reply);
+    *end = '\0';
+    return admitted;
 }
 
 /* Metadata can be about a folder that is no longer there, by its name without the slash. */
 static const struct meta_rule *find_rule(const struct capsules *capsules, const char *capsule, const char *path,
-                                         const struct request *request, int file, struct meta *meta) {
+                                         const struct request *request, bool is_there, const struct way *way,
+                                         struct meta *meta) {
     char name[REQUEST_URI_MAX + 1];
-    const struct meta_rule *rule = rules_find(capsules->folder, capsule, path + strlen(capsule), meta);
+    const struct meta_rule *rule = rules_find(capsules->folder, capsule, path + strlen(capsule), way, meta);
     size_t length = strlen(request->path);
-    if (rule || file >= 0 || length < 2 || request->path[length - 1] != '/')
+    if (rule || is_there || length < 2 || request->path[length - 1] != '/')
         return rule;
     meta_dispose(meta);
     memcpy(name, request->path, length - 1);
     name[length - 1] = '\0';
-    return rules_find(capsules->folder, capsule, name, meta);
+    return rules_find(capsules->folder, capsule, name, way, meta);
+}
+
+/* Answers at the end of a way that the visitor may go. */
+static int answer_at(const struct capsules *capsules, const char *capsule, const struct request *request,
+                     const struct way *way, struct visitor *visitor, struct reply *reply) {
+    char path[FILE_PATH_MAX];
+    char *end = stpcpy(stpcpy(path, capsule), request->path);
+    struct meta meta = {0};
+    struct found found = open_page(capsules, path, end, way);
+    int result = found.file < 0 ? found.file : 0;
+
+    if (beneath_is_busy(result))
+        return result; /* it might be a folder with an access list of its own */
+    if (!admit_to_page(capsules, path, end, &found, visitor, reply)) {
+        close(found.file);
+        return 0;
+    }
+    const struct meta_rule *rule = find_rule(capsules, capsule, path, request, found.file >= 0, way, &meta);
+    if (rule && rule->kind == META_HEADER) {
+        if (found.file >= 0)
+            close(found.file);
+        reply_set(reply, rule->status, rule->value);
+        result = 0;
+    } else if (found.file >= 0) {
+        result = answer_file(capsules, path, &found, rule, request, reply);
+    } else if (result == -ENOENT && end[-1] == '/') {
+        *end = '\0';
+        result = answer_listing(capsules, path, end, rule, request, reply);
+    }
+    meta_dispose(&meta);
+    return result;
 }
 
 int page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
                 struct visitor *visitor, struct reply *reply) {
-    char path[FILE_PATH_MAX];
-    char *end = stpcpy(stpcpy(path, capsule), request->path);
-    struct meta meta = {0};
+    struct way way;
     int result = 0;
-
-    if (!rules_admit(capsules->folder, capsule, request->path, visitor, reply))
-        return 0;
-    int file = open_page(capsules, path, end);
-    const struct meta_rule *rule = find_rule(capsules, capsule, path, request, file, &meta);
-    if (rule && rule->kind == META_HEADER) {
-        if (file >= 0)
-            close(file);
-        reply_set(reply, rule->status, rule->value);
-    } else if (file >= 0) {
-        result = answer_file(capsules, path, file, rule, request, reply);
-    } else {
-        result = file;
-        if (file == -ENOENT && end[-1] == '/') {
-            *end = '\0';
-            result = answer_listing(capsules, path, end, rule, request, reply);
-        }
-    }
-    meta_dispose(&meta);
+    if (rules_admit(capsules->folder, capsule, request->path, visitor, reply, &way))
+        result = answer_at(capsules, capsule, request, &way, visitor, reply);
+    rules_leave(&way);
     return result;
 }

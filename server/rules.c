@@ -12,9 +12,7 @@
 #include "access.h"
 #include "beneath.h"
 #include "log.h"
-#include "request.h"
 
-#define RULES_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + 16)
 #define REMEMBERED 64 /* versions of files whose faults were logged */
 
 /* ---- faults are told once ---- */
@@ -92,9 +90,10 @@ end:
     return result;
 }
 
-/* Has the system no room just now? That says nothing about a file. */
-static bool is_busy(long error) {
-    return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EAGAIN || error == -EINTR;
+/* Does this say that something cannot be reached, for whatever reason? Else nobody can tell. */
+static bool is_absence(int error) {
+    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP || error == EXDEV ||
+           error == ENAMETOOLONG;
 }
 
 /*
@@ -110,19 +109,7 @@ static int is_there(int folder, struct source *source, const char *name) {
             error = errno;
         close(parent);
     }
-    switch (error) {
-    case 0:
-        return 1;
-    case ENOENT:
-    case ENOTDIR:
-    case EACCES:
-    case ELOOP:
-    case EXDEV:
-    case ENAMETOOLONG:
-        return 0;
-    default:
-        return -error;
-    }
+    return error == 0 ? 1 : is_absence(error) ? 0 : -error;
 }
 
 long rules_read(int folder, const char *path, size_t most, char **text) {
@@ -134,7 +121,7 @@ long rules_read(int folder, const char *path, size_t most, char **text) {
 
 /* Refuses for a reason that the owner has to know of. */
 static void refuse_unread(struct source *source, long error, struct reply *reply) {
-    if (is_busy(error)) {
+    if (beneath_is_busy(error)) {
         reply_set(reply, STATUS_SERVER_UNAVAILABLE, "The server is busy");
         return;
     }
@@ -163,12 +150,14 @@ static bool admit(const struct access_list *list, struct visitor *visitor, struc
     return true;
 }
 
-/* Asks the list in the folder whose path, with its slash, is the first `length` bytes of path. */
-static bool admit_to_folder(int folder, const char *path, size_t length, struct visitor *visitor, struct reply *reply) {
+bool rules_admit_to_folder(int folder, const char *path, struct visitor *visitor, struct reply *reply) {
     char name[RULES_PATH_MAX], *text;
     struct access_list list;
     struct source source = {.path = name};
-    snprintf(name, sizeof name, "%.*s", (int)length, path);
+    size_t length = strlen(path);
+    if (length >= sizeof name - sizeof ".access")
+        return true; /* too long for any file */
+    strcpy(name, path);
     int found = is_there(folder, &source, ".access");
     if (found == 0)
         return true;
@@ -189,22 +178,56 @@ static bool admit_to_folder(int folder, const char *path, size_t length, struct 
     return admitted;
 }
 
-bool rules_admit(int folder, const char *capsule, const char *path, struct visitor *visitor, struct reply *reply) {
-    char whole[RULES_PATH_MAX];
-    /* A folder that is named without its slash is one too. */
-    int length = snprintf(whole, sizeof whole, "%s%s/", capsule, path);
+/* Is it certain that the folder that was reached last has nothing of this name? */
+static bool lacks(const struct way *way, const char *name) {
+    struct stat status;
+    return fstatat(way->folder, name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
+/* Goes on to the folder of this path, one further than the last. Returns 0 or -errno. */
+static int go_on(int folder, const char *path, struct way *way) {
+    int next =
+        beneath_open_behind(folder, path, way->length > 0 ? way->folder : folder, way->length, O_PATH | O_DIRECTORY);
+    if (next < 0)
+        return next;
+    rules_leave(way);
+    way->folder = next;
+    way->length = strlen(path);
+    return 0;
+}
+
+bool rules_admit(int folder, const char *capsule, const char *path, struct visitor *visitor, struct reply *reply,
+                 struct way *way) {
+    char whole[RULES_PATH_MAX], reached[RULES_PATH_MAX];
+    *way = (struct way){.folder = -1};
+    int length = snprintf(whole, sizeof whole, "%s%s", capsule, path);
     if (length < 0 || (size_t)length >= sizeof whole - sizeof ".access")
         return true; /* too long for any file */
-    for (char *slash = strchr(whole, '/'); slash; slash = strchr(slash + 1, '/')) {
-        if (slash[-1] != '/' && !admit_to_folder(folder, whole, (size_t)(slash + 1 - whole), visitor, reply))
+    for (const char *slash = strchr(whole, '/'); slash; slash = strchr(slash + 1, '/')) {
+        size_t end = (size_t)(slash + 1 - whole);
+        memcpy(reached, whole, end);
+        reached[end] = '\0';
+        int error = go_on(folder, reached, way);
+        if (error < 0 && is_absence(-error))
+            return true; /* nothing beneath it can be reached */
+        /* Where nobody can tell whether there is a list, the closer look says so. */
+        if ((error < 0 || !lacks(way, ".access")) && !rules_admit_to_folder(folder, reached, visitor, reply))
             return false;
+        way->has_metadata[end] = error < 0 || !lacks(way, ".meta");
     }
     return true;
 }
 
+void rules_leave(struct way *way) {
+    if (way->folder >= 0)
+        close(way->folder);
+    way->folder = -1;
+}
+
 /* ---- what is said of a file ---- */
 
-const struct meta_rule *rules_find(int folder, const char *capsule, const char *path, struct meta *meta) {
+const struct meta_rule *rules_find(int folder, const char *capsule, const char *path, const struct way *way,
+                                   struct meta *meta) {
     char whole[RULES_PATH_MAX], name[RULES_PATH_MAX], *text;
     *meta = (struct meta){0};
     int length = snprintf(whole, sizeof whole, "%s%s", capsule, path);
@@ -216,6 +239,10 @@ const struct meta_rule *rules_find(int folder, const char *capsule, const char *
             end--;
         if (end == 0)
             break;
+        if (!way->has_metadata[end]) {
+            end--;
+            continue;
+        }
         struct source source = {.path = name};
         snprintf(name, sizeof name, "%.*s", (int)end, whole);
         int found = is_there(folder, &source, ".meta");
@@ -228,7 +255,7 @@ const struct meta_rule *rules_find(int folder, const char *capsule, const char *
             if (rule)
                 return rule;
             meta_dispose(meta);
-        } else if (found != 0 && !is_busy(size)) {
+        } else if (found != 0 && !beneath_is_busy(size)) {
             report(1,
                    size == -EFBIG ? "is too long for metadata and does not count" : "cannot be read and does not count",
                    &source);

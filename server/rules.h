@@ -13,22 +13,42 @@
 
 #include "meta.h"
 #include "reply.h"
+#include "request.h"
 #include "visitor.h"
 
+#define RULES_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + 16) /* bytes of a capsule's name and a path in it */
+
+/* What was found on the way to a path, so that its folders are opened once: at most visits nothing else is there. */
+struct way {
+    int folder;    /* the innermost folder that was reached; -1: none */
+    size_t length; /* of its path, capsule first, with its slash */
+    /* Behind the slash of a folder: it was reached, and may have a metadata file. */
+    bool has_metadata[RULES_PATH_MAX];
+};
+
 /*
- * May the visitor have what lies at this path? Each access list on the way must admit them. If so, true, and the
+ * Goes the way to a path. May the visitor have what lies there? Each access list on the way must admit them. If so, true, and the
  * visitor's name is that of the innermost list. If not, the reply says why: without a certificate
  * STATUS_CERTIFICATE_REQUIRED, with an invalid one STATUS_CERTIFICATE_NOT_VALID, else
  * STATUS_CERTIFICATE_NOT_AUTHORISED; a list that cannot be read lets nobody in: STATUS_TEMPORARY_FAILURE.
- * folder: the content folder. capsule: its folder's name. path: begins with a slash, decoded.
+ * folder: the content folder. capsule: its folder's name. path: begins with a slash, decoded; when it names a folder
+ * without its slash, that one's own list is not asked. way: rules_leave is due in every case.
  */
-bool rules_admit(int folder, const char *capsule, const char *path, struct visitor *visitor, struct reply *reply);
+bool rules_admit(int folder, const char *capsule, const char *path, struct visitor *visitor, struct reply *reply,
+                 struct way *way);
+
+/* The same for one folder alone. path: capsule first, with the folder's slash. */
+bool rules_admit_to_folder(int folder, const char *path, struct visitor *visitor, struct reply *reply);
+
+void rules_leave(struct way *way);
 
 /*
  * The rule for a path: of the innermost metadata file that has one. NULL: none. path as above, naming a file (of a
- * folder its page). The rule lives as long as `meta`, which the caller disposes of in both cases.
+ * folder its page), on a way that rules_admit went. The rule lives as long as `meta`, which the caller disposes of in
+ * both cases.
  */
-const struct meta_rule *rules_find(int folder, const char *capsule, const char *path, struct meta *meta);
+const struct meta_rule *rules_find(int folder, const char *capsule, const char *path, const struct way *way,
+                                   struct meta *meta);
 
 /*
  * Reads a small file beneath the content folder. Returns its length and *text (malloc, the caller's, a NUL behind it),

@@ -88,12 +88,26 @@ static int open_one(int (*way)(int, const char *, int), const char *path, int fl
     return 0;
 }
 
+/* With all but the last name gone before. */
+static int open_behind(int content, const char *path, int flags) {
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash + 1 - path) : 0;
+    char *before = strndup(path, length);
+    int parent = length > 0 ? beneath_open(content, before, O_PATH | O_DIRECTORY) : content;
+    int result = beneath_open_behind(content, path, parent, length, flags);
+    if (parent >= 0 && parent != content)
+        close(parent);
+    free(before);
+    return result;
+}
+
 static void check(const char *path, int flags) {
-    struct stat one, other;
-    int result = open_one(beneath_open, path, flags, &one), walked = open_one(beneath_walk, path, flags, &other);
-    HOLDS((result == 0) == (walked == 0));
+    struct stat one, other, third;
+    int result = open_one(beneath_open, path, flags, &one), walked = open_one(beneath_walk, path, flags, &other),
+        behind = open_one(open_behind, path, flags, &third);
+    HOLDS((result == 0) == (walked == 0) && (result == 0) == (behind == 0));
     if (result == 0)
-        HOLDS(one.st_ino == other.st_ino);
+        HOLDS(one.st_ino == other.st_ino && one.st_ino == third.st_ino);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {

@@ -159,6 +159,26 @@ Test(beneath, name_by_name) {
     expect_all(beneath_walk);
 }
 
+/* With all but the last name gone before. */
+static int open_behind(int content, const char *path, int flags) {
+    char before[4096];
+    size_t length = strlen(path);
+    while (length > 0 && path[length - 1] == '/')
+        length--;
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    snprintf(before, sizeof before, "%.*s", (int)length, path);
+    int parent = length > 0 ? beneath_open(content, before, folder_flags) : content;
+    int result = beneath_open_behind(content, path, parent, length, flags);
+    if (parent >= 0 && parent != content)
+        close(parent);
+    return result;
+}
+
+Test(beneath, one_name_behind_a_way) {
+    expect_all(open_behind);
+}
+
 Test(beneath, what_is_too_long_is_no_path) {
     char path[5000];
     memset(path, 'a', sizeof path - 1);
@@ -179,6 +199,7 @@ Test(beneath, nothing_is_left_open) {
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         struct stat found;
         identify(beneath_walk(folder, ways[i].path, ways[i].flags), &found);
+        identify(open_behind(folder, ways[i].path, ways[i].flags), &found);
     }
     int after = dup(folder);
     close(after);
