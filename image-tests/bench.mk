@@ -18,11 +18,15 @@ QUIET = @echo "  $(1) $@";
 
 .PHONY: bench
 .DELETE_ON_ERROR:
-bench: $(BUILD)/bench/load $(BUILD)/bench/floor
+bench: $(BUILD)/bench/load $(BUILD)/bench/floor $(BUILD)/bench/packets
 
 $(BUILD)/bench/load: $(BENCH)/load.o $(BENCH)/visits.o $(BENCH)/processes.o
 	@mkdir -p $(@D)
 	$(call QUIET,LINK)gcc -o $@ $^ -lssl -lcrypto
+
+$(BUILD)/bench/packets: $(BENCH)/packets.o $(BENCH)/processes.o
+	@mkdir -p $(@D)
+	$(call QUIET,LINK)gcc -o $@ $^
 
 # The library is built to be part of a program on musl; its arithmetic is the same on glibc.
 $(BUILD)/bench/floor: $(BENCH)/floor.o $(BENCH)/random.o $(WOLFSSL)/lib/libwolfssl.a
