@@ -14,10 +14,10 @@ BASH_COMPLETION := $(PREFIX)/share/bash-completion/completions/vitrinectl
 ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
 SCRIPTS := .ci/run mkosi.tools.make mkosi.tools.enter server/check-program server/media-table.sh \
-    server/wolfssl/fetch server/wolfssl/build
+    server/wolfssl/fetch server/wolfssl/build docs/draw
 
 export WERROR
-.PHONY: all help tools unit-tests check unit-check lint manual-check format install uninstall host-files release release-check clean distclean FORCE
+.PHONY: all help tools unit-tests check unit-check lint manual-check picture format install uninstall host-files release release-check clean distclean FORCE
 all: build/vitrine
 
 help: ## this list
@@ -47,8 +47,11 @@ unit-check: unit-tests ## the server's unit tests, plain and under the sanitizer
 lint: | tools ## layout of the sources, faults in scripts
 	@$(ENTER) image-tests/lint $(SCRIPTS)
 
-manual-check: build/vitrine ## the man pages: well-formed, and true to the program
+manual-check: build/vitrine ## man pages, help and picture: well-formed, and true to what they are of
 	@$(ENTER) image-tests/check-manual build/vitrine
+
+picture: | tools ## README's picture, docs/picture.svg, of its source beside it
+	@$(ENTER) sh -c 'docs/draw docs/picture.pikchr >build/picture.svg && mv build/picture.svg docs/picture.svg'
 
 format: | tools ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
