@@ -37,7 +37,7 @@ unit-tests: | tools
 	@$(SERVER) unit-tests
 
 check: | tools ## all tests; ends with "N passed, N failed"
-	@image-tests/tally lint manual-check unit-check fuzz-check server-check soak-check bench-check moving-check image-check readme-check release-check breach
+	@image-tests/tally lint manual-check unit-check fuzz-check server-check soak-check bench-check moving-check comparison-check image-check readme-check release-check breach
 
 unit-check: unit-tests ## the server's unit tests, plain and under the sanitizers
 	@$(ENTER) build/unit-tests --jobs $(JOBS)
