@@ -6,6 +6,8 @@
 ENTER ?= ./mkosi.tools.enter
 VERSION := $(shell cat mkosi.version)
 JOBS := $(shell nproc)
+# Criterion does not know NO_COLOR by itself.
+CRITERION := $(if $(NO_COLOR),--color=never)
 PREFIX ?= /usr/local
 PROFILE := $(PREFIX)/lib/systemd/portable/profile/vitrine
 PAGES := $(wildcard server/man/*.[58] units/*.8)
@@ -21,7 +23,7 @@ export WERROR
 all: build/vitrine
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tools: ## the tools tree, mkosi.tools/, made once
 ifneq ($(ENTER),)
@@ -40,15 +42,15 @@ check: | tools ## all tests; ends with "N passed, N failed"
 	@image-tests/tally lint manual-check unit-check fuzz-check server-check soak-check bench-check moving-check comparison-check image-check readme-check release-check breach
 
 unit-check: unit-tests ## the server's unit tests, plain and under the sanitizers
-	@$(ENTER) build/unit-tests --jobs $(JOBS)
+	@$(ENTER) build/unit-tests $(CRITERION) --jobs $(JOBS)
 	@# Criterion itself, with several jobs, now and then leaves memory behind, which would fail here.
-	@$(ENTER) build/unit-tests-sanitized --jobs 1
+	@$(ENTER) build/unit-tests-sanitized $(CRITERION) --jobs 1
 
 lint: | tools ## layout of the sources, faults in scripts
 	@$(ENTER) image-tests/lint $(SCRIPTS)
 
 manual-check: build/vitrine ## man pages, help and picture: well-formed, and true to what they are of
-	@$(ENTER) image-tests/check-manual build/vitrine
+	@failed=0; for part in check-manual check-help; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
 
 picture: | tools ## README's picture, docs/picture.svg, of its source beside it
 	@$(ENTER) sh -c 'docs/draw docs/picture.pikchr >build/picture.svg && mv build/picture.svg docs/picture.svg'
@@ -56,7 +58,7 @@ picture: | tools ## README's picture, docs/picture.svg, of its source beside it
 format: | tools ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
-install: image ## on the server: vitrinectl with man pages and completion, profile and certificate: [PREFIX=/usr/local] [DESTDIR=]
+install: image ## on the server: vitrinectl, profile and certificate: [PREFIX=/usr/local] [DESTDIR=]
 	@install -D -m 0755 units/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
 	@install -D -m 0644 units/profile/vitrine/service.conf $(DESTDIR)$(PROFILE)/service.conf
 	@install -D -m 0644 mkosi.crt $(DESTDIR)/etc/verity.d/vitrine.crt
@@ -81,7 +83,7 @@ build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/servic
 RELEASE := build/release
 RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 2025-01-01T00:00:00Z)
 
-release: host-files ## all that is published of a version, in build/release/: with checksums, their signature, bill of materials, notes
+release: host-files ## all that is published of a version, in build/release/, with checksums and their signature
 	@mkdir -p build
 	@units/release/notes $(VERSION) >build/notes.md
 	@$(ENTER) units/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) <build/notes.md

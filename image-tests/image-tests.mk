@@ -3,7 +3,7 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += units/vitrinectl units/completion/vitrinectl units/bake-content image-tests/bench/split image-tests/bench/compare image-tests/bench/check image-tests/bench/starts image-tests/bench/builds image-tests/bench/servers.sh image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-comparison image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/check-moving image-tests/check-readme image-tests/check-release units/release/make units/release/notes image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += units/vitrinectl units/completion/vitrinectl units/bake-content image-tests/bench/split image-tests/bench/compare image-tests/bench/check image-tests/bench/starts image-tests/bench/builds image-tests/bench/servers.sh image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/check-comparison image-tests/check-help image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/check-moving image-tests/check-readme image-tests/check-release units/release/make units/release/notes image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
 .PHONY: readme-check soak soak-check content breach host-trees bench bench-starts bench-check bench-programs comparison-check moving-check image run boot server-check image-check image-file-check image-host-check
 
@@ -26,11 +26,11 @@ boot: image ## boots the image by itself, the server as its init: [PORT=1965] [C
 
 server-check: build/vitrine ## tests of the running server: every rule of the protocol, by a client on another TLS library
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) server-tests
-	@$(ENTER) build/server-tests --jobs $(JOBS)
+	@$(ENTER) build/server-tests $(CRITERION) --jobs $(JOBS)
 
 # Requests, and seconds at most (0: no bound).
 SOAK_REQUESTS ?= 1000000
-soak: soak-program ## endurance, for about half an hour: pages replaced, processes killed, every body looked at: [SOAK_REQUESTS=1000000]
+soak: soak-program ## endurance, for about half an hour, with every body looked at: [SOAK_REQUESTS=1000000]
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS)
 
 soak-check: soak-program ## the same for 20 seconds
@@ -57,7 +57,7 @@ host-trees: | tools ## the file systems of test hosts with other versions of sys
 	@for version in 254 257 262; do \
 	    ./mkosi.tools.make image-tests/hosts/trees/systemd-$$version build/trees/systemd-$$version || exit; done
 
-breach: image host-files host-trees ## plays the attacker from inside of a worker, in Vitrine and other setups: [HOSTS="nspawn-257 qemu-257"]
+breach: image host-files host-trees ## plays the attacker from inside of a worker, in four setups: [HOSTS="nspawn-257 qemu-257"]
 	@$(SERVER) breach
 	@failed=0; for kind in $(or $(HOSTS),nspawn-257 qemu-257); do for part in drill protections; do \
 	    $(ENTER) image-tests/breach/$$part $$kind || failed=1; done; done; exit $$failed

@@ -65,8 +65,10 @@ static int show(int folder, const char *file, const char *host, const char *rema
     const char *problem = fingerprint_examine(folder, file, &facts);
     if (problem) {
         char quoted[512];
-        log_line(LOG_LEVEL_ERROR, "%s: %s", log_quote(quoted, sizeof quoted, file), problem);
-        return errno == ENOENT ? EX_NOINPUT : EX_DATAERR;
+        bool missing = errno == ENOENT;
+        log_line(LOG_LEVEL_ERROR, "%s: %s%s", log_quote(quoted, sizeof quoted, file), problem,
+                 missing ? "; see which there are with: vitrine fingerprint" : "");
+        return missing ? EX_NOINPUT : EX_DATAERR;
     }
     if (!host)
         facts.names[strcspn(facts.names, " ")] = '\0'; /* of several names the first will do */
@@ -116,8 +118,11 @@ static int show_all(int folder, const char *state) {
 
 int fingerprint(const char *state, char *const *hosts) {
     int status = EX_OK;
-    int folder = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) {
+    bool needed = !*hosts;
+    for (char *const *host = hosts; *host; host++)
+        needed = needed || !strchr(*host, '/');
+    int folder = needed ? open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : AT_FDCWD;
+    if (needed && folder < 0) {
         log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", state, strerror(errno));
         return EX_NOINPUT;
     }
@@ -127,6 +132,7 @@ int fingerprint(const char *state, char *const *hosts) {
         int shown = show_host(folder, *hosts);
         status = shown != EX_OK ? shown : status;
     }
-    close(folder);
+    if (needed)
+        close(folder);
     return fflush(stdout) == 0 ? status : EX_IOERR;
 }

@@ -39,6 +39,8 @@ static int renew_certificate(int folder, const char *host, const char *file) {
     char *old = NULL, pem[IDENTITY_PEM_MAX];
     size_t made = 0;
     ssize_t size = store_read(folder, file, &old);
+    if (size == -ENOENT)
+        return complain(host, file, "there is none; it is made when the host is first served", EX_NOINPUT);
     if (size < 0)
         return complain(host, file, strerror((int)-size), EX_NOINPUT);
     const char *problem = identity_renew(host, old, pem, &made);
