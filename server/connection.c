@@ -14,7 +14,8 @@
 #include "spare.h"
 
 #define ASKED_MAX 512
-#define TURNS_AT_ONCE 3 /* two parts of a body, or one and the farewell; then others have their turn */
+/* Four parts of a body, which take a fifth of a millisecond, and the farewell; then others have their turn. */
+#define TURNS_AT_ONCE 5
 
 struct delivery {
     struct reply reply;
