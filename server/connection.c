@@ -328,7 +328,11 @@ static enum wish read_request(struct connection *connection, struct workbench *b
     }
     if (length != connection->kept_size && !keep(connection, bench->line, length))
         return WISH_END;
-    return flush(connection, bench) == MOVED_NONE ? WISH_END : WISH_INPUT;
+    /*
+     * What TLS itself has to say by now, the end of a handshake or answers to new keys, is little. It cannot wait in `kept`,
+     * which holds the request's start: whoever asks for so much of it that it finds no room is let go.
+     */
+    return flush(connection, bench) == MOVED_ALL ? WISH_INPUT : WISH_END;
 }
 
 /* ---- handshake ---- */
