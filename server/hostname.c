@@ -246,5 +246,7 @@ bool hostname_to_ascii(char ascii[static HOSTNAME_MAX + 1], const char *host) {
 }
 
 bool hostname_to_unicode(char name[static HOSTNAME_MAX + 1], const char *host) {
-    return convert(name, host, label_to_unicode);
+    char ascii[HOSTNAME_MAX + 1];
+    /* Its other labels stay as they are, so they have to be ones that the DNS can have, and all fit. */
+    return convert(name, host, label_to_unicode) && hostname_to_ascii(ascii, name);
 }

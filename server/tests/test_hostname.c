@@ -118,6 +118,21 @@ Test(hostname, lengths) {
     strcat(host, "a");
     cr_expect_not(hostname_to_unicode(other, host));
 
+    /* and one that would be too long once it is encoded, or with which the whole would be */
+    strcpy(host, "xn--4ca.\xc3\xa4");
+    for (size_t i = 0; i < 46; i++)
+        strcat(host, "a");
+    cr_expect(hostname_to_unicode(other, host));
+    for (size_t i = 0; i < 12; i++)
+        strcat(host, "a");
+    cr_expect_not(hostname_to_unicode(other, host));
+    strcpy(host, "xn--4ca");
+    for (size_t i = 0; i < 30; i++)
+        strcat(host, ".\xc3\xa4");
+    cr_expect(hostname_to_unicode(other, host));
+    strcat(host, ".\xc3\xa4");
+    cr_expect_not(hostname_to_unicode(other, host), "more than 253 bytes when all of it is encoded");
+
     host[0] = '\0';
     for (size_t i = 0; i < HOSTNAME_MAX / 2 - 1; i++)
         strcat(host, "a.");
