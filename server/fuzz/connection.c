@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Whole visits in memory: the server's connection.c, tls.c, desk.c and what lies behind them, wolfSSL included; OpenSSL
+ * as two visitors (guest.h), whose records can be changed on the way; the target as the worker's event loop, as the
+ * sockets, and as the key process. The input is a list of orders, each a letter with the bytes that it takes (N a number,
+ * a byte; PP a place, two bytes):
+ *
+ * What the visitor is like, before it begins to speak:
+ *   2 3      only TLS 1.2, only 1.3              m p r n  groups: hybrid, P-256, one that asks for another, none
+ *   u a      an unknown host's name, none        E S        the host with Ed25519's identity, with RSA's
+ *   c 4 5    it shows a certificate (RSA, Ed25519)          l          of which it has not the key
+ *   VPPC     and byte P of it is changed by C
+ *   k        ChaCha20                            f MN       small records, RFC 6066's maximum for them
+ *   zINbytes an extension, one of a list         P          by a listener with PROXY protocol
+ *   O        where TLS 1.2 is not spoken
+ * What it says:
+ *   qN       a request of a list                 Qtext;     this text
+ *   C        close_notify                        KN         N updates of its keys, each with the wish for one in return
+ *   N        renegotiation (1.2)                 h          it reads and answers
+ *   pPPC     byte P of the next record is changed by C before it is encrypted
+ *   ITNbytes these bytes, encrypted in a record of type T (1.3)
+ * What becomes of it on the way:
+ *   w        all that waits goes on, everybody does what they can until nothing moves any more
+ *   tN TPP   so many bytes go on                 bPPC       byte P changed by C
+ *   d D o    the first record dropped, repeated, swapped with the next
+ *   gNbytes  these bytes before all others       yTNbytes   a record of type T with these
+ *   e R      the visitor's end, a reset
+ * What happens to the server:
+ *   s        the worker's turn                   v          it is woken for nothing
+ *   i        the next call is interrupted        G          the next block of memory is not to be had
+ *   LN U     room to send N bytes more, any      jPP J      files end there, no longer
+ *   H        signatures are held back            A F B Z    one is given, refused, is wrong, nonsense comes
+ *   +N       N seconds pass                      X          the time of the connection is over
+ *   @        from now on it is about the other visitor
+ */
+#include "fuzz.h"
+
+#include "visit.h"
+
+static const char *const requests[] = {
+    "gemini://localhost/\r\n",
+    "gemini://localhost/large.txt\r\n",
+    "gemini://localhost/record.txt\r\n",
+    "gemini://localhost/empty.gmi\r\n",
+    "gemini://localhost/list/\r\n",
+    "gemini://localhost/list\r\n",
+    "gemini://localhost/old.gmi\r\n",
+    "gemini://localhost/name\r\n",
+    "gemini://localhost/private/\r\n",
+    "gemini://localhost/missing\r\n",
+    "gemini://other.test/\r\n",
+    "gemini://localhost:1/\r\n",
+    "https://localhost/\r\n",
+    "gemini://localhost/%00\r\n",
+    "gemini://localhost/odd.gmi\r\nand more",
+    "gemini://localhost",
+    "/\r\n",
+};
+
+/* ---- what it comes to ---- */
+
+/* The verdict on what the visitor has asked so far. */
+static enum request_verdict parse(const struct guest *guest, struct request *request) {
+    size_t size = guest->told < REQUEST_LINE_MAX + 2 ? guest->told : REQUEST_LINE_MAX + 2;
+    enum request_verdict verdict = request_parse(guest->said, size, request);
+    if (verdict == REQUEST_INCOMPLETE && size > REQUEST_LINE_MAX) {
+        verdict = REQUEST_MALFORMED;
+        request->problem = "the request is longer than 1024 bytes";
+    }
+    return verdict;
+}
+
+static bool has_asked(const struct visit *visit) {
+    static struct request request;
+    return visit->guest.told == visit->guest.said_size && parse(&visit->guest, &request) != REQUEST_INCOMPLETE;
+}
+
+/*
+ * What the visitor has to hear, by the server's own parts, one after the other. Returns its size; 0: nothing yet.
+ * whole: how much of it comes where files end early.
+ */
+static size_t expect(const struct visit *visit, char expected[static HEARD_MAX], size_t *whole) {
+    static struct request request;
+    struct connection connection = {.port = visit->proxied ? PROXY_PORT : PORT};
+    struct visitor visitor = visit->guest.visitor;
+    struct reply reply = {.body = -1};
+    enum request_verdict verdict = parse(&visit->guest, &request);
+    *whole = 0;
+    if (verdict == REQUEST_INCOMPLETE)
+        return 0;
+    decide(&connection, &bench, verdict, &request, &visitor, &reply);
+    size_t header = reply_header(&reply, expected), size = 0;
+    HOLDS(reply_status_exists((int)reply.status) && reply_meta_is_clean(reply.meta));
+    if (reply.status == STATUS_SUCCESS)
+        size = reply.body_size;
+    *whole = header + (reply.text || size < file_end ? size : file_end);
+    HOLDS(size < HEARD_MAX - header);
+    if (reply.text)
+        memcpy(expected + header, reply.text, size);
+    else if (size > 0)
+        HOLDS(pread(reply.body, expected + header, size, 0) == (ssize_t)size);
+    reply_dispose(&reply);
+    return header + size;
+}
+
+/* A reply that the visitor takes for whole, to whatever the server may have been asked. */
+static void check_form(const struct guest *guest) {
+    char meta[REPLY_META_MAX + 1] = "";
+    const char *heard = guest->heard, *stop = memmem(heard, guest->heard_size, "\r\n", 2);
+    HOLDS(stop && stop - heard >= 2 && stop - heard <= REPLY_HEADER_MAX - 2);
+    int status = (heard[0] - '0') * 10 + heard[1] - '0';
+    if (stop - heard > 3)
+        memcpy(meta, heard + 3, (size_t)(stop - heard - 3));
+    HOLDS(reply_status_exists(status) && reply_meta_is_clean(meta) && (heard[2] == ' ' || stop == heard + 2));
+    HOLDS(status == STATUS_SUCCESS || stop + 2 == heard + guest->heard_size);
+}
+
+/* Holds what the visitor has heard against what it had to hear. */
+static void judge(const struct visit *visit) {
+    static char expected[HEARD_MAX];
+    const struct guest *guest = &visit->guest;
+    size_t whole = 0, size = guest->told > 0 ? expect(visit, expected, &whole) : 0;
+    HOLDS(visit->replies <= 1);
+    if (visit->disguised) {
+        if (guest->goodbye && guest->heard_size > 0)
+            check_form(guest);
+        return;
+    }
+    /* Whatever was changed on the way: what comes through is right as far as it goes, and says whether it is whole. */
+    HOLDS(guest->heard_size <= size && memcmp(guest->heard, expected, guest->heard_size) == 0);
+    if (guest->goodbye && guest->heard_size > 0)
+        HOLDS(guest->heard_size == size && visit->complete);
+    if (visit->altered || visit->hasty || visit->reset)
+        return;
+    HOLDS(guest->finished && !guest->failed);
+    HOLDS(guest->heard_size == whole && visit->replies == (size > 0));
+    if (size > 0)
+        HOLDS(visit->complete == (whole == size) && guest->goodbye == (whole == size));
+}
+
+static void end_visits(void) {
+    for (size_t i = 0; i < VISITS; i++)
+        visits[i].room = UNLIMITED;
+    held_back = memory_short = false;
+    settle();
+    while (give_signature('A'))
+        settle();
+    for (size_t i = 0; i < VISITS; i++) {
+        if (visits[i].begun)
+            judge(&visits[i]);
+        visits[i].left = true;
+    }
+    settle();
+    for (size_t i = 0; i < VISITS; i++) {
+        HOLDS(!visits[i].connection && (!visits[i].begun || visits[i].closed || visits[i].hasty));
+        guest_end(&visits[i].guest);
+    }
+    HOLDS(question_count == 0 && desk.unsent_count == 0);
+    for (size_t i = 0; i < DESK_WAITING_MAX; i++)
+        HOLDS(!desk.waiting[i].taken);
+    HOLDS(tally.answered + tally.broken_off == visits[0].replies + visits[1].replies);
+    HOLDS(quota_table.open == 0);
+}
+
+/* ---- orders ---- */
+
+static const uint8_t *at, *end;
+
+static uint8_t take(void) {
+    return at < end ? *at++ : 0;
+}
+
+static uint16_t take_place(void) {
+    uint16_t high = take();
+    return (uint16_t)(high << 8 | take());
+}
+
+static size_t take_bytes(const uint8_t **bytes, size_t size) {
+    if (size > (size_t)(end - at))
+        size = (size_t)(end - at);
+    *bytes = at;
+    at += size;
+    return size;
+}
+
+static void say(struct guest *guest, const void *text, size_t size) {
+    if (size <= SAID_MAX - guest->said_size && size > 0) {
+        memcpy(guest->said + guest->said_size, text, size);
+        guest->said_size += size;
+    }
+}
+
+/* Returns whether it was one of these letters. */
+static bool choose(struct visit *visit, uint8_t letter) {
+    struct guest *guest = &visit->guest;
+    static const char *const groups[] = {"X25519MLKEM768:X25519:P-256", "P-256", "P-384:P-256", "P-384"};
+    static const char letters[] = "mprn";
+    const char *group = letter ? strchr(letters, letter) : NULL;
+    const uint8_t *bytes;
+    if (group) {
+        strcpy(guest->groups, groups[group - letters]);
+        visit->hasty |= letter == 'n';
+        return true;
+    }
+    switch (letter) {
+    case '2':
+    case '3':
+        guest->version = letter == '2' ? TLS1_2_VERSION : TLS1_3_VERSION;
+        return true;
+    case 'u':
+        strcpy(guest->name, "unknown.test");
+        return true;
+    case 'a':
+        guest->name[0] = '\0';
+        return true;
+    case 'E':
+        strcpy(guest->name, "ed25519.test");
+        return true;
+    case 'S':
+        strcpy(guest->name, "rsa.test");
+        return true;
+    case 'V':
+        guest->changed_at = take_place();
+        guest->changed_by = take();
+        guest->has_certificate = visit->altered = true;
+        return true;
+    case 'l':
+        guest->is_liar = guest->has_certificate = visit->altered = true;
+        guest->kind = 0;
+        return true;
+    case 'c':
+    case '4':
+    case '5':
+        guest->has_certificate = true;
+        guest->is_liar = false;
+        guest->kind = letter == 'c' ? 0 : letter - '3';
+        return true;
+    case 'k':
+        guest->chacha = true;
+        return true;
+    case 'f':
+        guest->small = true;
+        return true;
+    case 'M':
+        guest->fragment = 1 + take() % 4u;
+        return true;
+    case 'z':
+        guest->extension = extensions[take() % (sizeof extensions / sizeof *extensions)];
+        guest->extension_size = take_bytes(&bytes, take());
+        memcpy(guest->extension_bytes, bytes, guest->extension_size);
+        visit->altered = true;
+        return true;
+    case 'P':
+        visit->proxied = true;
+        return true;
+    case 'O':
+        visit->only_1_3 = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool speak(struct visit *visit, uint8_t letter) {
+    struct guest *guest = &visit->guest;
+    const uint8_t *stop, *bytes;
+    uint8_t type;
+    const char *request;
+    unsigned count;
+    switch (letter) {
+    case 'q':
+        request = requests[take() % (sizeof requests / sizeof *requests)];
+        say(guest, request, strlen(request));
+        break;
+    case 'Q':
+        stop = memchr(at, ';', (size_t)(end - at));
+        say(guest, at, (size_t)((stop ? stop : end) - at));
+        at = stop ? stop + 1 : end;
+        break;
+    case 'C':
+        visit->hasty |= !has_asked(visit);
+        SSL_shutdown(guest->session);
+        break;
+    case 'K':
+        count = take();
+        visit->hasty |= (visit->updates += count) > UPDATES_MAX;
+        for (; guest->finished && count > 0; count--) {
+            if (SSL_key_update(guest->session, SSL_KEY_UPDATE_REQUESTED) == 1)
+                SSL_do_handshake(guest->session);
+        }
+        break;
+    case 'N':
+        visit->altered = true;
+        if (guest->finished && SSL_renegotiate(guest->session) == 1)
+            SSL_do_handshake(guest->session);
+        break;
+    case 'h':
+        guest_act(guest);
+        break;
+    case 'p':
+        disguise.at = take_place();
+        disguise.by = take();
+        visits[0].altered = visits[1].altered = visits[0].disguised = visits[1].disguised = true;
+        disguise.changes_byte = true;
+        break;
+    case 'I':
+        type = take();
+        count = take();
+        count = (unsigned)take_bytes(&bytes, count);
+        visit->altered = visit->disguised = true;
+        guest_say_disguised(guest, type, bytes, count);
+        break;
+    default:
+        return false;
+    }
+    guest_speak(guest);
+    return true;
+}
+
+static bool alter(struct visit *visit, uint8_t letter) {
+    struct guest *guest = &visit->guest;
+    const uint8_t *bytes;
+    uint8_t record[5 + 255] = {0, 3, 3};
+    size_t size;
+    switch (letter) {
+    case 'b':
+        size = take_place();
+        if (guest->wire_size > 0)
+            guest->wire[size % guest->wire_size] ^= take();
+        break;
+    case 'd':
+        wire_cut(guest, 0, record_size(guest, 0));
+        break;
+    case 'D':
+        wire_repeat(guest);
+        break;
+    case 'o':
+        wire_swap(guest);
+        break;
+    case 'g':
+        size = take_bytes(&bytes, take());
+        wire_insert(guest, 0, bytes, size);
+        break;
+    case 'y':
+        record[0] = take();
+        size = take_bytes(&bytes, take());
+        record[4] = (uint8_t)size;
+        memcpy(record + 5, bytes, size);
+        wire_insert(guest, 0, record, 5 + size);
+        break;
+    default:
+        return false;
+    }
+    visit->altered = true;
+    return true;
+}
+
+static void befall(struct visit *visit, uint8_t letter) {
+    switch (letter) {
+    case 'w':
+        settle();
+        break;
+    case 't':
+        carry(visit, take());
+        break;
+    case 'T':
+        carry(visit, take_place());
+        break;
+    case 'e':
+        visit->hasty |= visit->guest.wire_size > 0 || !has_asked(visit);
+        visit->left = true;
+        break;
+    case 'R':
+        visit->reset = true;
+        break;
+    case 's':
+        turn(visit);
+        break;
+    case 'v':
+        if (visit->connection)
+            go_on(visit, take() & 1);
+        break;
+    case 'i':
+        interrupted = true;
+        break;
+    case 'G':
+        memory_short = true;
+        visits[0].hasty = visits[1].hasty = true;
+        break;
+    case 'L':
+        visit->room = take();
+        break;
+    case 'U':
+        visit->room = UNLIMITED;
+        break;
+    case 'j':
+    case 'J':
+        file_end = letter == 'j' ? take_place() : UNLIMITED;
+        for (size_t i = 0; i < VISITS; i++)
+            visits[i].hasty |= visits[i].guest.told > 0;
+        break;
+    case 'H':
+        held_back = true;
+        break;
+    case 'A':
+    case 'F':
+    case 'B':
+    case 'Z':
+        give_signature(letter);
+        break;
+    case '+':
+        bench.now += take() * 1000u;
+        break;
+    case 'X':
+        visit->hasty = true;
+        if (visit->connection)
+            finish(visit);
+        break;
+    }
+}
+
+static void play(const uint8_t *bytes, size_t size) {
+    struct visit *visit = &visits[0];
+    start();
+    for (at = bytes, end = bytes + size; at < end;) {
+        uint8_t letter = take();
+        if (letter == '@') {
+            visit = &visits[visit == &visits[0]];
+        } else if (visit->begun || !choose(visit, letter)) {
+            begin_to_speak(visit);
+            if (!speak(visit, letter) && !alter(visit, letter))
+                befall(visit, letter);
+        }
+    }
+    end_visits();
+}
+
+/* The lowest number that a descriptor could have. */
+static int free_descriptor(void) {
+    int descriptor = dup(key_house);
+    close(descriptor);
+    return descriptor;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    int descriptor = free_descriptor();
+    memory_before = memory_used;
+    play(bytes, size);
+    if (memory_used != memory_before) {
+        /* What wolfSSL makes once, the parameters of a curve, stays; the same visits again leave nothing more. */
+        memory_before = memory_used;
+        play(bytes, size);
+        HOLDS(memory_used == memory_before);
+    }
+    HOLDS(free_descriptor() == descriptor);
+    return 0;
+}
+
+int LLVMFuzzerInitialize(int *count, char ***arguments) {
+    (void)count, (void)arguments;
+    visits_open();
+    return 0;
+}

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * Visits for a fuzz target: the server's connection.c with what lies behind it, and around it the target as sockets, event
+ * loop and key process. What may be said of a connection at any time is claimed here.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sanitizer/lsan_interface.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+
+#include "guest.h"
+
+#include "../log.h"
+
+/* ---- the sockets, and other calls of connection.c ---- */
+
+static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags);
+static ssize_t visit_receive(int socket, void *bytes, size_t size, int flags);
+static int visit_shutdown(int socket, int how);
+static int visit_close(int socket);
+static ssize_t visit_pread(int file, void *bytes, size_t size, off_t at);
+static void *visit_malloc(size_t size);
+static void visit_log(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#include "../proxy_protocol.h"
+#define send visit_send
+#define recv visit_receive
+#define shutdown visit_shutdown
+#define close visit_close
+#define pread visit_pread
+#define malloc visit_malloc
+#define free spare_give
+#define log_line visit_log
+#include "../connection.c"
+#undef send
+#undef recv
+#undef shutdown
+#undef close
+#undef pread
+#undef malloc
+#undef free
+#undef log_line
+
+#define VISITS 2
+#define QUESTIONS_MAX 64
+#define PORT 1965
+#define PROXY_PORT 7070
+#define UNLIMITED SIZE_MAX
+#define ROUNDS_MAX 5000
+#define UPDATES_MAX 60   /* more of a key at once with a request leave the reply no room */
+#define MEMORY_MAX 65536 /* bytes, of one connection between two steps: a few records on their way, at most */
+
+struct visit {
+    struct guest guest;
+    struct connection *connection; /* NULL: it has ended, or not begun */
+    bool begun, proxied, only_1_3;
+    uint8_t *arrived; /* WIRE_MAX bytes, on their way to the server */
+    size_t arrived_size;
+    uint8_t first; /* the first byte that the server got */
+    size_t taken;  /* bytes that the server got */
+    size_t room;
+    bool left, reset;    /* the visitor's end */
+    bool silent, closed; /* the server's */
+    /* What keeps a visit from having to succeed. */
+    bool altered, hasty;
+    bool disguised; /* the server got another request, perhaps, than the visitor believes */
+    unsigned updates;
+    unsigned replies; /* by the log */
+    bool complete;    /* the log says so */
+};
+
+static struct visit visits[VISITS];
+static struct workbench bench;
+static struct tls *tls_both, *tls_1_3;
+static struct desk desk;
+static int key_house; /* the key process's end of the channel */
+static struct capsules capsules;
+static struct settings settings;
+static struct tally tally;
+static struct quota_table quota_table;
+static const uint8_t hash_key[KEYED_HASH_KEY];
+static bool interrupted;
+static size_t memory_before;
+static size_t file_end;
+static struct signing_question questions[QUESTIONS_MAX];
+static size_t question_count;
+static bool held_back;
+static struct visit *served; /* whose turn it is */
+static char admitted[VISITOR_FINGERPRINT + 1];
+
+static struct visit *visit_of(int socket) {
+    HOLDS(socket >= 1000 && socket < 1000 + VISITS);
+    HOLDS(served == &visits[socket - 1000] && !served->closed);
+    return served;
+}
+
+static bool is_interrupted(void) {
+    bool now = interrupted;
+    interrupted = false;
+    errno = EINTR;
+    return now;
+}
+
+static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags) {
+    struct visit *visit = visit_of(socket);
+    HOLDS(size > 0 && (flags & MSG_NOSIGNAL) && !visit->silent);
+    /* Nobody hears a word who has not begun to speak TLS. */
+    HOLDS(visit->connection->session != NULL && visit->taken > 0 && (visit->proxied || visit->first == 0x16));
+    HOLDS(visit->connection->stage != STAGE_REPLY || guest_has_shaken(&visit->guest));
+    if (is_interrupted())
+        return -1;
+    errno = visit->reset ? ECONNRESET : EAGAIN;
+    if (visit->reset)
+        return -1;
+    if (visit->room == 0) {
+        /* Who asks for answers of TLS itself and takes none may be shown the door. */
+        visit->hasty |= visit->connection->stage == STAGE_REQUEST;
+        return -1;
+    }
+    if (size > visit->room)
+        size = visit->room;
+    if (visit->room != UNLIMITED)
+        visit->room -= size;
+    if (visit->guest.session)
+        HOLDS(BIO_write(visit->guest.incoming, bytes, (int)size) == (int)size);
+    return (ssize_t)size;
+}
+
+static ssize_t visit_receive(int socket, void *bytes, size_t size, int flags) {
+    struct visit *visit = visit_of(socket);
+    HOLDS(size > 0 && flags == 0);
+    if (is_interrupted())
+        return -1;
+    errno = visit->reset ? ECONNRESET : EAGAIN;
+    if (visit->reset)
+        return -1;
+    if (visit->arrived_size == 0)
+        return visit->left ? 0 : -1;
+    if (size > visit->arrived_size)
+        size = visit->arrived_size;
+    if (visit->taken == 0)
+        visit->first = visit->arrived[0];
+    memcpy(bytes, visit->arrived, size);
+    memmove(visit->arrived, visit->arrived + size, visit->arrived_size - size);
+    visit->arrived_size -= size;
+    visit->taken += size;
+    return (ssize_t)size;
+}
+
+static int visit_shutdown(int socket, int how) {
+    struct visit *visit = visit_of(socket);
+    HOLDS(how == SHUT_WR && !visit->silent);
+    visit->silent = true;
+    return visit->reset ? -1 : 0;
+}
+
+static int visit_close(int socket) {
+    visit_of(socket)->closed = true;
+    return 0;
+}
+
+static ssize_t visit_pread(int file, void *bytes, size_t size, off_t at) {
+    if (is_interrupted())
+        return -1;
+    if ((size_t)at >= file_end)
+        return 0;
+    if (size > file_end - (size_t)at)
+        size = file_end - (size_t)at;
+    return pread(file, bytes, size, at);
+}
+
+static void *visit_malloc(size_t size) {
+    if (memory_short) {
+        memory_short = false;
+        return NULL;
+    }
+    return spare_take(size);
+}
+
+static void visit_log(enum log_level level, const char *format, ...) {
+    static char line[LOG_LINE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    HOLDS(level == LOG_LEVEL_INFO && size > 0 && size < (int)sizeof line);
+    for (const char *at = line; *at; at++)
+        HOLDS(*at >= ' ' && *at < 0x7f);
+    HOLDS(strncmp(line, "request status=", 15) == 0);
+    served->replies++;
+    served->complete = strstr(line, " complete=yes ") != NULL;
+}
+
+/* ---- the worker ---- */
+
+static void finish(struct visit *visit) {
+    served = visit;
+    connection_end(visit->connection, &bench);
+    visit->connection = NULL;
+    HOLDS(visit->closed);
+}
+
+static bool has_question(const struct connection *connection) {
+    for (size_t i = 0; i < DESK_WAITING_MAX; i++) {
+        if (desk.waiting[i].taken && desk.waiting[i].owner == connection)
+            return true;
+    }
+    return false;
+}
+
+static void check_kept(const struct visit *visit) {
+    const struct connection *connection = visit->connection;
+    HOLDS((connection->kept != NULL) == (connection->kept_size > 0));
+    if (connection->signing)
+        HOLDS(connection->kept_size <= RECEIVED_MAX);
+    else if (connection->stage == STAGE_HANDSHAKE && !connection->session)
+        HOLDS(connection->kept_size < (connection->proxied ? PROXY_HEADER_MAX : HELLO_MAX));
+    else if (connection->stage == STAGE_REQUEST)
+        HOLDS(connection->kept_size <= REQUEST_LINE_MAX);
+    else
+        HOLDS(connection->kept_size <= TLS_OUTPUT_MAX);
+    if (connection->stage == STAGE_FAREWELL)
+        HOLDS(!connection->kept && !connection->session && !connection->delivery && visit->silent);
+    HOLDS((connection->delivery != NULL) == (connection->stage == STAGE_REPLY));
+    /* Whoever is asked for more than a greeting is who they say, and is through with their own part. */
+    if (connection->stage >= STAGE_REQUEST)
+        HOLDS(guest_has_shaken(&visit->guest) && !visit->guest.is_liar);
+    if (connection->delivery) {
+        const struct visitor *visitor = &connection->delivery->visitor;
+        HOLDS(visitor->has_certificate == visit->guest.visitor.has_certificate);
+        HOLDS(visitor->certificate_valid == visit->guest.visitor.certificate_valid);
+        HOLDS(strcmp(visitor->fingerprint, visit->guest.visitor.fingerprint) == 0);
+    }
+}
+
+/* What is wished for can come, and nothing is left lying about in what all connections share. */
+static void check_wish(const struct visit *visit, enum wish wish) {
+    const struct connection *connection = visit->connection;
+    check_kept(visit);
+    switch (wish) {
+    case WISH_OUTPUT:
+        HOLDS(connection->stage == STAGE_REPLY || (connection->stage == STAGE_HANDSHAKE && connection->kept));
+        HOLDS(bench.channel.output_size == 0);
+        break;
+    case WISH_SIGNATURE:
+        HOLDS(connection->signing && connection->stage == STAGE_HANDSHAKE && has_question(connection));
+        break;
+    default:
+        HOLDS(!connection->signing && connection->stage != STAGE_REPLY);
+        HOLDS(connection->stage != STAGE_HANDSHAKE || !connection->session || !connection->kept);
+        HOLDS(bench.channel.output_size == 0);
+        HOLDS(bench.channel.input_size == 0 || !connection->session);
+    }
+}
+
+/* As in worker.c. */
+static void obey(struct visit *visit, enum wish wish, bool fresh) {
+    if (wish == WISH_END) {
+        finish(visit);
+        return;
+    }
+    check_wish(visit, wish);
+    if (fresh || wish != WISH_SIGNATURE)
+        visit->connection->armed = wish == WISH_SIGNATURE ? WISH_INPUT : wish;
+    HOLDS(memory_used - memory_before <= VISITS * MEMORY_MAX);
+}
+
+static void welcome(struct visit *visit) {
+    static const uint8_t addresses[VISITS][4] = {{192, 0, 2, 1}, {192, 0, 2, 2}};
+    struct address from = address_of_bytes(addresses[visit - visits], false);
+    bool short_of = memory_short;
+    visit->begun = true;
+    visit->connection = connection_begin(1000 + (int)(visit - visits), visit->proxied ? PROXY_PORT : PORT, &from,
+                                         visit->proxied, bench.now);
+    HOLDS((visit->connection == NULL) == short_of);
+    if (visit->connection && !visit->proxied)
+        HOLDS(connection_admit(visit->connection, &bench));
+}
+
+static void go_on(struct visit *visit, bool readable) {
+    bench.tls = visit->only_1_3 ? tls_1_3 : tls_both;
+    served = visit;
+    obey(visit, connection_continue(visit->connection, &bench, readable), visit->taken == 0);
+}
+
+/* Returns whether there was something to do. */
+static bool turn(struct visit *visit) {
+    struct connection *connection = visit->connection;
+    bool readable = visit->arrived_size > 0 || visit->left || visit->reset;
+    if (!connection)
+        return false;
+    if (connection->signing) {
+        if (readable)
+            connection->armed = WISH_SIGNATURE; /* it looks away until the signature has come */
+        return false;
+    }
+    if (connection->armed == WISH_OUTPUT ? visit->room == 0 && !visit->reset : !readable)
+        return false;
+    go_on(visit, connection->armed != WISH_OUTPUT);
+    return true;
+}
+
+static void signed_for(void *owner, const uint8_t *signature, size_t size, void *context) {
+    (void)context;
+    for (size_t i = 0; i < VISITS; i++) {
+        if (visits[i].connection == owner) {
+            served = &visits[i];
+            bench.tls = served->only_1_3 ? tls_1_3 : tls_both;
+            obey(served, connection_sign(owner, &bench, signature, size), false);
+            return;
+        }
+    }
+    HOLDS(!"an answer for nobody");
+}
+
+/* ---- the key process ---- */
+
+static void take_questions(void) {
+    if (desk.unsent_count > 0)
+        desk_send(&desk);
+    while (question_count < QUESTIONS_MAX) {
+        ssize_t got = recv(key_house, &questions[question_count], sizeof *questions, MSG_DONTWAIT | MSG_TRUNC);
+        if (got < 0)
+            return;
+        HOLDS(signing_question_is_valid(&questions[question_count], (size_t)got));
+        question_count++;
+    }
+}
+
+static void send_answer(const struct signing_answer *answer, size_t size) {
+    HOLDS(send(key_house, answer, size, 0) == (ssize_t)size);
+    HOLDS(desk_receive(&desk, signed_for, NULL));
+}
+
+static enum signing_result sign_question(const struct signing_question *question, uint8_t *signature, size_t *size) {
+    for (size_t i = 0; i < IDENTITIES; i++) {
+        if (memcmp(identities[i].public.key, question->key, SIGNING_KEY_NAME) == 0)
+            return identity_sign(&identities[i], question->scheme, question->content, question->content_size, signature,
+                                 size);
+    }
+    HOLDS(!"a question about an unknown key");
+    return SIGNING_REFUSED;
+}
+
+/* Answers the oldest question. Returns whether there was one. */
+static bool give_signature(uint8_t how) {
+    static struct signing_answer answer;
+    uint8_t signature[SIGNING_SIGNATURE_MAX] = {0};
+    size_t size = 0;
+    take_questions();
+    if (how == 'Z') { /* a ticket that nobody has, then less than an answer */
+        signing_reply(&answer, 0x1234567880000001, SIGNING_DONE, signature, 64);
+        send_answer(&answer, sizeof answer);
+        send_answer(&answer, 8);
+        return false;
+    }
+    if (question_count == 0)
+        return false;
+    struct signing_question question = questions[0];
+    memmove(questions, questions + 1, --question_count * sizeof *questions);
+    enum signing_result result = sign_question(&question, signature, &size);
+    HOLDS(result == SIGNING_DONE);
+    if (how == 'F')
+        result = SIGNING_REFUSED;
+    if (how == 'B')
+        signature[size / 2] ^= 0x55;
+    for (size_t i = 0; how != 'A' && i < VISITS; i++)
+        visits[i].altered = true;
+    signing_reply(&answer, question.ticket, result, signature, size);
+    send_answer(&answer, sizeof answer);
+    return true;
+}
+
+/* ---- the visitors ---- */
+
+static void begin_to_speak(struct visit *visit) {
+    visit->hasty |= visit->only_1_3 && visit->guest.version == TLS1_2_VERSION;
+    static const uint8_t header[] = "PROXY TCP4 198.51.100.1 192.0.2.1 5555 1965\r\n";
+    if (visit->guest.session)
+        return;
+    guest_begin(&visit->guest);
+    if (visit->proxied)
+        wire_insert(&visit->guest, 0, header, sizeof header - 1);
+    welcome(visit);
+    guest_act(&visit->guest);
+}
+
+/* So many bytes go on to the server. Returns whether there were any. */
+static bool carry(struct visit *visit, size_t size) {
+    size_t most = WIRE_MAX - visit->arrived_size;
+    if (size > visit->guest.wire_size)
+        size = visit->guest.wire_size;
+    if (size > most)
+        size = most;
+    if (visit->left || visit->reset)
+        size = 0;
+    memcpy(visit->arrived + visit->arrived_size, visit->guest.wire, size);
+    visit->arrived_size += size;
+    wire_cut(&visit->guest, 0, size);
+    return size > 0;
+}
+
+/* Everybody does what they can until nothing moves any more. */
+static void settle(void) {
+    bool moved = true;
+    for (int round = 0; moved; round++) {
+        HOLDS(round < ROUNDS_MAX);
+        moved = false;
+        for (size_t i = 0; i < VISITS; i++) {
+            struct visit *visit = &visits[i];
+            if (!visit->guest.session)
+                continue;
+            moved |= guest_act(&visit->guest);
+            moved |= carry(visit, WIRE_MAX);
+            moved |= turn(visit);
+            if (!held_back && visit->connection && visit->connection->signing)
+                moved |= give_signature('A');
+        }
+    }
+}
+
+/* ---- from beginning to end ---- */
+
+static void start(void) {
+    /* Beside the visits, which are cleared for each input. */
+    static uint8_t wires[VISITS][WIRE_MAX], arrived[VISITS][WIRE_MAX];
+    static char said[VISITS][SAID_MAX], heard[VISITS][HEARD_MAX];
+    memset(&tally, 0, sizeof tally);
+    bench.now = 1000000;
+    bench.remarks = (struct remarks){0};
+    random_begin();
+    file_end = UNLIMITED;
+    held_back = interrupted = memory_short = false;
+    disguise.changes_byte = disguise.changes_type = false;
+    question_count = 0;
+    for (size_t i = 0; i < VISITS; i++) {
+        visits[i] = (struct visit){.arrived = arrived[i], .room = UNLIMITED};
+        visits[i].guest.wire = wires[i];
+        visits[i].guest.said = said[i];
+        visits[i].guest.heard = heard[i];
+        strcpy(visits[i].guest.groups, "X25519:P-256");
+        strcpy(visits[i].guest.name, "localhost");
+    }
+}
+
+static void clean_up(void) {
+    tls_close(tls_both);
+    tls_close(tls_1_3);
+    certificates_dispose(&certificates);
+    for (size_t i = 0; i < IDENTITIES; i++)
+        identity_dispose(&identities[i]);
+    guests_close();
+}
+
+/* Where a block came from takes longer to note down than most of what is done with it. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+    return "malloc_context_size=8:quarantine_size_mb=64";
+}
+
+static void visits_open(void) {
+    int channel[2];
+    random_begin();
+    memory_for_openssl();
+    random_for_openssl();
+    log_limit(LOG_LEVEL_ERROR);
+    HOLDS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0);
+    desk_open(&desk, channel[0]);
+    key_house = channel[1];
+    guests_open();
+    __lsan_disable(); /* keys lie in memory of their own, where it does not look */
+    open_identities();
+    __lsan_enable();
+    describe_fingerprint(admitted, kinds[0].der, (size_t)kinds[0].der_size);
+    make_content(admitted);
+    HOLDS(capsules_open(&capsules, content) == 0);
+    settings_default(&settings);
+    settings.log_addresses = LOG_ADDRESSES_OFF;
+    settings.advertised_ports = (struct settings_ports){.ports = {PORT}, .count = 1};
+    tls_both = tls_open(&certificates, "localhost", false, &bench.channel, &desk);
+    tls_1_3 = tls_open(&certificates, "localhost", true, &bench.channel, &desk);
+    HOLDS(tls_both && tls_1_3);
+    bench.capsules = &capsules;
+    bench.settings = &settings;
+    bench.hash_key = hash_key;
+    bench.tally = &tally;
+    bench.quota = (struct quota){
+        .first = &quota_table, .count = 1, .stride = sizeof quota_table, .own = &quota_table, .connections_max = 32};
+    atexit(clean_up);
+}
