@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What cbmc shows of the request parser, for every input of a bounded length: it stays within its memory, and accepts
+ * nothing that the grammar forbids. The grammar is written down here once more, in other words than the parser's.
+ *
+ * PART is the function below that is looked at, BYTES the longest input. HOLDS must hold for every input. REACHED must
+ * be wrong for one: its place is come to with the condition true, so that nothing before it was assumed away.
+ */
+#include <string.h>
+
+/* strchr is only asked whether there is one, and in a literal; what it gives here nobody may follow. */
+#define strchr(literal, wanted) ((char *)(size_t)is_in("" literal, (char)(wanted)))
+static _Bool is_in(const char *literal, char wanted);
+
+#include "../request.c"
+
+#define STRINGIFY(what) #what
+#define HOLDS(condition) __CPROVER_assert(condition, "holds: " STRINGIFY(condition))
+#define REACHED(condition) __CPROVER_assert(!(condition), "reached: " STRINGIFY(condition))
+
+/* cbmc takes functions of such names for any value. */
+bool nondet_bool(void);
+char nondet_char(void);
+size_t nondet_size(void);
+
+/* ---- what the C library does, without what makes it fast ---- */
+
+size_t strcspn(const char *text, const char *rejected) {
+    HOLDS(rejected[0] != '\0' && rejected[1] == '\0'); /* no more is needed here */
+    size_t length = 0;
+    while (text[length] != '\0' && text[length] != rejected[0])
+        length++;
+    return length;
+}
+
+void *memchr(const void *bytes, int wanted, size_t size) {
+    const char *at = bytes;
+    for (size_t i = 0; i < size; i++) {
+        if (at[i] == (char)wanted)
+            return (void *)(at + i);
+    }
+    return NULL;
+}
+
+static bool is_in(const char *literal, char wanted) {
+    bool found = wanted == '\0';
+    for (; *literal != '\0'; literal++)
+        found = found || *literal == wanted;
+    return found;
+}
+
+void *memcpy(void *to, const void *from, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        ((char *)to)[i] = ((const char *)from)[i];
+    return to;
+}
+
+/* Only ever towards the start of the same string, so that the first bytes may go first. */
+void *memmove(void *to, const void *from, size_t size) {
+    HOLDS(__CPROVER_same_object(to, from) && to <= from);
+    return memcpy(to, from, size);
+}
+
+/* Of all texts with the right characters, any may be an address: more than a library takes, so that no proof is lost. */
+int inet_pton(int family, const char *text, void *address) {
+    size_t length = 0;
+    for (; text[length] != '\0'; length++) {
+        char byte = text[length];
+        bool is_digit_of_four = (byte >= '0' && byte <= '9') || byte == '.';
+        bool is_digit_of_six = (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F') || byte == ':';
+        if (!is_digit_of_four && (family == AF_INET || !is_digit_of_six))
+            return 0;
+    }
+    if (length < 2 || nondet_bool())
+        return 0;
+    __CPROVER_havoc_slice(address, family == AF_INET6 ? sizeof(struct in6_addr) : sizeof(struct in_addr));
+    return 1;
+}
+
+const char *inet_ntop(int family, const void *address, char *text, socklen_t size) {
+    HOLDS(family == AF_INET6 && size >= INET6_ADDRSTRLEN && __CPROVER_r_ok(address, sizeof(struct in6_addr)));
+    if (nondet_bool())
+        return NULL;
+    size_t length = nondet_size();
+    __CPROVER_assume(length >= 2 && length < INET6_ADDRSTRLEN);
+    __CPROVER_havoc_slice(text, INET6_ADDRSTRLEN);
+    text[0] = text[1] = ':';
+    text[length] = '\0';
+    return text;
+}
+
+/*
+ * ---- the grammar: RFC 3986, appendix A, and UTF-8 by RFC 3629, section 4 ----
+ * It is no part of the server: its own reading is not looked at, which saves half of the time.
+ */
+#pragma CPROVER check push
+#pragma CPROVER check disable "bounds"
+#pragma CPROVER check disable "pointer"
+#pragma CPROVER check disable "pointer-overflow"
+#pragma CPROVER check disable "pointer-primitive"
+
+static bool digit(char byte) {
+    return byte >= '0' && byte <= '9';
+}
+
+static bool hexadecimal(char byte) {
+    return digit(byte) || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
+}
+
+static char small(char byte) {
+    return byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
+}
+
+/* unreserved and sub-delims: what may stand in a host name as it is */
+static bool in_name(char byte) {
+    switch (byte) {
+    case '-':
+    case '.':
+    case '_':
+    case '~':
+    case '!':
+    case '$':
+    case '&':
+    case '\'':
+    case '(':
+    case ')':
+    case '*':
+    case '+':
+    case ',':
+    case ';':
+    case '=':
+        return true;
+    default:
+        return digit(byte) || (small(byte) >= 'a' && small(byte) <= 'z');
+    }
+}
+
+/* pchar and the slash between segments, without the percent sign */
+static bool in_path(char byte) {
+    return in_name(byte) || byte == ':' || byte == '@' || byte == '/';
+}
+
+/* printable ASCII but for what appendix C calls delimiters and the unwise of RFC 2396 */
+static bool in_uri(char byte) {
+    return byte > ' ' && byte < 0x7f && byte != '"' && byte != '<' && byte != '>' && byte != '\\' && byte != '^' &&
+           byte != '`' && byte != '{' && byte != '|' && byte != '}';
+}
+
+/* Are all bytes of the kind, or percent-encoded? */
+static bool consists_of(const char *at, const char *end, bool (*kind)(char)) {
+    for (; at < end; at++) {
+        if (*at == '%') {
+            if (end - at < 3 || !hexadecimal(at[1]) || !hexadecimal(at[2]))
+                return false;
+            at += 2;
+        } else if (!kind(*at)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool in_query(char byte) {
+    return in_path(byte) || byte == '?';
+}
+
+static bool is_between(char byte, unsigned char least, unsigned char most) {
+    return (unsigned char)byte >= least && (unsigned char)byte <= most;
+}
+
+/* Is this UTF-8 without C0, DEL and C1? Ends with NUL, which none of the comparisons takes for a part of a sequence. */
+static bool clean(const char *text) {
+    while (*text != '\0') {
+        char lead = *text++;
+        if (is_between(lead, ' ', '~'))
+            continue;
+        int following = is_between(lead, 0xc2, 0xdf)   ? 1
+                        : is_between(lead, 0xe0, 0xef) ? 2
+                        : is_between(lead, 0xf0, 0xf4) ? 3
+                                                       : 0;
+        if (following == 0)
+            return false;
+        unsigned char least = lead == '\xc2' || lead == '\xe0' ? 0xa0 : lead == '\xf0' ? 0x90 : 0x80;
+        unsigned char most = lead == '\xed' ? 0x9f : lead == '\xf4' ? 0x8f : 0xbf;
+        for (; following > 0; following--, least = 0x80, most = 0xbf) {
+            if (!is_between(*text++, least, most))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Has the path a segment that is one dot, or two? */
+static bool has_dot_segment(const char *path) {
+    for (; *path != '\0'; path++) {
+        if (path[0] != '/' || path[1] != '.')
+            continue;
+        if (path[2] == '/' || path[2] == '\0' || (path[2] == '.' && (path[3] == '/' || path[3] == '\0')))
+            return true;
+    }
+    return false;
+}
+
+/* authority = host [ ":" port ]; IP-literal only as far as which bytes it has: the rest is for the C library */
+static bool is_authority(const char *at, const char *end) {
+    const char *host = at;
+    if (at < end && *at == '[') {
+        for (at++; at < end && *at != ']'; at++) {
+            if (!in_name(*at) && *at != ':')
+                return false;
+        }
+        if (at == end || at == host + 1)
+            return false;
+        at++;
+    } else {
+        while (at < end && *at != ':')
+            at++;
+        if (!consists_of(host, at, in_name))
+            return false;
+    }
+    if (at == end)
+        return true;
+    if (*at++ != ':')
+        return false;
+    for (; at < end; at++) {
+        if (!digit(*at))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the parts of the parser ---- */
+
+/* What find_line lets through, as its own proof shows. */
+static void assume_line(const char *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        __CPROVER_assume(in_uri(bytes[i]));
+}
+
+/* A line ends with CRLF, and has only bytes of a URI before it. */
+static void line(const char *bytes, size_t length) {
+    struct parser parser = {.at = bytes, .end = bytes + length};
+    bool has_line;
+    size_t line_length;
+    bool valid = find_line(&parser, &has_line, &line_length);
+    HOLDS(valid || parser.problem != NULL);
+    REACHED(!valid);
+    REACHED(valid && !has_line);
+    REACHED(valid && has_line && line_length == BYTES - 2);
+    if (!valid || !has_line)
+        return;
+    HOLDS(line_length <= REQUEST_URI_MAX && line_length + 2 <= length);
+    HOLDS(bytes[line_length] == '\r' && bytes[line_length + 1] == '\n');
+    for (size_t i = 0; i < line_length; i++)
+        HOLDS(in_uri(bytes[i]));
+}
+
+/* scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ), and it is told apart from others. */
+static void scheme(const char *bytes, size_t length) {
+    struct parser parser = {.at = bytes, .end = bytes + length};
+    bool is_gemini;
+    assume_line(bytes, length);
+    bool valid = parse_scheme(&parser, &is_gemini);
+    HOLDS(valid || parser.problem != NULL);
+    REACHED(!valid);
+    REACHED(valid && is_gemini);
+    REACHED(valid && !is_gemini && length == BYTES && parser.at == parser.end);
+    if (!valid)
+        return;
+    HOLDS(parser.at > bytes + 1 && parser.at <= parser.end && parser.at[-1] == ':');
+    HOLDS(small(bytes[0]) >= 'a' && small(bytes[0]) <= 'z');
+    for (const char *at = bytes; at < parser.at - 1; at++)
+        HOLDS(digit(*at) || (small(*at) >= 'a' && small(*at) <= 'z') || *at == '+' || *at == '-' || *at == '.');
+    HOLDS(is_gemini ==
+          (parser.at - bytes == 7 && small(bytes[0]) == 'g' && small(bytes[1]) == 'e' && small(bytes[2]) == 'm' &&
+           small(bytes[3]) == 'i' && small(bytes[4]) == 'n' && small(bytes[5]) == 'i'));
+}
+
+/* An authority has a host that fits, a port that is a number, and no userinfo. */
+static void authority(const char *bytes, size_t length) {
+    struct parser parser = {.at = bytes, .end = bytes + length};
+    struct request request;
+    bool servable = true, is_gemini = nondet_bool();
+    assume_line(bytes, length);
+    request.host[0] = '\0';
+    request.host_is_address = false;
+    request.port = REQUEST_DEFAULT_PORT;
+    bool valid = parse_authority(&parser, is_gemini, &request, &servable);
+    HOLDS(valid || parser.problem != NULL);
+    REACHED(!valid);
+    REACHED(valid && !servable);
+    REACHED(valid && servable && length > 0 && bytes[0] == '[');
+    REACHED(valid && servable && length > 0 && bytes[0] == '%' && request.port != REQUEST_DEFAULT_PORT);
+    if (!valid)
+        return;
+    HOLDS(parser.at >= bytes && parser.at <= parser.end);
+    HOLDS(parser.at == parser.end || *parser.at == '/' || *parser.at == '?');
+    HOLDS(is_authority(bytes, parser.at));
+    if (servable)
+        HOLDS(__CPROVER_exists {
+            size_t end;
+            end <= REQUEST_HOST_MAX &&request.host[end] == '\0'
+        });
+    if (servable && is_gemini)
+        HOLDS(request.host[0] != '\0');
+}
+
+/* A host name has no control character and no capital, is decoded once, and is not longer than the DNS allows. */
+static void name(const char *bytes, size_t length) {
+    struct parser parser = {.at = bytes, .end = bytes + length};
+    struct request request;
+    bool servable = true;
+    assume_line(bytes, length);
+    bool valid = parse_reg_name(&parser, &request, &servable);
+    HOLDS(valid || parser.problem != NULL);
+    REACHED(!valid);
+    REACHED(valid && !servable && bytes[0] != '%');
+    REACHED(valid && servable && length == BYTES && parser.at == parser.end);
+    if (!valid)
+        return;
+    HOLDS(parser.at <= parser.end && (parser.at == parser.end || *parser.at == ':'));
+    HOLDS(consists_of(bytes, parser.at, in_name));
+    if (!servable)
+        return;
+    size_t end = 0;
+    for (; request.host[end] != '\0'; end++)
+        HOLDS(request.host[end] != '/' && request.host[end] == small(request.host[end]));
+    HOLDS(end <= REQUEST_HOST_MAX && clean(request.host) && (end == 0 || request.host[end - 1] != '.'));
+}
+
+/* A path is decoded once and as long as it may be; what can be named is clean, and has no slash but those it came with. */
+static void path(const char *bytes, size_t length) {
+    struct parser parser = {.at = bytes, .end = bytes + length};
+    char decoded[REQUEST_URI_MAX + 1];
+    bool nameable = true;
+    assume_line(bytes, length);
+    bool valid = parse_path(&parser, decoded, &nameable);
+    HOLDS(valid || parser.problem != NULL);
+    REACHED(!valid);
+    REACHED(valid && !nameable);
+    REACHED(valid && nameable && length == BYTES && decoded[BYTES - 1] == '/');
+    REACHED(valid && nameable && decoded[0] == '\xc3');
+    if (!valid)
+        return;
+    HOLDS(parser.at <= parser.end && (parser.at == parser.end || *parser.at == '?'));
+    HOLDS(consists_of(bytes, parser.at, in_path));
+    size_t slashes = 0, end = 0;
+    for (const char *at = bytes; at < parser.at; at++)
+        slashes += *at == '/';
+    for (; decoded[end] != '\0'; end++)
+        slashes -= decoded[end] == '/';
+    HOLDS(slashes == 0);
+    if (nameable)
+        HOLDS(clean(decoded));
+}
+
+/* A path without its dot segments has none, is not longer, and was refused where it climbs above the root. */
+static void segments(const char *bytes, size_t length) {
+    struct parser parser = {.at = bytes, .end = bytes + length};
+    char resolved[BYTES + 1], *start = resolved + BYTES - length;
+    for (size_t i = 0; i < length; i++) {
+        __CPROVER_assume(bytes[i] != '\0');
+        start[i] = bytes[i];
+    }
+    start[length] = '\0';
+    __CPROVER_assume(start[0] == '/');
+    bool valid = resolve_dot_segments(&parser, start);
+    HOLDS(valid || parser.problem != NULL);
+    REACHED(!valid && bytes[1] != '.');
+    REACHED(valid && length == BYTES && start[1] == '\0');
+    REACHED(valid && length == BYTES && start[BYTES - 1] != '\0');
+
+    bool climbs = false;
+    int depth = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (bytes[i] != '/')
+            continue;
+        size_t dots = 0;
+        while (i + 1 + dots < length && dots < 3 && bytes[i + 1 + dots] == '.')
+            dots++;
+        bool ends = i + 1 + dots == length || bytes[i + 1 + dots] == '/';
+        depth += ends && dots == 2 ? -1 : ends && dots == 1 ? 0 : 1;
+        climbs = climbs || depth < 0;
+    }
+    HOLDS(valid == !climbs);
+    if (!valid)
+        return;
+    HOLDS(start[0] == '/' && !has_dot_segment(start));
+}
+
+/* query = *( pchar / "/" / "?" ), kept as it came. */
+static void query(const char *bytes, size_t length) {
+    struct parser parser = {.at = bytes, .end = bytes + length};
+    struct request request;
+    assume_line(bytes, length);
+    bool valid = parse_query(&parser, &request);
+    HOLDS(valid || parser.problem != NULL);
+    REACHED(!valid);
+    REACHED(valid && length == BYTES && bytes[0] == '%');
+    if (!valid)
+        return;
+    HOLDS(consists_of(bytes, parser.end, in_query) && request.has_query);
+    for (size_t i = 0; i < length; i++)
+        HOLDS(request.query[i] == bytes[i]);
+    HOLDS(request.query[length] == '\0');
+}
+
+/* The input ends where its memory ends, so that going past the one is going past the other. */
+int main(void) {
+    char bytes[BYTES]; /* arbitrary */
+    size_t length = nondet_size();
+    __CPROVER_assume(length <= BYTES);
+    PART(bytes + BYTES - length, length);
+    return 0;
+}
