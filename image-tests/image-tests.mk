@@ -81,6 +81,8 @@ comparison-check: build/vitrine ## is the comparison with other servers true of 
 	@$(ENTER) image-tests/check-comparison build/vitrine
 
 clients-check: build/vitrine ## do clients that people use get on with the server? openssl, bombadillo, amfora
+
+clients-check: build/vitrine ## do clients that people use get on with the server? openssl, bombadillo, amfora, offpunk, kristall
 	@$(ENTER) image-tests/clients/check build/vitrine
 
 bench-programs: build/vitrine

@@ -13,7 +13,7 @@ make_identity() {
         -keyout "$all/credentials/identity.localhost.key" -out "$all/credentials/identity.localhost.pem" 2>/dev/null
 }
 
-# Ada is on the list, Bob is not.
+# Ada is on the list, Bob is not. kristall knows RSA only.
 make_visitors() {
     local name
     for name in ada bob; do
@@ -35,6 +35,7 @@ make_pages() {
     echo 'A cup of blue glass.' >"$capsule/shelf/cup.txt"
     echo '# The room of the members' >"$capsule/members/index.gmi"
     echo "$(openssl x509 -in "$all/ada.pem" -outform DER | sha256sum | cut -d' ' -f1) Ada" >"$capsule/members/.access"
+    # offpunk looks at the first bytes; what it does not know it takes for HTML, and ends.
     head -c 12000000 /dev/urandom | gzip -1 >"$capsule/large.gz"
     digest=$(sha256sum <"$capsule/large.gz")
     export digest
