@@ -167,7 +167,8 @@ static bool read_line(FILE *page, char line[static LINE_MAX_BYTES], size_t *leng
 /* host: as it stands in an address. url_path: where the page is in its capsule, percent-encoded. */
 static void check_page(struct check *check, const char *path, int file, const char *host, const char *url_path) {
     char *line = malloc(LINE_MAX_BYTES), link[GEMTEXT_LINK_MAX + 1], uri[GEMTEXT_URI_MAX + 1];
-    FILE *page = fdopen(dup(file), "r");
+    int copy = dup(file);
+    FILE *page = copy >= 0 ? fdopen(copy, "r") : NULL;
     struct gemtext gemtext = {0};
     struct ends ends = {0};
     bool begins = true, told = false, ended;
@@ -199,6 +200,8 @@ static void check_page(struct check *check, const char *path, int file, const ch
         find_fault(check, path, gemtext.preformatted_at, WARNING, "preformatted text begins here and has no end");
     if (page)
         fclose(page);
+    else if (copy >= 0)
+        close(copy);
     free(line);
 }
 
