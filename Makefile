@@ -39,7 +39,7 @@ unit-tests: | tools
 	@$(SERVER) unit-tests
 
 check: | tools ## all tests; ends with "N passed, N failed"
-	@image-tests/tally lint manual-check unit-check proof-check fuzz-check server-check soak-check bench-check moving-check clients-check comparison-check image-check readme-check release-check breach
+	@image-tests/tally lint analyse manual-check unit-check proof-check fuzz-check server-check soak-check bench-check moving-check clients-check comparison-check image-check readme-check release-check breach
 
 unit-check: unit-tests ## the server's unit tests, plain and under the sanitizers
 	@$(ENTER) build/unit-tests $(CRITERION) --jobs $(JOBS)
@@ -101,5 +101,6 @@ distclean: ## removes everything that was made but for the signing key
 	@rm -rf --one-file-system build mkosi.tools mkosi.tools.new
 
 include image-tests/image-tests.mk
+include server/analyse.mk
 include server/fuzz/fuzz.mk
 include server/proof/proof.mk
