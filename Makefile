@@ -12,6 +12,9 @@ PREFIX ?= /usr/local
 PROFILE := $(PREFIX)/lib/systemd/portable/profile/vitrine
 PAGES := $(wildcard server/man/*.[58] units/*.8)
 COMPLETIONS := units/completion/vitrinectl units/completion/_vitrinectl
+TRANSFER := $(PREFIX)/share/vitrine/vitrine.transfer
+HOST_UNITS := $(wildcard units/host/*)
+UNIT_FOLDER := $(PREFIX)/lib/systemd/system
 BASH_COMPLETION := $(PREFIX)/share/bash-completion/completions/vitrinectl
 ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
@@ -39,7 +42,7 @@ unit-tests: | tools
 	@$(SERVER) unit-tests
 
 check: | tools ## all tests; ends with "N passed, N failed"
-	@image-tests/tally lint analyse manual-check unit-check proof-check fuzz-check server-check soak-check bench-check moving-check clients-check comparison-check image-check readme-check release-check breach
+	@image-tests/tally lint analyse manual-check unit-check proof-check fuzz-check server-check soak-check bench-check moving-check clients-check comparison-check image-check readme-check release-check update-check breach
 
 unit-check: unit-tests ## the server's unit tests, plain and under the sanitizers
 	@$(ENTER) build/unit-tests $(CRITERION) --jobs $(JOBS)
@@ -58,10 +61,14 @@ picture: | tools ## README's picture, docs/picture.svg, of its source beside it
 format: | tools ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
-install: image ## on the server: vitrinectl, profile and certificate: [PREFIX=/usr/local] [DESTDIR=]
+install: image ## on the server: vitrinectl with all that belongs to it, vitrinectl, profile and certificate: [PREFIX=/usr/local] [DESTDIR=]
 	@install -D -m 0755 units/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
 	@install -D -m 0644 units/profile/vitrine/service.conf $(DESTDIR)$(PROFILE)/service.conf
 	@install -D -m 0644 mkosi.crt $(DESTDIR)/etc/verity.d/vitrine.crt
+	@install -D -m 0644 units/sysupdate/vitrine.transfer $(DESTDIR)$(TRANSFER)
+	@install -d $(DESTDIR)$(UNIT_FOLDER)
+	@for unit in $(HOST_UNITS); do sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,' $$unit >$(DESTDIR)$(UNIT_FOLDER)/$${unit##*/} && \
+	    chmod 0644 $(DESTDIR)$(UNIT_FOLDER)/$${unit##*/} || exit; done
 	@install -D -m 0644 units/completion/vitrinectl $(DESTDIR)$(BASH_COMPLETION)
 	@install -D -m 0644 units/completion/_vitrinectl $(DESTDIR)$(ZSH_COMPLETION)
 	@for page in $(PAGES); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
@@ -70,11 +77,12 @@ uninstall: ## takes away what install brought
 	@rm -f $(DESTDIR)$(PREFIX)/sbin/vitrinectl $(DESTDIR)$(PROFILE)/service.conf $(DESTDIR)/etc/verity.d/vitrine.crt
 	@rm -f $(DESTDIR)$(BASH_COMPLETION) $(DESTDIR)$(ZSH_COMPLETION)
 	@for page in $(PAGES); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
-	@rmdir $(DESTDIR)$(PROFILE) 2>/dev/null || :
+	@rm -f $(DESTDIR)$(TRANSFER) $(HOST_UNITS:units/host/%=$(DESTDIR)$(UNIT_FOLDER)/%)
+	@for folder in $(PROFILE) $(dir $(TRANSFER)); do rmdir $(DESTDIR)$$folder 2>/dev/null || :; done
 
 host-files: build/vitrine-host_$(VERSION).tar ## the same files as one archive, to be unpacked at / of a server
 
-build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/service.conf $(PAGES) $(COMPLETIONS) | image
+build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/service.conf units/sysupdate/vitrine.transfer $(HOST_UNITS) $(PAGES) $(COMPLETIONS) | image
 	@rm -rf build/host-files
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/host-files
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1735689600 -cf $@ $$(cd build/host-files && find * -type f)
