@@ -126,3 +126,7 @@ kind_is_up() {
 kind_network() {
     "$@"
 }
+
+kind_reach() { # PORT
+    connect -O forward -R "127.0.0.1:$1:127.0.0.1:$1" root@127.0.0.1
+}
