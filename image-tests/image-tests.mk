@@ -3,9 +3,9 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += units/vitrinectl units/completion/vitrinectl units/bake-content image-tests/bench/split image-tests/bench/compare image-tests/bench/check image-tests/bench/starts image-tests/bench/builds image-tests/bench/servers.sh image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/clients/check image-tests/clients/*.sh image-tests/check-comparison image-tests/check-help image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/check-moving image-tests/check-readme image-tests/check-release units/release/make units/release/notes image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
+SCRIPTS += units/vitrinectl units/completion/vitrinectl units/bake-content image-tests/bench/split image-tests/bench/compare image-tests/bench/check image-tests/bench/starts image-tests/bench/builds image-tests/bench/servers.sh image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/clients/check image-tests/clients/*.sh image-tests/check-comparison image-tests/check-help image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/check-moving image-tests/check-readme image-tests/check-release image-tests/check-update units/release/make units/release/notes image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
-.PHONY: readme-check soak soak-check content breach host-trees bench bench-starts bench-check bench-programs comparison-check moving-check clients-check image run boot server-check image-check image-file-check image-host-check
+.PHONY: readme-check update-check soak soak-check content breach host-trees bench bench-starts bench-check bench-programs comparison-check moving-check clients-check image run boot server-check image-check image-file-check image-host-check
 
 image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units $< -newer $(IMAGE))" ] || \
@@ -47,6 +47,10 @@ image-file-check: image
 
 readme-check: image host-files host-trees ## does what README says on a fresh server
 	@$(ENTER) image-tests/check-readme
+
+update-check: image host-files host-trees release ## hosts that fetch new versions from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]
+	@$(ENTER) image-tests/variants $(IMAGE) build/variants
+	@$(ENTER) image-tests/check-update $(RELEASE) $(HOSTS)
 
 image-host-check: image host-files host-trees ## tests that need hosts: [HOSTS="image nspawn-254 nspawn-257 nspawn-262 qemu-257"]
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) image-tests
