@@ -12,7 +12,7 @@
  *   VPPC     and byte P of it is changed by C
  *   k        ChaCha20                            f MN       small records, RFC 6066's maximum for them
  *   zINbytes an extension, one of a list         P          by a listener with PROXY protocol
- *   O        where TLS 1.2 is not spoken
+ *   O        where TLS 1.2 is not spoken         Y          change_cipher_spec comes behind the greeting, as may be in 1.3
  * What it says:
  *   qN       a request of a list                 Qtext;     this text
  *   C        close_notify                        KN         N updates of its keys, each with the wish for one in return
@@ -136,6 +136,8 @@ static void judge(const struct visit *visit) {
     HOLDS(guest->heard_size == whole && visit->replies == (size > 0));
     if (size > 0)
         HOLDS(visit->complete == (whole == size) && guest->goodbye == (whole == size));
+    else
+        HOLDS(guest->goodbye == visit->early);
 }
 
 static void end_visits(void) {
@@ -250,6 +252,9 @@ static bool choose(struct visit *visit, uint8_t letter) {
         memcpy(guest->extension_bytes, bytes, guest->extension_size);
         visit->altered = true;
         return true;
+    case 'Y':
+        guest->changes_early = true;
+        return true;
     case 'P':
         visit->proxied = true;
         return true;
@@ -278,7 +283,8 @@ static bool speak(struct visit *visit, uint8_t letter) {
         at = stop ? stop + 1 : end;
         break;
     case 'C':
-        visit->hasty |= !has_asked(visit);
+        visit->early |= guest->finished && guest->said_size == 0;
+        visit->hasty |= !visit->early && !has_asked(visit);
         SSL_shutdown(guest->session);
         break;
     case 'K':

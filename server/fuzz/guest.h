@@ -29,6 +29,7 @@ struct guest {
     bool has_certificate, is_liar; /* is_liar: it has not the certificate's key */
     unsigned kind;                 /* of the certificate, below KINDS */
     bool chacha, small;            /* small: its handshake messages come in several records */
+    bool changes_early;            /* its change_cipher_spec comes behind its first words, not later */
     unsigned fragment;             /* RFC 6066 section 4, 0: not asked for */
     uint16_t changed_at;           /* a byte of its certificate */
     uint8_t changed_by;
@@ -179,6 +180,8 @@ static void guest_begin(struct guest *guest) {
         SSL_set_ciphersuites(guest->session, "TLS_CHACHA20_POLY1305_SHA256");
         SSL_set_cipher_list(guest->session, "CHACHA20");
     }
+    if (guest->changes_early)
+        SSL_clear_options(guest->session, SSL_OP_ENABLE_MIDDLEBOX_COMPAT);
     if (guest->small)
         SSL_set_max_send_fragment(guest->session, 512);
     if (guest->fragment > 0)
