@@ -18,8 +18,6 @@ UNIT_FOLDER := $(PREFIX)/lib/systemd/system
 BASH_COMPLETION := $(PREFIX)/share/bash-completion/completions/vitrinectl
 ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
-SCRIPTS := .ci/run mkosi.tools.make mkosi.tools.enter server/check-program server/media-table.sh \
-    server/wolfssl/fetch server/wolfssl/build docs/draw
 
 export WERROR
 .PHONY: all help tools unit-tests check unit-check lint manual-check picture format install uninstall host-files release release-check clean distclean FORCE
@@ -50,7 +48,7 @@ unit-check: unit-tests ## the server's unit tests, plain and under the sanitizer
 	@$(ENTER) build/unit-tests-sanitized $(CRITERION) --jobs 1
 
 lint: | tools ## layout of the sources, faults in scripts
-	@$(ENTER) image-tests/lint $(SCRIPTS)
+	@$(ENTER) image-tests/lint
 
 manual-check: build/vitrine ## man pages, help and picture: well-formed, and true to what they are of
 	@failed=0; for part in check-manual check-help; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
@@ -61,7 +59,7 @@ picture: | tools ## README's picture, docs/picture.svg, of its source beside it
 format: | tools ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
-install: image ## on the server: vitrinectl with all that belongs to it, vitrinectl, profile and certificate: [PREFIX=/usr/local] [DESTDIR=]
+install: image ## on the server: vitrinectl and what belongs to it, profile, certificate: [PREFIX=/usr/local] [DESTDIR=]
 	@install -D -m 0755 units/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
 	@install -D -m 0644 units/profile/vitrine/service.conf $(DESTDIR)$(PROFILE)/service.conf
 	@install -D -m 0644 mkosi.crt $(DESTDIR)/etc/verity.d/vitrine.crt

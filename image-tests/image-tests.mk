@@ -3,7 +3,6 @@
 
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
-SCRIPTS += units/vitrinectl units/completion/vitrinectl units/bake-content image-tests/bench/split image-tests/bench/compare image-tests/bench/check image-tests/bench/starts image-tests/bench/builds image-tests/bench/servers.sh image-tests/host image-tests/run image-tests/with-host image-tests/check-clients image-tests/clients/check image-tests/clients/*.sh image-tests/check-comparison image-tests/check-help image-tests/check-tls image-tests/on-hosts image-tests/check-image image-tests/check-manual image-tests/check-moving image-tests/check-readme image-tests/check-release image-tests/check-update units/release/make units/release/notes image-tests/exposure image-tests/variants image-tests/breach/bare image-tests/breach/drill image-tests/breach/protections image-tests/hosts/*.sh mkosi.build mkosi.finalize mkosi.postoutput mkosi.sync
 
 .PHONY: readme-check update-check soak soak-check content breach host-trees bench bench-starts bench-check bench-programs comparison-check moving-check clients-check image run boot server-check image-check image-file-check image-host-check
 
@@ -83,8 +82,6 @@ moving-check: build/vitrine ## do capsules move in from other servers as docs/mo
 
 comparison-check: build/vitrine ## is the comparison with other servers true of Vitrine and molly-brown?
 	@$(ENTER) image-tests/check-comparison build/vitrine
-
-clients-check: build/vitrine ## do clients that people use get on with the server? openssl, bombadillo, amfora
 
 clients-check: build/vitrine ## do clients that people use get on with the server? openssl, bombadillo, amfora, offpunk, kristall
 	@$(ENTER) image-tests/clients/check build/vitrine

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Static analysis. The top Makefile includes this.
 
-SCRIPTS += server/analyse
-
 .PHONY: analyse
 
 analyse: | tools ## gcc -fanalyzer, clang-tidy and cppcheck on the server's sources

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Fuzzing. The top Makefile includes this.
 
-SCRIPTS += server/fuzz/run
 FUZZ_SECONDS ?= 60
 FUZZ := $(ENTER) $(MAKE) --no-print-directory -f server/fuzz/build.mk -j$(JOBS)
 

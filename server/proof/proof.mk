@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Proofs. The top Makefile includes this.
 
-SCRIPTS += server/proof/check
-
 .PHONY: proof proof-check
 
 proof: | tools ## the request parser, proven for longer inputs: [PROOF_BYTES=number] [PROOF_SECONDS=1200]
