@@ -59,7 +59,7 @@ picture: | tools ## README's picture, docs/picture.svg, of its source beside it
 format: | tools ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
-install: image ## on the server: vitrinectl and what belongs to it, profile, certificate: [PREFIX=/usr/local] [DESTDIR=]
+install: image ## on the server: vitrinectl, profile, certificate: [PREFIX=/usr/local] [DESTDIR=]
 	@install -D -m 0755 units/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
 	@install -D -m 0644 units/profile/vitrine/service.conf $(DESTDIR)$(PROFILE)/service.conf
 	@install -D -m 0644 mkosi.crt $(DESTDIR)/etc/verity.d/vitrine.crt

@@ -72,7 +72,7 @@ static bool connect_in_time(struct gemini_client *client) {
     if (client->socket < 0 || (client->way.source && !come_from(client->socket, client->way.source)))
         return false;
     /* Each piece is to be a segment of its own. */
-    setsockopt(client->socket, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    setsockopt(client->socket, IPPROTO_TCP, TCP_NODELAY, &(int){!client->way.holds_back}, sizeof(int));
     if (connect(client->socket, (struct sockaddr *)&address, size) == 0)
         return true;
     if (errno != EINPROGRESS)

@@ -30,6 +30,7 @@ struct gemini_way {
     const char *identity;               /* file with certificate and key (PEM) that the visitor shows; NULL: none */
     size_t piece;      /* send at most so many bytes at once, each by itself; 0: as many as there are */
     unsigned patience; /* milliseconds for each step; 0: GEMINI_PATIENCE */
+    bool holds_back;   /* a small segment waits until the one before is acknowledged (RFC 896), as with most clients */
 };
 
 /* How far a conversation came. */

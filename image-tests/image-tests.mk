@@ -83,7 +83,7 @@ moving-check: build/vitrine ## do capsules move in from other servers as docs/mo
 comparison-check: build/vitrine ## is the comparison with other servers true of Vitrine and molly-brown?
 	@$(ENTER) image-tests/check-comparison build/vitrine
 
-clients-check: build/vitrine ## do clients that people use get on with the server? openssl, bombadillo, amfora, offpunk, kristall
+clients-check: build/vitrine ## do clients that people use get on with the server? openssl, amfora, kristall...
 	@$(ENTER) image-tests/clients/check build/vitrine
 
 bench-programs: build/vitrine

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -337,12 +339,24 @@ static enum wish read_request(struct connection *connection, struct workbench *b
 
 /* ---- handshake ---- */
 
+/*
+ * The last message of a handshake of TLS 1.3 is the visitor's, and nothing of ours follows that would acknowledge it. The
+ * kernel waits up to 40 ms for something of the kind, and most clients (RFC 896) hold back their request until it comes.
+ */
+static void acknowledge(const struct connection *connection) {
+    setsockopt(connection->socket, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
+}
+
 static enum wish handshake_went(struct connection *connection, struct workbench *bench, enum tls_progress progress) {
     struct tls_channel *channel = &bench->channel;
+    enum wish wish;
     switch (progress) {
     case TLS_DONE:
         connection->stage = STAGE_REQUEST;
-        return read_request(connection, bench);
+        wish = read_request(connection, bench);
+        if (wish == WISH_INPUT && connection->stage == STAGE_REQUEST)
+            acknowledge(connection);
+        return wish;
     case TLS_WANTS_SIGNATURE:
         connection->signing = true;
         if (channel->input_size > 0 && !keep(connection, channel->input, channel->input_size))

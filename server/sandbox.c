@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,12 +56,13 @@ struct program { /* struct sock_fprog */
 
 enum condition {
     ALWAYS,
-    NEVER_THERE,    /* answered as by an old kernel: the caller knows another way */
-    NOT_EXECUTABLE, /* the third argument asks for no executable memory */
-    READ_ONLY,      /* the third argument, flags of an open, neither writes nor makes anything */
-    FLAGS_ONLY,     /* fcntl(2) for flags of a descriptor */
-    LOCAL,          /* the first argument is AF_UNIX */
-    PLAIN_FORK,     /* the first argument is SIGCHLD: no namespace, no thread */
+    NEVER_THERE,     /* answered as by an old kernel: the caller knows another way */
+    NOT_EXECUTABLE,  /* the third argument asks for no executable memory */
+    READ_ONLY,       /* the third argument, flags of an open, neither writes nor makes anything */
+    FLAGS_ONLY,      /* fcntl(2) for flags of a descriptor */
+    LOCAL,           /* the first argument is AF_UNIX */
+    PLAIN_FORK,      /* the first argument is SIGCHLD: no namespace, no thread */
+    ACKNOWLEDGEMENT, /* setsockopt(2) of TCP_QUICKACK */
 };
 
 struct allowed {
@@ -88,6 +91,7 @@ static const struct allowed worker_calls[] = {
     {SYS_epoll_ctl, ALWAYS},
     {SYS_epoll_pwait, ALWAYS},
     {SYS_shutdown, ALWAYS},
+    {SYS_setsockopt, ACKNOWLEDGEMENT},
     {SYS_pread64, ALWAYS},
     {SYS_openat, READ_ONLY},
     {SYS_openat2, NEVER_THERE}, /* its flags lie in memory, where no filter can look */
@@ -139,6 +143,7 @@ static const struct allowed supervisor_calls[] = {
     {SYS_epoll_pwait, ALWAYS},
     {SYS_signalfd4, ALWAYS},
     {SYS_shutdown, ALWAYS},
+    {SYS_setsockopt, ACKNOWLEDGEMENT},
     {444 /* landlock_create_ruleset */, ALWAYS},
     {445 /* landlock_add_rule */, ALWAYS},
     {446 /* landlock_restrict_self */, ALWAYS},
@@ -203,6 +208,12 @@ static void put_condition(struct filter *filter, enum condition condition) {
         break;
     case PLAIN_FORK:
         put_test(filter, IF_EQUAL, 0, SIGCHLD, true);
+        break;
+    case ACKNOWLEDGEMENT:
+        put(filter, LOAD, ARGUMENT_AT(1), 0, 0);
+        put(filter, IF_EQUAL, IPPROTO_TCP, 1, 0);
+        put(filter, RETURN, TRAP, 0, 0);
+        put_test(filter, IF_EQUAL, 2, TCP_QUICKACK, true);
         break;
     }
 }

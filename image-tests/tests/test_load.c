@@ -3,11 +3,13 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server.h"
@@ -57,6 +59,36 @@ Test(load, two_hundred_visitors_at_once) {
         cr_expect(replies[i].bytes && strcmp(replies[i].bytes, "20 text/gemini\r\n# Page\n") == 0, "reply %zu", i);
     }
     end_many();
+}
+
+/* The shortest of some visits, from the end of the handshake to the end of the reply, in microseconds. */
+static long shortest_reply(bool holds_back) {
+    const char *line = with_port("gemini://localhost:PORT/page.gmi\r\n", server.port);
+    struct gemini_way way = way_to(&server);
+    long shortest = LONG_MAX;
+    way.holds_back = holds_back;
+    for (int i = 0; i < 10; i++) {
+        struct gemini_reply reply = {0};
+        struct timespec begun, ended;
+        struct gemini_client *client = gemini_connect(&way);
+        cr_assert(client && gemini_shake_hands(client));
+        clock_gettime(CLOCK_MONOTONIC, &begun);
+        cr_assert(gemini_send(client, line, strlen(line)));
+        cr_assert_eq(gemini_receive(client, &reply, 0), GEMINI_CLOSE_NOTIFY);
+        clock_gettime(CLOCK_MONOTONIC, &ended);
+        long taken = (ended.tv_sec - begun.tv_sec) * 1000000 + (ended.tv_nsec - begun.tv_nsec) / 1000;
+        shortest = taken < shortest ? taken : shortest;
+        gemini_reply_end(&reply);
+        gemini_end(client);
+    }
+    return shortest;
+}
+
+/* Nothing of the server's follows the last message of a handshake, but they get their acknowledgement all the same. */
+Test(load, visitors_who_wait_for_an_acknowledgement_need_not_wait_long) {
+    server_start(&server);
+    long usual = shortest_reply(false), held_back = shortest_reply(true);
+    cr_expect_lt(held_back, 10 * usual, "%ld us, and %ld us for the others", held_back, usual);
 }
 
 Test(load, half_open_connections_do_not_stop_others) {

@@ -21,15 +21,19 @@
 static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags);
 static ssize_t visit_receive(int socket, void *bytes, size_t size, int flags);
 static int visit_shutdown(int socket, int how);
+static int visit_setsockopt(int socket, int level, int name, const void *value, socklen_t size);
 static int visit_close(int socket);
 static ssize_t visit_pread(int file, void *bytes, size_t size, off_t at);
 static void *visit_malloc(size_t size);
 static void visit_log(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+#include <netinet/tcp.h>
+
 #include "../proxy_protocol.h"
 #define send visit_send
 #define recv visit_receive
 #define shutdown visit_shutdown
+#define setsockopt visit_setsockopt
 #define close visit_close
 #define pread visit_pread
 #define malloc visit_malloc
@@ -39,6 +43,7 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 #undef send
 #undef recv
 #undef shutdown
+#undef setsockopt
 #undef close
 #undef pread
 #undef malloc
@@ -156,6 +161,12 @@ static int visit_shutdown(int socket, int how) {
     struct visit *visit = visit_of(socket);
     HOLDS(how == SHUT_WR && !visit->silent);
     visit->silent = true;
+    return visit->reset ? -1 : 0;
+}
+
+static int visit_setsockopt(int socket, int level, int name, const void *value, socklen_t size) {
+    const struct visit *visit = visit_of(socket);
+    HOLDS(level == IPPROTO_TCP && name == TCP_QUICKACK && value && size == sizeof(int));
     return visit->reset ? -1 : 0;
 }
 

@@ -3,6 +3,8 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,6 +57,9 @@ static const struct attempt {
     {"connect", SYS_connect, {-1}, false, false, false},
     {"bind", SYS_bind, {-1}, false, false, false},
     {"listen", SYS_listen, {-1}, false, false, false},
+    {"setsockopt to acknowledge", SYS_setsockopt, {-1, IPPROTO_TCP, TCP_QUICKACK}, true, false, true},
+    {"setsockopt of TCP, another", SYS_setsockopt, {-1, IPPROTO_TCP, TCP_ULP}, false, false, false},
+    {"setsockopt, not of TCP", SYS_setsockopt, {-1, SOL_SOCKET, TCP_QUICKACK}, false, false, false},
     {"execve", SYS_execve, {NO_FILE}, false, false, false},
     {"execveat", SYS_execveat, {-1, NO_FILE}, false, false, false},
     {"clone, a namespace", SYS_clone, {0x10000000 | SIGCHLD, 0}, false, false, false},
