@@ -16,7 +16,7 @@
 #include "spare.h"
 
 #define ASKED_MAX 512
-/* Four parts of a body, which take a fifth of a millisecond, and the farewell; then others have their turn. */
+/* Parts of a body that go out before others have their turn: 160 kB, a fifth of a millisecond. The farewell is one, too. */
 #define TURNS_AT_ONCE 5
 
 struct delivery {
