@@ -33,6 +33,15 @@ Test(attached, the_service_manager_knows_that_it_is_ready) {
     cr_expect(said("SubState=listening") || said("ActiveState=active"), "%s", host_output);
 }
 
+/* Only a batch is woken so seldom. */
+Test(attached, both_services_are_a_batch) {
+    struct host host = host_here();
+    cr_assert_eq(host_run(&host, "for service in vitrine vitrine-keys; do ps -o cls= -p "
+                                 "$(systemctl show --value --property=MainPID $service.service); done | sort -u"),
+                 0, "%s", host_output);
+    cr_expect(said("B") && !said("TS"), "%s", host_output);
+}
+
 Test(attached, portablectl_knows_the_image) {
     struct host host = host_here();
     cr_assert_eq(host_run(&host, "portablectl --no-pager list"), 0, "%s", host_output);

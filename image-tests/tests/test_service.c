@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +206,17 @@ Test(service, a_worker_for_each_core) {
     pid_t workers[WORKERS_MAX];
     server_start(&server);
     cr_expect_eq(server_workers(&server, workers), (size_t)sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+/* Woken, none of them pushes aside whoever has the processor. */
+Test(service, its_processes_are_a_batch) {
+    pid_t workers[WORKERS_MAX];
+    server_start(&server);
+    size_t count = server_workers(&server, workers);
+    cr_assert_gt(count, 0);
+    cr_expect_eq(sched_getscheduler(server_keys(&server)), SCHED_BATCH);
+    for (size_t i = 0; i < count; i++)
+        cr_expect_eq(sched_getscheduler(workers[i]), SCHED_BATCH);
 }
 
 static bool all_working(size_t count, pid_t gone) {
