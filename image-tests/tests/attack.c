@@ -25,6 +25,7 @@
 #define PAUSE 50          /* milliseconds between two bytes of those who dribble or sip */
 #define OPENED_AT_ONCE 50 /* between two looks at those who are there */
 #define PENDING_MAX 4096
+#define REKEYS 1000 /* their answers are more than a socket holds */
 
 struct visitor {
     int socket; /* -1: the place is free */
@@ -56,6 +57,10 @@ static void leave(struct crowd *crowd, struct visitor *visitor, bool sent_away) 
     visitor->tls = NULL;
 }
 
+static bool reads_little(enum attack_deed deed) {
+    return deed == DEED_SIP || deed == DEED_SILENCE || deed == DEED_REKEY;
+}
+
 /* Each from an address of this machine of its own, so that the ports do not run out. */
 static int reach(const struct crowd *crowd) {
     struct sockaddr_in from = {.sin_family = AF_INET,
@@ -68,7 +73,7 @@ static int reach(const struct crowd *crowd) {
     setsockopt(descriptor, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){.tv_usec = 200000}, sizeof(struct timeval));
-    if (crowd->attack->deed == DEED_SIP || crowd->attack->deed == DEED_SILENCE)
+    if (reads_little(crowd->attack->deed))
         setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
     if (bind(descriptor, (struct sockaddr *)&from, sizeof from) == 0 &&
         connect(descriptor, (struct sockaddr *)&to, sizeof to) == 0)
@@ -177,6 +182,17 @@ static bool go_on(const struct crowd *crowd, struct visitor *visitor, bool reada
 
 /* ---- deeds ---- */
 
+static bool ask_for_keys(struct visitor *visitor) {
+    bool there = true;
+    for (int i = 0; i < REKEYS && there; i++) {
+        SSL_key_update(visitor->tls, SSL_KEY_UPDATE_REQUESTED);
+        SSL_do_handshake(visitor->tls);
+        collect(visitor);
+        there = push(visitor, visitor->pending_size);
+    }
+    return there;
+}
+
 static bool do_deed(const struct crowd *crowd, struct visitor *visitor) {
     static const char alert[] = "\x15\x03\x03\x00\x02\x02\x28"; /* handshake_failure */
     char garbage[512];
@@ -194,6 +210,8 @@ static bool do_deed(const struct crowd *crowd, struct visitor *visitor) {
         return shutdown(visitor->socket, SHUT_WR) == 0;
     case DEED_LEAVE:
         return false;
+    case DEED_REKEY:
+        return ask_for_keys(visitor);
     default:
         return true;
     }
@@ -231,13 +249,13 @@ static bool act(struct crowd *crowd, struct visitor *visitor, uint32_t events, u
     if (!visitor->done) {
         visitor->done = true;
         crowd->course->arrived++;
-        if (deed != DEED_DRIBBLE && deed != DEED_SIP) { /* a crowd of ten thousand is not to fill this machine */
+        if (deed != DEED_DRIBBLE && deed != DEED_SIP &&
+            deed != DEED_REKEY) { /* a crowd of ten thousand is not to fill this machine */
             SSL_free(visitor->tls);
             visitor->tls = NULL;
         }
         /* Whoever does not read is not woken by what waits. */
-        struct epoll_event event = {.events =
-                                        deed == DEED_SILENCE || deed == DEED_SIP ? EPOLLRDHUP : EPOLLIN | EPOLLRDHUP,
+        struct epoll_event event = {.events = reads_little(deed) ? EPOLLRDHUP : EPOLLIN | EPOLLRDHUP,
                                     .data.ptr = visitor};
         epoll_ctl(crowd->events, EPOLL_CTL_MOD, visitor->socket, &event);
         return do_deed(crowd, visitor);
@@ -253,7 +271,7 @@ static bool act(struct crowd *crowd, struct visitor *visitor, uint32_t events, u
         char byte;
         return recv(visitor->socket, &byte, 1, MSG_DONTWAIT) != 0;
     }
-    return deed == DEED_SILENCE || !readable || receive(visitor, SIZE_MAX);
+    return reads_little(deed) || !readable || receive(visitor, SIZE_MAX);
 }
 
 /* ---- the whole ---- */

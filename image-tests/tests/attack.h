@@ -34,6 +34,7 @@ enum attack_deed {
     DEED_RESET,      /* the connection is reset */
     DEED_HALF_CLOSE, /* no more will be sent, what comes is read */
     DEED_LEAVE,      /* the connection is closed */
+    DEED_REKEY,      /* new keys are asked for, many times, and no answer is read; only behind a handshake */
 };
 
 struct attack {

@@ -80,6 +80,8 @@ static const struct hostility hostilities[] = {
      .attack = {COME, .point = POINT_SHAKEN, .proxied_addresses = 1}},
     {.name = "garbage at once", .shed = "foreign", .attack = {COME, .deed = DEED_GARBAGE}},
     {.name = "garbage at any point", .shed = "failed", .attack = {COME, .point = POINT_EACH, .deed = DEED_GARBAGE}},
+    {.name = "new keys without end, and no answer read",
+     .attack = {.crowd = 20, .most = 2000, .duration = 2500, .point = POINT_SHAKEN, .deed = DEED_REKEY}},
     {.name = "an alert at any point", .shed = "failed", .attack = {COME, .point = POINT_EACH, .deed = DEED_ALERT}},
     {.name = "a reset at any point", .request = LARGE_FILE, .attack = {COME, .point = POINT_EACH, .deed = DEED_RESET}},
     {.name = "a half-close at any point",
