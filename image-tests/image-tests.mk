@@ -29,7 +29,7 @@ server-check: build/vitrine ## tests of the running server: every rule of the pr
 
 # Requests, and seconds at most (0: no bound).
 SOAK_REQUESTS ?= 1000000
-soak: soak-program ## endurance, for about half an hour, with every body looked at: [SOAK_REQUESTS=1000000]
+soak: soak-program ## endurance, for a quarter of an hour, with every body looked at: [SOAK_REQUESTS=1000000]
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS)
 
 soak-check: soak-program ## the same for 20 seconds
