@@ -35,7 +35,7 @@ soak: soak-program ## endurance, for a quarter of an hour, with every body looke
 soak-check: soak-program ## the same for 20 seconds
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS) 20
 
-.PHONY: readme-check soak-program
+.PHONY: soak-program
 soak-program: build/vitrine
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) soak
 

@@ -18,7 +18,7 @@
 
 #define RULES_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + 16) /* bytes of a capsule's name and a path in it */
 
-/* What was found on the way to a path, so that its folders are opened once: at most visits nothing else is there. */
+/* What was found on the way to a path, so that its folders are opened once: most of them hold neither list nor metadata. */
 struct way {
     int folder;    /* the innermost folder that was reached; -1: none */
     size_t length; /* of its path, capsule first, with its slash */
@@ -27,8 +27,8 @@ struct way {
 };
 
 /*
- * Goes the way to a path. May the visitor have what lies there? Each access list on the way must admit them. If so, true, and the
- * visitor's name is that of the innermost list. If not, the reply says why: without a certificate
+ * Goes the way to a path. May the visitor have what lies there? Each access list on the way must admit them. If so,
+ * true, and the visitor's name is that of the innermost list. If not, the reply says why: without a certificate
  * STATUS_CERTIFICATE_REQUIRED, with an invalid one STATUS_CERTIFICATE_NOT_VALID, else
  * STATUS_CERTIFICATE_NOT_AUTHORISED; a list that cannot be read lets nobody in: STATUS_TEMPORARY_FAILURE.
  * folder: the content folder. capsule: its folder's name. path: begins with a slash, decoded; when it names a folder
@@ -40,6 +40,7 @@ bool rules_admit(int folder, const char *capsule, const char *path, struct visit
 /* The same for one folder alone. path: capsule first, with the folder's slash. */
 bool rules_admit_to_folder(int folder, const char *path, struct visitor *visitor, struct reply *reply);
 
+/* Closes what a way holds open. It may be called again. */
 void rules_leave(struct way *way);
 
 /*
