@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "keyring.h"
 #include "log.h"
 #include "manager.h"
@@ -79,12 +80,6 @@ static void stop(int signal) {
     told_to_stop = 1;
 }
 
-static uint64_t milliseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* ---- control ---- */
 
 /* host: whose identity it is now; a given one may be for several. */
@@ -114,7 +109,7 @@ static bool add_channel(struct keys *keys, int descriptor) {
     }
     fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
     keys->channels[keys->channel_count++] =
-        (struct channel){.descriptor = descriptor, .allowance = BURST, .counted = milliseconds()};
+        (struct channel){.descriptor = descriptor, .allowance = BURST, .counted = clock_milliseconds()};
     return true;
 }
 
@@ -182,7 +177,7 @@ static void sign(const struct keys *keys, const struct signing_question *questio
 }
 
 static unsigned allowance(struct channel *channel) {
-    uint64_t now = milliseconds();
+    uint64_t now = clock_milliseconds();
     uint64_t more = (now - channel->counted) * RATE / 1000;
     if (more > 0) {
         channel->allowance = channel->allowance + more > BURST ? BURST : channel->allowance + (unsigned)more;
@@ -296,7 +291,7 @@ static int run(struct keys *keys) {
     struct watch watch;
     unsigned watchdog = manager_watchdog_milliseconds();
     int tick = watchdog > 0 && watchdog / 3 < TICK ? (int)(watchdog / 3) : TICK;
-    uint64_t next = milliseconds() + (unsigned)tick, next_day = milliseconds() + DAY;
+    uint64_t next = clock_milliseconds() + (unsigned)tick, next_day = clock_milliseconds() + DAY;
     tell(keys, "READY=1\n");
     while (!told_to_stop && (keys->listener >= 0 || keys->control_count > 0)) {
         int wait = prepare(keys, &watch);
@@ -312,11 +307,11 @@ static int run(struct keys *keys) {
         }
         if (count > 0)
             serve_ready(keys, &watch);
-        if (milliseconds() >= next) {
+        if (clock_milliseconds() >= next) {
             tell(keys, watchdog > 0 ? "WATCHDOG=1\n" : "");
-            next = milliseconds() + (unsigned)tick;
+            next = clock_milliseconds() + (unsigned)tick;
         }
-        if (milliseconds() >= next_day) {
+        if (clock_milliseconds() >= next_day) {
             keyring_warn(&keys->keyring);
             next_day += DAY;
         }

@@ -10,9 +10,9 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "sandbox.h"
 
@@ -39,12 +39,6 @@ struct worker {
     uint64_t paused_until;
     struct queue queues[STAGE_COUNT];
 };
-
-static uint64_t milliseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- deadlines ---- */
 
@@ -288,7 +282,7 @@ static void run(struct worker *worker) {
 
     while (!worker->told_to_stop || (worker->open > 0 && (!give_up || bench->now < give_up))) {
         int count = epoll_wait(worker->events, events, EVENTS_AT_ONCE, time_to_wait(worker));
-        bench->now = milliseconds();
+        bench->now = clock_milliseconds();
         worker->orders->board->beats++;
         const struct listener *waiting[LISTENERS_MAX];
         size_t waiting_count = 0;
@@ -386,7 +380,7 @@ int worker_serve(const struct worker_orders *orders) {
         .requests_max = orders->settings->max_requests_per_minute,
     };
     worker.bench->tally = &orders->board->tally;
-    worker.bench->now = milliseconds();
+    worker.bench->now = clock_milliseconds();
     worker.bench->tls = tls_open(orders->certificates, orders->fallback, orders->settings->min_tls == SETTINGS_TLS_1_3,
                                  &worker.bench->channel, worker.desk);
     worker.events = epoll_create1(EPOLL_CLOEXEC);
