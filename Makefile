@@ -97,8 +97,8 @@ release: host-files ## all that is published of a version, in build/release/, wi
 
 release-check: release ## is a release complete and true?
 	@$(MAKE) --no-print-directory release RELEASE=build/release-again >/dev/null
-	@$(ENTER) image-tests/check-release build/release build/release-again
-	@rm -rf build/release-again
+	@failed=0; $(ENTER) image-tests/check-release build/release build/release-again || failed=1; \
+	    image-tests/check-notes || failed=1; rm -rf build/release-again; exit $$failed
 
 clean: ## removes build/ but for downloads and the trees of test hosts
 	@find build -mindepth 1 -maxdepth 1 ! -name downloads ! -name trees -exec rm -rf --one-file-system {} + 2>/dev/null || :
