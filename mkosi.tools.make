@@ -30,6 +30,12 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 77
 fi
 
+# What is mounted there belongs to somebody else, and would be emptied.
+if mountpoint -q "$tree"; then
+    say "$tree/ is a mount and not the tree that is needed; unmount it, or mount one with the present list of packages"
+    exit 73
+fi
+
 mkdir -p build "$(dirname "$tree")"
 exec 9>build/tools.lock
 if ! flock -n 9; then
