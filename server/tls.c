@@ -68,7 +68,7 @@ static int transmit(WOLFSSL *session, char *bytes, int size, void *context) {
     struct tls_channel *channel = context;
     (void)session;
     if (sizeof channel->output - channel->output_size < (size_t)size)
-        return WOLFSSL_CBIO_ERR_GENERAL; /* the bounds in tls.h make this impossible */
+        return WOLFSSL_CBIO_ERR_GENERAL; /* a visitor who asks for new keys dozens of times at once: it ends here */
     memcpy(channel->output + channel->output_size, bytes, (size_t)size);
     channel->output_size += (size_t)size;
     return size;
