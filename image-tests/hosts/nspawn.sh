@@ -22,7 +22,7 @@ prepare_root() {
     cat >"$root/etc/systemd/system/host.target" <<'UNIT'
 [Unit]
 Requires=basic.target
-Wants=dbus.socket systemd-journald.socket
+Wants=dbus.socket systemd-journald.socket systemd-creds.socket
 After=basic.target dbus.socket
 UNIT
     tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"

@@ -61,7 +61,7 @@ prepare_root() { # ROOT RELEASE
     cat >"$root/etc/systemd/system/host.target" <<'UNIT'
 [Unit]
 Requires=basic.target network.service host-shell.service
-Wants=dbus.socket systemd-journald.socket
+Wants=dbus.socket systemd-journald.socket systemd-creds.socket
 After=basic.target network.service host-shell.service
 UNIT
     cat >"$root/etc/systemd/system/network.service" <<'UNIT'

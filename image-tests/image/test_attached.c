@@ -131,6 +131,93 @@ Test(attached, identity_and_port_outlive_a_restart) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
+/* A key and a certificate for localhost, in /run/given.pem of the host; the certificate's fingerprint is printed. */
+#define MAKE_GIVEN                                                                                                     \
+    "umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /run/given.key "          \
+    "-out /run/given.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost -days 300 2>/dev/null; "             \
+    "openssl x509 -in /run/given.pem -noout -fingerprint -sha256 | cut -d= -f2; "                                      \
+    "cat /run/given.key >>/run/given.pem; rm /run/given.key"
+#define STORE "/etc/credstore.encrypted/identity.localhost.pem"
+#define ENCRYPT "systemd-creds encrypt --with-key=host --name=identity.localhost.pem /run/given.pem "
+/* With it systemd insists on the identity. */
+#define INSIST                                                                                                         \
+    "mkdir -p /etc/systemd/system/vitrine-keys.service.d; printf "                                                     \
+    "'[Service]\\nLoadCredentialEncrypted=identity.localhost.pem:" STORE "\\n' "                                       \
+    ">/etc/systemd/system/vitrine-keys.service.d/identity.conf; systemctl daemon-reload"
+#define TAKE_BACK "rm " STORE " /etc/systemd/system/vitrine-keys.service.d/identity.conf; systemctl daemon-reload"
+
+Test(attached, an_encrypted_identity_is_served) {
+    static const struct {
+        const char *what, *then;
+    } ways[] = {{"by its place", "vitrinectl status | grep \"" STORE " has not reached vitrine-keys\""},
+                {"named by a drop-in", INSIST}};
+    struct host host = host_start();
+    host_attach(&host);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        char given[GEMINI_FINGERPRINT_SIZE], served[GEMINI_FINGERPRINT_SIZE], command[1024];
+        cr_assert_eq(host_run(&host, MAKE_GIVEN), 0, "%s", host_output);
+        snprintf(given, sizeof given, "%.*s", GEMINI_FINGERPRINT_SIZE - 1, host_output);
+        snprintf(command, sizeof command,
+                 "set -e; mkdir -p -m 0700 /etc/credstore.encrypted; " ENCRYPT STORE "; rm /run/given.pem; %s; "
+                 "systemctl restart vitrine-keys.service; systemctl reload vitrine.service",
+                 ways[i].then);
+        cr_assert_eq(host_run(&host, command), 0, "%s: %s", ways[i].what, host_output);
+        fingerprint_of(&host, served);
+        cr_expect_str_eq(served, given, "%s", ways[i].what);
+        host_run(&host, "vitrinectl status");
+        cr_expect(!said("cannot be decrypted") && !said("has not reached"), "%s: %s", ways[i].what, host_output);
+        snprintf(command, sizeof command,
+                 "vitrinectl status | grep -c \"localhost SHA-256 $(echo %s | tr -d :) until \"", given);
+        cr_expect_eq(host_run(&host, command), 0, "%s: %s", ways[i].what, host_output);
+        cr_expect_neq(host_run(&host, "grep -rl -e '-----BEGIN' /etc/credstore /etc/credstore.encrypted"), 0, "%s",
+                      host_output);
+    }
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
+/*
+ * What cannot be decrypted is not replaced by the identity that was made before. That systemd insists on it is needed for
+ * that since some version after 257: else the service starts without it.
+ */
+Test(attached, an_encrypted_identity_that_cannot_be_used_is_not_replaced) {
+    static const struct {
+        const char *what, *encrypt;
+    } cases[] = {
+        {"for another name", "systemd-creds encrypt --with-key=host --name=identity.other.pem /run/given.pem " STORE},
+        {"altered", ENCRYPT "- | base64 -d >/run/given.bytes; { head -c 300 /run/given.bytes; printf ALTERED; "
+                            "tail -c +308 /run/given.bytes; } | base64 >" STORE},
+        {"of another host", ENCRYPT STORE "; rm /var/lib/systemd/credential.secret; systemd-creds setup"},
+        {"empty", "true >" STORE},
+    };
+    char made[GEMINI_FINGERPRINT_SIZE], served[GEMINI_FINGERPRINT_SIZE];
+    struct host host = host_start();
+    host_attach(&host);
+    const struct gemini_way way = {.port = host.port, .server_name = "localhost", .patience = 1000};
+    fingerprint_of(&host, made);
+    cr_assert_eq(host_run(&host, MAKE_GIVEN "; mkdir -p -m 0700 /etc/credstore.encrypted"), 0, "%s", host_output);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cr_assert_eq(host_run(&host, INSIST), 0, "%s", host_output);
+        cr_assert_eq(host_run(&host, cases[i].encrypt), 0, "%s: %s", cases[i].what, host_output);
+        cr_expect_neq(host_run(&host, "systemctl restart vitrine-keys.service"), 0, "%s: it runs", cases[i].what);
+        struct gemini_client *client = gemini_connect(&way);
+        cr_expect(!client || !gemini_shake_hands(client), "%s: another certificate is shown", cases[i].what);
+        if (client)
+            gemini_end(client);
+        host_run(&host, "vitrinectl status");
+        cr_expect(said(STORE " cannot be decrypted: "), "%s: %s", cases[i].what, host_output);
+        cr_expect(said("keys          activating; look at: journalctl --unit vitrine-keys.service"), "%s: %s",
+                  cases[i].what, host_output);
+        host_run(&host, "journalctl --sync; journalctl --no-pager --output=cat --cursor-file=/run/cursor "
+                        "--unit=vitrine-keys.service");
+        cr_expect(said("Failed to set up credentials"), "%s: %s", cases[i].what, host_output);
+        cr_assert_eq(host_run(&host, TAKE_BACK "; systemctl restart vitrine-keys.service vitrine.service"), 0, "%s: %s",
+                     cases[i].what, host_output);
+        fingerprint_of(&host, served);
+        cr_expect_str_eq(served, made, "%s", cases[i].what);
+    }
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
 Test(attached, a_crash_is_survived) {
     struct host host = host_start();
     host_attach(&host);
