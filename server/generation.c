@@ -28,12 +28,15 @@ int generation_open(struct generation *generation, const struct generation_sourc
 struct provision {
     struct generation *generation;
     int control;
+    bool silent; /* the key process; then there is nothing to be waited for with the other hosts */
 };
 
 static void provide_identity(const char *host, void *context) {
     struct provision *provision = context;
+    if (provision->silent)
+        return;
     provision->generation->capsule_count++;
-    keys_provide(provision->control, host, &provision->generation->certificates);
+    provision->silent = keys_provide(provision->control, host, &provision->generation->certificates) == KEYS_SILENT;
 }
 
 /* Clients without a server name get the identity of `default`, else of `localhost`, else the first. */
@@ -45,7 +48,7 @@ static const char *choose_fallback(const struct certificates *certificates) {
 }
 
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control) {
-    struct provision provision = {generation, control};
+    struct provision provision = {.generation = generation, .control = control};
     int result = capsules_each_host(&generation->capsules, provide_identity, &provision);
     if (result < 0) {
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s", sources->content, strerror(-result));
@@ -57,6 +60,8 @@ int generation_identify(struct generation *generation, const struct generation_s
                  sources->content);
         return EX_NOINPUT;
     }
+    if (provision.silent)
+        return EX_UNAVAILABLE;
     if (generation->certificates.count == 0) {
         log_line(LOG_LEVEL_ERROR, "no capsule has an identity that can be used; the lines above say why");
         return EX_CANTCREAT;

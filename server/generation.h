@@ -36,8 +36,8 @@ int generation_open(struct generation *generation, const struct generation_sourc
 
 /*
  * Asks the key process, by its control socket, for the identities of all capsules.
- * Returns 0, EX_NOINPUT where there is no capsule, EX_CANTCREAT where none has an identity; both after logging one
- * sentence.
+ * Returns 0, EX_NOINPUT where there is no capsule, EX_UNAVAILABLE where the key process does not answer, EX_CANTCREAT
+ * where no capsule has an identity; all after logging one sentence.
  */
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control);
 

@@ -23,7 +23,7 @@
 #include "signing.h"
 
 #define QUESTIONS_AT_ONCE 16
-#define ANSWER_WITHIN 20000 /* milliseconds */
+#define ANSWER_WITHIN 12000 /* milliseconds; less than a service gets for stopping */
 #define DAY 86400000ull     /* milliseconds */
 #define TICK 3000           /* milliseconds between two words to the service manager */
 
@@ -41,11 +41,14 @@ enum order { ORDER_PROVIDE = 1, ORDER_ATTACH = 2 };
 
 struct control_order {
     uint32_t order;
+    uint32_t
+        serial; /* comes back in the report: an answer that nobody waits for any more is none to the next question */
     char host[CERTIFICATE_HOST_MAX + 1];
 };
 
 struct control_report {
     uint32_t order;
+    uint32_t serial;
     uint32_t provided;              /* 1 or 0 */
     struct certificate certificate; /* its chain follows, and its pointer means nothing */
 };
@@ -82,16 +85,17 @@ static void stop(int signal) {
 
 /* ---- control ---- */
 
-/* host: whose identity it is now; a given one may be for several. */
-static void report(int control, const struct identity *identity, const char *host) {
+/* The order's host is whose identity it is now; a given one may be for several. */
+static void report(int control, const struct identity *identity, const struct control_order *order) {
     static union control_buffer buffer;
     size_t size = sizeof buffer.report;
     memset(&buffer.report, 0, sizeof buffer.report);
     buffer.report.order = ORDER_PROVIDE;
+    buffer.report.serial = order->serial;
     if (identity && identity->public.chain_size <= CERTIFICATE_CHAIN_MAX) {
         buffer.report.provided = 1;
         buffer.report.certificate = identity->public;
-        snprintf(buffer.report.certificate.host, sizeof buffer.report.certificate.host, "%s", host);
+        snprintf(buffer.report.certificate.host, sizeof buffer.report.certificate.host, "%s", order->host);
         buffer.report.certificate.chain = NULL;
         memcpy(buffer.bytes + size, identity->public.chain, identity->public.chain_size);
         size += identity->public.chain_size;
@@ -160,7 +164,7 @@ static bool obey(struct keys *keys, int control) {
         identity = keyring_provide(&keys->keyring, order.host);
     else
         log_line(LOG_LEVEL_WARNING, "keys: an order makes no sense; refused");
-    report(control, identity, order.host);
+    report(control, identity, &order);
     return true;
 }
 
@@ -393,29 +397,53 @@ bool keys_are_gone(int control) {
     return poll(&end, 1, 0) == 1 && (end.revents & (POLLHUP | POLLERR)) != 0;
 }
 
-bool keys_provide(int control, const char *host, struct certificates *certificates) {
+/*
+ * Waits for the report of this serial, and passes over older ones. Meanwhile the service manager hears that all is well
+ * here. Returns how many bytes it has, -1 when none came.
+ */
+static ssize_t await_report(int control, uint32_t serial, union control_buffer *buffer) {
+    unsigned watchdog = manager_watchdog_milliseconds();
+    uint64_t slice = watchdog > 0 ? watchdog / 3 : ANSWER_WITHIN;
+    uint64_t give_up = clock_milliseconds() + ANSWER_WITHIN, now;
+    while ((now = clock_milliseconds()) < give_up) {
+        struct pollfd ready = {control, POLLIN, 0};
+        if (poll(&ready, 1, (int)(give_up - now < slice ? give_up - now : slice)) == 0) {
+            if (watchdog > 0)
+                manager_notify("WATCHDOG=1");
+            continue;
+        }
+        ssize_t got = recv(control, buffer, sizeof *buffer, 0);
+        if (got < (ssize_t)sizeof buffer->report || buffer->report.order != ORDER_PROVIDE)
+            return -1;
+        if (buffer->report.serial == serial)
+            return got;
+    }
+    return -1;
+}
+
+enum keys_answer keys_provide(int control, const char *host, struct certificates *certificates) {
     static union control_buffer buffer;
-    struct control_order order = {.order = ORDER_PROVIDE};
-    struct pollfd ready = {control, POLLIN, 0};
+    static uint32_t serial;
+    struct control_order order = {.order = ORDER_PROVIDE, .serial = ++serial};
     if (strlen(host) >= sizeof order.host) {
         log_line(LOG_LEVEL_ERROR, "identity: a host name of %zu bytes is too long", strlen(host));
-        return false;
+        return KEYS_HAVE_NONE;
     }
     memcpy(order.host, host, strlen(host));
     ssize_t got = -1;
-    if (send(control, &order, sizeof order, MSG_NOSIGNAL) == sizeof order && poll(&ready, 1, ANSWER_WITHIN) == 1)
-        got = recv(control, &buffer, sizeof buffer, 0);
-    if (got < (ssize_t)sizeof buffer.report || buffer.report.order != ORDER_PROVIDE) {
-        log_line(LOG_LEVEL_ERROR, "identity %s: the key process does not answer", host);
-        return false;
+    if (send(control, &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof order)
+        got = await_report(control, order.serial, &buffer);
+    if (got < 0) {
+        log_line(LOG_LEVEL_ERROR, "identity %s: the key process does not answer; see that it runs, then try again",
+                 host);
+        return KEYS_SILENT;
     }
     struct certificate *certificate = &buffer.report.certificate;
-    size_t chain = (size_t)got - sizeof buffer.report;
-    if (!buffer.report.provided || certificate->chain_size != chain ||
+    if (!buffer.report.provided || certificate->chain_size != (size_t)got - sizeof buffer.report ||
         strncmp(certificate->host, host, sizeof certificate->host) != 0)
-        return false;
+        return KEYS_HAVE_NONE;
     certificate->chain = buffer.bytes + sizeof buffer.report;
-    return certificates_add(certificates, certificate);
+    return certificates_add(certificates, certificate) ? KEYS_PROVIDED : KEYS_HAVE_NONE;
 }
 
 bool keys_attach(int control, int channel) {

@@ -46,12 +46,17 @@ int keys_service(const char *state);
 /* Has the other end been closed for good? No key process will ever be reached by it again. */
 bool keys_are_gone(int control);
 
+enum keys_answer {
+    KEYS_PROVIDED,
+    KEYS_HAVE_NONE, /* the key process has logged why */
+    KEYS_SILENT,    /* no answer came, which was logged */
+};
+
 /*
  * Asks for the identity of a host, to be made when there is none, and adds what may be known of it to `certificates`.
- * Waits for the answer, at most 20 seconds. Returns false when there is no such identity or no answer; the key process
- * has logged why in the first case, this logs it in the second.
+ * Waits for the answer, at most 12 seconds, and feeds the watchdog meanwhile.
  */
-bool keys_provide(int control, const char *host, struct certificates *certificates);
+enum keys_answer keys_provide(int control, const char *host, struct certificates *certificates);
 
 /* Hands over the key process's end of a worker's channel. The caller keeps its own copy. Returns false with errno. */
 bool keys_attach(int control, int channel);

@@ -5,6 +5,7 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -297,4 +298,38 @@ Test(secrets, workers_do_without_the_rights_of_root) {
     server_stop(&server, SIGKILL);
     struct gemini_way way = way_to(&server);
     cr_expect_null(gemini_connect(&way), "a worker was left behind");
+}
+
+static void expect_own_certificate(const char *name) {
+    struct gemini_way way = way_to(&server);
+    way.server_name = name;
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert(client && gemini_shake_hands(client), "%s", name);
+    X509 *certificate = SSL_get0_peer_certificate(client->session);
+    cr_expect_eq(X509_check_host(certificate, name, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL), 1,
+                 "%s is shown the certificate of another", name);
+    gemini_end(client);
+}
+
+/* What it answers late, to a reload that was given up, is no answer to the next. */
+Test(secrets, a_reload_while_it_is_stopped_changes_nothing) {
+    server.watchdog = 3000000;
+    server_start(&server);
+    kill(server_keys(&server), SIGSTOP);
+    server_put_text(&server, "second.example/index.gmi", "# Second\n");
+    server_forget_told(&server);
+    kill(server.process, SIGHUP);
+    cr_assert_not_null(server_told(&server, "RELOADING=1", 5000));
+    for (int round = 0; round < 6; round++)
+        cr_expect_not_null(server_told(&server, "WATCHDOG=1", 3000), "the watchdog would end it");
+    cr_expect_not_null(server_told(&server, "STATUS=Not reloaded", 20000));
+    cr_expect(server_logged(&server, "the key process does not answer"));
+
+    kill(server_keys(&server), SIGCONT);
+    server_put_text(&server, "third.example/index.gmi", "# Third\n");
+    kill(server.process, SIGHUP);
+    cr_assert_not_null(server_told(&server, "STATUS=Serving 3 capsules", 20000));
+    expect_own_certificate("localhost");
+    expect_own_certificate("second.example");
+    expect_own_certificate("third.example");
 }
