@@ -41,8 +41,7 @@ enum order { ORDER_PROVIDE = 1, ORDER_ATTACH = 2 };
 
 struct control_order {
     uint32_t order;
-    uint32_t
-        serial; /* comes back in the report: an answer that nobody waits for any more is none to the next question */
+    uint32_t serial; /* comes back in the report: a late answer is none to the next question */
     char host[CERTIFICATE_HOST_MAX + 1];
 };
 

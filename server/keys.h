@@ -48,7 +48,7 @@ bool keys_are_gone(int control);
 
 enum keys_answer {
     KEYS_PROVIDED,
-    KEYS_HAVE_NONE, /* the key process has logged why */
+    KEYS_HAVE_NONE, /* why was logged, as a rule by the key process */
     KEYS_SILENT,    /* no answer came, which was logged */
 };
 

@@ -92,8 +92,8 @@ static void keep_keys(struct staff *staff, int control, pid_t parent) {
                                    .control_count = 1,
                                    .listener = -1};
     follow_parent(parent, "vitrine-keys");
-    signal(SIGHUP,
-           SIG_IGN); /* a reload is told by the control socket, a terminal that closes is the supervisor's affair */
+    /* A reload is told by the control socket; a terminal that closes is the supervisor's affair. */
+    signal(SIGHUP, SIG_IGN);
     for (size_t i = 0; i < staff->listener_count; i++)
         close(staff->listeners[i].descriptor);
     capsules_close(&staff->generation->capsules);
