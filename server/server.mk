@@ -45,7 +45,10 @@ $(ARCHIVE): server/wolfssl/source
 	@server/wolfssl/fetch $(@D)
 	@touch $@
 
-$(WOLFSSL)/lib/libwolfssl.a: $(ARCHIVE) server/wolfssl/build server/wolfssl/prelude.h
+# The folder itself is among them: it changes when a patch is taken away.
+WOLFSSL_RECIPE := server/wolfssl/build server/wolfssl/prelude.h server/wolfssl/patches $(wildcard server/wolfssl/patches/*)
+
+$(WOLFSSL)/lib/libwolfssl.a: $(ARCHIVE) $(WOLFSSL_RECIPE)
 	@server/wolfssl/build $(ARCHIVE) $(WOLFSSL)
 	@touch $@
 

@@ -29,7 +29,7 @@ $(BUILD)/fuzz/connection: $(FUZZ_OBJECTS)/fuzz/connection.o $(FUZZ_OBJECTS)/serv
 	@mkdir -p $(@D)
 	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -lssl -lcrypto -lm
 
-$(FUZZ_OBJECTS)/wolfssl/lib/libwolfssl.a: $(ARCHIVE) server/wolfssl/build server/wolfssl/prelude.h
+$(FUZZ_OBJECTS)/wolfssl/lib/libwolfssl.a: $(ARCHIVE) $(WOLFSSL_RECIPE)
 	@server/wolfssl/build $(ARCHIVE) $(FUZZ_OBJECTS)/wolfssl clang -g -O1 -fsanitize=address,fuzzer-no-link -fno-omit-frame-pointer
 	@touch $@
 
