@@ -57,20 +57,11 @@ void desk_forget(struct desk *desk, uint64_t ticket) {
 
 void desk_send(struct desk *desk) {
     while (desk->unsent_count > 0) {
-        struct iovec parts[AT_ONCE];
-        struct mmsghdr messages[AT_ONCE];
-        unsigned count = 0;
-        memset(messages, 0, sizeof messages);
-        for (; count < AT_ONCE && count < desk->unsent_count; count++) {
-            size_t at = (desk->unsent_from + count) % DESK_WAITING_MAX;
-            parts[count] = (struct iovec){&desk->unsent[at], sizeof desk->unsent[at]};
-            messages[count].msg_hdr = (struct msghdr){.msg_iov = &parts[count], .msg_iovlen = 1};
-        }
-        int sent = sendmmsg(desk->channel, messages, count, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent <= 0)
+        const struct signing_question *first = &desk->unsent[desk->unsent_from];
+        if (send(desk->channel, first, sizeof *first, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
             return; /* no room now: tried again at the next turn of the event loop */
-        desk->unsent_from = (desk->unsent_from + (size_t)sent) % DESK_WAITING_MAX;
-        desk->unsent_count -= (size_t)sent;
+        desk->unsent_from = (desk->unsent_from + 1) % DESK_WAITING_MAX;
+        desk->unsent_count--;
     }
 }
 
@@ -87,21 +78,15 @@ static void deliver(struct desk *desk, const struct signing_answer *answer,
 
 bool desk_receive(struct desk *desk, void (*each)(void *owner, const uint8_t *signature, size_t size, void *context),
                   void *context) {
-    static struct signing_answer answers[AT_ONCE];
-    struct iovec parts[AT_ONCE];
-    struct mmsghdr messages[AT_ONCE];
-    int count;
-    memset(messages, 0, sizeof messages);
+    struct signing_answer answer;
     for (int i = 0; i < AT_ONCE; i++) {
-        parts[i] = (struct iovec){&answers[i], sizeof answers[i]};
-        messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
-    }
-    count = recvmmsg(desk->channel, messages, AT_ONCE, MSG_DONTWAIT | MSG_TRUNC, NULL);
-    for (int i = 0; i < count; i++) {
-        if (messages[i].msg_len == 0)
+        ssize_t got = recv(desk->channel, &answer, sizeof answer, MSG_DONTWAIT | MSG_TRUNC);
+        if (got < 0)
+            return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+        if (got == 0)
             return false;
-        if (signing_answer_is_valid(&answers[i], messages[i].msg_len))
-            deliver(desk, &answers[i], each, context);
+        if (signing_answer_is_valid(&answer, (size_t)got))
+            deliver(desk, &answer, each, context);
     }
-    return count > 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    return true;
 }

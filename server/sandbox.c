@@ -2,47 +2,37 @@
 #include "sandbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "sandbox_rules.h"
 
 /*
  * What is used of seccomp(2) and landlock(7). The kernel's own headers are not on musl's search path; these numbers are
  * part of its stable interface.
  */
-struct instruction { /* struct sock_filter */
-    uint16_t code;
-    uint8_t if_true, if_false;
-    uint32_t value;
-};
-struct program { /* struct sock_fprog */
-    unsigned short length;
-    struct instruction *instructions;
-};
-#define LOAD 0x20       /* BPF_LD | BPF_W | BPF_ABS */
-#define IF_EQUAL 0x15   /* BPF_JMP | BPF_JEQ | BPF_K */
-#define IF_ABOVE 0x25   /* BPF_JMP | BPF_JGT | BPF_K */
-#define IF_ANY_BIT 0x45 /* BPF_JMP | BPF_JSET | BPF_K */
-#define RETURN 0x06     /* BPF_RET | BPF_K */
-#define CALL_AT 0       /* in struct seccomp_data */
+#define LOAD 0x20        /* BPF_LD | BPF_W | BPF_ABS */
+#define IF_EQUAL 0x15    /* BPF_JMP | BPF_JEQ | BPF_K */
+#define IF_ABOVE 0x25    /* BPF_JMP | BPF_JGT | BPF_K */
+#define IF_AT_LEAST 0x35 /* BPF_JMP | BPF_JGE | BPF_K */
+#define IF_ANY_BIT 0x45  /* BPF_JMP | BPF_JSET | BPF_K */
+#define RETURN 0x06      /* BPF_RET | BPF_K */
+#define CALL_AT 0        /* in struct seccomp_data */
 #define ARCHITECTURE_AT 4
-#define ARGUMENT_AT(number) (16 + 8 * (number)) /* its lower half: both architectures are little-endian */
+#define ARGUMENT_AT(number) (16 + 8 * (uint32_t)(number)) /* its lower half: both architectures are little-endian */
 #define ALLOW 0x7fff0000u
-#define ABSENT (0x00050000u | ENOSYS)
+#define ERROR 0x00050000u
 #define TRAP 0x00030000u
 #define KILL 0x80000000u
 #define SET_MODE_FILTER 1
+#define UNFIT 255 /* a jump to the next rule, until it is known how far that is */
 
 #if defined __x86_64__
 #define ARCHITECTURE 0xc000003eu
@@ -52,183 +42,102 @@ struct program { /* struct sock_fprog */
 #error "the sandbox knows x86_64 and aarch64"
 #endif
 
-/* ---- the lists ---- */
-
-enum condition {
-    ALWAYS,
-    NEVER_THERE,     /* answered as by an old kernel: the caller knows another way */
-    NOT_EXECUTABLE,  /* the third argument asks for no executable memory */
-    READ_ONLY,       /* the third argument, flags of an open, neither writes nor makes anything */
-    FLAGS_ONLY,      /* fcntl(2) for flags of a descriptor */
-    LOCAL,           /* the first argument is AF_UNIX */
-    PLAIN_FORK,      /* the first argument is SIGCHLD: no namespace, no thread */
-    ACKNOWLEDGEMENT, /* setsockopt(2) of TCP_QUICKACK */
-};
-
-struct allowed {
-    long call;
-    enum condition condition;
-};
-
-#define WRITING (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND)
-
-/* What every role needs: memory, time, chance, descriptors, the end. */
-#define COMMON                                                                                                         \
-    {SYS_read, ALWAYS}, {SYS_write, ALWAYS}, {SYS_close, ALWAYS}, {SYS_mmap, NOT_EXECUTABLE},                          \
-        {SYS_mprotect, NOT_EXECUTABLE}, {SYS_munmap, ALWAYS}, {SYS_mremap, ALWAYS}, {SYS_madvise, ALWAYS},             \
-        {SYS_brk, ALWAYS}, {SYS_getrandom, ALWAYS}, {SYS_clock_gettime, ALWAYS}, {SYS_gettimeofday, ALWAYS},           \
-        {SYS_exit_group, ALWAYS}, {SYS_restart_syscall, ALWAYS}, {SYS_fcntl, FLAGS_ONLY}, {SYS_fstat, ALWAYS},         \
-        {SYS_newfstatat, ALWAYS}, {SYS_getdents64, ALWAYS}, {SYS_lseek, ALWAYS}, {SYS_futex, ALWAYS},                  \
-        {SYS_sendmsg, ALWAYS}, {SYS_recvmsg, ALWAYS}, {SYS_sendto, ALWAYS}, {SYS_recvfrom, ALWAYS},                    \
-        {SYS_sendmmsg, ALWAYS}, {SYS_recvmmsg, ALWAYS}, {                                                              \
-        SYS_readlinkat, ALWAYS                                                                                         \
-    }
-
-/* Talks to the Internet: takes connections that come, reads files that are there. */
-static const struct allowed worker_calls[] = {
-    COMMON,
-    {SYS_accept4, ALWAYS},
-    {SYS_epoll_ctl, ALWAYS},
-    {SYS_epoll_pwait, ALWAYS},
-    {SYS_shutdown, ALWAYS},
-    {SYS_setsockopt, ACKNOWLEDGEMENT},
-    {SYS_pread64, ALWAYS},
-    {SYS_openat, READ_ONLY},
-    {SYS_openat2, NEVER_THERE}, /* its flags lie in memory, where no filter can look */
-};
-
-#define KEYS_CALLS                                                                                                     \
-    {SYS_accept4, ALWAYS}, {SYS_ppoll, ALWAYS}, {SYS_openat, ALWAYS}, {SYS_fsync, ALWAYS}, {SYS_fchmod, ALWAYS},       \
-        {SYS_fchown, ALWAYS}, {SYS_linkat, ALWAYS}, {SYS_renameat, ALWAYS}, {SYS_renameat2, ALWAYS},                   \
-        {SYS_unlinkat, ALWAYS}, {SYS_faccessat, ALWAYS}, {SYS_faccessat2, ALWAYS}, {SYS_mlock, ALWAYS},                \
-        {SYS_munlock, ALWAYS}, {SYS_mlockall, ALWAYS}, {SYS_rt_sigreturn, ALWAYS}, {SYS_rt_sigprocmask, ALWAYS},       \
-        {SYS_rt_sigaction, ALWAYS}, {SYS_geteuid, ALWAYS}, {SYS_dup, ALWAYS}, {SYS_pread64, ALWAYS}, {                 \
-        SYS_getpid, ALWAYS                                                                                             \
-    }
-
-/* Makes, loads and uses identities. */
-static const struct allowed keys_calls[] = {
-    COMMON,
-    KEYS_CALLS,
-#ifdef __x86_64__
-    {SYS_open, ALWAYS},
-    {SYS_poll, ALWAYS},
-#endif
-};
-
-/* Starts the others, so it may do what they do until they have given up more. Never execve, and no socket but pairs. */
-static const struct allowed supervisor_calls[] = {
-    COMMON,
-    KEYS_CALLS,
-    {SYS_clone, PLAIN_FORK},
-    {SYS_wait4, ALWAYS},
-    {SYS_kill, ALWAYS},
-    {SYS_rt_sigtimedwait, ALWAYS},
-    {SYS_nanosleep, ALWAYS},
-    {SYS_clock_nanosleep, ALWAYS},
-    {SYS_socketpair, LOCAL},
-    {SYS_getppid, ALWAYS},
-    {SYS_gettid, ALWAYS},
-    {SYS_set_tid_address, ALWAYS},
-    {SYS_sched_getaffinity, ALWAYS},
-    {SYS_prctl, ALWAYS},
-    {SYS_prlimit64, ALWAYS},
-    {SYS_setgroups, ALWAYS},
-    {SYS_setgid, ALWAYS},
-    {SYS_setuid, ALWAYS},
-    {SYS_seccomp, ALWAYS},
-    {SYS_openat2, NEVER_THERE},
-    {SYS_epoll_create1, ALWAYS},
-    {SYS_epoll_ctl, ALWAYS},
-    {SYS_epoll_pwait, ALWAYS},
-    {SYS_signalfd4, ALWAYS},
-    {SYS_shutdown, ALWAYS},
-    {SYS_setsockopt, ACKNOWLEDGEMENT},
-    {444 /* landlock_create_ruleset */, ALWAYS},
-    {445 /* landlock_add_rule */, ALWAYS},
-    {446 /* landlock_restrict_self */, ALWAYS},
-#ifdef __x86_64__
-    {SYS_fork, ALWAYS},
-    {SYS_open, ALWAYS},
-    {SYS_poll, ALWAYS},
-    {SYS_epoll_wait, ALWAYS},
-#endif
-};
+/* ---- the filter ---- */
 
 static const struct {
     const char *name;
-    const struct allowed *calls;
+    const struct rule *rules;
     size_t count;
 } roles[] = {
-    [SANDBOX_SUPERVISOR] = {"supervisor", supervisor_calls, sizeof supervisor_calls / sizeof supervisor_calls[0]},
-    [SANDBOX_KEYS] = {"key process", keys_calls, sizeof keys_calls / sizeof keys_calls[0]},
-    [SANDBOX_WORKER] = {"worker", worker_calls, sizeof worker_calls / sizeof worker_calls[0]},
+    [SANDBOX_SUPERVISOR] = {"supervisor", supervisor_rules, sizeof supervisor_rules / sizeof supervisor_rules[0]},
+    [SANDBOX_KEYS] = {"key process", keys_rules, sizeof keys_rules / sizeof keys_rules[0]},
+    [SANDBOX_WORKER] = {"worker", worker_rules, sizeof worker_rules / sizeof worker_rules[0]},
 };
 
-/* ---- the filter ---- */
-
-#define INSTRUCTIONS_MAX 1024
-
-struct filter {
-    struct instruction instructions[INSTRUCTIONS_MAX];
-    size_t length;
-};
-
-static void put(struct filter *filter, uint16_t code, uint32_t value, uint8_t if_true, uint8_t if_false) {
-    filter->instructions[filter->length++] = (struct instruction){code, if_true, if_false, value};
+static void put(struct sandbox_filter *filter, uint16_t code, uint32_t value, uint8_t if_true, uint8_t if_false) {
+    filter->instructions[filter->length++] = (struct sandbox_instruction){code, if_true, if_false, value};
 }
 
-/* What follows when the call is that one: a test of an argument, where there is one, and two ends. */
-static void put_test(struct filter *filter, uint16_t code, unsigned argument, uint32_t value, bool allows) {
-    put(filter, LOAD, ARGUMENT_AT(argument), 0, 0);
-    put(filter, code, value, 0, 1);
-    put(filter, RETURN, allows ? ALLOW : TRAP, 0, 0);
-    put(filter, RETURN, allows ? TRAP : ALLOW, 0, 0);
+/* The argument's half is that value, or the rule does not fit: on to the next one, whose place is filled in later. */
+static void put_half_is(struct sandbox_filter *filter, uint32_t at, uint32_t value) {
+    put(filter, LOAD, at, 0, 0);
+    put(filter, IF_EQUAL, value, 0, UNFIT);
 }
 
-static void put_condition(struct filter *filter, enum condition condition) {
-    switch (condition) {
-    case ALWAYS:
-        put(filter, RETURN, ALLOW, 0, 0);
+static void put_half_only(struct sandbox_filter *filter, uint32_t at, uint32_t value) {
+    put(filter, LOAD, at, 0, 0);
+    put(filter, IF_ANY_BIT, ~value, UNFIT, 0);
+}
+
+static void put_check(struct sandbox_filter *filter, const struct check *check) {
+    uint32_t low = ARGUMENT_AT(check->argument), high = low + 4;
+    switch (check->kind) {
+    case CHECK_NONE:
         break;
-    case NEVER_THERE:
-        put(filter, RETURN, ABSENT, 0, 0);
+    case CHECK_IS:
+        put_half_is(filter, low, check->value);
+        put_half_is(filter, high, 0);
         break;
-    case NOT_EXECUTABLE:
-        put_test(filter, IF_ANY_BIT, 2, PROT_EXEC, false);
+    case CHECK_INT:
+        put_half_is(filter, low, check->value);
         break;
-    case READ_ONLY:
-        put_test(filter, IF_ANY_BIT, 2, WRITING, false);
+    case CHECK_ONLY:
+        put_half_only(filter, low, check->value);
+        put_half_only(filter, high, 0);
         break;
-    case FLAGS_ONLY:
-        put_test(filter, IF_ABOVE, 1, F_SETFL, false); /* F_GETFD, F_SETFD, F_GETFL and F_SETFL are 1 to 4, F_DUPFD 0 */
-        break;
-    case LOCAL:
-        put_test(filter, IF_EQUAL, 0, AF_UNIX, true);
-        break;
-    case PLAIN_FORK:
-        put_test(filter, IF_EQUAL, 0, SIGCHLD, true);
-        break;
-    case ACKNOWLEDGEMENT:
-        put(filter, LOAD, ARGUMENT_AT(1), 0, 0);
-        put(filter, IF_EQUAL, IPPROTO_TCP, 1, 0);
-        put(filter, RETURN, TRAP, 0, 0);
-        put_test(filter, IF_EQUAL, 2, TCP_QUICKACK, true);
+    case CHECK_RANGE:
+        put(filter, LOAD, low, 0, 0);
+        put(filter, IF_AT_LEAST, check->value, 0, UNFIT);
+        put(filter, IF_ABOVE, check->last, UNFIT, 0);
         break;
     }
 }
 
-static void make_filter(struct filter *filter, const struct allowed *calls, size_t count) {
+/* The checks of one rule, and what becomes of a call that fits them. */
+static void put_rule(struct sandbox_filter *filter, const struct rule *rule) {
+    static const uint32_t verdicts[] = {
+        [VERDICT_ALLOWED] = ALLOW, [VERDICT_ABSENT] = ERROR | ENOSYS, [VERDICT_NO_MEMORY] = ERROR | ENOMEM};
+    size_t first = filter->length;
+    for (size_t i = 0; i < CHECKS_MAX; i++)
+        put_check(filter, &rule->checks[i]);
+    put(filter, RETURN, verdicts[rule->verdict], 0, 0);
+    for (size_t i = first; i < filter->length; i++) {
+        struct sandbox_instruction *jump = &filter->instructions[i];
+        uint8_t away = (uint8_t)(filter->length - i - 1);
+        if (jump->if_true == UNFIT)
+            jump->if_true = away;
+        if (jump->if_false == UNFIT)
+            jump->if_false = away;
+    }
+}
+
+/* Has this call been dealt with, by an earlier rule and all others of the same call? */
+static bool is_dealt_with(const struct rule *rules, size_t at) {
+    for (size_t i = 0; i < at; i++) {
+        if (rules[i].call == rules[at].call)
+            return true;
+    }
+    return false;
+}
+
+void sandbox_make_filter(enum sandbox_role role, struct sandbox_filter *filter) {
+    const struct rule *rules = roles[role].rules;
     filter->length = 0;
     /* A call of another architecture (32-bit entry points) has other numbers; nothing of ours makes one. */
     put(filter, LOAD, ARCHITECTURE_AT, 0, 0);
     put(filter, IF_EQUAL, ARCHITECTURE, 1, 0);
     put(filter, RETURN, KILL, 0, 0);
     put(filter, LOAD, CALL_AT, 0, 0);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < roles[role].count; i++) {
+        if (is_dealt_with(rules, i))
+            continue;
         size_t at = filter->length;
-        put(filter, IF_EQUAL, (uint32_t)calls[i].call, 0, 0);
-        put_condition(filter, calls[i].condition);
+        put(filter, IF_EQUAL, rules[i].call, 0, 0);
+        for (size_t j = i; j < roles[role].count; j++) {
+            if (rules[j].call == rules[i].call)
+                put_rule(filter, &rules[j]);
+        }
+        put(filter, RETURN, TRAP, 0, 0);
         filter->instructions[at].if_false = (uint8_t)(filter->length - at - 1);
     }
     put(filter, RETURN, TRAP, 0, 0); /* x32 calls too: their numbers have a bit more */
@@ -274,6 +183,13 @@ static const char *call_name(int call) {
         {SYS_dup3, "dup3"},
         {SYS_memfd_create, "memfd_create"},
         {SYS_rt_sigaction, "rt_sigaction"},
+        {SYS_shutdown, "shutdown"},
+        {SYS_sendto, "sendto"},
+        {SYS_sendmsg, "sendmsg"},
+        {SYS_setsockopt, "setsockopt"},
+        {SYS_epoll_ctl, "epoll_ctl"},
+        {SYS_mremap, "mremap"},
+        {SYS_madvise, "madvise"},
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (names[i].call == call)
@@ -353,7 +269,11 @@ static int fence_in(int folder) {
 /* ---- the whole ---- */
 
 int sandbox_enter(enum sandbox_role role, int folder) {
-    static struct filter filter;
+    static struct sandbox_filter filter;
+    struct {
+        unsigned short length;
+        struct sandbox_instruction *instructions;
+    } program; /* struct sock_fprog */
     struct sigaction action = {.sa_sigaction = die, .sa_flags = SA_SIGINFO};
     role_name = roles[role].name;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
@@ -362,7 +282,8 @@ int sandbox_enter(enum sandbox_role role, int folder) {
     int result = role == SANDBOX_WORKER && folder >= 0 ? fence_in(folder) : 0;
     if (result < 0)
         return result;
-    make_filter(&filter, roles[role].calls, roles[role].count);
-    const struct program program = {(unsigned short)filter.length, filter.instructions};
+    sandbox_make_filter(role, &filter);
+    program.length = (unsigned short)filter.length;
+    program.instructions = filter.instructions;
     return syscall(SYS_seccomp, SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
 }

@@ -4,13 +4,34 @@
 /*
  * Giving up power, for good: what a process has set up before the first byte from outside is all that it will ever have.
  *
- * Each role has its own list of system calls. Any other ends the process, after a line in the log that names the call.
+ * Each role has its own list of system calls and of the arguments that they may have (sandbox_rules.h). Any other ends the
+ * process, after a line in the log that names the call.
  * Nothing switches this off.
  */
+
+#include <stddef.h>
+#include <stdint.h>
 
 enum sandbox_role { SANDBOX_SUPERVISOR, SANDBOX_KEYS, SANDBOX_WORKER };
 
 #define SANDBOX_EXIT 159 /* exit status of a process that made a call which is not on its list */
+
+/* The program that the kernel runs at each system call, for those who look at it: struct sock_filter of seccomp(2). */
+struct sandbox_instruction {
+    uint16_t code;
+    uint8_t if_true, if_false;
+    uint32_t value;
+};
+
+#define SANDBOX_INSTRUCTIONS_MAX 1024
+
+struct sandbox_filter {
+    struct sandbox_instruction instructions[SANDBOX_INSTRUCTIONS_MAX];
+    size_t length;
+};
+
+/* Makes the filter of a role out of its rules (sandbox_rules.h). */
+void sandbox_make_filter(enum sandbox_role role, struct sandbox_filter *filter);
 
 /*
  * Enters the sandbox of a role. Processes that are forked later inherit it, and can only give up more.
