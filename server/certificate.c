@@ -2,6 +2,7 @@
 #include "certificate.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,36 +12,60 @@
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/sha256.h>
 
+#include "hostname.h"
+#include "text.h"
+
 #define DER_MAX 8192
 #define DAY 86400
 
 /* ---- one certificate ---- */
 
+/* Writes the name of a host in the one spelling. Returns the end of what is written; `at` where there is no such name. */
+static char *put_host(char *at, const DNS_entry *entry, bool *has_unicode) {
+    char name[HOSTNAME_MAX + 1];
+    size_t length = entry->len > 0 ? strnlen(entry->name, (size_t)entry->len) : 0;
+    if (length == 0 || length != (size_t)entry->len || length > HOSTNAME_MAX)
+        return at;
+    memcpy(name, entry->name, length);
+    name[length] = '\0';
+    for (size_t i = 0; i < length; i++)
+        *has_unicode = *has_unicode || (name[i] & 0x80);
+    return hostname_canonical(at, name) ? at + strlen(at) : at;
+}
+
 /* Writes one name as text, if it is of a kind that a capsule can have. Returns the end of what is written. */
-static char *put_name(char *at, const DNS_entry *entry) {
-    if (entry->type == ASN_DNS_TYPE && entry->len > 0 && strnlen(entry->name, (size_t)entry->len) == (size_t)entry->len)
-        at = mempcpy(at, entry->name, (size_t)entry->len);
+static char *put_name(char *at, const DNS_entry *entry, bool *has_unicode) {
+    char *start = at;
+    if (entry->type == ASN_DNS_TYPE)
+        at = put_host(at, entry, has_unicode);
     else if (entry->type == ASN_IP_TYPE && entry->len == 4 && inet_ntop(AF_INET, entry->name, at, INET6_ADDRSTRLEN))
         at += strlen(at);
     else if (entry->type == ASN_IP_TYPE && entry->len == 16 && inet_ntop(AF_INET6, entry->name, at, INET6_ADDRSTRLEN))
         at += strlen(at);
-    else
-        return at;
-    *at++ = ' ';
+    if (at > start)
+        *at++ = ' ';
     return at;
 }
 
-static char *copy_names(const DNS_entry *list) {
-    size_t size = 1;
+static char *copy_names(const DNS_entry *list, bool *has_unicode) {
+    size_t size = HOSTNAME_MAX + 2; /* a name is written before it is known to be one */
     for (const DNS_entry *entry = list; entry; entry = entry->next)
-        size += (size_t)entry->len + INET6_ADDRSTRLEN + 1;
+        size += HOSTNAME_MAX + 2;
     char *names = malloc(size), *at = names;
     if (!names)
         return NULL;
     for (const DNS_entry *entry = list; entry; entry = entry->next)
-        at = put_name(at, entry);
+        at = put_name(at, entry, has_unicode);
     *at = '\0';
     return names;
+}
+
+static void copy_common_name(struct certificate_facts *facts, const DecodedCert *decoded) {
+    size_t length = decoded->subjectCN && decoded->subjectCNLen > 0 ? (size_t)decoded->subjectCNLen : 0;
+    if (length == 0 || length >= sizeof facts->common_name || !text_is_clean(decoded->subjectCN, length))
+        return;
+    memcpy(facts->common_name, decoded->subjectCN, length);
+    facts->common_name[length] = '\0';
 }
 
 /* Time of RFC 5280 section 4.1.2.5; always in UTC. */
@@ -77,13 +102,16 @@ const char *certificate_examine(struct certificate_facts *facts, const char *pem
         return "its certificate cannot be read; it has to be PEM text";
     wc_InitDecodedCert(&decoded, der, (word32)size, NULL);
     bool good = wc_ParseCert(&decoded, CERT_TYPE, NO_VERIFY, NULL) == 0 &&
+                take_time(decoded.beforeDate, decoded.beforeDateLen, &facts->begins) &&
                 take_time(decoded.afterDate, decoded.afterDateLen, &facts->ends) &&
                 wc_GetSubjectPubKeyInfoDerFromCert(der, (word32)size, info, &info_size) == 0 &&
                 wc_Sha256Hash(info, info_size, facts->key) == 0 &&
                 wc_Sha256Hash(der, (word32)size, facts->fingerprint) == 0 &&
-                (facts->names = copy_names(decoded.altNames));
+                (facts->names = copy_names(decoded.altNames, &facts->has_unicode));
+    if (good)
+        copy_common_name(facts, &decoded);
     wc_FreeDecodedCert(&decoded);
-    return good ? NULL : "its certificate cannot be read; it has to be one of X.509, version 3";
+    return good ? NULL : "its certificate cannot be read; it has to be an X.509 certificate";
 }
 
 void certificate_facts_dispose(struct certificate_facts *facts) {
@@ -133,6 +161,18 @@ static size_t place_of(const struct certificates *certificates, const char *host
     return low;
 }
 
+/* Room for a host at its place in the list. NULL when memory is short. */
+static struct certificate *make_place(struct certificates *certificates, size_t at) {
+    struct certificate *list = reallocarray(certificates->list, certificates->count + 1, sizeof *list);
+    if (!list)
+        return NULL;
+    memmove(list + at + 1, list + at, (certificates->count - at) * sizeof *list);
+    certificates->list = list;
+    certificates->count++;
+    list[at] = (struct certificate){0};
+    return &list[at];
+}
+
 bool certificates_add(struct certificates *certificates, const struct certificate *certificate) {
     bool there;
     size_t at = place_of(certificates, certificate->host, &there);
@@ -142,19 +182,25 @@ bool certificates_add(struct certificates *certificates, const struct certificat
     memcpy(chain, certificate->chain, certificate->chain_size);
     chain[certificate->chain_size] = '\0';
     if (there) {
+        certificates->barred -= !certificates->list[at].chain;
         free(certificates->list[at].chain);
-    } else {
-        struct certificate *list = reallocarray(certificates->list, certificates->count + 1, sizeof *list);
-        if (!list) {
-            free(chain);
-            return false;
-        }
-        memmove(list + at + 1, list + at, (certificates->count - at) * sizeof *list);
-        certificates->list = list;
-        certificates->count++;
+    } else if (!make_place(certificates, at)) {
+        free(chain);
+        return false;
     }
     certificates->list[at] = *certificate;
     certificates->list[at].chain = chain;
+    return true;
+}
+
+bool certificates_bar(struct certificates *certificates, const char *host) {
+    bool there;
+    size_t at = place_of(certificates, host, &there);
+    struct certificate *barred = there ? NULL : make_place(certificates, at);
+    if (!barred)
+        return there;
+    snprintf(barred->host, sizeof barred->host, "%s", host);
+    certificates->barred++;
     return true;
 }
 

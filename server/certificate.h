@@ -16,14 +16,14 @@
 #define CERTIFICATE_HOST_MAX 253
 #define CERTIFICATE_CHAIN_MAX 65536 /* bytes of PEM text */
 
-enum key_kind { KEY_P256 = 1, KEY_ED25519 = 2, KEY_RSA = 3 };
+enum key_kind { KEY_P256 = 1, KEY_ED25519 = 2, KEY_RSA = 3, KEY_P384 = 4 };
 
 struct certificate {
     char host[CERTIFICATE_HOST_MAX + 1];
     enum key_kind kind;
     uint8_t key[SIGNING_KEY_NAME];
     uint32_t signature_max; /* bytes of the longest signature that the key makes */
-    char *chain;            /* PEM: the certificate, then its chain; ends with NUL; owned by the list */
+    char *chain;            /* PEM: the certificate, then its chain; ends with NUL; owned by the list; NULL: barred */
     size_t chain_size;
 };
 
@@ -31,8 +31,11 @@ struct certificate {
 struct certificate_facts {
     uint8_t fingerprint[32];       /* SHA-256 of the whole certificate (DER): what most visitors pin */
     uint8_t key[SIGNING_KEY_NAME]; /* SHA-256 of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) */
-    time_t ends;                   /* notAfter */
-    char *names;                   /* subject alternative names: hosts and addresses as text; each ends with a space */
+    time_t begins, ends;           /* notBefore, notAfter */
+    bool has_unicode; /* a name in it is no ASCII, against RFC 5280 section 7.2; some clients refuse that */
+    char *
+        names; /* subject alternative names: hosts in the one spelling (hostname.h), addresses; each ends with a space */
+    char common_name[CERTIFICATE_HOST_MAX + 1]; /* of the subject; "" where there is none, or it holds controls */
 };
 
 /*
@@ -52,19 +55,17 @@ enum certificate_match { CERTIFICATE_OTHER, CERTIFICATE_WILDCARD, CERTIFICATE_EX
  */
 enum certificate_match certificate_match(const char *names, const char *host);
 
-/*
- * How near is the end of a certificate? 0: more than 60 days away; 1: 60 days at most; 2: 30; 3: 7; 4: it is over.
- * Pure.
- */
+/* How near is the end of a certificate? 0: more than 60 days away; 1: 60 days at most; 2: 30; 3: 7; 4: past. Pure. */
 unsigned certificate_stage(time_t ends, time_t now);
 
 /* Is this a certificate (DER, `size` bytes), and does `now` lie between its notBefore and its notAfter? */
 bool certificate_is_valid(const uint8_t *der, size_t size, time_t now);
 
-/* Sorted by host. */
+/* Sorted by host, which is in the one spelling (hostname.h). */
 struct certificates {
     struct certificate *list;
     size_t count;
+    size_t barred; /* how many of these are barred */
 };
 
 /*
@@ -72,7 +73,13 @@ struct certificates {
  */
 bool certificates_add(struct certificates *certificates, const struct certificate *certificate);
 
-/* The one for a host (lower case), or NULL. */
+/*
+ * Notes that a host is served here and has no identity that can be used: its handshakes are refused. What the list has
+ * for the host already stays. Returns false when memory is short.
+ */
+bool certificates_bar(struct certificates *certificates, const char *host);
+
+/* The one for a host, or NULL. host: in the one spelling (hostname.h). One without a chain is barred. */
 const struct certificate *certificates_find(const struct certificates *certificates, const char *host);
 
 /* Gives the memory back. */

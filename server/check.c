@@ -380,7 +380,7 @@ static void check_top(struct check *check) {
 /* ---- identities ---- */
 
 static void check_identity(struct check *check, int folder, const char *name) {
-    char path[PATH_MAX], host[CERTIFICATE_HOST_MAX + 1], ascii[HOSTNAME_MAX + 1];
+    char path[PATH_MAX], host[CERTIFICATE_HOST_MAX + 1];
     struct certificate_facts facts;
     snprintf(path, sizeof path, "%s/%s", check->options->state, name);
     if (faccessat(folder, name, R_OK, 0) < 0 && errno == EACCES)
@@ -397,8 +397,7 @@ static void check_identity(struct check *check, int folder, const char *name) {
     else if (left < SOON)
         find_fault(check, path, 0, WARNING, "the certificate ends in %lld days; renew it with vitrine renew",
                    left / 86400);
-    if (holding_host_of(name, false, host) && certificate_match(facts.names, host) == CERTIFICATE_OTHER &&
-        (!hostname_to_ascii(ascii, host) || certificate_match(facts.names, ascii) == CERTIFICATE_OTHER))
+    if (holding_host_of(name, false, host) && certificate_match(facts.names, host) == CERTIFICATE_OTHER)
         find_fault(check, path, 0, WARNING, "the certificate does not name its host, which some clients refuse");
     certificate_facts_dispose(&facts);
 }

@@ -253,6 +253,8 @@ static void decide(struct connection *connection, struct workbench *bench, enum 
     case REQUEST_VALID:
         if (!port_is_served)
             reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "this port is not served here");
+        else if (tls_bars(bench->tls, request->host)) /* asked for under the certificate of another host */
+            reply_set(reply, STATUS_SERVER_UNAVAILABLE, "the identity of this host cannot be used");
         else
             capsules_answer(bench->capsules, request, visitor, reply);
         break;
@@ -413,7 +415,7 @@ static enum wish greet(struct connection *connection, struct workbench *bench, s
     kept_drop(connection);
     hello_server_name(bench->received, size, name);
     connection->session = tls_session_begin(bench->tls, name, connection);
-    return connection->session ? shake_hands(connection, bench) : WISH_END;
+    return connection->session ? shake_hands(connection, bench) : handshake_went(connection, bench, TLS_FAILED);
 }
 
 /* ---- where it comes from ---- */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "holding.h"
+#include "hostname.h"
 #include "log.h"
 
 /* Reads up to the end of the first certificate, byte for byte, so that no key behind it comes into this process. */
@@ -70,25 +71,24 @@ static int show(int folder, const char *file, const char *host, const char *rema
                  missing ? "; see which there are with: vitrine fingerprint" : "");
         return missing ? EX_NOINPUT : EX_DATAERR;
     }
-    if (!host)
-        facts.names[strcspn(facts.names, " ")] = '\0'; /* of several names the first will do */
-    fingerprint_print(stdout, host ? host : facts.names, remark, &facts);
+    facts.names[strcspn(facts.names, " ")] = '\0'; /* of several names the first will do */
+    fingerprint_print(stdout, host ? host : facts.names[0] ? facts.names : facts.common_name, remark, &facts);
     certificate_facts_dispose(&facts);
     return EX_OK;
 }
 
-static int show_host(int folder, const char *host) {
-    char file[CERTIFICATE_HOST_MAX + sizeof ".next"];
+static int show_host(int folder, const char *name) {
+    char host[HOSTNAME_MAX + 1], file[HOLDING_FILE_MAX + 1];
     errno = 0;
-    if (strchr(host, '/'))
-        return show(AT_FDCWD, host, NULL, "", false);
-    if (!holding_is_host(host)) {
-        log_line(LOG_LEVEL_ERROR, "a host to be shown is none; name it as its file in the state folder is named");
+    if (strchr(name, '/'))
+        return show(AT_FDCWD, name, NULL, "", false);
+    if (!hostname_canonical(host, name) || !holding_is_host(host)) {
+        log_line(LOG_LEVEL_ERROR, "a host to be shown is none; name it as its folder is named");
         return EX_NOINPUT;
     }
-    snprintf(file, sizeof file, "%s.pem", host);
+    holding_file(folder, host, ".pem", file);
     int status = show(folder, file, host, "", false);
-    snprintf(file, sizeof file, "%s.next", host);
+    holding_file(folder, host, ".next", file);
     return status != EX_OK ? status : show(folder, file, host, " (announced, not in force)", true);
 }
 
@@ -103,8 +103,11 @@ static int show_all(int folder, const char *state) {
     int count = scandir(state, &entries, is_identity, alphasort);
     for (int i = 0; i < count; i++) {
         char host[CERTIFICATE_HOST_MAX + 1];
+        char file[HOLDING_FILE_MAX + 1];
         holding_host_of(entries[i]->d_name, false, host);
-        int shown = show_host(folder, host);
+        /* Of two files of one host, the one that counts. */
+        bool counts = holding_file(folder, host, ".pem", file) && strcmp(file, entries[i]->d_name) == 0;
+        int shown = counts ? show_host(folder, host) : EX_OK;
         status = shown != EX_OK ? shown : status;
         free(entries[i]);
     }

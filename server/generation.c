@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "hostname.h"
 #include "keys.h"
 #include "log.h"
 #include "settings_file.h"
@@ -28,27 +29,59 @@ int generation_open(struct generation *generation, const struct generation_sourc
 struct provision {
     struct generation *generation;
     int control;
-    bool silent; /* the key process; then there is nothing to be waited for with the other hosts */
+    bool silent;   /* the key process; then there is nothing to be waited for with the other hosts */
+    bool unusable; /* one of the identities */
 };
 
-static void provide_identity(const char *host, void *context) {
+static void provide_identity(const char *folder, void *context) {
     struct provision *provision = context;
+    struct certificates *certificates = &provision->generation->certificates;
+    char host[HOSTNAME_MAX + 1];
     if (provision->silent)
         return;
     provision->generation->capsule_count++;
-    provision->silent = keys_provide(provision->control, host, &provision->generation->certificates) == KEYS_SILENT;
+    if (!hostname_canonical(host, folder)) {
+        char quoted[512];
+        log_line(LOG_LEVEL_WARNING, "the folder %s has a name that no host can have; nobody can ask for it",
+                 log_quote(quoted, sizeof quoted, folder));
+        return;
+    }
+    if (certificates_find(certificates, host)) /* of the same host in its other spelling */
+        return;
+    switch (keys_provide(provision->control, host, certificates)) {
+    case KEYS_PROVIDED:
+        return;
+    case KEYS_SILENT:
+        provision->silent = true;
+        return;
+    case KEYS_UNUSABLE:
+        provision->unusable = true;
+        break;
+    default:
+        break;
+    }
+    if (!certificates_bar(certificates, host))
+        log_line(LOG_LEVEL_ERROR, "identity %s: memory is short", host);
 }
 
-/* Clients without a server name get the identity of `default`, else of `localhost`, else the first. */
+/*
+ * Clients without a known server name get the identity of `default`, else of `localhost`, else the first that can be
+ * used. Where that of `default` or `localhost` cannot be used they get none: another's would take its place.
+ */
 static const char *choose_fallback(const struct certificates *certificates) {
     const struct certificate *fallback = certificates_find(certificates, "default");
     if (!fallback)
         fallback = certificates_find(certificates, "localhost");
-    return fallback ? fallback->host : certificates->list[0].host;
+    for (size_t i = 0; !fallback; i++) {
+        if (certificates->list[i].chain)
+            fallback = &certificates->list[i];
+    }
+    return fallback->host;
 }
 
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control) {
     struct provision provision = {.generation = generation, .control = control};
+    keys_refresh(control);
     int result = capsules_each_host(&generation->capsules, provide_identity, &provision);
     if (result < 0) {
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s", sources->content, strerror(-result));
@@ -62,10 +95,15 @@ int generation_identify(struct generation *generation, const struct generation_s
     }
     if (provision.silent)
         return EX_UNAVAILABLE;
-    if (generation->certificates.count == 0) {
+    if (generation->certificates.count == generation->certificates.barred) {
         log_line(LOG_LEVEL_ERROR, "no capsule has an identity that can be used; the lines above say why");
-        return EX_CANTCREAT;
+        return provision.unusable ? EX_DATAERR : EX_CANTCREAT;
     }
+    if (generation->certificates.barred > 0)
+        log_line(LOG_LEVEL_ERROR,
+                 "%zu of the hosts here have no identity that can be used, and their handshakes are "
+                 "refused; the lines above say why",
+                 generation->certificates.barred);
     generation->fallback = choose_fallback(&generation->certificates);
     return EX_OK;
 }

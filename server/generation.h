@@ -17,7 +17,8 @@ struct generation {
     struct settings settings;
     struct capsules capsules;
     struct certificates certificates;
-    const char *fallback; /* the host whose identity answers clients without a known server name; in certificates */
+    /* The host whose identity answers clients without a known server name; in certificates, where it may be barred. */
+    const char *fallback;
     size_t capsule_count;
 };
 
@@ -36,8 +37,8 @@ int generation_open(struct generation *generation, const struct generation_sourc
 
 /*
  * Asks the key process, by its control socket, for the identities of all capsules.
- * Returns 0, EX_NOINPUT where there is no capsule, EX_UNAVAILABLE where the key process does not answer, EX_CANTCREAT
- * where no capsule has an identity; all after logging one sentence.
+ * Returns 0, EX_NOINPUT where there is no capsule, EX_UNAVAILABLE where the key process does not answer, EX_DATAERR where
+ * none of the identities can be used, EX_CANTCREAT where none could be made; all after logging one sentence.
  */
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control);
 

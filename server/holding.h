@@ -15,7 +15,7 @@
 
 struct holding {
     char file[HOLDING_FILE_MAX + 1];
-    char host[CERTIFICATE_HOST_MAX + 1]; /* whose it is, going by the file's name */
+    char host[CERTIFICATE_HOST_MAX + 1]; /* whose it is, going by the file's name; in the one spelling (hostname.h) */
     bool given;
     bool used;                /* a capsule has it */
     bool former;              /* another has taken its place; it only signs for workers that do not know that yet */
@@ -23,31 +23,48 @@ struct holding {
     struct identity identity; /* without a key when there is a problem */
     struct certificate_facts facts; /* empty when the certificate cannot be read */
     unsigned warned;                /* the stage (certificate.h) that the log has told of */
+    bool told;                      /* the log has told of what else is odd */
     struct stat about;              /* of the file when it was read */
+    struct stat about_key;          /* of the key's file, where it has one; else all zero */
 };
 
 /*
- * Takes the host out of a file's name: HOST.pem, with given identity.HOST.pem or identity_HOST.pem. Returns false when
- * it is no such name. Pure.
+ * Takes the host, in the one spelling (hostname.h), out of a file's name: HOST.pem, with given identity.HOST.pem or
+ * identity_HOST.pem. The names of credentials hold no colon, so in given ones dashes may stand for those of an IPv6
+ * address: identity.2001-db8--1.pem. Returns false when it is no such name. Pure.
  */
 bool holding_host_of(const char *file, bool given, char host[static CERTIFICATE_HOST_MAX + 1]);
+
+/* Writes the name under which an identity is given for a host: identity.HOST.pem, as holding_host_of reads it. Pure. */
+void holding_credential(const char *host, char file[static HOLDING_FILE_MAX + 1]);
+
+/*
+ * The file of a host in the state folder: HOST and the ending. Versions before this one named it as the capsule's folder
+ * was named; where it is there only in letters beyond ASCII, it is that one.
+ * folder: a descriptor; host: in the one spelling; ending: .pem or .next. Returns whether the file is there.
+ */
+bool holding_file(int folder, const char *host, const char *ending, char file[static HOLDING_FILE_MAX + 1]);
 
 /* Can this be the name of a host, and a part of a file's name? Pure. */
 bool holding_is_host(const char *host);
 
 /*
- * Loads an identity. folder: a descriptor; file: its name, HOST.pem, HOST.next or, given, identity.HOST.pem. Returns NULL only when memory is short;
- * `problem` tells of everything else. Dispose of it with holding_dispose.
+ * Loads an identity. folder: a descriptor; file: its name, HOST.pem, HOST.next or, given, identity.HOST.pem. A given one
+ * may be a symbolic link that stays in its folder, a made one may not. Returns NULL only when memory is short; `problem`
+ * tells of everything else. Dispose of it with holding_dispose.
  */
 struct holding *holding_load(int folder, const char *file, bool given);
 
-/* Is its file another one by now, or gone? */
+/* Is its file (or, of a given one, that of its key) another one by now, or gone? */
 bool holding_is_stale(const struct holding *holding, int folder);
 
 /* How well does it fit a host, going by the names in its certificate? */
 enum certificate_match holding_match(const struct holding *holding, const char *host);
 
-/* Warns in the log when the end of the certificate has come nearer than 60, 30 or 7 days; each time once. */
+/*
+ * Warns in the log when the end of the certificate has come nearer than 60, 30 or 7 days, each time once, and at every
+ * call once it is past. Tells once of what else clients may take amiss.
+ */
 void holding_warn(struct holding *holding);
 
 /* Wipes the key and gives everything back. NULL is none. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "hostname.h"
 
+#include <arpa/inet.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -249,4 +250,29 @@ bool hostname_to_unicode(char name[static HOSTNAME_MAX + 1], const char *host) {
     char ascii[HOSTNAME_MAX + 1];
     /* Its other labels stay as they are, so they have to be ones that the DNS can have, and all fit. */
     return convert(name, host, label_to_unicode) && hostname_to_ascii(ascii, name);
+}
+
+static bool is_ascii(const char *text) {
+    while (*text && !(*text & 0x80))
+        text++;
+    return *text == '\0';
+}
+
+bool hostname_canonical(char canonical[static HOSTNAME_MAX + 1], const char *host) {
+    unsigned char address[sizeof(struct in6_addr)];
+    if (is_ascii(host)) {
+        size_t length = strlen(host);
+        if (length == 0 || length > HOSTNAME_MAX)
+            return false;
+        memcpy(canonical, host, length + 1);
+    } else if (!hostname_to_ascii(canonical, host)) {
+        return false;
+    }
+    for (char *at = canonical; *at; at++) {
+        if (*at >= 'A' && *at <= 'Z')
+            *at += 'a' - 'A';
+    }
+    if (inet_pton(AF_INET6, canonical, address) == 1)
+        inet_ntop(AF_INET6, address, canonical, HOSTNAME_MAX + 1);
+    return true;
 }

@@ -27,3 +27,11 @@ bool hostname_to_ascii(char ascii[static HOSTNAME_MAX + 1], const char *host);
  * longer than HOSTNAME_LABEL_MAX bytes, or the name is longer than HOSTNAME_MAX bytes then.
  */
 bool hostname_to_unicode(char name[static HOSTNAME_MAX + 1], const char *host);
+
+/*
+ * Writes the one spelling by which everything inside knows a host, so that folders, server names, identities and
+ * certificates meet: lower case, international labels as the DNS has them, IPv6 addresses in their shortest form
+ * (RFC 5952). Names that are in ASCII are not judged otherwise.
+ * Returns false where there is none: an empty or too long name, no UTF-8, or controls beside letters beyond ASCII.
+ */
+bool hostname_canonical(char canonical[static HOSTNAME_MAX + 1], const char *host);

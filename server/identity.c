@@ -18,6 +18,11 @@
 #include <wolfssl/wolfcrypt/sha256.h>
 
 #define VALID_YEARS 50
+/*
+ * notBefore of every certificate made here: 1 January 2025, UTC. Clients refuse what is not valid yet, and a clock that
+ * is wrong when an identity is made, ahead or without a battery, must not spoil it for decades.
+ */
+#define BEGINS 1735689600
 #define DER_MAX 8192
 #define KEY_BYTES 32 /* P-256 */
 #define RSA_BYTES_MIN 256
@@ -48,14 +53,13 @@ static int put_time(unsigned char date[CTC_DATE_SIZE], const struct tm *when) {
 }
 
 static bool put_validity(Cert *certificate) {
-    time_t now = time(NULL);
+    time_t begins = BEGINS, now = time(NULL);
     struct tm when;
-    if (!gmtime_r(&now, &when))
+    if (!gmtime_r(&begins, &when))
         return false;
-    /* A visitor's clock may be a little behind; a day costs nothing. */
-    now -= 24 * 60 * 60;
-    gmtime_r(&now, &when);
     certificate->beforeDateSz = put_time(certificate->beforeDate, &when);
+    if (!gmtime_r(now > begins ? &now : &begins, &when))
+        return false;
     when.tm_year += VALID_YEARS;
     if (when.tm_mon == 1 && when.tm_mday == 29)
         when.tm_mday = 28;
@@ -170,7 +174,7 @@ static struct private_key *key_room(void) {
 static void key_dispose(struct private_key *key) {
     if (!key)
         return;
-    if (key->kind == KEY_P256)
+    if (key->kind == KEY_P256 || key->kind == KEY_P384)
         wc_ecc_free(&key->ecdsa);
     else if (key->kind == KEY_ED25519)
         wc_ed25519_free(&key->ed25519);
@@ -204,8 +208,10 @@ static const char *key_decode(struct private_key *key, const unsigned char *der,
     if (wc_ecc_init(&key->ecdsa) == 0) {
         key->kind = KEY_P256;
         if (wc_EccPrivateKeyDecode(der, &at, &key->ecdsa, size) == 0) {
-            if (wc_ecc_get_curve_id(key->ecdsa.idx) != ECC_SECP256R1)
-                return "its key is on another curve than P-256; use that, or Ed25519";
+            int curve = wc_ecc_get_curve_id(key->ecdsa.idx);
+            if (curve != ECC_SECP256R1 && curve != ECC_SECP384R1)
+                return "its key is on another curve than P-256 and P-384; make a new key on P-256";
+            key->kind = curve == ECC_SECP256R1 ? KEY_P256 : KEY_P384;
             return wc_ecc_set_rng(&key->ecdsa, &key->random) == 0 ? NULL : "the key cannot be used";
         }
         wc_ecc_free(&key->ecdsa);
@@ -233,7 +239,7 @@ static const char *key_decode(struct private_key *key, const unsigned char *der,
             return wc_RsaSetRNG(&key->rsa, &key->random) == 0 ? NULL : "the key cannot be used";
         }
     }
-    return "its private key is none of P-256, Ed25519 and RSA";
+    return "its private key is of another kind than P-256, P-384, Ed25519 and RSA; make a new key on P-256";
 }
 
 static const char *key_load(struct private_key *key, const char *pem) {
@@ -253,19 +259,18 @@ static const char *key_load(struct private_key *key, const char *pem) {
     return problem;
 }
 
-/* Names the key, and sees whether the certificate is still good. */
-static const char *examine(struct certificate *public) {
+/*
+ * Names the key. Dates and names are not judged: clients pin a certificate, and one that is past its end, or has only a
+ * common name, is better than another one. holding_warn tells of that.
+ */
+static const char *name_key(struct certificate *public) {
     struct certificate_facts facts;
     const char *problem = certificate_examine(&facts, public->chain);
     if (problem)
         return problem;
     memcpy(public->key, facts.key, sizeof public->key);
-    if (facts.names[0] == '\0')
-        problem = "its certificate has no subject alternative name, by which visitors go; have one made that has";
-    else if (certificate_stage(facts.ends, time(NULL)) == 4)
-        problem = "its certificate is past its end; renew it";
     certificate_facts_dispose(&facts);
-    return problem;
+    return NULL;
 }
 
 const char *identity_renew(const char *host, const char *old, char pem[static IDENTITY_PEM_MAX], size_t *size) {
@@ -290,9 +295,8 @@ const char *identity_renew(const char *host, const char *old, char pem[static ID
 
 /* Does the key belong to the certificate? wolfSSL compares them when both are loaded. */
 static const char *compare(const struct certificate *public, const char *key_pem) {
-    const char *start,
-        *problem =
-            "its private key does not belong to its certificate, which comes first in the file, before its chain";
+    const char *start, *problem = "its private key does not belong to its certificate; put the certificate first in "
+                                  "the file, before its chain";
     size_t size;
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLSv1_3_server_method());
     if (context && find_key(key_pem, &start, &size) &&
@@ -352,7 +356,7 @@ const char *identity_load(struct identity *identity, const char *host, const cha
     if (!problem)
         problem = copy_chain(&identity->public, pem);
     if (!problem)
-        problem = examine(&identity->public);
+        problem = name_key(&identity->public);
     if (!problem)
         problem = compare(&identity->public, key_pem);
     if (problem) {
@@ -412,7 +416,7 @@ enum signing_result identity_sign(const struct identity *identity, enum signing_
     struct private_key *key = identity->key;
     word32 length = SIGNING_SIGNATURE_MAX, input = (word32)content_size;
     int result;
-    if (key->kind == KEY_P256 && scheme == SIGNING_ECDSA) {
+    if ((key->kind == KEY_P256 || key->kind == KEY_P384) && scheme == SIGNING_ECDSA) {
         result = wc_ecc_sign_hash(content, input, signature, &length, &key->random, &key->ecdsa);
     } else if (key->kind == KEY_ED25519 && scheme == SIGNING_ED25519) {
         result = wc_ed25519_sign_msg(content, input, signature, &length, &key->ed25519);

@@ -25,6 +25,7 @@ struct identity {
 
 /*
  * Makes a new identity for a host: P-256, self-signed, the host as subject alternative name, valid for 50 years.
+ * host: in the one spelling (hostname.h), so it is in ASCII.
  * pem: filled with certificate and key, secret. Returns its length, 0 on failure.
  */
 size_t identity_make(const char *host, char pem[static IDENTITY_PEM_MAX]);
@@ -38,7 +39,8 @@ const char *identity_renew(const char *host, const char *old, char pem[static ID
 
 /*
  * Takes an identity out of PEM text that holds certificate, chain and private key in any order; or, with key_pem not
- * NULL, the key out of a text of its own. P-256, Ed25519, RSA with 2048 to 4096 bits.
+ * NULL, the key out of a text of its own. P-256, P-384, Ed25519, RSA with 2048 to 4096 bits;
+ * PKCS#8, SEC1 or PKCS#1. host: in the one spelling (hostname.h).
  * Returns NULL, or a static sentence that says what is wrong; then nothing is to be disposed of.
  */
 const char *identity_load(struct identity *identity, const char *host, const char *pem, const char *key_pem);

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,8 @@ static struct holding *find_match(const struct keyring *keyring, const char *hos
     enum certificate_match best = CERTIFICATE_OTHER;
     for (size_t i = 0; i < keyring->count; i++) {
         struct holding *holding = keyring->list[i];
-        enum certificate_match match = holding->given ? holding_match(holding, host) : CERTIFICATE_OTHER;
+        enum certificate_match match =
+            holding->given && !holding->former ? holding_match(holding, host) : CERTIFICATE_OTHER;
         if (match > best || (found && match == best && strcmp(holding->file, found->file) < 0)) {
             best = match;
             found = holding;
@@ -76,7 +78,7 @@ static void drop(struct keyring *keyring, struct holding *holding) {
 static void retire(struct keyring *keyring, struct holding *holding) {
     for (size_t i = 0; i < keyring->count; i++) {
         struct holding *former = keyring->list[i];
-        if (former->former && strcmp(former->host, holding->host) == 0) {
+        if (former->former && former->given == holding->given && strcmp(former->host, holding->host) == 0) {
             drop(keyring, former);
             break;
         }
@@ -88,10 +90,41 @@ static void retire(struct keyring *keyring, struct holding *holding) {
 
 /* ---- folders ---- */
 
+/* A host may have a file in each of two spellings; holding_file knows which of them counts. */
 static void load_kept(struct keyring *keyring, int folder, const char *file) {
-    char host[CERTIFICATE_HOST_MAX + 1];
-    if (holding_host_of(file, false, host))
+    char host[CERTIFICATE_HOST_MAX + 1], name[HOLDING_FILE_MAX + 1];
+    if (holding_host_of(file, false, host) && holding_file(folder, host, ".pem", name) && strcmp(name, file) == 0)
         load(keyring, folder, file, false);
+}
+
+/* The given one that was read from this file. */
+static struct holding *find_file(const struct keyring *keyring, const char *file) {
+    for (size_t i = 0; i < keyring->count; i++) {
+        struct holding *holding = keyring->list[i];
+        if (holding->given && !holding->former && strcmp(holding->file, file) == 0)
+            return holding;
+    }
+    return NULL;
+}
+
+/*
+ * A given file has changed. One that cannot be used takes nobody's place: visitors go on meeting the key that they know,
+ * and whoever changed the file reads why.
+ */
+static void exchange_given(struct keyring *keyring, int folder, struct holding *before) {
+    struct holding *given = load(keyring, folder, before->file, true);
+    if (!given)
+        return;
+    if (given->problem)
+        log_line(LOG_LEVEL_ERROR, "identity %s: the given %s cannot be used: %s%s", given->host, given->file,
+                 given->problem, before->problem ? "" : "; the one that was read before stays in use");
+    if (given->problem && !before->problem) {
+        drop(keyring, given);
+        return;
+    }
+    if (!given->problem)
+        log_line(LOG_LEVEL_NOTICE, "identity %s: the given %s was read anew", given->host, given->file);
+    retire(keyring, before);
 }
 
 static void load_given(struct keyring *keyring, int folder, const char *file) {
@@ -99,6 +132,11 @@ static void load_given(struct keyring *keyring, int folder, const char *file) {
     if (strncmp(file, "identity", 8) != 0)
         return;
     if (holding_host_of(file, true, host)) {
+        struct holding *before = find_file(keyring, file);
+        if (before && holding_is_stale(before, folder))
+            exchange_given(keyring, folder, before);
+        if (before)
+            return;
         struct holding *given = load(keyring, folder, file, true);
         if (given && given->problem)
             log_line(LOG_LEVEL_ERROR, "identity %s: the given %s cannot be used: %s", host, file, given->problem);
@@ -121,34 +159,63 @@ static void load_each(struct keyring *keyring, int folder,
         closedir(stream);
 }
 
+/* Reads what was given. False: there is a folder of credentials, and it cannot be opened; errno says why. */
+static bool read_given(struct keyring *keyring) {
+    /* By its name each time: systemd mounts another folder over it at a reload (RefreshOnReload=). */
+    int folder = keyring->credentials ? open(keyring->credentials, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (folder < 0)
+        return !keyring->credentials;
+    load_each(keyring, folder, load_given);
+    close(folder);
+    return true;
+}
+
 int keyring_open(struct keyring *keyring, const char *state, const char *credentials) {
-    *keyring = (struct keyring){.state = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    *keyring = (struct keyring){.state = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .credentials = credentials};
     if (keyring->state < 0) {
         log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", state, strerror(errno));
         return EX_NOINPUT;
     }
     load_each(keyring, keyring->state, load_kept);
-    if (!credentials)
-        return EX_OK;
-    int folder = open(credentials, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* systemd 254 names a folder that it did not make when ImportCredential= found nothing: none were given. */
-    if (folder < 0 && errno == ENOENT)
+    if (read_given(keyring) || errno == ENOENT)
         return EX_OK;
-    if (folder < 0) {
-        log_line(LOG_LEVEL_ERROR, "credentials %s: %s; look at $CREDENTIALS_DIRECTORY", credentials, strerror(errno));
-        keyring_dispose(keyring);
-        return EX_NOINPUT;
+    log_line(LOG_LEVEL_ERROR, "credentials %s: %s; look at $CREDENTIALS_DIRECTORY", credentials, strerror(errno));
+    keyring_dispose(keyring);
+    return EX_NOINPUT;
+}
+
+/*
+ * What is gone from the folder stays in use: systemd passes over a credential that it cannot decrypt, and then visitors
+ * would be shown another key.
+ */
+static void tell_of_gone(const struct keyring *keyring) {
+    for (size_t i = 0; i < keyring->count; i++) {
+        const struct holding *holding = keyring->list[i];
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "%s/%s", keyring->credentials, holding->file);
+        if (holding->given && !holding->former && !holding->problem && faccessat(AT_FDCWD, path, F_OK, 0) != 0)
+            log_line(LOG_LEVEL_WARNING,
+                     "identity %s: the given %s is gone; what was read from it stays in use until the key process is "
+                     "started again",
+                     holding->host, holding->file);
     }
-    load_each(keyring, folder, load_given);
-    close(folder);
-    return EX_OK;
+}
+
+void keyring_refresh(struct keyring *keyring) {
+    if (!keyring->credentials)
+        return;
+    if (!read_given(keyring) && errno != ENOENT)
+        log_line(LOG_LEVEL_ERROR, "credentials %s: %s; given identities stay as they were", keyring->credentials,
+                 strerror(errno));
+    tell_of_gone(keyring);
 }
 
 /* ---- whose is which ---- */
 
 /* Makes an identity and has it on disk before anybody can pin it. */
 static struct holding *make(struct keyring *keyring, const char *host) {
-    char pem[IDENTITY_PEM_MAX], name[CERTIFICATE_HOST_MAX + sizeof ".pem"];
+    char pem[IDENTITY_PEM_MAX], name[HOLDING_FILE_MAX + 1];
     snprintf(name, sizeof name, "%s.pem", host);
     size_t size = identity_make(host, pem);
     bool stored = size > 0 && (store_create(keyring->state, name, pem, size) || errno == EEXIST);
@@ -166,20 +233,20 @@ static struct holding *make(struct keyring *keyring, const char *host) {
 /* The one out of the state folder, as it is there now. NULL: there is none. */
 static struct holding *find_kept(struct keyring *keyring, const char *host) {
     struct holding *kept = find_own(keyring, host, false);
-    char name[CERTIFICATE_HOST_MAX + sizeof ".pem"];
-    snprintf(name, sizeof name, "%s.pem", host);
-    if (kept && !holding_is_stale(kept, keyring->state))
+    char name[HOLDING_FILE_MAX + 1];
+    bool is_there = holding_file(keyring->state, host, ".pem", name);
+    if (kept && is_there && strcmp(kept->file, name) == 0 && !holding_is_stale(kept, keyring->state))
         return kept;
     if (kept)
         retire(keyring, kept);
-    if (faccessat(keyring->state, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
-        return NULL;
-    return load(keyring, keyring->state, name, false);
+    return is_there ? load(keyring, keyring->state, name, false) : NULL;
 }
 
 /* Says what somebody may wonder about who has made or given more than one. */
 static void tell(const char *host, const struct holding *own, const struct holding *kept,
                  const struct holding *matching) {
+    char credential[HOLDING_FILE_MAX + 1];
+    holding_credential(host, credential);
     if (own && kept)
         log_line(LOG_LEVEL_NOTICE, "identity %s: the given %s is used, the one made earlier (%s) is left alone", host,
                  own->file, kept->file);
@@ -187,15 +254,18 @@ static void tell(const char *host, const struct holding *own, const struct holdi
         log_line(
             LOG_LEVEL_NOTICE,
             "identity %s: the one made earlier (%s) is used, though the given %s is for this host too; to use that, "
-            "give it as identity.%s.pem",
-            host, kept->file, matching->file, host);
+            "give it as %s",
+            host, kept->file, matching->file, credential);
     else if (!own && matching)
         log_line(LOG_LEVEL_NOTICE, "identity %s: the given %s is used, it is for this host too", host, matching->file);
 }
 
-const struct identity *keyring_provide(struct keyring *keyring, const char *host) {
+const struct identity *keyring_provide(struct keyring *keyring, const char *host, bool *unusable) {
+    *unusable = false;
     if (!holding_is_host(host)) {
-        log_line(LOG_LEVEL_WARNING, "keys: asked for an identity of what is no host; refused");
+        log_line(LOG_LEVEL_WARNING,
+                 "keys: asked for an identity of what cannot be the name of a host, or has more than "
+                 "250 bytes; refused");
         return NULL;
     }
     struct holding *own = find_own(keyring, host, true), *kept = find_kept(keyring, host);
@@ -204,8 +274,10 @@ const struct identity *keyring_provide(struct keyring *keyring, const char *host
     if (!chosen && !(chosen = make(keyring, host)))
         return NULL;
     const char *problem = chosen->problem;
+    *unusable = true;
     if (!problem && chosen == own && holding_match(own, host) == CERTIFICATE_OTHER)
-        problem = "its certificate is not for this host; have one made with the host as subject alternative name";
+        problem =
+            "its certificate names other hosts than this one; give one that has this host as subject alternative name";
     else if (problem && chosen == own)
         return NULL; /* told when it was loaded */
     if (problem) {
@@ -213,6 +285,7 @@ const struct identity *keyring_provide(struct keyring *keyring, const char *host
                  chosen->given ? "the given" : "the file", chosen->file, problem);
         return NULL;
     }
+    *unusable = false;
     tell(host, own, kept, matching);
     chosen->used = true;
     holding_warn(chosen);

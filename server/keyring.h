@@ -15,21 +15,31 @@
 struct keyring {
     struct holding **list;
     size_t count;
-    int state; /* the state folder */
+    int state;               /* the state folder */
+    const char *credentials; /* the folder of what was given, or NULL; the caller's */
 };
 
 /*
  * Opens the state folder and loads what it holds, and what was given: after a restart workers go on asking for
- * identities that they know already. credentials: a folder, or NULL. Returns 0, or EX_NOINPUT after logging one sentence.
+ * identities that they know already. credentials: a folder, or NULL; its name has to live as long as the keyring.
+ * Returns 0, or EX_NOINPUT after logging one sentence.
  */
 int keyring_open(struct keyring *keyring, const char *state, const char *credentials);
 
 /*
- * The identity of a host: the one given by its name; else the one made earlier, read again when its file is another one
- * by now; else a given one whose certificate names the host, or has a wildcard for it; else one that is made now.
- * NULL after logging why there is none, or when the text cannot be the name of a host. It belongs to the keyring.
+ * Reads given identities anew: new files, and files that have changed. A changed file that cannot be used, and one that
+ * is gone, leave in use what was read before; the log tells of both. The key that was in use before signs on for
+ * workers that do not know the new one yet.
  */
-const struct identity *keyring_provide(struct keyring *keyring, const char *host);
+void keyring_refresh(struct keyring *keyring);
+
+/*
+ * The identity of a host (in the one spelling, hostname.h): the one given by its name; else the one made earlier, read again when its file is another one
+ * by now; else a given one whose certificate names the host, or has a wildcard for it; else one that is made now.
+ * NULL after logging why there is none, or when the text cannot be the name of a host; *unusable: there is one that
+ * cannot be used. It belongs to the keyring.
+ */
+const struct identity *keyring_provide(struct keyring *keyring, const char *host, bool *unusable);
 
 /* The identity whose key has this name (signing.h), or NULL. */
 const struct identity *keyring_find_key(const struct keyring *keyring, const uint8_t key[static SIGNING_KEY_NAME]);

@@ -37,7 +37,7 @@
 
 /* ---- control messages ---- */
 
-enum order { ORDER_PROVIDE = 1, ORDER_ATTACH = 2 };
+enum order { ORDER_PROVIDE = 1, ORDER_ATTACH = 2, ORDER_REFRESH = 3 };
 
 struct control_order {
     uint32_t order;
@@ -45,10 +45,12 @@ struct control_order {
     char host[CERTIFICATE_HOST_MAX + 1];
 };
 
+enum provided { PROVIDED_NONE = 0, PROVIDED_ONE = 1, PROVIDED_UNUSABLE = 2 };
+
 struct control_report {
     uint32_t order;
     uint32_t serial;
-    uint32_t provided;              /* 1 or 0 */
+    uint32_t provided;              /* enum provided */
     struct certificate certificate; /* its chain follows, and its pointer means nothing */
 };
 
@@ -85,14 +87,15 @@ static void stop(int signal) {
 /* ---- control ---- */
 
 /* The order's host is whose identity it is now; a given one may be for several. */
-static void report(int control, const struct identity *identity, const struct control_order *order) {
+static void report(int control, const struct identity *identity, bool unusable, const struct control_order *order) {
     static union control_buffer buffer;
     size_t size = sizeof buffer.report;
     memset(&buffer.report, 0, sizeof buffer.report);
     buffer.report.order = ORDER_PROVIDE;
     buffer.report.serial = order->serial;
+    buffer.report.provided = unusable ? PROVIDED_UNUSABLE : PROVIDED_NONE;
     if (identity && identity->public.chain_size <= CERTIFICATE_CHAIN_MAX) {
-        buffer.report.provided = 1;
+        buffer.report.provided = PROVIDED_ONE;
         buffer.report.certificate = identity->public;
         snprintf(buffer.report.certificate.host, sizeof buffer.report.certificate.host, "%s", order->host);
         buffer.report.certificate.chain = NULL;
@@ -158,12 +161,17 @@ static bool obey(struct keys *keys, int control) {
     }
     if (descriptor >= 0)
         close(descriptor);
+    if (got == sizeof order && order.order == ORDER_REFRESH) {
+        keyring_refresh(&keys->keyring);
+        return true;
+    }
     const struct identity *identity = NULL;
+    bool unusable = false;
     if (got == sizeof order && order.order == ORDER_PROVIDE && memchr(order.host, '\0', sizeof order.host))
-        identity = keyring_provide(&keys->keyring, order.host);
+        identity = keyring_provide(&keys->keyring, order.host, &unusable);
     else
         log_line(LOG_LEVEL_WARNING, "keys: an order makes no sense; refused");
-    report(control, identity, &order);
+    report(control, identity, unusable, &order);
     return true;
 }
 
@@ -438,11 +446,19 @@ enum keys_answer keys_provide(int control, const char *host, struct certificates
         return KEYS_SILENT;
     }
     struct certificate *certificate = &buffer.report.certificate;
-    if (!buffer.report.provided || certificate->chain_size != (size_t)got - sizeof buffer.report ||
+    if (buffer.report.provided == PROVIDED_UNUSABLE)
+        return KEYS_UNUSABLE;
+    if (buffer.report.provided != PROVIDED_ONE || certificate->chain_size != (size_t)got - sizeof buffer.report ||
         strncmp(certificate->host, host, sizeof certificate->host) != 0)
         return KEYS_HAVE_NONE;
     certificate->chain = buffer.bytes + sizeof buffer.report;
     return certificates_add(certificates, certificate) ? KEYS_PROVIDED : KEYS_HAVE_NONE;
+}
+
+void keys_refresh(int control) {
+    struct control_order order = {.order = ORDER_REFRESH};
+    /* Orders are obeyed in turn, so it needs no report. Where this fails, the next order tells of it. */
+    send(control, &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 bool keys_attach(int control, int channel) {

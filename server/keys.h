@@ -48,15 +48,19 @@ bool keys_are_gone(int control);
 
 enum keys_answer {
     KEYS_PROVIDED,
-    KEYS_HAVE_NONE, /* why was logged, as a rule by the key process */
+    KEYS_HAVE_NONE, /* none could be made; why was logged, as a rule by the key process */
+    KEYS_UNUSABLE,  /* there is one, and it cannot be used; why was logged by the key process */
     KEYS_SILENT,    /* no answer came, which was logged */
 };
 
 /*
- * Asks for the identity of a host, to be made when there is none, and adds what may be known of it to `certificates`.
+ * Asks for the identity of a host (in the one spelling, hostname.h), to be made when there is none, and adds what may be known of it to `certificates`.
  * Waits for the answer, at most 12 seconds, and feeds the watchdog meanwhile.
  */
 enum keys_answer keys_provide(int control, const char *host, struct certificates *certificates);
+
+/* Has the key process read given identities anew before it answers what is asked from now on. */
+void keys_refresh(int control);
 
 /* Hands over the key process's end of a worker's channel. The caller keeps its own copy. Returns false with errno. */
 bool keys_attach(int control, int channel);

@@ -11,6 +11,7 @@
 
 #include "fingerprint.h"
 #include "holding.h"
+#include "hostname.h"
 #include "identity.h"
 #include "log.h"
 #include "random.h"
@@ -35,10 +36,20 @@ static int conclude(int folder, const char *host, const char *file, const char *
     return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }
 
+/*
+ * What a version before this one named in letters beyond ASCII (holding_file) is taken away when the file that counts is
+ * on disk.
+ */
+static void take_away(int folder, const char *file, const char *former) {
+    if (strcmp(file, former) != 0)
+        unlinkat(folder, former, 0);
+}
+
 static int renew_certificate(int folder, const char *host, const char *file) {
-    char *old = NULL, pem[IDENTITY_PEM_MAX];
+    char *old = NULL, pem[IDENTITY_PEM_MAX], former[HOLDING_FILE_MAX + 1];
     size_t made = 0;
-    ssize_t size = store_read(folder, file, &old);
+    holding_file(folder, host, ".pem", former);
+    ssize_t size = store_read(folder, former, &old);
     if (size == -ENOENT)
         return complain(host, file, "there is none; it is made when the host is first served", EX_NOINPUT);
     if (size < 0)
@@ -53,6 +64,7 @@ static int renew_certificate(int folder, const char *host, const char *file) {
         return complain(host, file, problem, EX_DATAERR);
     if (!stored)
         return complain(host, file, strerror(reason), EX_CANTCREAT);
+    take_away(folder, file, former);
     return conclude(
         folder, host, file,
         "A new certificate with the same key. Clients that remember the certificate will ask their visitors\n"
@@ -60,17 +72,7 @@ static int renew_certificate(int folder, const char *host, const char *file) {
         "change.\n" IN_FORCE);
 }
 
-/* One that was announced already is shown again: whoever has noted it down must not have done so in vain. */
-static int announce(int folder, const char *host, const char *file, const char *next) {
-    char pem[IDENTITY_PEM_MAX];
-    if (faccessat(folder, file, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
-        return complain(host, file, strerror(errno), EX_NOINPUT);
-    size_t size = identity_make(host, pem);
-    bool stored = size > 0 && (store_create(folder, next, pem, size) || errno == EEXIST);
-    int reason = errno;
-    explicit_bzero(pem, sizeof pem);
-    if (!stored)
-        return complain(host, next, size > 0 ? strerror(reason) : "no key could be made", EX_CANTCREAT);
+static int show_announced(int folder, const char *host, const char *next) {
     return conclude(
         folder, host, next,
         "The next identity of this host, not in force yet. Publish it where visitors will look, for example\n"
@@ -78,8 +80,26 @@ static int announce(int folder, const char *host, const char *file, const char *
         "vitrine renew --new-key, with the host.\n");
 }
 
-static int put_in_force(int folder, const char *host, const char *file, const char *next) {
-    if (faccessat(folder, next, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+/* One that was announced already is shown again: whoever has noted it down must not have done so in vain. */
+static int announce(int folder, const char *host) {
+    char pem[IDENTITY_PEM_MAX], file[HOLDING_FILE_MAX + 1], next[HOLDING_FILE_MAX + 1];
+    if (!holding_file(folder, host, ".pem", file))
+        return complain(host, file, strerror(ENOENT), EX_NOINPUT);
+    if (holding_file(folder, host, ".next", next))
+        return show_announced(folder, host, next);
+    size_t size = identity_make(host, pem);
+    bool stored = size > 0 && (store_create(folder, next, pem, size) || errno == EEXIST);
+    int reason = errno;
+    explicit_bzero(pem, sizeof pem);
+    if (!stored)
+        return complain(host, next, size > 0 ? strerror(reason) : "no key could be made", EX_CANTCREAT);
+    return show_announced(folder, host, next);
+}
+
+static int put_in_force(int folder, const char *host, const char *file) {
+    char next[HOLDING_FILE_MAX + 1], former[HOLDING_FILE_MAX + 1];
+    holding_file(folder, host, ".pem", former);
+    if (!holding_file(folder, host, ".next", next))
         return complain(host, next, "no new key was announced; do that first with vitrine renew --new-key --announce",
                         EX_NOINPUT);
     /* What could not be served is not put in the place of what can. */
@@ -90,6 +110,7 @@ static int put_in_force(int folder, const char *host, const char *file, const ch
         return complain(host, next, problem, EX_DATAERR);
     if (!store_rename(folder, next, file))
         return complain(host, next, strerror(errno), EX_CANTCREAT);
+    take_away(folder, file, former);
     return conclude(
         folder, host, file,
         "A new key, as it was announced; the old one is gone. All clients that remember this host will ask\n"
@@ -97,26 +118,27 @@ static int put_in_force(int folder, const char *host, const char *file, const ch
 }
 
 int renew(const char *state, const struct renewal *renewal) {
-    char file[CERTIFICATE_HOST_MAX + sizeof ".pem"], next[CERTIFICATE_HOST_MAX + sizeof ".next"];
-    const char *host = renewal->host;
+    char host[HOSTNAME_MAX + 1], file[HOSTNAME_MAX + sizeof ".pem"];
     int folder = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) {
         log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", state, strerror(errno));
         return EX_NOINPUT;
     }
     int status = EX_NOINPUT;
+    if (!hostname_canonical(host, renewal->host) || !holding_is_host(host)) {
+        log_line(LOG_LEVEL_ERROR, "this is no host; name it as its folder is named");
+        close(folder);
+        return status;
+    }
     snprintf(file, sizeof file, "%s.pem", host);
-    snprintf(next, sizeof next, "%s.next", host);
-    if (!holding_is_host(host))
-        log_line(LOG_LEVEL_ERROR, "this is no host; name it as its file in the state folder is named");
-    else if (!random_open())
+    if (!random_open())
         status = complain(host, file, "the system gives no random bytes", EX_OSERR);
     else if (!renewal->new_key)
         status = renew_certificate(folder, host, file);
     else if (renewal->announce)
-        status = announce(folder, host, file, next);
+        status = announce(folder, host);
     else
-        status = put_in_force(folder, host, file, next);
+        status = put_in_force(folder, host, file);
     close(folder);
     return status;
 }

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 
 struct renewal {
-    const char *host;
-    bool new_key;  /* move to a new key, in two steps */
-    bool announce; /* the first of these: make the next identity (HOST.next) and show it */
+    const char *host; /* in any spelling */
+    bool new_key;     /* move to a new key, in two steps */
+    bool announce;    /* the first of these: make the next identity (HOST.next) and show it */
 };
 
 /*

@@ -12,13 +12,10 @@
 /* Begins with a dot: no host does. */
 static const char temporary[] = ".new";
 
-ssize_t store_read(int folder, const char *name, char **text) {
+ssize_t store_read_open(int file, char **text) {
     struct stat about;
     ssize_t size;
     *text = NULL;
-    int file = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (file < 0)
-        return -errno;
     if (fstat(file, &about) < 0)
         size = -errno;
     else if (!S_ISREG(about.st_mode) || about.st_size == 0)
@@ -31,11 +28,20 @@ ssize_t store_read(int folder, const char *name, char **text) {
         size = size < 0 ? -errno : -EIO;
     else
         (*text)[size] = '\0';
-    close(file);
     if (size < 0) {
         free(*text);
         *text = NULL;
     }
+    return size;
+}
+
+ssize_t store_read(int folder, const char *name, char **text) {
+    *text = NULL;
+    int file = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0)
+        return -errno;
+    ssize_t size = store_read_open(file, text);
+    close(file);
     return size;
 }
 

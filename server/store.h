@@ -17,6 +17,9 @@
  */
 ssize_t store_read(int folder, const char *name, char **text);
 
+/* The same for a file that is open for reading, at its beginning; it stays the caller's. */
+ssize_t store_read_open(int file, char **text);
+
 /*
  * Puts a new file (mode 0600) in place and on disk. One of the same name is left alone: false with errno EEXIST.
  * Returns false with errno set when it could not be done; nothing is left behind then.

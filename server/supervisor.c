@@ -93,11 +93,13 @@ static int check_state(const char *folder) {
 /* Said until a reload succeeds, so that nobody has to look at the right moment. */
 #define NOT_RELOADED "Not reloaded, everything stays as it was; the log says why. "
 
+#define BARRED "%zu hosts refused, their identities cannot be used; the log says why. "
+
 static void tell(const struct supervisor *supervisor, const char *first) {
     const struct staff *staff = &supervisor->staff;
     uint64_t open = 0, answered = staff->answered, refused = 0, displaced = 0, slowed = 0, late = 0, foreign = 0,
              failed = 0;
-    char message[440];
+    char message[560], barred[96] = "";
     for (size_t i = 0; i < staff->board_count; i++) {
         const struct tally *tally = &staff->boards[i].tally;
         open += tally->open;
@@ -109,11 +111,13 @@ static void tell(const struct supervisor *supervisor, const char *first) {
         foreign += tally->foreign;
         failed += tally->failed;
     }
+    if (supervisor->generation.certificates.barred > 0)
+        snprintf(barred, sizeof barred, BARRED, supervisor->generation.certificates.barred);
     snprintf(message, sizeof message,
-             "%sSTATUS=%sServing %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
+             "%sSTATUS=%s%sServing %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
              " connections open, %" PRIu64 " refused, %" PRIu64 " displaced, %" PRIu64 " late, %" PRIu64
              " foreign, %" PRIu64 " failed, %" PRIu64 " slowed down",
-             first, supervisor->not_reloaded ? NOT_RELOADED : "", supervisor->generation.capsule_count,
+             first, supervisor->not_reloaded ? NOT_RELOADED : "", barred, supervisor->generation.capsule_count,
              staff_ready(staff), answered, open, refused, displaced, late, foreign, failed, slowed);
     manager_notify(message);
 }

@@ -11,19 +11,21 @@
 #include <wolfssl/version.h>
 #include <wolfssl/wolfcrypt/hash.h>
 
+#include "hostname.h"
 #include "log.h"
 #include "spare.h"
 
 /* One context for an identity: a session takes over its certificate without parsing anything again. */
 struct context {
     const struct certificate *certificate;
-    WOLFSSL_CTX *handle;
+    WOLFSSL_CTX *handle; /* NULL: the host is barred */
 };
 
 struct tls {
     struct context *contexts; /* sorted by host, as the identities are */
     size_t count;
     size_t fallback;
+    bool has_barred;
     struct tls_channel *channel;
     struct desk *desk;
 };
@@ -210,13 +212,14 @@ struct tls *tls_open(const struct certificates *certificates, const char *fallba
     }
     tls->channel = channel;
     tls->desk = desk;
+    tls->has_barred = certificates->barred > 0;
     tls->contexts = calloc(certificates->count, sizeof *tls->contexts);
     if (!tls->contexts)
         goto failed;
     for (size_t i = 0; i < certificates->count; i++) {
         const struct certificate *certificate = &certificates->list[i];
-        WOLFSSL_CTX *handle = context_open(certificate, only_1_3);
-        if (!handle)
+        WOLFSSL_CTX *handle = certificate->chain ? context_open(certificate, only_1_3) : NULL;
+        if (certificate->chain && !handle)
             goto failed;
         tls->contexts[tls->count++] = (struct context){certificate, handle};
         if (strcmp(certificate->host, fallback) == 0)
@@ -244,13 +247,36 @@ static int compare_host(const void *name, const void *context) {
     return strcmp(name, ((const struct context *)context)->certificate->host);
 }
 
+static const struct context *find_context(const struct tls *tls, const char *host) {
+    return bsearch(host, tls->contexts, tls->count, sizeof *tls->contexts, compare_host);
+}
+
 static const struct context *context_for(const struct tls *tls, const char *server_name) {
-    const struct context *found = bsearch(server_name, tls->contexts, tls->count, sizeof *found, compare_host);
+    const struct context *found = find_context(tls, server_name);
     return found ? found : &tls->contexts[tls->fallback];
+}
+
+bool tls_bars(const struct tls *tls, const char *host) {
+    char canonical[HOSTNAME_MAX + 1];
+    if (!tls->has_barred || !hostname_canonical(canonical, host))
+        return false;
+    const struct context *found = find_context(tls, canonical);
+    return found && !found->handle;
+}
+
+/* Tells a client that its server name is not served: before any version has been agreed upon. */
+static void refuse_name(struct tls_channel *channel) {
+    static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, 112}; /* RFC 8446 sections 5.1 and 6: fatal, unrecognized_name */
+    memcpy(channel->output, alert, sizeof alert);
+    channel->output_size = sizeof alert;
 }
 
 struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner) {
     const struct context *context = context_for(tls, server_name);
+    if (!context->handle) {
+        refuse_name(tls->channel);
+        return NULL;
+    }
     struct tls_session *session = calloc(1, sizeof *session);
     if (!session)
         return NULL;

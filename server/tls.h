@@ -55,10 +55,14 @@ struct tls *tls_open(const struct certificates *certificates, const char *fallba
 void tls_close(struct tls *tls);
 
 /*
- * Begins a session with the identity for this server name ("" for none). NULL when memory is short.
+ * Begins a session with the identity for this server name ("" for none). NULL when memory is short, or where the host is
+ * barred (certificate.h): then an alert lies in the channel's output.
  * owner: who is to be told when a signature arrives (desk_receive).
  */
 struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner);
+
+/* Is this a host that has no identity which can be used? host: in any spelling, lower case. */
+bool tls_bars(const struct tls *tls, const char *host);
 
 /*
  * The signature that the session waits for has come (size 0: it was refused). Goes on with the handshake, the signature

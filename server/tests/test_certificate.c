@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -44,8 +45,14 @@ Test(certificate, how_near_the_end_is) {
 Test(certificate, what_it_says_of_itself) {
     static const struct {
         const char *host, *names;
-    } cases[] = {
-        {"a.example", "a.example "}, {"*.example", "*.example "}, {"127.0.0.1", "127.0.0.1 "}, {"::1", "::1 "}};
+    } cases[] = {{"a.example", "a.example "},
+                 {"*.example", "*.example "},
+                 {"127.0.0.1", "127.0.0.1 "},
+                 {"::1", "::1 "},
+                 /* One of an earlier version: it is known by the one spelling. */
+                 {"b\xc3\xbc"
+                  "cher.example",
+                  "xn--bcher-kva.example "}};
     cr_assert(random_open());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char pem[IDENTITY_PEM_MAX];
@@ -54,6 +61,9 @@ Test(certificate, what_it_says_of_itself) {
         pem[identity_make(cases[i].host, pem)] = '\0';
         cr_assert_null(certificate_examine(&facts, pem));
         cr_expect_str_eq(facts.names, cases[i].names);
+        cr_expect_str_eq(facts.common_name, cases[i].host);
+        cr_expect_eq(facts.has_unicode, (cases[i].host[1] & 0x80) != 0);
+        cr_expect_eq(facts.begins, 1735689600, "clocks that run ahead do not spoil it");
         double years = difftime(facts.ends, time(NULL)) / 86400 / 365.25;
         cr_expect(years > 49.9 && years < 50.1, "%f", years);
         cr_assert_null(identity_load(&identity, cases[i].host, pem, NULL));
@@ -72,4 +82,25 @@ Test(certificate, what_is_none) {
         cr_expect_not_null(certificate_examine(&facts, cases[i]), "case %zu", i);
         cr_expect_null(facts.names);
     }
+}
+
+Test(certificate, hosts_that_are_barred) {
+    struct certificates certificates = {0};
+    char chain[] = "chain";
+    struct certificate one = {.host = "b.example", .chain = chain, .chain_size = 5};
+    cr_assert(certificates_bar(&certificates, "c.example"));
+    cr_assert(certificates_bar(&certificates, "a.example"));
+    cr_assert(certificates_add(&certificates, &one));
+    cr_assert(certificates_bar(&certificates, "b.example"));
+    cr_assert(certificates_bar(&certificates, "a.example"));
+    cr_expect_eq(certificates.count, 3);
+    cr_expect_eq(certificates.barred, 2);
+    cr_expect_null(certificates_find(&certificates, "a.example")->chain);
+    cr_expect_not_null(certificates_find(&certificates, "b.example")->chain, "what is there stays");
+    cr_expect_null(certificates_find(&certificates, "d.example"));
+    snprintf(one.host, sizeof one.host, "a.example");
+    cr_assert(certificates_add(&certificates, &one));
+    cr_expect_eq(certificates.count, 3);
+    cr_expect_eq(certificates.barred, 1);
+    certificates_dispose(&certificates);
 }

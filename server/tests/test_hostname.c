@@ -165,3 +165,44 @@ Test(hostname, random_labels) {
     }
     cr_expect_gt(decoded, 100);
 }
+
+Test(hostname, one_spelling) {
+    static const struct {
+        const char *host, *canonical; /* NULL: none */
+    } cases[] = {
+        {"a.example", "a.example"},
+        {"A.Example", "a.example"},
+        {"b\xc3\xbc"
+         "cher.example",
+         "xn--bcher-kva.example"},
+        {"B\xc3\xbc"
+         "cher.Example",
+         "xn--bcher-kva.example"},
+        {"XN--bcher-KVA.example", "xn--bcher-kva.example"},
+        {"*.b\xc3\xbc"
+         "cher.example",
+         "*.xn--bcher-kva.example"},
+        {"2001:DB8:0::1", "2001:db8::1"},
+        {"::ffff:192.0.2.1", "::ffff:192.0.2.1"},
+        {"127.0.0.1", "127.0.0.1"},
+        {"default", "default"},
+        {"", NULL},
+        {"\xff", NULL},
+        {"b\xc3\xbc\n", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char canonical[HOSTNAME_MAX + 1], again[HOSTNAME_MAX + 1];
+        cr_assert_eq(hostname_canonical(canonical, cases[i].host), cases[i].canonical != NULL, "%s", cases[i].host);
+        if (!cases[i].canonical)
+            continue;
+        cr_expect_str_eq(canonical, cases[i].canonical);
+        cr_assert(hostname_canonical(again, canonical));
+        cr_expect_str_eq(again, canonical);
+    }
+    char longest[HOSTNAME_MAX + 2], canonical[HOSTNAME_MAX + 1];
+    memset(longest, 'a', sizeof longest);
+    longest[HOSTNAME_MAX + 1] = '\0';
+    cr_expect_not(hostname_canonical(canonical, longest));
+    longest[HOSTNAME_MAX] = '\0';
+    cr_expect(hostname_canonical(canonical, longest));
+}

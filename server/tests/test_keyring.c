@@ -66,8 +66,15 @@ static void open_keyring(void) {
     cr_assert_eq(keyring_open(&keyring, "state", "given"), 0);
 }
 
+static const struct identity *provide(const char *host) {
+    bool unusable;
+    const struct identity *identity = keyring_provide(&keyring, host, &unusable);
+    cr_expect(!identity || !unusable);
+    return identity;
+}
+
 static const struct holding *holder(const char *host) {
-    const struct identity *identity = keyring_provide(&keyring, host);
+    const struct identity *identity = provide(host);
     for (size_t i = 0; i < keyring.count; i++) {
         if (identity == &keyring.list[i]->identity)
             return keyring.list[i];
@@ -91,6 +98,21 @@ Test(keyring, files_and_their_hosts) {
         {"identity.a.pem", true, "a"},
         {"identity_a.example.pem", true, "a.example"},
         {"identity.identity.a.pem", true, "identity.a"},
+        {"A.Example.pem", false, "a.example"},
+        {"b\xc3\xbc"
+         "cher.example.pem",
+         false, "xn--bcher-kva.example"},
+        {"identity.b\xc3\xbc"
+         "cher.example.pem",
+         true, "xn--bcher-kva.example"},
+        {"identity.xn--bcher-kva.example.pem", true, "xn--bcher-kva.example"},
+        {"identity.200-db8--1.pem", true, "200:db8::1"},
+        {"identity_200-DB8-0-0-0-0-0-1.pem", true, "200:db8::1"},
+        {"identity.--1.pem", true, "::1"},
+        {"identity.a-b.example.pem", true, "a-b.example"},
+        {"200:db8::1.pem", false, "200:db8::1"},
+        {"200-db8--1.pem", false, "200-db8--1"},
+        {"b\xfc.pem", false, NULL},
         {"identity.a.pem", false, "identity.a"},
         {".pem", false, NULL},
         {"..pem", false, NULL},
@@ -118,17 +140,28 @@ Test(keyring, files_and_their_hosts) {
     cr_expect(holding_is_host("::1"));
 }
 
+Test(keyring, names_of_credentials) {
+    static const char *const hosts[] = {"a.example", "200:db8::1", "::", "xn--bcher-kva.example", "127.0.0.1"};
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        char file[HOLDING_FILE_MAX + 1], host[CERTIFICATE_HOST_MAX + 1];
+        holding_credential(hosts[i], file);
+        cr_expect_null(strchr(file, ':'), "no credential can have the name %s", file);
+        cr_assert(holding_host_of(file, true, host), "%s", file);
+        cr_expect_str_eq(host, hosts[i]);
+    }
+}
+
 Test(keyring, made_once) {
     uint8_t key[SIGNING_KEY_NAME];
     open_keyring();
-    const struct identity *identity = keyring_provide(&keyring, "a.example");
+    const struct identity *identity = provide("a.example");
     cr_assert_not_null(identity);
     memcpy(key, identity->public.key, sizeof key);
-    cr_expect_eq(keyring_provide(&keyring, "a.example"), identity);
+    cr_expect_eq(provide("a.example"), identity);
     open_keyring();
     cr_expect_not_null(keyring_find_key(&keyring, key), "known before anybody asks for the host");
-    cr_expect_arr_eq(keyring_provide(&keyring, "a.example")->public.key, key, sizeof key);
-    cr_expect_null(keyring_provide(&keyring, "../a"));
+    cr_expect_arr_eq(provide("a.example")->public.key, key, sizeof key);
+    cr_expect_null(provide("../a"));
     key[0] ^= 1;
     cr_expect_null(keyring_find_key(&keyring, key));
 }
@@ -167,6 +200,7 @@ Test(keyring, given_kinds_of_keys) {
         const char *name, *key;
         enum key_kind kind;
     } cases[] = {{"p256", "ec -pkeyopt ec_paramgen_curve:P-256", KEY_P256},
+                 {"p384", "ec -pkeyopt ec_paramgen_curve:P-384", KEY_P384},
                  {"ed25519", "ed25519", KEY_ED25519},
                  {"rsa", "rsa:2048", KEY_RSA}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -180,40 +214,32 @@ Test(keyring, given_kinds_of_keys) {
           "mv x given/identity.rsa.pem");
     open_keyring();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const struct identity *identity = keyring_provide(&keyring, cases[i].name);
+        const struct identity *identity = provide(cases[i].name);
         cr_assert_not_null(identity, "%s", cases[i].name);
         cr_expect_eq(identity->public.kind, cases[i].kind);
         cr_expect_null(strstr(identity->public.chain, "PRIVATE"));
     }
-    const char *chain = strstr(keyring_provide(&keyring, "rsa")->public.chain + 1, "BEGIN");
+    const char *chain = strstr(provide("rsa")->public.chain + 1, "BEGIN");
     cr_expect(chain && strstr(chain + 1, "BEGIN"), "the chain is kept");
 }
 
 Test(keyring, what_cannot_be_used_is_not_replaced) {
     static const struct {
         const char *host, *key, *names;
-        int days;
         const char *reason;
     } cases[] = {
-        {"small", "rsa:1024", "DNS:small", 9, "2048"},
-        {"curve", "ec -pkeyopt ec_paramgen_curve:P-384", "DNS:curve", 9, "P-256"},
-        {"ended", "ec -pkeyopt ec_paramgen_curve:P-256", "DNS:ended", -1, "end"},
-        {"nameless", "ec -pkeyopt ec_paramgen_curve:P-256", NULL, 9, "alternative name"},
-        {"mixed", "ec -pkeyopt ec_paramgen_curve:P-256", "DNS:mixed", 9, "belong"},
-        {"keyless", "ec -pkeyopt ec_paramgen_curve:P-256", "DNS:keyless", 9, "no private key"},
+        {"small", "rsa:1024", "DNS:small", "2048"},
+        {"curve", "ec -pkeyopt ec_paramgen_curve:P-521", "DNS:curve", "P-256"},
+        {"mixed", "ec -pkeyopt ec_paramgen_curve:P-256", "DNS:mixed", "belong"},
+        {"keyless", "ec -pkeyopt ec_paramgen_curve:P-256", "DNS:keyless", "no private key"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char name[64];
         snprintf(name, sizeof name, "given/identity.%s", cases[i].host);
-        order(name, cases[i].key, cases[i].days < 0 ? 1 : cases[i].days, cases[i].names);
-        if (cases[i].days < 0) /* openssl of today refuses days below 0 in this command */
-            shell("openssl x509 -in %s.pem -signkey %s.key -days 0 -copy_extensions copyall -out x 2>/dev/null || "
-                  "openssl req -x509 -key %s.key -not_before 20200101000000Z -not_after 20200102000000Z -subj /CN=t "
-                  "-addext subjectAltName=DNS:ended -out x; mv x %s.pem",
-                  name, name, name, name);
+        order(name, cases[i].key, 9, cases[i].names);
     }
     shell("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out given/identity.mixed.key 2>/dev/null; "
-          "rm given/identity.keyless.key; sleep 1.1");
+          "rm given/identity.keyless.key");
     put("given/identity.text.pem", "nothing");
     put_identity("state/open.pem", "open");
     put_identity("state/other.pem", "another");
@@ -221,33 +247,39 @@ Test(keyring, what_cannot_be_used_is_not_replaced) {
     cr_assert_eq(chmod("state/open.pem", 0640), 0);
     open_keyring();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        cr_expect_null(keyring_provide(&keyring, cases[i].host), "%s", cases[i].host);
+        cr_expect_null(provide(cases[i].host), "%s", cases[i].host);
         for (size_t at = 0; at < keyring.count; at++) {
             if (strcmp(keyring.list[at]->host, cases[i].host) == 0)
                 cr_expect(keyring.list[at]->problem && strstr(keyring.list[at]->problem, cases[i].reason), "%s: %s",
                           cases[i].host, keyring.list[at]->problem);
         }
     }
-    cr_expect_null(keyring_provide(&keyring, "text"));
-    cr_expect_null(keyring_provide(&keyring, "open"));
-    cr_expect_null(keyring_provide(&keyring, "other"));
-    cr_expect_not_null(keyring_provide(&keyring, "fine"), "the others still run");
+    bool unusable;
+    cr_expect_null(keyring_provide(&keyring, "text", &unusable));
+    cr_expect(unusable, "there is one");
+    cr_expect_null(keyring_provide(&keyring, "no/host", &unusable));
+    cr_expect_not(unusable, "there is none");
+    unusable = false;
+    cr_expect_null(provide("text"));
+    cr_expect_null(provide("open"));
+    cr_expect_null(provide("other"));
+    cr_expect_not_null(provide("fine"), "the others still run");
     cr_assert_eq(chmod("state/open.pem", 0600), 0);
-    cr_expect_not_null(keyring_provide(&keyring, "open"), "read again when it was put right");
+    cr_expect_not_null(provide("open"), "read again when it was put right");
 }
 
 Test(keyring, a_new_file_is_taken_up_and_the_old_key_still_signs) {
     uint8_t first[SIGNING_KEY_NAME], second[SIGNING_KEY_NAME];
     open_keyring();
-    memcpy(first, keyring_provide(&keyring, "a")->public.key, sizeof first);
+    memcpy(first, provide("a")->public.key, sizeof first);
     put_identity("x", "a");
     cr_assert_eq(rename("x", "state/a.pem"), 0);
-    memcpy(second, keyring_provide(&keyring, "a")->public.key, sizeof second);
+    memcpy(second, provide("a")->public.key, sizeof second);
     cr_expect_arr_neq(first, second, sizeof first);
     cr_expect_not_null(keyring_find_key(&keyring, first));
     put_identity("x", "a");
     cr_assert_eq(rename("x", "state/a.pem"), 0);
-    cr_assert_not_null(keyring_provide(&keyring, "a"));
+    cr_assert_not_null(provide("a"));
     cr_expect_null(keyring_find_key(&keyring, first), "only the last one before is kept");
     cr_expect_not_null(keyring_find_key(&keyring, second));
 }
@@ -257,4 +289,135 @@ Test(keyring, folders_that_are_missing) {
     cr_expect_eq(keyring_open(&keyring, "state", "nowhere"), EX_OK, "systemd 254 names a folder that is not there");
     cr_expect_eq(keyring_open(&keyring, "state", "/dev/null"), EX_NOINPUT);
     cr_expect_eq(keyring_open(&keyring, "state", NULL), EX_OK);
+}
+
+Test(keyring, identities_as_people_have_them) {
+    static const char *const hosts[] = {"nameless", "ended", "sec1", "pkcs1", "crlf", "text", "former"};
+    order("given/identity.nameless", "ec -pkeyopt ec_paramgen_curve:P-256", 9, NULL);
+    shell("cd given; openssl req -x509 -newkey rsa:2048 -nodes -not_before 20200101000000Z -not_after 20200102000000Z "
+          "-subj /CN=t -addext subjectAltName=DNS:ended -keyout identity.ended.key -out identity.ended.pem 2>errors || "
+          "{ cat errors; exit 1; }; rm errors");
+    /* A key in the form that `openssl ecparam` writes, with its parameters in front; one that `openssl genrsa` wrote. */
+    shell("openssl ecparam -name secp384r1 -genkey -out k && grep -q 'EC PARAMETERS' k && "
+          "openssl req -x509 -new -key k -subj /CN=sec1 -out c && cat k c >given/identity.sec1.pem && "
+          "openssl genrsa -traditional -out k 3072 2>errors && grep -q 'RSA PRIVATE' k && "
+          "openssl req -x509 -new -key k -subj /CN=pkcs1 -out c && cat c k >given/identity.pkcs1.pem");
+    put_identity("x", "crlf");
+    shell("sed 's/$/\\r/' x >given/identity.crlf.pem");
+    put_identity("x", "text");
+    shell("{ printf '\\357\\273\\277'; openssl x509 -in x -text; openssl pkey -in x; } >given/identity.text.pem");
+    /* The first version of X.509, as `openssl x509 -req` makes it. */
+    shell("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out k 2>errors && "
+          "openssl req -new -key k -subj /CN=former -out r && openssl x509 -req -in r -signkey k -out c 2>errors && "
+          "cat c k >given/identity.former.pem");
+    open_keyring();
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        char file[64];
+        snprintf(file, sizeof file, "identity.%s.pem", hosts[i]);
+        cr_expect_str_eq(file_for(hosts[i]), file, "%s: %s", hosts[i], holder(hosts[i]) ? "" : "cannot be used");
+    }
+    cr_expect_str_eq(file_for("t"), "t.pem", "a common name is no name of a host");
+}
+
+#define BOOKS                                                                                                          \
+    "b\xc3\xbc"                                                                                                        \
+    "cher.example"
+
+Test(keyring, one_made_under_an_international_name_goes_on) {
+    uint8_t first[SIGNING_KEY_NAME];
+    put_identity("state/" BOOKS ".pem", BOOKS);
+    open_keyring();
+    cr_expect_str_eq(file_for("xn--bcher-kva.example"), BOOKS ".pem");
+    memcpy(first, provide("xn--bcher-kva.example")->public.key, sizeof first);
+    cr_expect_str_eq(provide("xn--bcher-kva.example")->public.host, "xn--bcher-kva.example");
+    cr_expect(holder("xn--bcher-kva.example")->facts.has_unicode);
+    cr_expect_neq(access("state/xn--bcher-kva.example.pem", F_OK), 0, "no other one is made");
+    /* Where there are both, visitors have met the one that TLS found, which was never that of the other spelling. */
+    put_identity("state/xn--bcher-kva.example.pem", "xn--bcher-kva.example");
+    cr_expect_str_eq(file_for("xn--bcher-kva.example"), "xn--bcher-kva.example.pem");
+    cr_expect_not_null(keyring_find_key(&keyring, first), "it still signs for workers of before");
+    open_keyring();
+    cr_expect_str_eq(file_for("xn--bcher-kva.example"), "xn--bcher-kva.example.pem");
+    cr_expect_null(keyring_find_key(&keyring, first));
+}
+
+/* As Kubernetes lays out a secret: each file is a link to one behind ..data, itself a link to a folder. */
+Test(keyring, links_are_followed_among_the_given_alone) {
+    put_identity("outside", "out.example");
+    put_identity("x", "in.example");
+    shell(
+        "cd given && mkdir ..2026_11_25 && mv ../x ..2026_11_25/identity.in.example.pem && ln -s ..2026_11_25 ..data "
+        "&& "
+        "ln -s ..data/identity.in.example.pem identity.in.example.pem && ln -s ../outside identity.out.example.pem && "
+        "ln -s identity.loop.example.pem identity.loop.example.pem && ln -s %s/outside identity.abs.example.pem",
+        base);
+    put_identity("state/target", "link.example");
+    shell("ln -s target state/link.example.pem");
+    open_keyring();
+    cr_expect_str_eq(file_for("in.example"), "identity.in.example.pem");
+    cr_expect_str_eq(file_for("out.example"), "none");
+    cr_expect_str_eq(file_for("abs.example"), "none");
+    cr_expect_str_eq(file_for("loop.example"), "none");
+    cr_expect_str_eq(file_for("link.example"), "none");
+    /* The secret is exchanged: another folder, and ..data leads there. */
+    uint8_t first[SIGNING_KEY_NAME];
+    memcpy(first, provide("in.example")->public.key, sizeof first);
+    put_identity("x", "in.example");
+    shell("cd given && mkdir ..2026_11_26 && mv ../x ..2026_11_26/identity.in.example.pem && ln -sfn ..2026_11_26 "
+          "..data");
+    cr_expect_arr_eq(provide("in.example")->public.key, first, sizeof first, "not before it is asked for");
+    keyring_refresh(&keyring);
+    cr_expect_arr_neq(provide("in.example")->public.key, first, sizeof first);
+    cr_expect_not_null(keyring_find_key(&keyring, first), "workers of before still need it");
+}
+
+Test(keyring, given_ones_are_read_anew) {
+    uint8_t first[SIGNING_KEY_NAME], made[SIGNING_KEY_NAME];
+    put_identity("given/identity.a.pem", "a");
+    put("given/identity.broken.pem", "nothing");
+    open_keyring();
+    memcpy(first, provide("a")->public.key, sizeof first);
+    memcpy(made, provide("b")->public.key, sizeof made);
+    cr_expect_null(provide("broken"));
+    keyring_refresh(&keyring);
+    cr_expect_arr_eq(provide("a")->public.key, first, sizeof first);
+    cr_expect_str_eq(file_for("b"), "b.pem");
+
+    put("given/identity.a.pem", "half of a fi");
+    put_identity("given/identity.b.pem", "b");
+    put_identity("given/identity.broken.pem", "broken");
+    keyring_refresh(&keyring);
+    cr_assert_not_null(provide("a"), "what cannot be used takes nobody's place");
+    cr_expect_arr_eq(provide("a")->public.key, first, sizeof first);
+    cr_expect_str_eq(file_for("b"), "identity.b.pem", "a new one counts");
+    cr_expect_not_null(keyring_find_key(&keyring, made));
+    cr_expect_str_eq(file_for("broken"), "identity.broken.pem", "it was put right");
+
+    cr_assert_eq(unlink("given/identity.a.pem"), 0);
+    keyring_refresh(&keyring);
+    cr_expect_arr_eq(provide("a")->public.key, first, sizeof first, "what is gone stays in use");
+    shell("rm -r given");
+    keyring_refresh(&keyring);
+    cr_expect_arr_eq(provide("a")->public.key, first, sizeof first);
+    cr_expect_str_eq(file_for("b"), "identity.b.pem");
+
+    shell("mkdir given");
+    put_identity("given/identity.a.pem", "a");
+    keyring_refresh(&keyring);
+    cr_expect_arr_neq(provide("a")->public.key, first, sizeof first);
+    cr_expect_not_null(keyring_find_key(&keyring, first));
+
+    /* The key alone is another one, in a file of its own. */
+    put_identity("x", "c");
+    shell("openssl pkey -in x -out given/identity.c.key && openssl x509 -in x -out given/identity.c.pem");
+    keyring_refresh(&keyring);
+    cr_expect_str_eq(file_for("c"), "identity.c.pem");
+    put_identity("x", "c");
+    shell("openssl x509 -in x -out given/identity.c.pem");
+    keyring_refresh(&keyring);
+    cr_expect_str_eq(file_for("c"), "identity.c.pem", "key and certificate do not fit: as it was");
+    memcpy(first, provide("c")->public.key, sizeof first);
+    shell("openssl pkey -in x -out given/identity.c.key");
+    keyring_refresh(&keyring);
+    cr_expect_arr_neq(provide("c")->public.key, first, sizeof first);
 }

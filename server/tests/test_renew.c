@@ -96,6 +96,47 @@ Test(renew, a_new_key_in_two_steps) {
     cr_expect_eq(renew(state, &second), EX_NOINPUT);
 }
 
+#define BOOKS                                                                                                          \
+    "b\xc3\xbc"                                                                                                        \
+    "cher.example"
+
+/* As a version before this one made them. */
+static void put_international(void) {
+    put_identity(BOOKS ".pem", BOOKS);
+    put_identity(BOOKS ".next", BOOKS);
+}
+
+Test(renew, international_names_in_either_spelling) {
+    static const char *const spellings[] = {BOOKS, "xn--bcher-kva.example"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct renewal same = {.host = spellings[i]}, move = {.host = spellings[i], .new_key = true};
+        const struct renewal announce = {.host = spellings[1 - i], .new_key = true, .announce = true};
+        put_international();
+        struct certificate_facts before = facts_of(BOOKS ".pem"), next = facts_of(BOOKS ".next");
+        cr_expect(before.has_unicode);
+        char *host[] = {(char[]){BOOKS}, NULL};
+        cr_expect_eq(fingerprint(state, host), EX_OK);
+        cr_assert_eq(renew(state, &same), EX_OK);
+        struct certificate_facts after = facts_of("xn--bcher-kva.example.pem");
+        cr_expect_not(after.has_unicode, "what is made holds names in ASCII");
+        cr_expect_arr_eq(after.key, before.key, sizeof before.key);
+        cr_expect_not(is_there(BOOKS ".pem"));
+        cr_expect_eq(fingerprint(state, host), EX_OK);
+        cr_assert_eq(renew(state, &announce), EX_OK);
+        cr_expect_not(is_there("xn--bcher-kva.example.next"), "what was announced stays");
+        cr_assert_eq(renew(state, &move), EX_OK);
+        after = facts_of("xn--bcher-kva.example.pem");
+        cr_expect_arr_eq(after.key, next.key, sizeof next.key);
+        cr_expect_not(is_there(BOOKS ".next"));
+        cr_expect_eq(renew(state, &move), EX_NOINPUT);
+        put_international();
+        cr_assert_eq(unlinkat(folder, "xn--bcher-kva.example.pem", 0), 0);
+        cr_assert_eq(renew(state, &move), EX_OK);
+        cr_expect_not(is_there(BOOKS ".pem"), "the old key is gone");
+        cr_assert_eq(unlinkat(folder, "xn--bcher-kva.example.pem", 0), 0);
+    }
+}
+
 Test(renew, what_cannot_be_renewed) {
     static const char *const hosts[] = {"none.example", "../a", "", "text", "open"};
     cr_assert(store_create(folder, "text.pem", "text", 4));
