@@ -6,8 +6,10 @@
 ENTER ?= ./mkosi.tools.enter
 VERSION := $(shell cat mkosi.version)
 JOBS := $(shell nproc)
-# Criterion does not know NO_COLOR by itself.
-CRITERION := $(if $(NO_COLOR),--color=never)
+# make check makes what its parts need beforehand, and once; they run side by side, and must not make it as well.
+needs = $(if $(PREPARED),,$(1))
+# Runs tests of Criterion: which (TEST=suite/name), and how to run one of them again is told with each that fails.
+criterion = $(ENTER) image-tests/criterion "make $@" $(1) $(if $(TEST),--filter '$(TEST)')
 PREFIX ?= /usr/local
 PROFILE := $(PREFIX)/lib/systemd/portable/profile/vitrine
 PAGES := $(wildcard server/man/*.[58] units/*.8)
@@ -20,7 +22,7 @@ ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
 
 export WERROR
-.PHONY: all help tools unit-tests check unit-check lint manual-check picture format install uninstall host-files release release-check clean distclean FORCE
+.PHONY: all help tools program unit-tests check check-all precommit compile-commands unit-check lint manual-check picture format install uninstall host-files release release-check clean distclean
 all: build/vitrine
 
 help: ## this list
@@ -31,26 +33,35 @@ ifneq ($(ENTER),)
 	@./mkosi.tools.make
 endif
 
-build/vitrine: FORCE | tools
-	@$(SERVER) program
+build/vitrine: $(call needs,program)
 
-FORCE:
+program: | tools
+	@$(SERVER) program
 
 unit-tests: | tools
 	@$(SERVER) unit-tests
 
-check: | tools ## all tests; ends with "N passed, N failed"
-	@image-tests/tally lint analyse manual-check unit-check proof-check fuzz-check server-check soak-check bench-check moving-check clients-check comparison-check image-check readme-check release-check update-check breach
+check: ## all tests but for what takes long; ends with "N passed, N failed"
+	@image-tests/tally check
 
-unit-check: unit-tests ## the server's unit tests, plain and under the sanitizers
-	@$(ENTER) build/unit-tests $(CRITERION) --jobs $(JOBS)
-	@# Criterion itself, with several jobs, now and then leaves memory behind, which would fail here.
-	@$(ENTER) build/unit-tests-sanitized $(CRITERION) --jobs 1
+check-all: ## the tests that make check leaves out: long fuzzing, proofs, soak, other clients...
+	@image-tests/tally check-all
+
+precommit: ## what takes seconds: layout, scripts, the unit tests
+	@image-tests/tally lint unit-check
+
+compile-commands: | tools ## compile_commands.json, by which editors understand the sources
+	@$(ENTER) image-tests/compile-commands '$(CURDIR)' >build/compile_commands.json && mv build/compile_commands.json .
+
+unit-check: $(call needs,unit-tests) ## the server's unit tests, plain and under the sanitizers: [TEST=suite/name]
+	@failed=0; $(call criterion,build/unit-tests --jobs $(JOBS)) || failed=1; \
+	    $(call criterion,build/unit-tests-sanitized --jobs 1) || failed=1; exit $$failed
+# The latter one after the other: Criterion itself, with several jobs, now and then leaves memory behind.
 
 lint: | tools ## layout of the sources, faults in scripts
 	@$(ENTER) image-tests/lint
 
-manual-check: build/vitrine ## man pages, help and picture: well-formed, and true to what they are of
+manual-check: $(call needs,build/vitrine) ## man pages, help and picture: well-formed, and true to what they are of
 	@failed=0; for part in check-manual check-help; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
 
 picture: | tools ## README's picture, docs/picture.svg, of its source beside it
@@ -59,7 +70,7 @@ picture: | tools ## README's picture, docs/picture.svg, of its source beside it
 format: | tools ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
-install: image ## on the server: vitrinectl, profile, certificate: [PREFIX=/usr/local] [DESTDIR=]
+install: $(call needs,image) ## on the server: vitrinectl, profile, certificate: [PREFIX=/usr/local] [DESTDIR=]
 	@install -D -m 0755 units/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
 	@install -D -m 0644 units/profile/vitrine/service.conf $(DESTDIR)$(PROFILE)/service.conf
 	@install -D -m 0644 mkosi.crt $(DESTDIR)/etc/verity.d/vitrine.crt
@@ -80,7 +91,7 @@ uninstall: ## takes away what install brought
 
 host-files: build/vitrine-host_$(VERSION).tar ## the same files as one archive, to be unpacked at / of a server
 
-build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/service.conf units/sysupdate/vitrine.transfer $(HOST_UNITS) $(PAGES) $(COMPLETIONS) | image
+build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/service.conf units/sysupdate/vitrine.transfer $(HOST_UNITS) $(PAGES) $(COMPLETIONS) $(call needs,| image)
 	@rm -rf build/host-files
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/host-files
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1735689600 -cf $@ $$(cd build/host-files && find * -type f)
@@ -89,13 +100,13 @@ build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/servic
 RELEASE := build/release
 RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 2025-01-01T00:00:00Z)
 
-release: host-files ## all that is published of a version, in build/release/, with checksums and their signature
+release: $(call needs,host-files) ## all that is published of a version, in build/release/, with checksums and their signature
 	@mkdir -p build
 	@units/release/notes $(VERSION) >build/notes.md
 	@$(ENTER) units/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) <build/notes.md
 	@rm build/notes.md
 
-release-check: release ## is a release complete and true?
+release-check: $(call needs,release variants) ## is a release complete and true?
 	@$(MAKE) --no-print-directory release RELEASE=build/release-again >/dev/null
 	@failed=0; $(ENTER) image-tests/check-release build/release build/release-again || failed=1; \
 	    image-tests/check-notes || failed=1; rm -rf build/release-again; exit $$failed

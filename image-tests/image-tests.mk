@@ -4,10 +4,21 @@
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
 
-.PHONY: readme-check update-check soak soak-check content breach host-trees bench bench-starts bench-check bench-programs comparison-check moving-check clients-check image run boot server-check image-check image-file-check image-host-check
+HOST_KINDS := image nspawn-254 nspawn-257 nspawn-262 qemu-257
+HOST_PARTS := $(HOST_KINDS:%=hosts-%)
+BREACH_KINDS := nspawn-257 qemu-257
+DRILLS := $(BREACH_KINDS:%=breach-drill-%)
+PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
+WITH_HOSTS := $(call needs,image host-files host-trees)
 
-image: build/vitrine ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
-	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units $< -newer $(IMAGE))" ] || \
+.PHONY: readme-check update-check soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
+.PHONY: clients-check image run boot server-check image-check image-host-check
+# Parts of these.
+.PHONY: image-file-check trust-check tls-check update-nspawn-257 update-others variants test-programs bench-programs breach-programs
+.PHONY: $(HOST_PARTS) $(DRILLS) $(PROTECTIONS)
+
+image: $(call needs,build/vitrine) ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
+	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units build/vitrine -newer $(IMAGE))" ] || \
 	    $(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; rm -f $(IMAGE); exit 1; }; \
 	        for unit in vitrine vitrine-keys; do image-tests/exposure $(IMAGE) $$unit.service; done | \
 	        sed -n "s/.* level for /image: exposure of /p" >>build/image.log'
@@ -23,68 +34,94 @@ run: image host-files ## serves the image on a host in a container: [PORT=1965] 
 boot: image ## boots the image by itself, the server as its init: [PORT=1965] [CONTENT=folder]
 	@image-tests/run image $(IMAGE) $(PORT) "$(CONTENT)"
 
-server-check: build/vitrine ## tests of the running server: every rule of the protocol, by a client on another TLS library
-	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) server-tests
-	@$(ENTER) build/server-tests $(CRITERION) --jobs $(JOBS)
+test-programs: | tools
+	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) server-tests image-tests soak
+
+# Most of these tests wait for deadlines most of the time.
+server-check: $(call needs,build/vitrine test-programs) ## tests of the running server, by a client on another TLS library: [TEST=suite/name]
+	@$(call criterion,build/server-tests --jobs $(JOBS))
 
 # Requests, and seconds at most (0: no bound).
 SOAK_REQUESTS ?= 1000000
-soak: soak-program ## endurance, for a quarter of an hour, with every body looked at: [SOAK_REQUESTS=1000000]
+soak: $(call needs,build/vitrine test-programs) ## endurance, for a quarter of an hour, with every body looked at: [SOAK_REQUESTS=1000000]
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS)
 
-soak-check: soak-program ## the same for 20 seconds
+soak-check: $(call needs,build/vitrine test-programs) ## the same for 20 seconds
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS) 20
 
-.PHONY: soak-program
-soak-program: build/vitrine
-	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) soak
+image-check: image-file-check trust-check image-host-check tls-check ## tests of the image
 
-image-check: image-file-check image-host-check ## tests of the image
-
-image-file-check: image
+image-file-check: $(call needs,image)
 	@$(ENTER) image-tests/check-image $(IMAGE)
 
-readme-check: image host-files host-trees ## does what README says on a fresh server
+# Images that tests compare with the real one.
+variants: $(call needs,image)
+	@$(ENTER) image-tests/variants $(IMAGE) build/variants
+
+trust-check: $(call needs,variants test-programs)
+	@$(call criterion,build/image-tests --filter 'trust/*')
+
+tls-check: $(call needs,image)
+	@$(ENTER) image-tests/with-host image $(IMAGE) image-tests/check-tls
+
+readme-check: $(WITH_HOSTS) ## does what README says on a fresh server
 	@$(ENTER) image-tests/check-readme
 
-update-check: image host-files host-trees release ## hosts that fetch new versions from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]
-	@$(ENTER) image-tests/variants $(IMAGE) build/variants
+update-check: $(WITH_HOSTS) $(call needs,release variants) ## hosts that fetch new versions from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]
 	@$(ENTER) image-tests/check-update $(RELEASE) $(HOSTS)
 
-image-host-check: image host-files host-trees ## tests that need hosts: [HOSTS="image nspawn-254 nspawn-257 nspawn-262 qemu-257"]
-	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) image-tests
-	@$(ENTER) image-tests/variants $(IMAGE) build/variants
-	@$(ENTER) image-tests/on-hosts $(IMAGE) $(HOSTS)
+update-nspawn-257: $(WITH_HOSTS) $(call needs,release variants)
+	@$(ENTER) image-tests/check-update $(RELEASE) nspawn-257
+
+# What depends on the version of systemd.
+update-others: $(WITH_HOSTS) $(call needs,release variants)
+	@$(ENTER) env FIRST_STEPS=yes image-tests/check-update $(RELEASE) nspawn-254 nspawn-262
+
+image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests that need hosts: [HOSTS="image nspawn-254 nspawn-257 nspawn-262 qemu-257"]
+	@failed=0; for kind in $(or $(HOSTS),$(HOST_KINDS)); do \
+	    $(MAKE) --no-print-directory PREPARED=1 hosts-$$kind || failed=1; done; exit $$failed
+
+$(HOST_PARTS): hosts-%: $(WITH_HOSTS) $(call needs,variants test-programs)
+	@$(ENTER) image-tests/on-hosts $(IMAGE) $* $(TEST)
 
 host-trees: | tools ## the file systems of test hosts with other versions of systemd
 	@for version in 254 257 262; do \
 	    ./mkosi.tools.make image-tests/hosts/trees/systemd-$$version build/trees/systemd-$$version || exit; done
 
-breach: image host-files host-trees ## plays the attacker from inside of a worker, in four setups: [HOSTS="nspawn-257 qemu-257"]
+breach-programs: $(call needs,image)
 	@$(SERVER) breach
-	@failed=0; for kind in $(or $(HOSTS),nspawn-257 qemu-257); do for part in drill protections; do \
+	@$(ENTER) image-tests/breach/bake
+
+breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays the attacker from inside of a worker, in four setups: [HOSTS="nspawn-257 qemu-257"]
+	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do for part in drill protections; do \
 	    $(ENTER) image-tests/breach/$$part $$kind || failed=1; done; done; exit $$failed
 
-bench: bench-programs ## what a visit costs, beside other servers; what the key process costs: [ROUNDS=5]
+$(DRILLS): breach-drill-%: $(WITH_HOSTS) $(call needs,breach-programs)
+	@$(ENTER) image-tests/breach/drill $*
+
+$(PROTECTIONS): breach-protections-%: $(WITH_HOSTS) $(call needs,breach-programs)
+	@$(ENTER) image-tests/breach/protections $*
+
+bench: $(call needs,bench-programs) ## what a visit costs, beside other servers; what the key process costs: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/compare build/vitrine $(ROUNDS)
 	@$(SERVER) measured
 	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
 
-bench-starts: bench-programs image host-files host-trees ## how long until the first page, and how long building takes: [ROUNDS=5]
+bench-starts: $(WITH_HOSTS) $(call needs,bench-programs) ## how long until the first page, and how long building takes: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/starts $(IMAGE) $(ROUNDS)
 	@image-tests/bench/builds
 
-bench-check: bench-programs ## that the load client of the measurements counts what goes wrong
+bench-check: $(call needs,bench-programs) ## that the load client of the measurements counts what goes wrong
 	@$(ENTER) image-tests/bench/check build/vitrine
 
-moving-check: build/vitrine ## do capsules move in from other servers as docs/moving-in/ says?
+moving-check: $(call needs,build/vitrine) ## do capsules move in from other servers as docs/moving-in/ says?
 	@$(ENTER) image-tests/check-moving build/vitrine
 
-comparison-check: build/vitrine ## is the comparison with other servers true of Vitrine and molly-brown?
+comparison-check: $(call needs,build/vitrine) ## is the comparison with other servers true of Vitrine and molly-brown?
 	@$(ENTER) image-tests/check-comparison build/vitrine
 
-clients-check: build/vitrine ## do clients that people use get on with the server? openssl, amfora, kristall...
+clients-check: $(call needs,build/vitrine) ## do clients that people use get on with the server? openssl, amfora, kristall...
 	@$(ENTER) image-tests/clients/check build/vitrine
 
-bench-programs: build/vitrine
+bench-programs: $(call needs,build/vitrine)
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/bench.mk -j$(JOBS) bench

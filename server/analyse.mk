@@ -3,6 +3,5 @@
 
 .PHONY: analyse
 
-analyse: | tools ## gcc -fanalyzer, clang-tidy and cppcheck on the server's sources
-	@$(SERVER) build/generated/media-table.h build/wolfssl/lib/libwolfssl.a
+analyse: $(call needs,program) ## gcc -fanalyzer, clang-tidy and cppcheck on the server's sources
 	@$(ENTER) server/analyse

@@ -110,8 +110,8 @@ MEDIA_TYPES := $(firstword $(wildcard /etc/mime.types mkosi.tools/etc/mime.types
 # In the sandbox that file is as old as the sandbox; what comes out is the same, and nothing has to be made of it again.
 $(GENERATED)/media-table.h: server/media-table.sh $(MEDIA_TYPES)
 	@mkdir -p $(@D)
-	$(call QUIET,MAKE)server/media-table.sh $(or $(MEDIA_TYPES),/etc/mime.types) >$@.new
-	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	$(call QUIET,MAKE)server/media-table.sh $(or $(MEDIA_TYPES),/etc/mime.types) >$@.$$$$ && \
+	    { cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@; }
 
 # ---- unit tests: glibc and Criterion, once plain and once under the sanitizers ----
 
