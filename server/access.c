@@ -36,8 +36,6 @@ static const char *read_entry(struct access_entry *entry, const char *at, const 
     while (at < end && is_space(*at))
         at++;
     size_t length = (size_t)(end - at);
-    if (length == 0)
-        return "has no name behind the fingerprint";
     if (length > VISITOR_NAME_MAX)
         return "has a name of more than 63 bytes";
     if (!text_is_clean(at, length))

@@ -7,6 +7,7 @@
  *   # a comment line
  *   1f4d...9a60 Ada                   the SHA-256 of the visitor's certificate, in DER, and what the log calls them
  *   sha256:1F:4D:...:9A:60 Ada        the same, as other tools print it
+ *   1f4d...9a60                       somebody without a name
  */
 
 #include <stdbool.h>
@@ -19,7 +20,7 @@
 
 struct access_entry {
     char fingerprint[VISITOR_FINGERPRINT + 1]; /* lower-case hexadecimal */
-    char name[VISITOR_NAME_MAX + 1];
+    char name[VISITOR_NAME_MAX + 1];           /* or "" */
 };
 
 /* An access list that has been read. All zero: one that admits nobody. */
@@ -36,7 +37,7 @@ struct access_list {
  */
 int access_parse(struct access_list *list, const char *text, size_t length, text_fault *fault, void *context);
 
-/* The name of the visitor with this fingerprint (lower-case hexadecimal), or NULL: not admitted. */
+/* The name of the visitor with this fingerprint (lower-case hexadecimal), "" if the list has none; NULL: not admitted. */
 const char *access_find(const struct access_list *list, const char *fingerprint);
 
 /* Gives the memory back. Safe on a list that is all zero or already disposed of. */

@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PATH_SIZE 4096
 #define TURNS_MAX 128 /* links and `..` on one way; the kernel follows 40 links */
 
 /*
@@ -31,54 +30,53 @@ struct open_how {
 
 /* ---- name by name ---- */
 
-#define AGAIN 1 /* the path was written anew: walk it from the start */
+#define AGAIN INT_MIN    /* the text was rewritten: walk it from the start */
+#define ALL_FOLDERS (-1) /* in place of flags: the last name is a folder to enter, too */
 
 /*
- * Writes into `path` the first `kept` bytes of it, then `middle`, then `rest`, which is empty or begins with a slash.
- * All that is kept is known to be folders and no links.
+ * Puts `middle` in place of what stands between the first `kept` bytes of the text and `rest`, which is empty or begins
+ * with a slash. Everything that is kept is known to be folders and no links.
  */
-static int rewrite(char path[static PATH_SIZE], size_t kept, const char *middle, const char *rest) {
-    char fresh[PATH_SIZE];
-    int length = snprintf(fresh, sizeof fresh, "%.*s/%s%s", (int)kept, path, middle, rest);
+static int rewrite(struct beneath_path *path, size_t kept, const char *middle, const char *rest) {
+    char fresh[BENEATH_PATH_SIZE];
+    bool is_gone = middle[0] == '\0' && rest[0] == '/';
+    int length = snprintf(fresh, sizeof fresh, "%.*s%s%s", (int)kept, path->text, middle, is_gone ? rest + 1 : rest);
     if (length < 0 || (size_t)length >= sizeof fresh)
         return -ENAMETOOLONG;
-    memcpy(path, fresh, (size_t)length + 1);
+    memcpy(path->text, fresh, (size_t)length + 1);
+    path->strayed |= path->root > 0;
     return AGAIN;
 }
 
-/*
- * The folder above the one that ends at `end`: `..` was met there. Nothing is above when there is no name before it; `.`
- * is none.
- */
-static int climb(char path[static PATH_SIZE], size_t end, const char *rest) {
-    size_t start = end;
-    do {
-        end = start;
-        while (end > 0 && path[end - 1] == '/')
-            end--;
-        if (end == 0)
-            return -EXDEV;
-        start = end;
-        while (start > 0 && path[start - 1] != '/')
-            start--;
-    } while (end - start == 1 && path[start] == '.');
-    return rewrite(path, start, "", rest);
+/* `..` was met at `at`: continues in the parent of the folder that ends there. */
+static int climb(struct beneath_path *path, size_t at, const char *rest) {
+    if (at == 0)
+        return -EXDEV;
+    size_t start = at - 1;
+    while (start > 0 && path->text[start - 1] != '/')
+        start--;
+    return start < path->floor ? -EXDEV : rewrite(path, start, "", rest);
 }
 
-static int follow(int parent, const char *name, char path[static PATH_SIZE], size_t before, const char *rest) {
-    char target[PATH_SIZE];
+static int follow(struct beneath_path *path, int parent, const char *name, size_t at, const char *rest) {
+    char target[BENEATH_PATH_SIZE];
     ssize_t length = readlinkat(parent, name, target, sizeof target - 1);
     if (length < 0)
         return -errno;
     target[length] = '\0';
-    return target[0] == '/' ? -EXDEV : rewrite(path, before, target, rest);
+    if (target[0] == '/')
+        return -EXDEV;
+    /* This link lies in a folder that somebody else may own, who must not lead out of it. */
+    if (path->is_confined && path->floor == 0 && at > 0)
+        path->floor = strcspn(path->text, "/") + 1;
+    return rewrite(path, at, target, rest);
 }
 
 /*
- * Takes one step: opens `name` in `parent` without following it. Where it is a link, writes path anew.
- * Before it stand `before` bytes of path, behind it `rest`.
+ * Takes one step: opens `name` in `parent` without following it. If it is a link, rewrites the text.
+ * at: where the name begins in the text. rest: what stands behind it.
  */
-static int step(int parent, const char *name, int flags, char path[static PATH_SIZE], size_t before, const char *rest) {
+static int step(struct beneath_path *path, int parent, const char *name, int flags, size_t at, const char *rest) {
     struct stat found;
     int next = openat(parent, name, flags | O_NOFOLLOW | O_CLOEXEC);
     int error = next < 0 ? errno : 0;
@@ -90,54 +88,114 @@ static int step(int parent, const char *name, int flags, char path[static PATH_S
     if (fstatat(parent, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(found.st_mode)) {
         if (next >= 0)
             close(next);
-        return follow(parent, name, path, before, rest);
+        return follow(path, parent, name, at, rest);
     }
     return next >= 0 ? next : -error;
 }
 
-static int walk(int folder, char path[static PATH_SIZE], int flags) {
-    char name[PATH_SIZE];
-    size_t at = 0;
-    int parent = folder, result;
+/* Removes slashes and `.` that mean nothing, at the start of a path or behind a slash. */
+static void simplify(char *at) {
     for (;;) {
-        at += strspn(path + at, "/");
-        size_t length = strcspn(path + at, "/"), next = at + length + strspn(path + at + length, "/");
-        bool last = path[next] == '\0';
-        memcpy(name, path + at, length);
-        name[length] = '\0';
-        if (length == 0)
-            memcpy(name, ".", 2);
-        if (strcmp(name, "..") == 0)
-            result = climb(path, at, path + at + length);
-        else
-            result =
-                step(parent, name, last ? flags | (path[at + length] == '/' ? O_DIRECTORY : 0) : O_PATH | O_DIRECTORY,
-                     path, at, path + at + length);
-        if (parent != folder)
-            close(parent);
-        if (last || result < 0 || result == AGAIN)
-            return result;
-        parent = result;
-        at = next;
+        size_t needless = strspn(at, "/");
+        if (at[needless] == '.' && (at[needless + 1] == '/' || at[needless + 1] == '\0'))
+            needless++;
+        if (needless == 0)
+            return;
+        memmove(at, at + needless, strlen(at + needless) + 1);
     }
 }
 
-int beneath_walk(int folder, const char *path, int flags) {
-    char pending[PATH_SIZE];
-    size_t length = strlen(path);
+/* Takes over a folder that was just opened. Its name takes `length` bytes at `at`. Returns 0 or -errno. */
+static int enter(struct beneath_path *path, int folder, size_t at, size_t length) {
+    beneath_leave(path);
+    path->folder = folder;
+    path->reached = at + length + 1;
+    if (path->root == 0 && strlen(path->text + at + length) <= path->behind_name) {
+        path->root = path->reached;
+        if (path->is_confined)
+            path->floor = path->root;
+    }
+    return path->enter ? path->enter(path) : 0;
+}
+
+static int walk(struct beneath_path *path, int start, int flags) {
+    char name[BENEATH_PATH_SIZE];
+    size_t at = 0;
+    beneath_leave(path);
+    path->reached = 0;
+    simplify(path->text);
+    for (;;) {
+        int parent = path->folder >= 0 ? path->folder : start;
+        size_t length = strcspn(path->text + at, "/");
+        char *rest = path->text + at + length;
+        if (rest[0] == '/')
+            simplify(rest + 1);
+        if (length == 0 && flags == ALL_FOLDERS)
+            return 0;
+        memcpy(name, path->text + at, length);
+        memcpy(name + length, length == 0 ? "." : "", length == 0 ? 2 : 1);
+        if (strcmp(name, "..") == 0)
+            return climb(path, at, rest);
+        if (flags != ALL_FOLDERS && (rest[0] == '\0' || rest[1] == '\0'))
+            return step(path, parent, name, flags | (rest[0] == '/' ? O_DIRECTORY : 0), at, rest);
+        int result = step(path, parent, name, O_PATH | O_DIRECTORY, at, rest);
+        if (result >= 0)
+            result = enter(path, result, at, length);
+        if (result < 0 || rest[0] == '\0')
+            return result;
+        at += length + 1;
+    }
+}
+
+int beneath_follow(struct beneath_path *path, int folder, int flags) {
+    size_t length = strnlen(path->text, sizeof path->text);
+    path->folder = -1;
+    path->reached = path->root = path->floor = 0;
+    path->strayed = false;
     if (length == 0)
         return -ENOENT;
-    if (length >= sizeof pending)
+    if (length == sizeof path->text)
         return -ENAMETOOLONG;
-    if (path[0] == '/')
+    if (path->text[0] == '/')
         return -EXDEV;
-    memcpy(pending, path, length + 1);
+    for (char *at = path->text; at; at = strchr(at, '/') ? strchr(at, '/') + 1 : NULL)
+        simplify(at);
+    path->behind_name = strlen(path->text + strcspn(path->text, "/"));
     for (int turn = 0; turn < TURNS_MAX; turn++) {
-        int result = walk(folder, pending, flags);
+        int result = walk(path, folder, flags);
         if (result != AGAIN)
             return result;
     }
     return -ELOOP;
+}
+
+int beneath_enter(struct beneath_path *path, int folder) {
+    return beneath_follow(path, folder, ALL_FOLDERS);
+}
+
+void beneath_leave(struct beneath_path *path) {
+    if (path->folder >= 0)
+        close(path->folder);
+    path->folder = -1;
+}
+
+static int walk_alone(int folder, const char *text, int flags, bool is_confined) {
+    struct beneath_path path = {.is_confined = is_confined};
+    size_t length = strlen(text);
+    if (length >= sizeof path.text)
+        return -ENAMETOOLONG;
+    memcpy(path.text, text, length + 1);
+    int result = beneath_follow(&path, folder, flags);
+    beneath_leave(&path);
+    return result;
+}
+
+int beneath_walk(int folder, const char *path, int flags) {
+    return walk_alone(folder, path, flags, false);
+}
+
+int beneath_open_confined(int folder, const char *path, int flags) {
+    return walk_alone(folder, path, flags, true);
 }
 
 /* ---- in one call ---- */
@@ -158,30 +216,6 @@ int beneath_open(int folder, const char *path, int flags) {
             return -errno;
     }
     return beneath_walk(folder, path, flags);
-}
-
-/* The only name of a path, which may have a slash behind it. False: it has more than one, or none that is plain. */
-static bool take_name(char name[static NAME_MAX + 1], const char *path) {
-    size_t length = strcspn(path, "/");
-    if (length == 0 || length > NAME_MAX || path[length + strspn(path + length, "/")] != '\0')
-        return false;
-    memcpy(name, path, length);
-    name[length] = '\0';
-    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-}
-
-int beneath_open_behind(int folder, const char *path, int parent, size_t length, int flags) {
-    char name[NAME_MAX + 1];
-    /* With O_PATH alone a link would be opened itself. */
-    bool refuses_links = !(flags & O_PATH) || (flags & O_DIRECTORY);
-    if (parent >= 0 && refuses_links && take_name(name, path + length)) {
-        bool to_folder = path[length + strlen(name)] == '/';
-        int found = openat(parent, name, flags | (to_folder ? O_DIRECTORY : 0) | O_NOFOLLOW | O_CLOEXEC);
-        /* A link is walked from the content folder: only there is it known what it must not leave. */
-        if (found >= 0 || (errno != ELOOP && errno != ENOTDIR))
-            return found >= 0 ? found : -errno;
-    }
-    return beneath_open(folder, path, flags);
 }
 
 bool beneath_is_busy(long error) {

@@ -43,7 +43,7 @@ static bool is_capsule_name(const char *name) {
 static bool has_capsule(const struct capsules *capsules, const char *name) {
     if (!is_capsule_name(name))
         return false;
-    int folder = beneath_open(capsules->folder, name, O_PATH | O_DIRECTORY);
+    int folder = beneath_open_confined(capsules->folder, name, O_PATH | O_DIRECTORY);
     if (folder < 0)
         return false;
     close(folder);

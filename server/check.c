@@ -253,7 +253,8 @@ static bool is_known_dotfile(const char *name) {
 static void check_unopened(struct check *check, const char *path, int error) {
     switch (-error) {
     case EXDEV:
-        find_fault(check, path, 0, ERROR, "is a link that leads out of the content folder, and is never served");
+        find_fault(check, path, 0, ERROR, "is a link that leads out of %s, and is never served",
+                   strchr(path, '/') ? "its capsule" : "the content folder");
         break;
     case ENOENT:
         find_fault(check, path, 0, ERROR, "is a link that leads to nothing");
@@ -290,7 +291,7 @@ static void check_entry(struct check *check, const char *path, const char *name,
         find_fault(check, path, 0, ERROR, "has an address of more than 1024 bytes, for which no client can ask");
         return;
     }
-    int file = beneath_open(check->capsules.folder, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    int file = beneath_open_confined(check->capsules.folder, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (file < 0) {
         check_unopened(check, path, file);
         return;
@@ -330,7 +331,7 @@ static void check_folder(struct check *check, const char *path, const char *host
             continue;
         /* A link to a folder of ours is looked at where that folder is; it would be looked at twice, or for ever. */
         if (fstatat(folder, name, &link, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(link.st_mode))
-            target = beneath_open(check->capsules.folder, entry, O_PATH | O_DIRECTORY);
+            target = beneath_open_confined(check->capsules.folder, entry, O_PATH | O_DIRECTORY);
         if (target < 0)
             check_entry(check, entry, name, host, depth);
         else

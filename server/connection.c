@@ -170,7 +170,7 @@ static size_t fill_body(struct delivery *delivery, struct workbench *bench, size
         size_t wanted = missing < room ? (size_t)missing : room;
         ssize_t got = (ssize_t)wanted;
         if (reply->text)
-            memcpy(bench->plain + filled, reply->text + delivery->sent, wanted);
+            memcpy(bench->plain + filled, reply->text->bytes + delivery->sent, wanted);
         else
             got = pread(reply->body, bench->plain + filled, wanted, (off_t)delivery->sent);
         if (got < 0 && errno == EINTR)

@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "page.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "beneath.h"
-#include "listing.h"
+#include "folder_listing.h"
 #include "media.h"
 #include "rules.h"
 #include "text.h"
 
 #define FILE_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + sizeof(".directory-listing-ok"))
-#define PREAMBLE_MAX 65536 /* bytes */
-#define ENTRIES_MAX 4096   /* a longer listing is no use to a reader */
 
 /* Nothing of this may block: not a FIFO without a writer, nor a terminal. */
 static const int file_flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
@@ -49,13 +43,13 @@ struct found {
     struct stat status;
 };
 
-/* What was found at `path`, which begins with the capsule's name. The reply takes the descriptor over. */
-static int answer_file(const struct capsules *capsules, const char *path, const struct found *found,
+/* What was found under this name, which the request gave or a folder's page has. The reply takes the descriptor over. */
+static int answer_file(const struct capsules *capsules, const char *name, const struct found *found,
                        const struct meta_rule *rule, const struct request *request, struct reply *reply) {
     int result = -ENOENT;
     if (S_ISREG(found->status.st_mode)) {
         char type[REPLY_META_MAX + 1];
-        meta_describe(type, rule, media_type(path), capsules->language);
+        meta_describe(type, rule, media_type(name), capsules->language);
         reply_set(reply, STATUS_SUCCESS, type);
         reply->body = found->file;
         reply->body_size = (uint64_t)found->status.st_size;
@@ -69,116 +63,32 @@ static int answer_file(const struct capsules *capsules, const char *path, const 
     return result;
 }
 
-/* ---- listing ---- */
+/* ---- the whole ---- */
 
-/* What a visitor could get under this name, as a line of a listing. False: nothing. */
-static bool describe_entry(const struct capsules *capsules, const char *path, struct listing_entry *entry) {
-    struct stat status;
-    int file = beneath_open(capsules->folder, path, file_flags);
-    if (file < 0)
-        return false;
-    bool known = fstat(file, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
-    close(file);
-    entry->is_folder = known && S_ISDIR(status.st_mode);
-    entry->size = known ? (uint64_t)status.st_size : 0;
-    entry->modified = known ? status.st_mtime : 0;
-    return known;
+/* What is behind the last slash of a path. */
+static const char *last_name(const char *path) {
+    return strrchr(path, '/') + 1;
+}
+
+/* Puts a name behind the first `length` bytes of where a way leads. False: it is too long for a path. */
+static bool append_name(struct way *way, size_t length, const char *name) {
+    bool fits = length + strlen(name) < sizeof way->path.text;
+    if (fits)
+        strcpy(way->path.text + length, name);
+    return fits;
 }
 
 /*
- * Reads the names of a folder, at most ENTRIES_MAX; *more: there are others. Returns how many entries there are, or
- * -errno; the names are the caller's to free.
+ * Opens a name in the folder that was entered, and puts it behind the folder's path. A link is walked from the content
+ * folder: only there is it known what it must not leave. path: the whole path, as it was asked for, with `name` at its end.
  */
-static long read_entries(const struct capsules *capsules, const char *folder, struct listing_entry *entries,
-                         bool *more) {
-    char path[FILE_PATH_MAX + NAME_MAX + 1];
-    long count = 0;
-    int descriptor = beneath_open(capsules->folder, folder, O_RDONLY | O_DIRECTORY);
-    if (descriptor < 0)
-        return descriptor;
-    DIR *names = fdopendir(descriptor);
-    if (!names) {
-        close(descriptor);
-        return -ENOMEM;
+static struct found open_name(struct way *way, const char *path, const char *name) {
+    struct found found = {.file = -ENAMETOOLONG};
+    if (append_name(way, way->path.reached, name)) {
+        found.file = openat(way->path.folder, name, file_flags | O_NOFOLLOW | O_CLOEXEC);
+        if (found.file < 0)
+            found.file = errno == ELOOP ? rules_open(way, path, file_flags) : -errno;
     }
-    size_t length = strlen(folder);
-    memcpy(path, folder, length);
-    for (const struct dirent *name; (name = readdir(names));) {
-        struct listing_entry entry;
-        if (name->d_name[0] == '.')
-            continue;
-        strcpy(path + length, name->d_name);
-        if (!describe_entry(capsules, path, &entry))
-            continue;
-        *more = count == ENTRIES_MAX;
-        if (*more)
-            break;
-        entries[count] = entry;
-        entries[count].name = strdup(name->d_name);
-        if (entries[count].name)
-            count++;
-    }
-    closedir(names);
-    return count;
-}
-
-/* Says below a listing that it is not the whole. Without memory for that it stays as it is. Returns its length. */
-static long add_note(char **page, long size) {
-    static const char note[] = "\nThis folder holds more than is listed here.\n";
-    const size_t length = sizeof(note) - 1;
-    char *longer = realloc(*page, (size_t)size + length);
-    if (!longer)
-        return size;
-    memcpy(longer + size, note, length);
-    *page = longer;
-    return size + (long)length;
-}
-
-/* path: of the folder, with the capsule's name before it; `end` is its end, with room for a name behind it. */
-static int answer_listing(const struct capsules *capsules, char *path, char *end, const struct meta_rule *rule,
-                          const struct request *request, struct reply *reply) {
-    char *preamble, type[REPLY_META_MAX + 1];
-    strcpy(end, ".directory-listing-ok");
-    long length = rules_read(capsules->folder, path, PREAMBLE_MAX, &preamble);
-    *end = '\0';
-    if (length < 0)
-        return length == -EFBIG ? -EIO : (int)length;
-    struct listing_entry *entries = calloc(ENTRIES_MAX, sizeof *entries);
-    bool more = false;
-    long count = entries ? read_entries(capsules, path, entries, &more) : -ENOMEM, size = count;
-    if (count >= 0)
-        size = listing_write(&reply->text, request->path, length > 0 ? preamble : NULL, (size_t)length, entries,
-                             (size_t)count);
-    if (more && size >= 0)
-        size = add_note(&reply->text, size);
-    for (long i = 0; i < count; i++)
-        free((void *)(uintptr_t)entries[i].name);
-    free(entries);
-    free(preamble);
-    if (size < 0)
-        return (int)size;
-    char *page = reply->text;
-    meta_describe(type, rule, "text/gemini", capsules->language);
-    reply_set(reply, STATUS_SUCCESS, type);
-    reply->text = page;
-    reply->body_size = (uint64_t)size;
-    return 0;
-}
-
-/* ---- the whole ---- */
-
-/* Opens what the request names; of a folder its page, whose name is put behind `end` then. */
-static struct found open_page(const struct capsules *capsules, char *path, char *end, const struct way *way) {
-    static const char *const pages[] = {"index.gmi", "index.gemini"};
-    struct found found = {.file = -ENOENT};
-    if (end[-1] != '/')
-        found.file = beneath_open_behind(capsules->folder, path, way->folder, way->length, file_flags);
-    for (size_t i = 0; end[-1] == '/' && i < sizeof(pages) / sizeof(pages[0]) && found.file == -ENOENT; i++) {
-        strcpy(end, pages[i]);
-        found.file = beneath_open_behind(capsules->folder, path, way->folder, way->length, file_flags);
-    }
-    if (found.file == -ENOENT && end[-1] == '/')
-        strcpy(end, pages[0]);
     if (found.file >= 0 && fstat(found.file, &found.status) < 0) {
         close(found.file);
         found.file = -EIO;
@@ -186,48 +96,97 @@ static struct found open_page(const struct capsules *capsules, char *path, char 
     return found;
 }
 
-/* A folder that is named without its slash may have an access list of its own. end: of path, with room behind it. */
-static bool admit_to_page(const struct capsules *capsules, char *path, char *end, const struct found *found,
-                          struct visitor *visitor, struct reply *reply) {
-    if (found->file < 0 || end[-1] == '/' || !S_ISDIR(found->status.st_mode))
-        return true;
-    memcpy(end, "/", 2);
-    bool admitted = rules_admit_to_folder(capsules->folder, path, visitor, reply);
-    *end = '\0';
-    return admitted;
+/*
+ * Opens what the request names; of a folder its page, whose name is put behind `end` then. path: as it was asked for, up to
+ * `end`, with room behind it. way: to the folder; afterwards to what was opened, or as far as it led.
+ */
+static struct found open_page(struct way *way, char *path, char *end) {
+    static const char *const pages[] = {"index.gmi", "index.gemini"};
+    struct found found = {.file = -ENOENT};
+    if (end[-1] != '/')
+        return open_name(way, path, last_name(path));
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]) && found.file == -ENOENT && !way->refused; i++) {
+        strcpy(end, pages[i]);
+        found = open_name(way, path, pages[i]);
+        if (found.file != -ENOENT)
+            return found;
+        /* A link may have led elsewhere, and to nothing. */
+        *end = '\0';
+        if (way->path.strayed && rules_enter(way, path) < 0)
+            return found;
+    }
+    append_name(way, way->path.reached, pages[0]);
+    return found;
 }
 
 /* Metadata can be about a folder that is no longer there, by its name without the slash. */
-static const struct meta_rule *find_rule(const struct capsules *capsules, const char *capsule, const char *path,
-                                         const struct request *request, bool is_there, const struct way *way,
+static const struct meta_rule *find_rule(struct way *way, const struct request *request, bool is_there,
                                          struct meta *meta) {
-    char name[REQUEST_URI_MAX + 1];
-    const struct meta_rule *rule = rules_find(capsules->folder, capsule, path + strlen(capsule), way, meta);
+    const struct meta_rule *rule = rules_find(way, meta);
     size_t length = strlen(request->path);
     if (rule || is_there || length < 2 || request->path[length - 1] != '/')
         return rule;
+    size_t end = strlen(way->path.text);
+    while (end > 0 && way->path.text[end - 1] != '/')
+        end--;
+    if (end <= way->path.root)
+        return NULL;
     meta_dispose(meta);
-    memcpy(name, request->path, length - 1);
-    name[length - 1] = '\0';
-    return rules_find(capsules->folder, capsule, name, way, meta);
+    way->path.text[end - 1] = '\0';
+    rule = rules_find(way, meta);
+    way->path.text[end - 1] = '/';
+    return rule;
 }
 
-/* Answers at the end of a way that the visitor may go. */
-static int answer_at(const struct capsules *capsules, const char *capsule, const struct request *request,
-                     const struct way *way, struct visitor *visitor, struct reply *reply) {
-    char path[FILE_PATH_MAX];
-    char *end = stpcpy(stpcpy(path, capsule), request->path);
+static int answer_listing(const struct capsules *capsules, const struct way *way, const struct meta_rule *rule,
+                          const struct request *request, struct reply *reply) {
+    char type[REPLY_META_MAX + 1];
+    int result = folder_listing(way, request->path, reply);
+    if (result < 0)
+        return result;
+    struct reply_text *text = reply->text;
+    meta_describe(type, rule, "text/gemini", capsules->language);
+    reply_set(reply, STATUS_SUCCESS, type);
+    reply->text = text;
+    reply->body_size = text->size;
+    return 0;
+}
+
+/* Goes the way to the folder, and opens what the request names. path, end: see open_page. */
+static struct found find_page(struct way *way, char *path, char *end) {
+    struct found found;
+    char name[FILE_PATH_MAX];
+    strcpy(name, last_name(path));
+    end[-(ptrdiff_t)strlen(name)] = '\0';
+    found.file = rules_enter(way, path);
+    strcat(path, name);
+    if (found.file == 0)
+        return open_page(way, path, end);
+    /* What is not there may have been moved. */
+    append_name(way, strlen(way->path.text), name[0] ? name : "index.gmi");
+    return found;
+}
+
+/* Answers what a way leads to. path, end: see open_page. */
+static int answer_at(const struct capsules *capsules, char *path, char *end, const struct request *request,
+                     struct way *way) {
     struct meta meta = {0};
-    struct found found = open_page(capsules, path, end, way);
+    struct reply *reply = way->reply;
+    struct found found = find_page(way, path, end);
     int result = found.file < 0 ? found.file : 0;
 
+    if (way->refused)
+        return 0;
     if (beneath_is_busy(result))
         return result; /* it might be a folder with an access list of its own */
-    if (!admit_to_page(capsules, path, end, &found, visitor, reply)) {
-        close(found.file);
-        return 0;
+    bool is_private = rules_is_private(way);
+    if (is_private || (found.file >= 0 && end[-1] != '/' && S_ISDIR(found.status.st_mode) &&
+                       !rules_admit_to_folder(way, found.file))) {
+        if (found.file >= 0)
+            close(found.file);
+        return is_private ? -ENOENT : 0;
     }
-    const struct meta_rule *rule = find_rule(capsules, capsule, path, request, found.file >= 0, way, &meta);
+    const struct meta_rule *rule = find_rule(way, request, found.file >= 0, &meta);
     if (rule && rule->kind == META_HEADER) {
         if (found.file >= 0)
             close(found.file);
@@ -235,9 +194,8 @@ static int answer_at(const struct capsules *capsules, const char *capsule, const
         result = 0;
     } else if (found.file >= 0) {
         result = answer_file(capsules, path, &found, rule, request, reply);
-    } else if (result == -ENOENT && end[-1] == '/') {
-        *end = '\0';
-        result = answer_listing(capsules, path, end, rule, request, reply);
+    } else if (result == -ENOENT && end[-1] == '/' && way->path.folder >= 0) {
+        result = answer_listing(capsules, way, rule, request, reply);
     }
     meta_dispose(&meta);
     return result;
@@ -245,10 +203,11 @@ static int answer_at(const struct capsules *capsules, const char *capsule, const
 
 int page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
                 struct visitor *visitor, struct reply *reply) {
+    char path[FILE_PATH_MAX];
+    char *end = stpcpy(stpcpy(path, capsule), request->path);
     struct way way;
-    int result = 0;
-    if (rules_admit(capsules->folder, capsule, request->path, visitor, reply, &way))
-        result = answer_at(capsules, capsule, request, &way, visitor, reply);
+    rules_begin(&way, capsules->folder, visitor, reply);
+    int result = answer_at(capsules, path, end, request, &way);
     rules_leave(&way);
     return result;
 }

@@ -34,16 +34,23 @@ enum status {
 #define REPLY_META_MAX 1024                       /* bytes; clients of the old specification take no more */
 #define REPLY_HEADER_MAX (3 + REPLY_META_MAX + 2) /* "20 " META CRLF */
 
+/* A body that was made in memory. Several replies may send the same one. */
+struct reply_text {
+    size_t size; /* bytes */
+    unsigned holders;
+    char bytes[];
+};
+
 /*
  * An answer. `body` is an open regular file or -1, owned by whoever holds the reply; `text` is a body made in memory
- * (malloc, owned likewise) or NULL. At most one of the two is set, and only with STATUS_SUCCESS.
+ * or NULL, and the reply is one of its holders. At most one of the two is set, and only with STATUS_SUCCESS.
  */
 struct reply {
     enum status status;
     char meta[REPLY_META_MAX + 1];
     int body;
     uint64_t body_size; /* bytes of the file when it was opened, or of text */
-    char *text;
+    struct reply_text *text;
 };
 
 /* Makes an answer without a body. meta: "" for none; cut at REPLY_META_MAX bytes; must not be empty for 1x, 2x, 3x. */
@@ -64,5 +71,17 @@ bool reply_meta_is_clean(const char *meta);
  */
 size_t reply_header(struct reply *reply, char header[static REPLY_HEADER_MAX]);
 
-/* Closes the file and frees the text that the answer owns. Safe on an answer already disposed of. */
+/* Makes a text of `size` bytes for its maker to fill in, who is its first holder. NULL: no memory. */
+struct reply_text *reply_text_make(size_t size);
+
+/* One holder more. Returns the text; NULL stays NULL. */
+struct reply_text *reply_text_share(struct reply_text *text);
+
+/* One holder less; the last one frees it. */
+void reply_text_release(struct reply_text *text);
+
+/* Bytes of all texts that somebody holds. */
+size_t reply_text_total(void);
+
+/* Closes the file and releases the text that the answer owns. Safe on an answer already disposed of. */
 void reply_dispose(struct reply *reply);

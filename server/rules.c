@@ -48,7 +48,7 @@ struct source {
 
 static void report(unsigned line, const char *problem, void *context) {
     struct source *source = context;
-    char path[2 * RULES_PATH_MAX];
+    char path[2 * BENEATH_PATH_SIZE];
     if (!source->faulty) {
         source->faulty = true;
         source->news = is_news(&source->status);
@@ -59,13 +59,12 @@ static void report(unsigned line, const char *problem, void *context) {
 
 /* ---- files ---- */
 
-static long read_source(int folder, struct source *source, size_t most, char **text) {
-    /* Nothing of this may block: not a FIFO without a writer, nor a terminal. */
-    int file = beneath_open(folder, source->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+/* Nothing of this may block: not a FIFO without a writer, nor a terminal. */
+#define SMALL_FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
+
+/* Reads a file, and closes it. Returns its length, or -errno. */
+static long read_file(int file, struct source *source, size_t most, char **text) {
     long result = -EINVAL;
-    *text = NULL;
-    if (file < 0)
-        return file;
     if (fstat(file, &source->status) < 0 || !S_ISREG(source->status.st_mode))
         goto end;
     result = -EFBIG;
@@ -90,31 +89,21 @@ end:
     return result;
 }
 
+static long read_source(int content, struct source *source, size_t most, char **text) {
+    *text = NULL;
+    int file = beneath_open_confined(content, source->path, SMALL_FILE_FLAGS);
+    return file < 0 ? file : read_file(file, source, most, text);
+}
+
 /* Does this say that something cannot be reached, for whatever reason? Else nobody can tell. */
 static bool is_absence(int error) {
     return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP || error == EXDEV ||
            error == ENAMETOOLONG;
 }
 
-/*
- * Is there something of this name in a folder that can be reached? source->path: of the folder, with its slash. Where
- * the folder cannot be reached nothing in it can, whatever is said of it. Returns 1 with source->status filled in (a
- * file that cannot be opened is known by it), or 0, or -errno when nobody can tell.
- */
-static int is_there(int folder, struct source *source, const char *name) {
-    int parent = beneath_open(folder, source->path, O_PATH | O_DIRECTORY);
-    int error = parent < 0 ? -parent : 0;
-    if (error == 0) {
-        if (fstatat(parent, name, &source->status, AT_SYMLINK_NOFOLLOW) < 0)
-            error = errno;
-        close(parent);
-    }
-    return error == 0 ? 1 : is_absence(error) ? 0 : -error;
-}
-
-long rules_read(int folder, const char *path, size_t most, char **text) {
+long rules_read(int content, const char *path, size_t most, char **text) {
     struct source source = {.path = path};
-    return read_source(folder, &source, most, text);
+    return read_source(content, &source, most, text);
 }
 
 /* ---- who may enter ---- */
@@ -150,104 +139,142 @@ static bool admit(const struct access_list *list, struct visitor *visitor, struc
     return true;
 }
 
-bool rules_admit_to_folder(int folder, const char *path, struct visitor *visitor, struct reply *reply) {
-    char name[RULES_PATH_MAX], *text;
+/*
+ * Is there something of this name in a folder? Returns 1 with *status filled in, or 0 (also where nothing in the folder can
+ * be reached), or -errno when nobody can tell.
+ */
+static int look_for(int folder, const char *name, struct stat *status) {
+    if (fstatat(folder, name, status, AT_SYMLINK_NOFOLLOW) == 0)
+        return 1;
+    return is_absence(errno) ? 0 : -errno;
+}
+
+/*
+ * May the visitor have what lies in this folder, whose path is the first `length` bytes of the way's text? If not, the
+ * reply says why.
+ */
+static bool admit_to_folder(struct way *way, int folder, size_t length) {
+    char name[BENEATH_PATH_SIZE + sizeof ".access"], *text = NULL;
     struct access_list list;
     struct source source = {.path = name};
-    size_t length = strlen(path);
-    if (length >= sizeof name - sizeof ".access")
-        return true; /* too long for any file */
-    strcpy(name, path);
-    int found = is_there(folder, &source, ".access");
+    int found = look_for(folder, ".access", &source.status);
     if (found == 0)
         return true;
-    strcpy(name + length, ".access");
+    snprintf(name, sizeof name, "%.*s.access", (int)length, way->path.text);
     if (found < 0) {
-        refuse_unread(&source, found, reply);
+        refuse_unread(&source, found, way->reply);
         return false;
     }
-    long size = read_source(folder, &source, ACCESS_FILE_MAX, &text);
+    int file = openat(folder, ".access", SMALL_FILE_FLAGS | O_NOFOLLOW | O_CLOEXEC);
+    long size = file >= 0        ? read_file(file, &source, ACCESS_FILE_MAX, &text)
+                : errno == ELOOP ? read_source(way->content, &source, ACCESS_FILE_MAX, &text)
+                                 : -errno;
     int faults = size < 0 ? (int)size : access_parse(&list, text, (size_t)size, report, &source);
     free(text);
     if (faults < 0) {
-        refuse_unread(&source, faults, reply);
+        refuse_unread(&source, faults, way->reply);
         return false;
     }
-    bool admitted = admit(&list, visitor, reply);
+    bool admitted = admit(&list, way->visitor, way->reply);
     access_dispose(&list);
     return admitted;
 }
 
-/* Is it certain that the folder that was reached last has nothing of this name? */
-static bool lacks(const struct way *way, const char *name) {
+static int enter_folder(struct beneath_path *path) {
+    struct way *way = path->context;
     struct stat status;
-    return fstatat(way->folder, name, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
-}
-
-/* Goes on to the folder of this path, one further than the last. Returns 0 or -errno. */
-static int go_on(int folder, const char *path, struct way *way) {
-    int next =
-        beneath_open_behind(folder, path, way->length > 0 ? way->folder : folder, way->length, O_PATH | O_DIRECTORY);
-    if (next < 0)
-        return next;
-    rules_leave(way);
-    way->folder = next;
-    way->length = strlen(path);
+    if (!admit_to_folder(way, path->folder, path->reached)) {
+        way->refused = true;
+        return -EACCES;
+    }
+    way->has_metadata[path->reached] = look_for(path->folder, ".meta", &status) != 0;
     return 0;
 }
 
-bool rules_admit(int folder, const char *capsule, const char *path, struct visitor *visitor, struct reply *reply,
-                 struct way *way) {
-    char whole[RULES_PATH_MAX], reached[RULES_PATH_MAX];
-    *way = (struct way){.folder = -1};
-    int length = snprintf(whole, sizeof whole, "%s%s", capsule, path);
-    if (length < 0 || (size_t)length >= sizeof whole - sizeof ".access")
-        return true; /* too long for any file */
-    for (const char *slash = strchr(whole, '/'); slash; slash = strchr(slash + 1, '/')) {
-        size_t end = (size_t)(slash + 1 - whole);
-        memcpy(reached, whole, end);
-        reached[end] = '\0';
-        int error = go_on(folder, reached, way);
-        if (error < 0 && is_absence(-error))
-            return true; /* nothing beneath it can be reached */
-        /* Where nobody can tell whether there is a list, the closer look says so. */
-        if ((error < 0 || !lacks(way, ".access")) && !rules_admit_to_folder(folder, reached, visitor, reply))
-            return false;
-        way->has_metadata[end] = error < 0 || !lacks(way, ".meta");
-    }
+void rules_begin(struct way *way, int content, struct visitor *visitor, struct reply *reply) {
+    way->content = content;
+    way->visitor = visitor;
+    way->reply = reply;
+    way->refused = false;
+    way->path.folder = -1;
+    way->path.is_confined = true;
+    way->path.enter = enter_folder;
+    way->path.context = way;
+}
+
+static bool set_text(struct way *way, const char *path) {
+    size_t length = strlen(path);
+    if (length >= sizeof way->path.text)
+        return false;
+    memcpy(way->path.text, path, length + 1);
     return true;
 }
 
+int rules_enter(struct way *way, const char *path) {
+    return set_text(way, path) ? beneath_enter(&way->path, way->content) : -ENAMETOOLONG;
+}
+
+int rules_open(struct way *way, const char *path, int flags) {
+    return set_text(way, path) ? beneath_follow(&way->path, way->content, flags) : -ENAMETOOLONG;
+}
+
+bool rules_admit_to_folder(struct way *way, int folder) {
+    size_t length = strlen(way->path.text);
+    if (length + 2 > sizeof way->path.text)
+        return true; /* too long for any file in it */
+    strcpy(way->path.text + length, "/");
+    way->refused = !admit_to_folder(way, folder, length + 1);
+    way->path.text[length] = '\0';
+    return !way->refused;
+}
+
+bool rules_is_private(const struct way *way) {
+    static const char well_known[] = ".well-known";
+    const char *at = way->path.text + way->path.root;
+    size_t length = strcspn(at, "/");
+    if (way->path.root == 0)
+        return false;
+    if (length == sizeof well_known - 1 && memcmp(at, well_known, length) == 0)
+        at += length + (at[length] == '/');
+    while (*at != '\0') {
+        if (at[0] == '.' && at[1] != '.')
+            return true;
+        at += strcspn(at, "/");
+        at += strspn(at, "/");
+    }
+    return false;
+}
+
 void rules_leave(struct way *way) {
-    if (way->folder >= 0)
-        close(way->folder);
-    way->folder = -1;
+    beneath_leave(&way->path);
 }
 
 /* ---- what is said of a file ---- */
 
-const struct meta_rule *rules_find(int folder, const char *capsule, const char *path, const struct way *way,
-                                   struct meta *meta) {
-    char whole[RULES_PATH_MAX], name[RULES_PATH_MAX], *text;
+/* Is there metadata in the folder that source->path names? As look_for. */
+static int find_metadata(const struct way *way, struct source *source) {
+    int folder = beneath_open_confined(way->content, source->path, O_PATH | O_DIRECTORY);
+    if (folder < 0)
+        return is_absence(-folder) ? 0 : folder;
+    int found = look_for(folder, ".meta", &source->status);
+    close(folder);
+    return found;
+}
+
+const struct meta_rule *rules_find(const struct way *way, struct meta *meta) {
+    char name[BENEATH_PATH_SIZE + sizeof ".meta"], *text;
+    const char *whole = way->path.text;
     *meta = (struct meta){0};
-    int length = snprintf(whole, sizeof whole, "%s%s", capsule, path);
-    if (length < 0 || (size_t)length >= sizeof whole - sizeof ".meta")
+    if (way->path.root == 0)
         return NULL;
-    size_t end = (size_t)length;
-    while (end > 0) {
-        while (end > 0 && whole[end - 1] != '/')
-            end--;
-        if (end == 0)
-            break;
-        if (!way->has_metadata[end]) {
-            end--;
+    for (size_t end = way->path.reached; end > 0; end--) {
+        if (whole[end - 1] != '/' || !way->has_metadata[end])
             continue;
-        }
         struct source source = {.path = name};
         snprintf(name, sizeof name, "%.*s", (int)end, whole);
-        int found = is_there(folder, &source, ".meta");
+        int found = find_metadata(way, &source);
         strcpy(name + end, ".meta");
-        long size = found > 0 ? read_source(folder, &source, META_FILE_MAX, &text) : found;
+        long size = found > 0 ? read_source(way->content, &source, META_FILE_MAX, &text) : found;
         if (found != 0 && size >= 0) {
             int faults = meta_parse(meta, text, (size_t)size, report, &source);
             free(text);
@@ -260,7 +287,6 @@ const struct meta_rule *rules_find(int folder, const char *capsule, const char *
                    size == -EFBIG ? "is too long for metadata and does not count" : "cannot be read and does not count",
                    &source);
         }
-        end--;
     }
     return NULL;
 }

@@ -3,7 +3,11 @@
 
 /*
  * What the owner's own files say about a path of a capsule: who may enter (`.access`), and what is said of a file or in
- * place of it (`.meta`). They are looked for in each folder on the way from the capsule's root to the path.
+ * place of it (`.meta`). They are looked for in each folder on the way to it.
+ *
+ * A capsule may have several authors, so rules follow the place where a file really is: each folder that is entered on the
+ * way must admit the visitor, whether a link leads through it or not, and links do not leave their capsule. Only links
+ * directly in the content folder, which is the administrator's, may lead to any place in it.
  *
  * They are read at each request: what the owner changes counts at once. Faults are logged once for each version of a
  * file.
@@ -11,49 +15,58 @@
 
 #include <stdbool.h>
 
+#include "beneath.h"
 #include "meta.h"
 #include "reply.h"
 #include "request.h"
 #include "visitor.h"
 
-#define RULES_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + 16) /* bytes of a capsule's name and a path in it */
-
-/* What was found on the way to a path, so that its folders are opened once: most of them hold neither list nor metadata. */
+/* A visitor on the way to something in a capsule. */
 struct way {
-    int folder;    /* the innermost folder that was reached; -1: none */
-    size_t length; /* of its path, capsule first, with its slash */
-    /* Behind the slash of a folder: it was reached, and may have a metadata file. */
-    bool has_metadata[RULES_PATH_MAX];
+    int content; /* the content folder */
+    struct visitor *visitor;
+    struct reply *reply;
+    bool refused; /* the reply says why */
+    struct beneath_path path;
+    bool has_metadata[BENEATH_PATH_SIZE + 1]; /* of a folder that was entered, by the length of its path */
 };
 
-/*
- * Goes the way to a path. May the visitor have what lies there? Each access list on the way must admit them. If so,
- * true, and the visitor's name is that of the innermost list. If not, the reply says why: without a certificate
- * STATUS_CERTIFICATE_REQUIRED, with an invalid one STATUS_CERTIFICATE_NOT_VALID, else
- * STATUS_CERTIFICATE_NOT_AUTHORISED; a list that cannot be read lets nobody in: STATUS_TEMPORARY_FAILURE.
- * folder: the content folder. capsule: its folder's name. path: begins with a slash, decoded; when it names a folder
- * without its slash, that one's own list is not asked. way: rules_leave is due in every case.
- */
-bool rules_admit(int folder, const char *capsule, const char *path, struct visitor *visitor, struct reply *reply,
-                 struct way *way);
+/* Makes ready to go a way. content: the content folder, the caller's. rules_leave is due in the end. */
+void rules_begin(struct way *way, int content, struct visitor *visitor, struct reply *reply);
 
-/* The same for one folder alone. path: capsule first, with the folder's slash. */
-bool rules_admit_to_folder(int folder, const char *path, struct visitor *visitor, struct reply *reply);
+/*
+ * Goes to a folder, or opens a file. path: the capsule's name, a slash and a path in it, decoded; of a folder with a slash
+ * at its end. Each access list on the way must admit the visitor; the innermost one names them. Where one does not, `refused`
+ * is set and the reply says why: without a certificate STATUS_CERTIFICATE_REQUIRED, with an invalid one
+ * STATUS_CERTIFICATE_NOT_VALID, else STATUS_CERTIFICATE_NOT_AUTHORISED; a list that cannot be read lets nobody in:
+ * STATUS_TEMPORARY_FAILURE, or STATUS_SERVER_UNAVAILABLE while there is no descriptor for it.
+ * Returns 0 or a descriptor (the caller's to close), or -errno as beneath_follow. way->path then says where it leads.
+ */
+int rules_enter(struct way *way, const char *path);
+int rules_open(struct way *way, const char *path, int flags);
+
+/* Asks the list of the folder that rules_open opened last, too. */
+bool rules_admit_to_folder(struct way *way, int folder);
+
+/*
+ * Does the way lead through a name that begins with a dot, wherever a link hid it? `.well-known` in the capsule's root is
+ * public (RFC 8615). So are names that begin with two dots: orchestrators keep versions of a folder in such ones and link
+ * to what is in them.
+ */
+bool rules_is_private(const struct way *way);
 
 /* Closes what a way holds open. It may be called again. */
 void rules_leave(struct way *way);
 
 /*
- * The rule for a path: of the innermost metadata file that has one. NULL: none. path as above, naming a file (of a
- * folder its page), on a way that rules_admit went. The rule lives as long as `meta`, which the caller disposes of in
- * both cases.
+ * The rule for what way->path.text names (of a folder its page): of the innermost metadata file that has one, among the
+ * folders that were entered. NULL: none. The rule lives as long as `meta`, which the caller disposes of in both cases.
  */
-const struct meta_rule *rules_find(int folder, const char *capsule, const char *path, const struct way *way,
-                                   struct meta *meta);
+const struct meta_rule *rules_find(const struct way *way, struct meta *meta);
 
 /*
- * Reads a small file beneath the content folder. Returns its length and *text (malloc, the caller's, a NUL behind it),
- * or -errno: -ENOENT also where the capsule or a folder is missing, -EFBIG above `most` bytes, -EINVAL for what is no
- * regular file.
+ * Reads a small file in the content folder; a link must not lead out of its capsule. Returns its length and *text
+ * (malloc, the caller's, a NUL behind it), or -errno: -ENOENT also where the capsule or a folder is missing, -EFBIG above
+ * `most` bytes, -EINVAL for what is not a regular file.
  */
-long rules_read(int folder, const char *path, size_t most, char **text);
+long rules_read(int content, const char *path, size_t most, char **text);

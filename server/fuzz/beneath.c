@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Paths in a real tree with links. The first lines of the input say where the links l0, l1, ... lead to, the last one is
- * the path. Whatever is opened lies inside; both ways of opening it come to the same.
+ * Paths in a real tree with links. The first lines of the input say where the links l0, l1, ... lead to, at the top and in
+ * links/, the last one is the path. Whatever is opened lies inside; all ways of opening it come to the same.
  */
 #include "fuzz.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,26 +89,53 @@ static int open_one(int (*way)(int, const char *, int), const char *path, int fl
     return 0;
 }
 
-/* With all but the last name gone before. */
-static int open_behind(int content, const char *path, int flags) {
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash + 1 - path) : 0;
-    char *before = strndup(path, length);
-    int parent = length > 0 ? beneath_open(content, before, O_PATH | O_DIRECTORY) : content;
-    int result = beneath_open_behind(content, path, parent, length, flags);
-    if (parent >= 0 && parent != content)
-        close(parent);
-    free(before);
-    return result;
+/* How far the folders that were shown go. */
+static char shown[BENEATH_PATH_SIZE];
+
+static int show(struct beneath_path *path) {
+    struct stat status;
+    HOLDS(fstat(path->folder, &status) == 0 && S_ISDIR(status.st_mode) && is_inside(&status));
+    HOLDS(path->reached > 0 && path->text[path->reached - 1] == '/');
+    snprintf(shown, sizeof shown, "%.*s", (int)path->reached, path->text);
+    return 0;
+}
+
+/*
+ * A confined path opens nothing else than a free one. Its text then names the very place: it has no link in it, begins with
+ * what the first name stands for, and each of its folders was shown. Returns 0 or the error.
+ */
+static int check_confined(const char *text, int flags, const struct stat *free_one) {
+    struct beneath_path path = {.is_confined = true, .enter = show};
+    char whole[BENEATH_PATH_SIZE + sizeof outer + 8], real[PATH_MAX];
+    struct stat status;
+    if (strlen(text) >= sizeof path.text)
+        return -ENAMETOOLONG;
+    strcpy(path.text, text);
+    shown[0] = '\0';
+    int result = beneath_follow(&path, folder, flags);
+    if (result >= 0) {
+        HOLDS(fstat(result, &status) == 0 && status.st_ino == free_one->st_ino);
+        close(result);
+        size_t end = strlen(path.text);
+        while (end > 0 && path.text[end - 1] == '/')
+            end--;
+        snprintf(whole, sizeof whole, "%s/in%s%.*s", outer, end > 0 ? "/" : "", (int)end, path.text);
+        HOLDS(realpath(whole, real) && strcmp(real, whole) == 0);
+        HOLDS(path.root <= strlen(path.text));
+        HOLDS(strncmp(path.text, shown, path.reached) == 0 && strlen(shown) == path.reached);
+        HOLDS(strchr(path.text + path.reached, '/') == NULL || strchr(path.text + path.reached, '/')[1] == '\0');
+    }
+    beneath_leave(&path);
+    return result < 0 ? result : 0;
 }
 
 static void check(const char *path, int flags) {
-    struct stat one, other, third;
-    int result = open_one(beneath_open, path, flags, &one), walked = open_one(beneath_walk, path, flags, &other),
-        behind = open_one(open_behind, path, flags, &third);
-    HOLDS((result == 0) == (walked == 0) && (result == 0) == (behind == 0));
+    struct stat one, other;
+    int result = open_one(beneath_open, path, flags, &one), walked = open_one(beneath_walk, path, flags, &other);
+    HOLDS((result == 0) == (walked == 0));
     if (result == 0)
-        HOLDS(one.st_ino == other.st_ino && one.st_ino == third.st_ino);
+        HOLDS(one.st_ino == other.st_ino);
+    HOLDS(check_confined(path, flags, &one) < 0 || result == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
@@ -119,6 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         snprintf(name, sizeof name, "l%d", count);
         if (symlinkat(line, links, name) < 0)
             break;
+        HOLDS(symlinkat(line, folder, name) == 0);
         count++;
     }
     check(line, O_RDONLY | O_NONBLOCK | O_NOCTTY);
@@ -127,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     while (count-- > 0) {
         snprintf(name, sizeof name, "l%d", count);
         unlinkat(links, name, 0);
+        unlinkat(folder, name, 0);
     }
     HOLDS(fuzz_descriptors() == before);
     free(text);

@@ -96,7 +96,7 @@ static size_t expect(const struct visit *visit, char expected[static HEARD_MAX],
     *whole = header + (reply.text || size < file_end ? size : file_end);
     HOLDS(size < HEARD_MAX - header);
     if (reply.text)
-        memcpy(expected + header, reply.text, size);
+        memcpy(expected + header, reply.text->bytes, size);
     else if (size > 0)
         HOLDS(pread(reply.body, expected + header, size, 0) == (ssize_t)size);
     reply_dispose(&reply);

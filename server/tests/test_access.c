@@ -27,6 +27,9 @@ Test(access, lists_that_are_right) {
         {"# nobody yet\n\n   \n", NULL, 0},
         {FIRST " Ada\n", "Ada", 1},
         {FIRST " Ada", "Ada", 1},
+        {FIRST "\n", "", 1},
+        {COLONS "  \r\n" SECOND " Bob\n", "", 2},
+        {FIRST, "", 1},
         {FIRST "\t Ada Lovelace  \r\n", "Ada Lovelace", 1},
         {"  " FIRST " Ada\n", "Ada", 1},
         {COLONS " Ada\n", "Ada", 1},
@@ -55,8 +58,6 @@ Test(access, a_line_with_a_fault_admits_nobody) {
         const char *text;
         unsigned line;
     } lists[] = {
-        {FIRST "\n", 1},
-        {FIRST "  \n", 1},
         {"\n" FIRST "0 Ada\n", 2},
         {"0123 Ada\n", 1},
         {"Ada " FIRST "\n", 1},

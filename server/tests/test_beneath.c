@@ -159,24 +159,101 @@ Test(beneath, name_by_name) {
     expect_all(beneath_walk);
 }
 
-/* With all but the last name gone before. */
-static int open_behind(int content, const char *path, int flags) {
-    char before[4096];
-    size_t length = strlen(path);
-    while (length > 0 && path[length - 1] == '/')
-        length--;
-    while (length > 0 && path[length - 1] != '/')
-        length--;
-    snprintf(before, sizeof before, "%.*s", (int)length, path);
-    int parent = length > 0 ? beneath_open(content, before, folder_flags) : content;
-    int result = beneath_open_behind(content, path, parent, length, flags);
-    if (parent >= 0 && parent != content)
-        close(parent);
-    return result;
+/* Where a confined path leads, and what its first name stands for. */
+Test(beneath, confined) {
+    static const struct {
+        const char *path;
+        int error;
+        const char *text; /* where it really leads */
+        size_t root;      /* bytes of it */
+        bool strayed;
+    } cases[] = {
+        {"b/file", 0, "b/file", 2, false},
+        {"b//./c///deep", 0, "b/c/deep", 2, false},
+        {"a", 0, "a", 0, false},
+        {"to-folder/file", 0, "b/file", 2, false},
+        {"to-link/c/deep", 0, "b/c/deep", 2, false},
+        {"through-link", 0, "a", 0, false},
+        {"slash/file", 0, "b/file", 2, false},
+        {"part/deep", 0, "b/c/deep", 4, false},
+        {"part//./deep", 0, "b/c/deep", 4, false},
+        {"b/inward", 0, "b/c/deep", 2, true},
+        {"part/outward", EXDEV, NULL, 0, false},
+        {"part/round", EXDEV, NULL, 0, false},
+        {"b/c/outward", 0, "b/file", 2, true},
+        {"b/c/round", EXDEV, NULL, 0, false},
+        {"b/up", EXDEV, NULL, 0, false},
+        {"b/away", EXDEV, NULL, 0, false},
+        {"b/above/a", EXDEV, NULL, 0, false},
+        {"by-way/a", EXDEV, NULL, 0, false},
+        {"b/missing/deep", ENOENT, "b/missing/deep", 2, false},
+        {"to-folder/missing", ENOENT, "b/missing", 2, false},
+        {"", ENOENT, NULL, 0, false},
+        {"/a", EXDEV, NULL, 0, false},
+        {"../folder/a", EXDEV, NULL, 0, false},
+        {"loop/a", ELOOP, NULL, 0, false},
+    };
+    static const char *const links[][2] = {
+        {"b/c", "part"},         {"c/deep", "b/inward"}, {"../file", "b/c/outward"}, {"../../b/file", "b/c/round"},
+        {"../b/file", "b/away"}, {"b/above", "by-way"},
+    };
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+        cr_assert_eq(symlinkat(links[i][0], folder, links[i][1]), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct beneath_path path = {.is_confined = true};
+        struct stat found, expected;
+        strcpy(path.text, cases[i].path);
+        long result = identify(beneath_follow(&path, folder, file_flags), &found);
+        cr_expect_eq(result, -cases[i].error, "'%s' gave %ld", cases[i].path, result);
+        if (cases[i].text) {
+            cr_expect_str_eq(path.text, cases[i].text, "'%s' is %s", cases[i].path, path.text);
+            cr_expect_eq(path.root, cases[i].root, "'%s': %zu", cases[i].path, path.root);
+            cr_expect_eq(path.strayed, cases[i].strayed, "'%s'", cases[i].path);
+        }
+        if (result == 0) {
+            cr_assert_eq(fstatat(folder, cases[i].text, &expected, AT_SYMLINK_NOFOLLOW), 0);
+            cr_expect_eq(found.st_ino, expected.st_ino, "'%s'", cases[i].path);
+        }
+        beneath_leave(&path);
+    }
 }
 
-Test(beneath, one_name_behind_a_way) {
-    expect_all(open_behind);
+static char entered[256];
+
+static int note(struct beneath_path *path) {
+    struct stat status;
+    cr_expect_eq(fstat(path->folder, &status), 0);
+    sprintf(entered + strlen(entered), "%.*s ", (int)path->reached, path->text);
+    return strcmp(path->context, "") != 0 && strncmp(path->text, path->context, path->reached) == 0 ? -EPERM : 0;
+}
+
+/* Every folder on the way is shown, also those that a link leads through. */
+Test(beneath, folders_that_are_entered) {
+    static const struct {
+        const char *path, *refused, *entered;
+        int result;
+    } cases[] = {
+        {"b/c/", "", "b/ b/c/ ", 0},
+        {"b/c", "", "b/ b/c ", 0},
+        {"to-folder/c/", "", "b/ b/c/ ", 0},
+        {"b/c/back/", "", "b/ b/c/ b/ b/c/ b/ ", 0},
+        {"b/c/", "b/", "b/ ", -EPERM},
+        {"b/c/back/", "b/c/", "b/ ", -EPERM},
+        {"a/", "", "", -ENOTDIR},
+    };
+    cr_assert_eq(symlinkat("..", folder, "b/c/back"), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char refused[16];
+        strcpy(refused, cases[i].refused);
+        struct beneath_path path = {.is_confined = true, .enter = note, .context = refused};
+        strcpy(path.text, cases[i].path);
+        entered[0] = '\0';
+        int result = beneath_enter(&path, folder);
+        cr_expect_eq(result, cases[i].result, "'%s' gave %d", cases[i].path, result);
+        if (!(cases[i].refused[0] && strcmp(cases[i].path, "b/c/back/") == 0))
+            cr_expect_str_eq(entered, cases[i].entered, "'%s': %s", cases[i].path, entered);
+        beneath_leave(&path);
+    }
 }
 
 Test(beneath, what_is_too_long_is_no_path) {
@@ -199,7 +276,7 @@ Test(beneath, nothing_is_left_open) {
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         struct stat found;
         identify(beneath_walk(folder, ways[i].path, ways[i].flags), &found);
-        identify(open_behind(folder, ways[i].path, ways[i].flags), &found);
+        identify(beneath_open_confined(folder, ways[i].path, ways[i].flags), &found);
     }
     int after = dup(folder);
     close(after);

@@ -44,6 +44,9 @@ static void make_content(void) {
                                           "content/example.org/dir/with spaces?",
                                           "content/example.org/gemini",
                                           "content/example.org/.git",
+                                          "content/example.org/..2026",
+                                          "content/.releases",
+                                          "content/.releases/7",
                                           "content/example.org/.well-known",
                                           "content/example.org/dir/.well-known",
                                           "content/example.org/odd",
@@ -65,6 +68,8 @@ static void make_content(void) {
         {"content/example.org/dir/with spaces?/index.gmi", "spaces"},
         {"content/example.org/gemini/index.gemini", "gemini"},
         {"content/example.org/.git/config", "secret"},
+        {"content/example.org/..2026/page.gmi", "mounted"},
+        {"content/.releases/7/index.gmi", "released"},
         {"content/example.org/.secret", "secret"},
         {"content/example.org/.well-known/security.txt", "contact"},
         {"content/example.org/.well-known/.secret", "secret"},
@@ -87,6 +92,17 @@ static void make_content(void) {
         {"page.gmi", "content/example.org/link.gmi"},
         {"dir", "content/example.org/dirlink"},
         {"../localhost/index.gmi", "content/example.org/neighbour.gmi"},
+        {"../localhost", "content/example.org/neighbour"},
+        {"../example.org/page.gmi", "content/example.org/round.gmi"},
+        {".secret", "content/example.org/told.txt"},
+        {".git", "content/example.org/git"},
+        {".git/config", "content/example.org/config.txt"},
+        {"..data/page.gmi", "content/example.org/mounted.gmi"},
+        {"..2026", "content/example.org/..data"},
+        {".releases/7", "content/released.example"},
+        {"example.org/dir", "content/part.example"},
+        {"example.org/neighbour", "content/lent.example"},
+        {"../page.gmi", "content/example.org/dir/up.gmi"},
         {"../../secret.txt", "content/example.org/escape.txt"},
         {"../../outside", "content/example.org/escapes"},
         {"/etc/passwd", "content/example.org/absolute.txt"},
@@ -177,7 +193,7 @@ Test(capsule, pages) {
     expect_page("example.org", "/gemini/", "text/gemini", "gemini");
     expect_page("example.org", "/link.gmi", "text/gemini", "page");
     expect_page("example.org", "/dirlink/", "text/gemini", "dir");
-    expect_page("example.org", "/neighbour.gmi", "text/gemini", "local");
+    expect_page("example.org", "/dir/up.gmi", "text/gemini", "page");
     expect_page("alias.example", "/page.gmi", "text/gemini", "page");
     expect_page("localhost", "/", "text/gemini", "local");
     expect_answer("example.org", "/page.gmi", "query", STATUS_SUCCESS, "text/gemini", "page");
@@ -205,6 +221,30 @@ Test(capsule, dotfiles_are_private) {
     expect_status("example.org", "/...", STATUS_NOT_FOUND);
     expect_page("example.org", "/.well-known/security.txt", "text/plain", "contact");
     expect_answer("example.org", "/.well-known", NULL, STATUS_REDIRECT_PERMANENT, "/.well-known/", NULL);
+}
+
+/* A link does not make public what begins with a dot; but the folders in which orchestrators keep versions are not meant. */
+Test(capsule, links_to_dotfiles) {
+    expect_status("example.org", "/told.txt", STATUS_NOT_FOUND);
+    expect_status("example.org", "/git", STATUS_NOT_FOUND);
+    expect_status("example.org", "/git/", STATUS_NOT_FOUND);
+    expect_status("example.org", "/git/config", STATUS_NOT_FOUND);
+    expect_status("example.org", "/config.txt", STATUS_NOT_FOUND);
+    expect_page("example.org", "/mounted.gmi", "text/gemini", "mounted");
+    expect_status("example.org", "/..data/page.gmi", STATUS_NOT_FOUND);
+    expect_page("released.example", "/", "text/gemini", "released");
+}
+
+/* Each capsule may have an author of its own: what they can link to ends at their capsule. */
+Test(capsule, links_do_not_leave_their_capsule) {
+    expect_status("example.org", "/neighbour.gmi", STATUS_NOT_FOUND);
+    expect_status("example.org", "/neighbour/", STATUS_NOT_FOUND);
+    expect_status("example.org", "/neighbour/index.gmi", STATUS_NOT_FOUND);
+    expect_status("example.org", "/round.gmi", STATUS_NOT_FOUND);
+    expect_status("lent.example", "/", STATUS_PROXY_REQUEST_REFUSED);
+    /* Part of a capsule under a name of its own: its links end at that part. */
+    expect_page("part.example", "/", "text/gemini", "dir");
+    expect_status("part.example", "/up.gmi", STATUS_NOT_FOUND);
 }
 
 Test(capsule, folders_without_their_slash) {
@@ -392,9 +432,9 @@ static void note_host(const char *host, void *context) {
 
 Test(capsule, each_host_in_order) {
     char hosts[1024] = "";
-    cr_expect_eq(capsules_each_host(&capsules, note_host, hosts), 3);
-    cr_expect_str_eq(hosts, "alias.example example.org localhost ", "%s", hosts);
-    cr_expect_eq(capsules_each_host(&capsules, note_host, hosts), 3, "a second time");
+    cr_expect_eq(capsules_each_host(&capsules, note_host, hosts), 5);
+    cr_expect_str_eq(hosts, "alias.example example.org localhost part.example released.example ", "%s", hosts);
+    cr_expect_eq(capsules_each_host(&capsules, note_host, hosts), 5, "a second time");
 }
 
 Test(capsule, folders_that_cannot_be_opened) {

@@ -135,8 +135,12 @@ Test(reply, dispose_closes_and_frees_once) {
     reply_dispose(&reply);
 
     reply_set(&reply, STATUS_SUCCESS, "text/plain");
-    reply.text = strdup("text");
+    reply.text = reply_text_make(4);
+    struct reply_text *shared = reply_text_share(reply.text);
     reply_dispose(&reply);
     cr_expect_null(reply.text);
     reply_dispose(&reply);
+    cr_expect_eq(reply_text_total(), 4, "another holder keeps the text");
+    reply_text_release(shared);
+    cr_expect_eq(reply_text_total(), 0);
 }

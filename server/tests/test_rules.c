@@ -8,9 +8,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../capsule.h"
+#include "../folder_listing.h"
 
 #define ADA "aa23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define BOB "bb23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -88,13 +90,17 @@ TestSuite(rules, .init = begin, .fini = end, .timeout = 30);
 
 static struct reply reply;
 
-static void ask(const char *path, struct visitor *visitor) {
+static void ask_host(const char *host, const char *path, struct visitor *visitor) {
     char line[1200];
     struct request request;
-    int length = snprintf(line, sizeof line, "gemini://host%s\r\n", path);
+    int length = snprintf(line, sizeof line, "gemini://%s%s\r\n", host, path);
     cr_assert_eq(request_parse(line, (size_t)length, &request), REQUEST_VALID, "%s", path);
     reply = (struct reply){.body = -1};
     capsules_answer(&capsules, &request, visitor, &reply);
+}
+
+static void ask(const char *path, struct visitor *visitor) {
+    ask_host("host", path, visitor);
 }
 
 static void expect(const char *path, const char *fingerprint, bool valid, enum status status, const char *meta) {
@@ -149,7 +155,7 @@ Test(rules, listings) {
     cr_assert_eq(reply.status, STATUS_SUCCESS);
     cr_expect_str_eq(reply.meta, "text/gemini;lang=nl");
     cr_assert_not_null(reply.text);
-    char *page = strndup(reply.text, reply.body_size);
+    char *page = strndup(reply.text->bytes, reply.body_size);
     cr_expect_eq(strncmp(page, "# What lies here\nHave a look.\n", 30), 0, "%s", page);
     const char *folder = strstr(page, "=> a/"), *file = strstr(page, "=> b%20file.gmi");
     cr_expect(folder && file && folder < file, "%s", page);
@@ -319,6 +325,188 @@ Test(rules, links_into_a_protected_folder) {
     expect("/door/", ADA, true, STATUS_SUCCESS, NULL);
 }
 
+/* Rules follow the place where a file really is, whichever way led there. */
+Test(rules, no_link_leads_around_an_access_list) {
+    put("other/index.gmi", "# Other\n");
+    put("host/open/index.gmi", "# Open\n");
+    put("host/club/rooms/cellar/wine.gmi", "# Wine\n");
+    link_to("../club/board/minutes.gmi", "host/open/minutes.gmi");
+    link_to("../club/rooms", "host/open/rooms");
+    link_to("club/rooms", "host/way");
+    link_to("way/cellar", "host/far");
+    link_to("host/club/rooms", "rooms.example");
+    link_to("../host/club", "other/club");
+    link_to("../host/club/index.gmi", "other/club.gmi");
+    link_to("../page.gmi", "host/club/out.gmi");
+    static const struct {
+        const char *host, *path, *fingerprint;
+        enum status status;
+    } requests[] = {
+        {"host", "/open/minutes.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
+        {"host", "/open/minutes.gmi", BOB, STATUS_CERTIFICATE_NOT_AUTHORISED},
+        {"host", "/open/minutes.gmi", ADA, STATUS_SUCCESS},
+        {"host", "/open/rooms/cellar/wine.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
+        {"host", "/open/rooms/cellar/missing.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
+        {"host", "/open/rooms", NULL, STATUS_CERTIFICATE_REQUIRED},
+        {"host", "/way/cellar/wine.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
+        {"host", "/far/wine.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
+        {"host", "/far/wine.gmi", ADA, STATUS_SUCCESS},
+        /* The administrator's link leads into the middle of a capsule, whose lists count all the same. */
+        {"rooms.example", "/cellar/wine.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
+        {"rooms.example", "/cellar/wine.gmi", ADA, STATUS_SUCCESS},
+        /* Another author. */
+        {"other", "/club/", ADA, STATUS_NOT_FOUND},
+        {"other", "/club/", NULL, STATUS_NOT_FOUND},
+        {"other", "/club.gmi", NULL, STATUS_NOT_FOUND},
+        /* A link out of a protected folder is for those who may enter it. */
+        {"host", "/club/out.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
+        {"host", "/club/out.gmi", ADA, STATUS_SUCCESS},
+    };
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        struct visitor visitor = {.has_certificate = requests[i].fingerprint != NULL, .certificate_valid = true};
+        if (requests[i].fingerprint)
+            strcpy(visitor.fingerprint, requests[i].fingerprint);
+        ask_host(requests[i].host, requests[i].path, &visitor);
+        cr_expect_eq(reply.status, requests[i].status, "%s%s (%zu) is %d", requests[i].host, requests[i].path, i,
+                     (int)reply.status);
+        reply_dispose(&reply);
+    }
+}
+
+/* Metadata is looked for where a file really is; a rules file that is a link must not lead out of its capsule. */
+Test(rules, metadata_and_lists_behind_links) {
+    put("host/real/page.gmi", "# Page\n");
+    put("host/real/.meta", "page.gmi: ;lang=fi\ngone.gmi: 52 Gone\n");
+    put("host/named/other.gmi", "# Other\n");
+    put("host/shown/a.gmi", "# A\n");
+    put("host/told/a.gmi", "# A\n");
+    put("host/shared/.meta", "*.gmi: ;lang=sv\n");
+    put("other/secret.gmi", "=> secret\n");
+    link_to("real", "host/linked");
+    link_to("../real/page.gmi", "host/named/page.gmi");
+    link_to("../shared/.meta", "host/named/.meta");
+    link_to("../../other/secret.gmi", "host/shown/.directory-listing-ok");
+    link_to("../club/index.gmi", "host/told/.directory-listing-ok");
+    link_to("../../host/club/.access", "other/.access");
+    expect("/linked/page.gmi", NULL, false, STATUS_SUCCESS, "text/gemini;lang=fi");
+    expect("/linked/gone.gmi", NULL, false, STATUS_GONE, "Gone");
+    expect("/named/page.gmi", NULL, false, STATUS_SUCCESS, "text/gemini;lang=fi");
+    expect("/named/other.gmi", NULL, false, STATUS_SUCCESS, "text/gemini;lang=sv");
+    expect("/shown/", NULL, false, STATUS_NOT_FOUND, NULL);
+    expect("/told/", NULL, false, STATUS_NOT_FOUND, NULL);
+}
+
+/* What a listing shows of links: only what this link gives to everybody who sees the listing. */
+Test(rules, links_in_listings) {
+    struct visitor visitor = {0};
+    put("host/links/.directory-listing-ok", "");
+    put("other/index.gmi", "# Other\n");
+    put("host/.secret", "x");
+    put("host/links/closed.gmi", "x");
+    link_to("../page.gmi", "host/links/good.gmi");
+    link_to("../sub", "host/links/folder");
+    link_to("../club/index.gmi", "host/links/club.gmi");
+    link_to("../club", "host/links/clubhouse");
+    link_to("../../other/index.gmi", "host/links/other.gmi");
+    link_to("/etc/passwd", "host/links/system.gmi");
+    link_to("../.secret", "host/links/hidden.gmi");
+    link_to("nowhere", "host/links/dangling.gmi");
+    ask("/links/", &visitor);
+    cr_assert_eq(reply.status, STATUS_SUCCESS);
+    char *page = strndup(reply.text->bytes, reply.body_size);
+    cr_expect(strstr(page, "=> good.gmi ") && strstr(page, "=> folder/ ") && strstr(page, "=> closed.gmi "), "%s",
+              page);
+    for (const char *const *name = (const char *const[]){"club.gmi", "other", "system", "hidden", "dangling", NULL};
+         *name; name++)
+        cr_expect_null(strstr(page, *name), "%s is in %s", *name, page);
+    free(page);
+    reply_dispose(&reply);
+}
+
+static double seconds_for(const char *path, unsigned times) {
+    clock_t begun = clock();
+    for (unsigned i = 0; i < times; i++) {
+        struct visitor visitor = {0};
+        ask(path, &visitor);
+        cr_expect_eq(reply.status, STATUS_SUCCESS);
+        reply_dispose(&reply);
+    }
+    return (double)(clock() - begun) / CLOCKS_PER_SEC;
+}
+
+/* A folder full of names that cannot be served costs about as much as one that is full of files, and no more. */
+Test(rules, names_that_cannot_be_served_count) {
+    char path[64];
+    put("host/full/.directory-listing-ok", "");
+    put("host/dead/.directory-listing-ok", "");
+    for (unsigned i = 0; i < 20000; i++) {
+        snprintf(path, sizeof path, "host/dead/%05u", i);
+        link_to("nowhere", path);
+    }
+    for (unsigned i = 0; i < 4096; i++) {
+        snprintf(path, sizeof path, "host/full/%05u", i);
+        put(path, "");
+    }
+    double full = seconds_for("/full/", 5), dead = seconds_for("/dead/", 5);
+    cr_expect_lt(dead, 3 * full, "%.1f ms, of files %.1f ms", dead * 200, full * 200);
+}
+
+/* A listing that was made is used again, until its folder changes. */
+Test(rules, listings_are_kept) {
+    char path[64];
+    struct visitor visitor = {0};
+    put("host/kept/.directory-listing-ok", "# Kept\n");
+    for (unsigned i = 0; i < 2000; i++) {
+        snprintf(path, sizeof path, "host/kept/%05u", i);
+        put(path, "");
+    }
+    double fresh = seconds_for("/kept/", 5);
+    sleep(FOLDER_LISTING_SECONDS + 2); /* what has just changed is not kept */
+    seconds_for("/kept/", 1);
+    double again = seconds_for("/kept/", 5);
+    cr_expect_lt(again, fresh / 4, "%.2f ms, made anew %.2f ms", again * 200, fresh * 200);
+    put("host/kept/new.gmi", "");
+    ask("/kept/", &visitor);
+    char *page = strndup(reply.text->bytes, reply.body_size);
+    cr_expect_not_null(strstr(page, "=> new.gmi "));
+    free(page);
+    reply_dispose(&reply);
+    put("host/kept/.directory-listing-ok", "# Changed\n");
+    ask("/kept/", &visitor);
+    cr_expect_eq(strncmp(reply.text->bytes, "# Changed\n", 10), 0);
+    reply_dispose(&reply);
+}
+
+/* Many clients that read long listings slowly share one text, and cannot take more than there is for all. */
+Test(rules, listings_take_a_bounded_amount_of_memory) {
+    char path[64];
+    enum { FOLDERS = 20 };
+    struct reply replies[FOLDERS];
+    unsigned refused = 0;
+    for (unsigned i = 0; i < FOLDERS; i++) {
+        snprintf(path, sizeof path, "host/big%u/.directory-listing-ok", i);
+        put(path, "");
+        for (unsigned file = 0; file < 900; file++) {
+            char name[256];
+            snprintf(name, sizeof name, "host/big%u/%03u-%0100u", i, file, 0);
+            put(name, "");
+        }
+    }
+    for (unsigned i = 0; i < FOLDERS; i++) {
+        struct visitor visitor = {0};
+        snprintf(path, sizeof path, "/big%u/", i);
+        ask(path, &visitor);
+        replies[i] = reply;
+        cr_expect(reply.status == STATUS_SUCCESS || reply.status == STATUS_SERVER_UNAVAILABLE, "%d", reply.status);
+        refused += reply.status == STATUS_SERVER_UNAVAILABLE;
+        cr_expect_leq(reply_text_total(), FOLDER_LISTINGS_MAX);
+    }
+    cr_expect_gt(refused, 0);
+    for (unsigned i = 0; i < FOLDERS; i++)
+        reply_dispose(&replies[i]);
+    expect("/big0/", NULL, false, STATUS_SUCCESS, NULL);
+}
+
 /* While descriptors are short a protected folder stays shut. */
 Test(rules, no_descriptor_left) {
     struct rlimit limit, few;
@@ -348,7 +536,7 @@ Test(rules, long_listings_say_so) {
         unsigned links = 0;
         ask("/many/", &visitor);
         cr_assert_eq(reply.status, STATUS_SUCCESS);
-        char *page = strndup(reply.text, reply.body_size);
+        char *page = strndup(reply.text->bytes, reply.body_size);
         for (const char *at = page; (at = strstr(at, "\n=> ")); at++)
             links++;
         cr_expect_eq(links, 4096);
