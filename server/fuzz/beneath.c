@@ -122,7 +122,9 @@ static int check_confined(const char *text, int flags, const struct stat *free_o
         snprintf(whole, sizeof whole, "%s/in%s%.*s", outer, end > 0 ? "/" : "", (int)end, path.text);
         HOLDS(realpath(whole, real) && strcmp(real, whole) == 0);
         HOLDS(path.root <= strlen(path.text));
-        HOLDS(strncmp(path.text, shown, path.reached) == 0 && strlen(shown) == path.reached);
+        /* The walk to a folder itself may begin again behind a link, and end before any other folder. */
+        HOLDS(path.reached == 0 || strlen(shown) == path.reached);
+        HOLDS(strncmp(path.text, shown, path.reached) == 0);
         HOLDS(strchr(path.text + path.reached, '/') == NULL || strchr(path.text + path.reached, '/')[1] == '\0');
     }
     beneath_leave(&path);
