@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -268,6 +269,17 @@ static int fence_in(int folder) {
 
 /* ---- the whole ---- */
 
+/*
+ * The C library lays a page that nobody may touch at the begin of its heap, over whatever may be there (MAP_FIXED). No
+ * rule lets that through, so it has to be done before.
+ */
+static bool begin_heap(void) {
+    void *volatile memory = malloc(1);
+    bool is_there = memory != NULL;
+    free(memory);
+    return is_there;
+}
+
 int sandbox_enter(enum sandbox_role role, int folder) {
     static struct sandbox_filter filter;
     struct {
@@ -276,6 +288,8 @@ int sandbox_enter(enum sandbox_role role, int folder) {
     } program; /* struct sock_fprog */
     struct sigaction action = {.sa_sigaction = die, .sa_flags = SA_SIGINFO};
     role_name = roles[role].name;
+    if (!begin_heap())
+        return -ENOMEM;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0 || sigaction(SIGSYS, &action, NULL) < 0)
         return -errno;
