@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GEMINI_PATIENCE 20000            /* milliseconds for one step, when the way does not say otherwise */
+#define GEMINI_PATIENCE 60000            /* milliseconds for one step, when the way does not say otherwise */
 #define GEMINI_META_MAX 1024             /* bytes */
 #define GEMINI_FINGERPRINT_SIZE (32 * 3) /* SHA-256 as "AB:CD:..." with its NUL */
 

@@ -35,7 +35,7 @@ boot: image ## boots the image by itself, the server as its init: [PORT=1965] [C
 	@image-tests/run image $(IMAGE) $(PORT) "$(CONTENT)"
 
 test-programs: | tools
-	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) server-tests image-tests soak
+	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) -s server-tests image-tests soak
 
 # Most of these tests wait for deadlines most of the time.
 server-check: $(call needs,build/vitrine test-programs) ## tests of the running server, by a client on another TLS library: [TEST=suite/name]

@@ -13,7 +13,7 @@
 
 #include "../client.h"
 
-#define PATIENCE 30000 /* milliseconds */
+#define PATIENCE 120000 /* milliseconds; being late is not being refused */
 #define KILL_SPREAD 50 /* milliseconds by which the note of a kill may differ from what a visitor noted */
 #define TOLD_MAX 20    /* faults that each visitor tells of */
 

@@ -42,7 +42,8 @@ struct attack {
     const char *request; /* with CRLF */
     size_t crowd;        /* visitors at once; whoever is sent away, or has gone, is replaced */
     size_t most;         /* visitors in all */
-    unsigned duration;   /* milliseconds; from then on nobody is replaced, but those who are there stay */
+    unsigned
+        duration; /* milliseconds, and until all have come; from then on nobody is replaced, but who is there stays */
     enum attack_point point;
     enum attack_deed deed;
     size_t proxied_addresses; /* a PROXY protocol header names one of so many addresses; 0: there is none */

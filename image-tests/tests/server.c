@@ -21,8 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define START_WITHIN 20000 /* milliseconds */
-#define STOP_WITHIN 20000
+#define START_WITHIN 60000 /* milliseconds; generous, as machines are busy at times */
+#define STOP_WITHIN 60000
+#define LOGGED_WITHIN 30000
 
 static const char *program(void) {
     const char *path = getenv("VITRINE");
@@ -288,7 +289,7 @@ char *server_log(const struct server *server) {
 }
 
 bool server_logged(const struct server *server, const char *text) {
-    uint64_t deadline = gemini_now() + 5000;
+    uint64_t deadline = gemini_now() + LOGGED_WITHIN;
     for (;;) {
         char *log = server_log(server);
         bool found = strstr(log, text) != NULL;
