@@ -14,8 +14,8 @@
 #include "../client.h"
 
 #define PATIENCE 120000 /* milliseconds; being late is not being refused */
-#define KILL_SPREAD 50 /* milliseconds by which the note of a kill may differ from what a visitor noted */
-#define TOLD_MAX 20    /* faults that each visitor tells of */
+#define KILL_SPREAD 50  /* milliseconds by which the note of a kill may differ from what a visitor noted */
+#define TOLD_MAX 20     /* faults that each visitor tells of */
 
 /* What a visitor wants. */
 struct wish {
