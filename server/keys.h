@@ -16,7 +16,7 @@
 #include "certificate.h"
 
 #define KEYS_CONTROLS_MAX 4
-#define KEYS_CHANNELS_MAX 128
+#define KEYS_CHANNELS_MAX 256 /* 64 workers, two earlier generations, and replacements */
 
 struct keys_options {
     const char *state;               /* the state folder; NULL: identities are only taken from credentials */

@@ -113,6 +113,18 @@ failed:
     return EX_UNAVAILABLE;
 }
 
+enum listen_state listen_look_after(const struct listener *listener) {
+    int listening = 0;
+    socklen_t size = sizeof listening;
+    if (getsockopt(listener->descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening)
+        return LISTEN_DEAD;
+    int flags = fcntl(listener->descriptor, F_GETFL);
+    if (flags < 0 || (flags & O_NONBLOCK))
+        return LISTEN_GOOD;
+    fcntl(listener->descriptor, F_SETFL, flags | O_NONBLOCK);
+    return LISTEN_MENDED;
+}
+
 bool listen_adopt(int descriptor, struct listener *listener) {
     union socket_address address;
     int listening = 0, type = 0;
@@ -120,8 +132,8 @@ bool listen_adopt(int descriptor, struct listener *listener) {
     if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening ||
         getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM) {
         log_line(LOG_LEVEL_ERROR,
-                 "descriptor %d from the service manager is no listening stream socket; look at the socket unit "
-                 "(ListenStream=, Accept=no)",
+                 "descriptor %d from the service manager is no listening stream socket; if the socket unit says "
+                 "ListenStream= and Accept=no, restart it: systemctl restart vitrine.socket",
                  descriptor);
         return false;
     }

@@ -23,5 +23,13 @@ int listen_open(const char *address, bool only_six, struct listener *listener);
  */
 bool listen_adopt(int descriptor, struct listener *listener);
 
+enum listen_state { LISTEN_GOOD, LISTEN_MENDED, LISTEN_DEAD };
+
+/*
+ * Looks whether a listener is as it was made: LISTEN_MENDED when it was not, and is now (it would have made its workers
+ * wait); LISTEN_DEAD when no connection can come by it any more (shutdown(2)).
+ */
+enum listen_state listen_look_after(const struct listener *listener);
+
 /* Does this text name an IPv4 address? ("[" begins an IPv6 one.) */
 bool listen_is_four(const char *address);

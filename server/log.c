@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool to_journal;
+static bool priorities; /* lines begin with theirs */
 static bool debug_wanted;
 static enum log_level limit = LOG_LEVEL_DEBUG;
 
@@ -19,7 +19,7 @@ void log_open(void) {
     const char *stream = getenv("JOURNAL_STREAM");
     unsigned long long device, inode;
     struct stat status;
-    to_journal = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+    priorities = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
                  fstat(STDERR_FILENO, &status) == 0 && (unsigned long long)status.st_dev == device &&
                  (unsigned long long)status.st_ino == inode;
 
@@ -27,8 +27,45 @@ void log_open(void) {
     debug_wanted = debug != NULL && *debug != '\0' && strcmp(debug, "0") != 0;
 }
 
+void log_with_priorities(void) {
+    priorities = true;
+}
+
+bool log_has_priorities(void) {
+    return priorities;
+}
+
 void log_limit(enum log_level level) {
     limit = level;
+}
+
+/* A line break in the middle would let an outsider write lines of our log. */
+static void tame(char *text, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            text[i] = '?';
+    }
+}
+
+bool log_write(const char *text, size_t size) {
+    ssize_t written;
+    do
+        written = write(STDERR_FILENO, text, size);
+    while (written < 0 && errno == EINTR);
+    return written >= 0 || errno != EAGAIN;
+}
+
+/* Where nobody waits for room, lines get lost; the next one that finds some tells how many. */
+static void write_or_count(const char *line, size_t size) {
+    static unsigned long lost;
+    char told[64];
+    if (lost > 0) {
+        int length =
+            snprintf(told, sizeof told, "%s%lu lines of the log found no room\n", priorities ? "<4>" : "", lost);
+        if (log_write(told, (size_t)length))
+            lost = 0;
+    }
+    lost += !log_write(line, size);
 }
 
 void log_line(enum log_level level, const char *format, ...) {
@@ -37,7 +74,7 @@ void log_line(enum log_level level, const char *format, ...) {
     int kept = errno;
     char line[LOG_LINE_MAX];
     size_t length = 0;
-    if (to_journal) {
+    if (priorities) {
         line[length++] = '<';
         line[length++] = (char)('0' + (int)level);
         line[length++] = '>';
@@ -50,17 +87,9 @@ void log_line(enum log_level level, const char *format, ...) {
     va_end(arguments);
     if (wanted > 0)
         length += (size_t)wanted < sizeof(line) - length ? (size_t)wanted : sizeof(line) - length - 1;
-    /* A line break in the middle would let an outsider write lines of our log. */
-    for (size_t i = start; i < length; i++) {
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = '?';
-    }
+    tame(line + start, length - start);
     line[length++] = '\n'; /* the place of vsnprintf's NUL */
-
-    ssize_t written;
-    do
-        written = write(STDERR_FILENO, line, length);
-    while (written < 0 && errno == EINTR);
+    write_or_count(line, length);
     errno = kept;
 }
 

@@ -147,9 +147,17 @@ void sandbox_make_filter(enum sandbox_role role, struct sandbox_filter *filter) 
 /* ---- the end of a process that made another call ---- */
 
 static const char *role_name;
+static bool line_has_priority;
+static _Atomic int *forbidden_call;
 
-/* The calls that intruders are fond of; of others the log shows the number alone. */
-static const char *call_name(int call) {
+void sandbox_tell(bool priorities, _Atomic int *note) {
+    line_has_priority = priorities;
+    forbidden_call = note;
+    if (note)
+        *note = -1;
+}
+
+const char *sandbox_call_name(int call) {
     static const struct {
         int call;
         const char *name;
@@ -215,14 +223,19 @@ static void die(int signal, siginfo_t *about, void *context) {
     size_t at = sizeof digits;
     int call = about->si_syscall;
     (void)signal, (void)context;
+    if (forbidden_call) { /* the supervisor says it */
+        *forbidden_call = about->si_syscall;
+        syscall(SYS_exit_group, SANDBOX_EXIT);
+    }
     digits[--at] = '\0';
     do {
         digits[--at] = (char)('0' + call % 10);
         call /= 10;
     } while (call > 0 && at > 0);
+    end = append(end, line_has_priority ? "<3>" : "");
     end = append(end, role_name);
     end = append(end, ": ended at a forbidden system call: ");
-    end = append(end, call_name(about->si_syscall));
+    end = append(end, sandbox_call_name(about->si_syscall));
     end = append(end, " (number ");
     end = append(end, digits + at);
     end = append(end, ")\n");

@@ -9,12 +9,23 @@
  * Nothing switches this off.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum sandbox_role { SANDBOX_SUPERVISOR, SANDBOX_KEYS, SANDBOX_WORKER };
 
 #define SANDBOX_EXIT 159 /* exit status of a process that made a call which is not on its list */
+
+/*
+ * How a forbidden call is told; to be said before sandbox_enter. note: gets the call's number, -1 until then, and the
+ * process ends without a line: who reads it knows whose it is, and it does not get lost among other lines. NULL: the
+ * process writes a line itself, with the priority of an error where priorities are understood (log.h).
+ */
+void sandbox_tell(bool priorities, _Atomic int *note);
+
+/* The name of a system call that intruders are fond of, or "another". */
+const char *sandbox_call_name(int call);
 
 /* The program that the kernel runs at each system call, for those who look at it: struct sock_filter of seccomp(2). */
 struct sandbox_instruction {

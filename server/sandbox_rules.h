@@ -132,7 +132,7 @@ static const struct rule worker_rules[] = {
     /* Says that all is said. A listening socket passes over that half, and would be closed for everybody by the other. */
     RULE(shutdown, FROM_TO(0, STDERR_FILENO + 1, DESCRIPTOR_MAX), IS(1, SHUT_WR)),
     RULE(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_QUICKACK), IS(4, sizeof(int))),
-    RULE(write, IS(0, STDERR_FILENO)), /* the log */
+    RULE(write, IS(0, STDERR_FILENO)), /* the log: a pipe of its own (relay.h) */
     MEMORY,
     /*
      * The C library asks for it when the heap cannot grow by brk(2). Memory that is shared and was made read-only would
@@ -166,13 +166,12 @@ static const struct rule worker_rules[] = {
         RULE(openat, ONLY(2, OPEN_TO_READ)), RULE(openat, IS(2, OPEN_TO_MAKE), IS(3, 0600)),                           \
         OPEN_BY_NAME(OPEN_TO_READ) ANY(fsync), RULE(fchmod, IS(1, 0600)), ANY(fchown), RULE(linkat, IS(4, 0)),         \
         ANY(renameat), ANY(renameat2), RULE(unlinkat, IS(2, 0)), ANY(faccessat), ANY(faccessat2), ANY(dup), MEMORY,    \
-        RULE(mprotect, ONLY(2, PROT_READ | PROT_WRITE)), RULE(madvise, IS_INT(2, MADV_DONTDUMP)),                      \
-        RULE(madvise, IS_INT(2, MADV_WIPEONFORK)), ANY(mlock), ANY(munlock),                                           \
+        RULE(madvise, IS_INT(2, MADV_DONTDUMP)), RULE(madvise, IS_INT(2, MADV_WIPEONFORK)), ANY(mlock), ANY(munlock),  \
         RULE(mlockall, IS(0, MCL_CURRENT | MCL_FUTURE)), RULE(getrandom, IS(2, 0)), CLOCKS, OPEN_FOLDER,               \
         RULE(fcntl, IS(1, F_SETFL), ONLY(2, O_RDWR | O_NONBLOCK | O_LARGEFILE)), SIGNALS, ANY(geteuid), ANY(getpid),   \
         ANY(exit_group)
 
-static const struct rule keys_rules[] = {KEYS_RULES};
+static const struct rule keys_rules[] = {KEYS_RULES, NO_MEMORY(mprotect) /* see worker_rules */};
 
 /* Starts the others, so it may do what they do until they have given up more. Never execve, and no socket but pairs. */
 static const struct rule supervisor_rules[] = {
@@ -182,12 +181,17 @@ static const struct rule supervisor_rules[] = {
     ANY(fork),
 #endif
     ANY(wait4),
+    RULE(mprotect, ONLY(2, PROT_READ | PROT_WRITE)),
     RULE(mmap, ONLY(2, PROT_READ | PROT_WRITE), IS(3, MAP_SHARED | MAP_ANONYMOUS), IS_INT(4, -1)), /* the boards */
     RULE(kill, FROM_TO(0, 1, PROCESS_MAX), FROM_TO(1, SIGHUP, SIGCONT)), /* never a group or all */
-    ANY(rt_sigtimedwait),
-    ANY(nanosleep),
-    ANY(clock_nanosleep),
     ANY(restart_syscall),
+    RULE(pipe2, IS(1, O_CLOEXEC | O_NONBLOCK)), /* for the lines of a worker, whose standard descriptors it becomes */
+#ifdef SYS_dup2
+    RULE(dup2, FROM_TO(1, STDIN_FILENO, STDERR_FILENO)),
+#else
+    RULE(dup3, FROM_TO(1, STDIN_FILENO, STDERR_FILENO), IS(2, 0)),
+#endif
+    RULE(getsockopt, IS(1, SOL_SOCKET), IS(2, SO_ACCEPTCONN)), /* does a listener listen? */
     RULE(socketpair, IS(0, AF_UNIX)),
     ANY(getppid),
     ANY(gettid),

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -20,11 +23,17 @@
 #include "manager.h"
 #include "sandbox.h"
 
-#define NOBODY 65534     /* who owns nothing, on every system */
-#define HUNG_AFTER 15000 /* milliseconds without a beat: a worker that hangs is killed and replaced */
-#define DELAY_FIRST 50   /* milliseconds before a worker that died young is replaced; doubles each time */
+#define NOBODY 65534       /* who owns nothing, on every system */
+#define HUNG_AFTER 15000   /* milliseconds without a beat: a worker that hangs is killed and replaced */
+#define LEAVE_WITHIN 15000 /* milliseconds for a worker of an earlier generation to take no new connections */
+#define STAY_MAX 900000    /* milliseconds for it to finish what it has */
+#define EXAMINATION 2000   /* milliseconds to a beat, when it is doubtful whether there will be one */
+#define DELAY_FIRST 50     /* milliseconds before a worker that died young is replaced; doubles each time */
 #define DELAY_MAX 10000
 #define YOUNG 5000
+
+/* Between two looks at the lines of workers; then there are several to be written at a time. Milliseconds. */
+#define RELAY_PAUSE 20
 
 #define FAREWELL 2000 /* milliseconds in which a visitor reads the end of a reply before the connection closes */
 #define GOODBYE 5000  /* milliseconds that open connections get at a stop */
@@ -38,9 +47,11 @@ static void close_if_open(int *descriptor) {
 /* ---- places ---- */
 
 void staff_begin(struct staff *staff) {
-    *staff = (struct staff){.control = -1};
+    *staff = (struct staff){.control = -1, .signals = -1};
     for (size_t i = 0; i < WORKERS_MAX; i++)
-        staff->employees[i].desk = staff->employees[i].channel = -1;
+        staff->employees[i].desk = staff->employees[i].channel = staff->employees[i].log.pipe = -1;
+    for (size_t i = 0; i < RETIRED_MAX; i++)
+        staff->retired[i].log.pipe = -1;
 }
 
 static size_t boards_size(const struct staff *staff) {
@@ -70,6 +81,15 @@ bool staff_make_places(struct staff *staff) {
 
 /* ---- the key process ---- */
 
+/* In a child: what it has from the supervisor and has no use for. It does not hear what workers say. */
+static void leave_behind(struct staff *staff) {
+    close_if_open(&staff->signals);
+    for (size_t i = 0; i < staff->worker_count; i++)
+        close_if_open(&staff->employees[i].log.pipe);
+    for (size_t i = 0; i < RETIRED_MAX; i++)
+        close_if_open(&staff->retired[i].log.pipe);
+}
+
 /* In a child: whatever happens to the supervisor, it does not stay behind; the parent may have gone before prctl. */
 static void follow_parent(pid_t parent, const char *role) {
     sigset_t blocked;
@@ -92,6 +112,7 @@ static void keep_keys(struct staff *staff, int control, pid_t parent) {
                                    .control_count = 1,
                                    .listener = -1};
     follow_parent(parent, "vitrine-keys");
+    leave_behind(staff);
     /* A reload is told by the control socket; a terminal that closes is the supervisor's affair. */
     signal(SIGHUP, SIG_IGN);
     for (size_t i = 0; i < staff->listener_count; i++)
@@ -167,8 +188,20 @@ static void leave_root(const struct staff *staff, pid_t parent) {
         _exit(0);
 }
 
-static void work(struct staff *staff, size_t number, pid_t parent) {
+/* Of what all workers count it can change its own part alone; its sandbox lets it make nothing writable again. */
+static bool keep_to_own_board(const struct staff *staff, const struct worker_board *board) {
+    return mprotect(staff->boards, boards_size(staff), PROT_READ) == 0 &&
+           mprotect((void *)(uintptr_t)board, sizeof *board, PROT_READ | PROT_WRITE) == 0;
+}
+
+static void work(struct staff *staff, size_t number, pid_t parent, int log) {
     follow_parent(parent, "vitrine-worker");
+    if (!relay_enter(log) || !keep_to_own_board(staff, staff->employees[number].board)) {
+        log_line(LOG_LEVEL_ERROR, "a worker cannot be set up: %s", strerror(errno));
+        _exit(EX_OSERR);
+    }
+    leave_behind(staff);
+    sandbox_tell(true, &staff->employees[number].board->forbidden);
     leave_root(staff, parent);
     close_if_open(&staff->control);
     for (size_t i = 0; i < staff->worker_count; i++) {
@@ -205,21 +238,38 @@ static void start_worker(struct staff *staff, size_t number) {
     struct employee *employee = &staff->employees[number];
     pid_t parent = getpid();
     employee->board->ready = 0;
+    employee->board->forbidden = -1;
     employee->board->tally.open = 0;
     if (employee->board->used) /* what was never touched takes no memory */
         memset(&employee->board->quota, 0, sizeof employee->board->quota);
     employee->board->used = true;
+    int log = relay_open(&employee->log);
     if (!open_channel(staff, employee))
         log_line(LOG_LEVEL_ERROR, "worker %zu: no channel to the key process: %s", number, strerror(errno));
-    employee->process = fork();
+    employee->process = log < 0 ? -1 : fork();
     if (employee->process == 0)
-        work(staff, number, parent);
+        work(staff, number, parent, log);
+    if (log >= 0)
+        close(log);
     employee->started = employee->beat_seen = clock_milliseconds();
     if (employee->process < 0) {
         log_line(LOG_LEVEL_ERROR, "worker %zu: no process for it: %s; tried again", number, strerror(errno));
         employee->process = 0;
         employee->start_at = employee->started + DELAY_MAX;
     }
+}
+
+/* What the supervisor saw itself. A worker that was ended by its sandbox may have been taken over by somebody. */
+static void tell_of_the_end(const char *who, pid_t process, int status, int forbidden) {
+    bool signalled = WIFSIGNALED(status);
+    int how = signalled ? WTERMSIG(status) : WEXITSTATUS(status);
+    if (signalled ? how == SIGSYS : how == SANDBOX_EXIT)
+        log_line(LOG_LEVEL_ERROR,
+                 "%s (process %d) ended at a forbidden system call: %s (number %d); it may have been taken over", who,
+                 (int)process, sandbox_call_name(forbidden), forbidden);
+    else
+        log_line(LOG_LEVEL_WARNING, "%s (process %d) ended by %s %d", who, (int)process,
+                 signalled ? "signal" : "exit status", how);
 }
 
 /* Notes the death of a worker or of the key process, and when the next one may start. */
@@ -233,17 +283,20 @@ static bool mourn(struct employee *employee, const char *who, pid_t process, int
     if (employee->delay > DELAY_MAX)
         employee->delay = DELAY_MAX;
     employee->start_at = now + employee->delay;
-    log_line(LOG_LEVEL_WARNING, "%s (process %d) ended by %s %d; replaced", who, (int)process,
-             WIFSIGNALED(status) ? "signal" : "exit status",
-             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    if (employee->board)
+        relay_close(&employee->log, process, now);
+    tell_of_the_end(who, process, status, employee->board ? employee->board->forbidden : -1);
     return true;
 }
 
 /* One of an earlier generation has finished. Its board is free for another. */
-static bool bury(struct staff *staff, pid_t process) {
+static bool bury(struct staff *staff, pid_t process, int status) {
     for (size_t i = 0; i < RETIRED_MAX; i++) {
         struct employee *retired = &staff->retired[i];
         if (retired->process == process) {
+            relay_close(&retired->log, process, clock_milliseconds());
+            if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                tell_of_the_end("worker of an earlier generation", process, status, retired->board->forbidden);
             staff->answered += retired->board->tally.answered;
             memset(retired->board, 0, sizeof *retired->board);
             retired->process = 0;
@@ -257,7 +310,7 @@ void staff_reap(struct staff *staff) {
     int status;
     pid_t process;
     while ((process = waitpid(-1, &status, WNOHANG)) > 0) {
-        bool known = bury(staff, process) || mourn(&staff->keys, "key process", process, status);
+        bool known = bury(staff, process, status) || mourn(&staff->keys, "key process", process, status);
         for (size_t i = 0; i < staff->worker_count && !known; i++)
             known = mourn(&staff->employees[i], "worker", process, status);
     }
@@ -297,9 +350,30 @@ static void look_after_workers(struct staff *staff) {
     }
 }
 
+/* Whoever has been told to go takes no new connections soon, and is through with the old ones some time. */
+static void look_after_retired(struct staff *staff) {
+    uint64_t now = clock_milliseconds();
+    for (size_t i = 0; i < RETIRED_MAX; i++) {
+        const struct employee *retired = &staff->retired[i];
+        bool listens = retired->process > 0 && retired->board->ready && now - retired->retired > LEAVE_WITHIN;
+        if (listens || (retired->process > 0 && now - retired->retired > STAY_MAX)) {
+            log_line(LOG_LEVEL_WARNING, "worker of an earlier generation (process %d) %s; ended", (int)retired->process,
+                     listens ? "does not leave the port" : "has not finished in 15 minutes");
+            kill(retired->process, SIGKILL);
+        }
+    }
+}
+
 void staff_look_after(struct staff *staff) {
     look_after_keys(staff);
     look_after_workers(staff);
+    look_after_retired(staff);
+}
+
+void staff_examine(struct staff *staff) {
+    uint64_t now = clock_milliseconds();
+    for (size_t i = 0; i < staff->worker_count; i++)
+        staff->employees[i].beat_seen = now - HUNG_AFTER + EXAMINATION;
 }
 
 uint64_t staff_wake(const struct staff *staff, uint64_t latest) {
@@ -313,10 +387,65 @@ uint64_t staff_wake(const struct staff *staff, uint64_t latest) {
     return wake;
 }
 
-int staff_wait(const struct staff *staff, uint64_t milliseconds) {
-    struct timespec timeout = {(time_t)(milliseconds / 1000), (long)(milliseconds % 1000) * 1000000};
-    int signal = sigtimedwait(staff->signals, NULL, &timeout);
-    return signal < 0 ? 0 : signal;
+/* ---- waiting ---- */
+
+struct watched {
+    struct pollfd list[1 + WORKERS_MAX + RETIRED_MAX];
+    struct employee *employees[1 + WORKERS_MAX + RETIRED_MAX];
+    size_t count;
+};
+
+static void watch(struct watched *watched, struct employee *employee) {
+    if (employee->log.pipe < 0)
+        return;
+    watched->employees[watched->count] = employee;
+    watched->list[watched->count++] = (struct pollfd){employee->log.pipe, POLLIN, 0};
+}
+
+/* Signals, and when it is time for them the lines of workers. */
+static void watch_all(struct staff *staff, struct watched *watched, bool relays) {
+    watched->list[0] = (struct pollfd){staff->signals, POLLIN, 0};
+    watched->count = 1;
+    for (size_t i = 0; relays && i < staff->worker_count; i++)
+        watch(watched, &staff->employees[i]);
+    for (size_t i = 0; relays && i < RETIRED_MAX; i++)
+        watch(watched, &staff->retired[i]);
+}
+
+/* Never waits for who reads the log: as long as that one takes nothing, lines stay in the pipes. */
+static void relay_all(struct staff *staff, const struct watched *watched, uint64_t now) {
+    for (size_t i = 1; i < watched->count; i++) {
+        struct employee *employee = watched->employees[i];
+        if (watched->list[i].revents == 0)
+            continue;
+        staff->relays_at = now + RELAY_PAUSE;
+        if (relay_has_room() && !relay_lines(&employee->log, employee->process, now))
+            relay_close(&employee->log, employee->process, now); /* its end; the worker goes on without, or has gone */
+    }
+}
+
+static int take_signal(const struct staff *staff) {
+    struct signalfd_siginfo signal;
+    return read(staff->signals, &signal, sizeof signal) == (ssize_t)sizeof signal ? (int)signal.ssi_signo : 0;
+}
+
+int staff_wait(struct staff *staff, uint64_t milliseconds) {
+    static struct watched watched;
+    uint64_t now = clock_milliseconds(), until = now + milliseconds;
+    do {
+        bool relays = now >= staff->relays_at;
+        uint64_t next = relays || until < staff->relays_at ? until : staff->relays_at;
+        struct timespec timeout = {(time_t)((next - now) / 1000), (long)((next - now) % 1000) * 1000000};
+        watch_all(staff, &watched, relays);
+        if (ppoll(watched.list, watched.count, &timeout, NULL) > 0) {
+            int signal = watched.list[0].revents ? take_signal(staff) : 0;
+            if (signal != 0)
+                return signal;
+            relay_all(staff, &watched, now);
+        }
+        now = clock_milliseconds();
+    } while (now < until);
+    return 0;
 }
 
 /* ---- generations ---- */
@@ -331,9 +460,10 @@ static struct employee *retirement(struct staff *staff) {
         if (retired->started < eldest->started)
             eldest = retired;
     }
+    int status = 0;
     kill(eldest->process, SIGKILL);
-    waitpid(eldest->process, NULL, 0);
-    bury(staff, eldest->process);
+    waitpid(eldest->process, &status, 0);
+    bury(staff, eldest->process, status);
     return eldest;
 }
 
@@ -347,6 +477,9 @@ static void retire(struct staff *staff, size_t number) {
     kill(employee->process, SIGHUP);
     retired->process = employee->process;
     retired->started = employee->started;
+    retired->retired = clock_milliseconds();
+    retired->log = employee->log;
+    employee->log.pipe = -1;
     retired->board = employee->board;
     employee->board = board;
     employee->process = 0;
@@ -397,9 +530,9 @@ static bool any_worker(const struct staff *staff) {
     return any;
 }
 
-void staff_stop_workers(struct staff *staff) {
-    uint64_t give_up = clock_milliseconds() + GOODBYE + 1000;
-    signal_workers(staff, SIGTERM);
+static void stop_within(struct staff *staff, unsigned milliseconds) {
+    uint64_t give_up = clock_milliseconds() + milliseconds;
+    signal_workers(staff, milliseconds > 0 ? SIGTERM : SIGKILL);
     while (any_worker(staff)) {
         uint64_t now = clock_milliseconds();
         int signal = now < give_up ? staff_wait(staff, give_up - now) : 0;
@@ -409,15 +542,25 @@ void staff_stop_workers(struct staff *staff) {
         pid_t process;
         while (any_worker(staff) &&
                (process = waitpid(-1, &status, now < give_up && signal == SIGCHLD ? WNOHANG : 0)) > 0) {
-            bury(staff, process);
+            bury(staff, process, status);
             for (size_t i = 0; i < staff->worker_count; i++) {
-                if (staff->employees[i].process == process)
+                if (staff->employees[i].process == process) {
+                    relay_close(&staff->employees[i].log, process, now);
                     staff->employees[i].process = 0;
+                }
             }
             if (staff->keys.process == process)
                 staff->keys.process = 0;
         }
     }
+}
+
+void staff_stop_workers(struct staff *staff) {
+    stop_within(staff, GOODBYE + 1000);
+}
+
+void staff_end_workers(struct staff *staff) {
+    stop_within(staff, 0);
 }
 
 /* The last to go: workers need it for the handshakes that they finish. */

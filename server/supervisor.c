@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,7 +36,6 @@ struct supervisor {
     struct generation_sources sources;
     struct generation generation;
     bool not_reloaded; /* the last reload failed */
-    sigset_t signals;
     struct staff staff;
 };
 
@@ -128,7 +129,7 @@ static void tell(const struct supervisor *supervisor, const char *first) {
 static void wait_for_takeover(const struct staff *staff) {
     uint64_t give_up = clock_milliseconds() + TAKEOVER_WITHIN;
     while (!staff_has_taken_over(staff) && clock_milliseconds() < give_up)
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        ppoll(NULL, 0, &(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
 /* A whole new generation takes over, or nothing changes. */
@@ -183,6 +184,30 @@ static bool start_workers(struct staff *staff, int *signal) {
     return true;
 }
 
+/*
+ * Whatever became of a worker, the port has to answer: a listening socket is shared with it, and with the service manager
+ * for longer than this service lives. Returns false when one is beyond repair; the service manager opens it anew when it
+ * starts this service again and finds that nobody listens.
+ */
+static bool look_after_listeners(struct supervisor *supervisor) {
+    for (size_t i = 0; i < supervisor->listener_count; i++) {
+        const struct listener *listener = &supervisor->listeners[i];
+        enum listen_state state = listen_look_after(listener);
+        if (state == LISTEN_DEAD) {
+            log_line(LOG_LEVEL_ERROR,
+                     "nobody listens on port %u any more, the socket was shut down; ended, so that the "
+                     "service manager opens it anew",
+                     listener->port);
+            return false;
+        }
+        if (state == LISTEN_MENDED) {
+            log_line(LOG_LEVEL_ERROR, "the listening socket of port %u had been made to block; mended", listener->port);
+            staff_examine(&supervisor->staff);
+        }
+    }
+    return true;
+}
+
 /* Returns the exit status. */
 static int run(struct supervisor *supervisor) {
     struct staff *staff = &supervisor->staff;
@@ -205,6 +230,10 @@ static int run(struct supervisor *supervisor) {
             reload(supervisor);
         staff_look_after(staff);
         if (clock_milliseconds() >= next) {
+            if (!look_after_listeners(supervisor)) {
+                staff_end_workers(staff);
+                return EX_UNAVAILABLE;
+            }
             tell(supervisor, watchdog > 0 ? "WATCHDOG=1\n" : "");
             next = clock_milliseconds() + tick;
         }
@@ -215,17 +244,20 @@ static void has_handler(int signal) {
     (void)signal;
 }
 
-static void prepare_signals(struct supervisor *supervisor) {
-    sigemptyset(&supervisor->signals);
-    sigaddset(&supervisor->signals, SIGTERM);
-    sigaddset(&supervisor->signals, SIGINT);
-    sigaddset(&supervisor->signals, SIGCHLD);
-    sigaddset(&supervisor->signals, SIGHUP);
-    sigaddset(&supervisor->signals, SIGNAL_HALT);
-    sigprocmask(SIG_BLOCK, &supervisor->signals, NULL);
+static bool prepare_signals(struct staff *staff) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGNAL_HALT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
     /* It never runs, because the signal is waited for; systemd 262 starts no service with Type=notify-reload without one. */
     signal(SIGHUP, has_handler);
     signal(SIGPIPE, SIG_IGN);
+    staff->signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    return staff->signals >= 0;
 }
 
 static void dispose(struct supervisor *supervisor) {
@@ -242,8 +274,7 @@ int supervisor_serve(const struct serve_options *options) {
     int signal = 0;
 
     staff_begin(staff);
-    prepare_signals(&supervisor);
-    int status = take_listeners(&supervisor, options);
+    int status = prepare_signals(staff) ? take_listeners(&supervisor, options) : EX_OSERR;
     if (status == 0)
         status = generation_open(&supervisor.generation, &supervisor.sources);
     if (status == 0 && !staff->keys_apart)
@@ -258,7 +289,6 @@ int supervisor_serve(const struct serve_options *options) {
     staff->generation = &supervisor.generation;
     staff->content = options->content;
     staff->state = options->state;
-    staff->signals = &supervisor.signals;
     /* The key process comes first: from here on no other process has a reason to come near a key. */
     if (status == 0 && (!random_open() || vitrine_random_block(staff->hash_key, sizeof staff->hash_key) != 0 ||
                         !staff_start_keys(staff))) {

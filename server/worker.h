@@ -29,11 +29,16 @@ struct deadlines {
     unsigned goodbye; /* how long open connections get when the worker is to stop */
 };
 
-/* What the supervisor and one worker share. The worker writes; it is in memory that both see. */
+/*
+ * What the supervisor and one worker share, in memory that both see. The worker writes; other workers can read it, and
+ * cannot write, so each has pages of its own (64 KiB are the largest).
+ */
 struct worker_board {
-    _Atomic uint64_t beats; /* grows at least every WORKER_BEAT milliseconds while the event loop is alive */
-    _Atomic int ready;      /* 1 while it takes new connections */
-    bool used;              /* by an earlier worker: the supervisor's note */
+    _Alignas(
+        65536) _Atomic uint64_t beats; /* grows at least every WORKER_BEAT milliseconds while the event loop is alive */
+    _Atomic int ready;                 /* 1 while it takes new connections */
+    _Atomic int forbidden;             /* the number of the forbidden system call that ended it; -1 */
+    bool used;                         /* by an earlier worker: the supervisor's note */
     struct tally tally;
     struct quota_table quota;
 };

@@ -54,7 +54,7 @@ set_up() {
 # Limits of control groups hold only where the host has the controllers: a container on another machine may not.
 limits() {
     if [[ $kind = qemu* ]]; then
-        printf '%s\n' memory_limit=256 task_limit=80
+        printf '%s\n' memory_limit=256 task_limit=200
     fi
     printf '%s\n' disk_limit=16 log_limit=12000 signing_limit=13000
 }

@@ -84,7 +84,7 @@ stop_server() {
 looked_at=0
 answered() { # STATUS PATH
     for _ in {1..300}; do
-        if tail -n "+$((looked_at + 1))" "$all/log" | grep -q "^request status=$1 .* complete=yes .* path=\"$2\""; then
+        if tail -n "+$((looked_at + 1))" "$all/log" | grep -q "^worker [0-9]*: request status=$1 .* complete=yes .* path=\"$2\""; then
             return 0
         fi
         sleep 0.1

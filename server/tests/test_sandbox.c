@@ -56,8 +56,8 @@ static const struct attempt {
     {"mmap, shared", "+--", SYS_mmap, {0, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1}},
     {"mremap", "+++", SYS_mremap, {0, 0, 0, MREMAP_MAYMOVE}},
     {"mremap over another", "---", SYS_mremap, {0, 0, 0, MREMAP_MAYMOVE | MREMAP_FIXED}},
-    {"mprotect, executable", "--0", SYS_mprotect, {0, 0, PROT_EXEC}},
-    {"mprotect, writable", "++0", SYS_mprotect, {0, 0, PROT_READ | PROT_WRITE}},
+    {"mprotect, executable", "-00", SYS_mprotect, {0, 0, PROT_EXEC}},
+    {"mprotect, writable", "+00", SYS_mprotect, {0, 0, PROT_READ | PROT_WRITE}},
     {"madvise of what is free", "+++", SYS_madvise, {0, 0, MADV_FREE}},
     {"madvise of what may go", "---", SYS_madvise, {0, 0, MADV_REMOVE}},
     {"mlock", "++-", SYS_mlock, {0, 0}},
@@ -73,7 +73,16 @@ static const struct attempt {
     {"fcntl for a lock", "---", SYS_fcntl, {-1, F_SETLK}},
     {"fcntl for a pipe's size", "---", SYS_fcntl, {-1, F_SETPIPE_SZ, 1}},
     {"dup", "++-", SYS_dup, {-1}},
-    {"dup3", "---", SYS_dup3, {-1}},
+#ifdef SYS_dup2
+    {"dup2 to a descriptor", "---", SYS_dup2, {-1, 5}},
+    {"dup2 to a standard one", "+--", SYS_dup2, {-1, 0}},
+    {"dup3", "---", SYS_dup3, {-1, 0}},
+#else
+    {"dup3 to a descriptor", "---", SYS_dup3, {-1, 5}},
+    {"dup3 to a standard one", "+--", SYS_dup3, {-1, 0, 0}},
+#endif
+    {"pipe2", "+--", SYS_pipe2, {0, O_CLOEXEC | O_NONBLOCK}},
+    {"rt_sigtimedwait", "---", SYS_rt_sigtimedwait, {0}},
     {"lseek", "---", SYS_lseek, {-1}},
     {"ioctl", "---", SYS_ioctl, {-1}},
 
@@ -129,6 +138,7 @@ static const struct attempt {
     {"setsockopt of TCP, connecting", "---", SYS_setsockopt, {-1, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0, sizeof(int)}},
     {"setsockopt, not of TCP", "---", SYS_setsockopt, {-1, SOL_SOCKET, TCP_QUICKACK, 0, sizeof(int)}},
     {"getsockopt", "---", SYS_getsockopt, {-1}},
+    {"getsockopt, does it listen", "+--", SYS_getsockopt, {-1, SOL_SOCKET, SO_ACCEPTCONN}},
     {"getpeername", "---", SYS_getpeername, {-1}},
     {"socket", "---", SYS_socket, {AF_INET, SOCK_STREAM}},
     {"socket, unix", "---", SYS_socket, {AF_UNIX, SOCK_STREAM}},
