@@ -45,15 +45,25 @@
 
 /* ---- the filter ---- */
 
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
 static const struct {
     const char *name;
     const struct rule *rules;
     size_t count;
 } roles[] = {
-    [SANDBOX_SUPERVISOR] = {"supervisor", supervisor_rules, sizeof supervisor_rules / sizeof supervisor_rules[0]},
-    [SANDBOX_KEYS] = {"key process", keys_rules, sizeof keys_rules / sizeof keys_rules[0]},
-    [SANDBOX_WORKER] = {"worker", worker_rules, sizeof worker_rules / sizeof worker_rules[0]},
+    [SANDBOX_SUPERVISOR] = {"supervisor", supervisor_rules, COUNT(supervisor_rules)},
+    [SANDBOX_KEYS] = {"key process", keys_rules, COUNT(keys_rules)},
+    [SANDBOX_WORKER] = {"worker", worker_rules, COUNT(worker_rules)},
 };
+
+/* Those of the key process are the supervisor's as well, behind its own. NULL: there are no more. */
+static const struct rule *rule_at(enum sandbox_role role, size_t at) {
+    if (at < roles[role].count)
+        return &roles[role].rules[at];
+    at -= roles[role].count;
+    return role == SANDBOX_SUPERVISOR && at < COUNT(keys_rules) ? &keys_rules[at] : NULL;
+}
 
 static void put(struct sandbox_filter *filter, uint16_t code, uint32_t value, uint8_t if_true, uint8_t if_false) {
     filter->instructions[filter->length++] = (struct sandbox_instruction){code, if_true, if_false, value};
@@ -88,8 +98,8 @@ static void put_check(struct sandbox_filter *filter, const struct check *check) 
         break;
     case CHECK_RANGE:
         put(filter, LOAD, low, 0, 0);
-        put(filter, IF_AT_LEAST, check->value, 0, UNFIT);
-        put(filter, IF_ABOVE, check->last, UNFIT, 0);
+        put(filter, IF_AT_LEAST, check->first, 0, UNFIT);
+        put(filter, IF_ABOVE, check->value, UNFIT, 0);
         break;
     }
 }
@@ -113,33 +123,38 @@ static void put_rule(struct sandbox_filter *filter, const struct rule *rule) {
 }
 
 /* Has this call been dealt with, by an earlier rule and all others of the same call? */
-static bool is_dealt_with(const struct rule *rules, size_t at) {
+static bool is_dealt_with(enum sandbox_role role, size_t at) {
     for (size_t i = 0; i < at; i++) {
-        if (rules[i].call == rules[at].call)
+        if (rule_at(role, i)->call == rule_at(role, at)->call)
             return true;
     }
     return false;
 }
 
+/* What becomes of one call: the rules for it are tried in their order. */
+static void put_call(struct sandbox_filter *filter, enum sandbox_role role, size_t at) {
+    const struct rule *rule;
+    size_t start = filter->length;
+    uint16_t call = rule_at(role, at)->call;
+    put(filter, IF_EQUAL, call, 0, 0);
+    for (; (rule = rule_at(role, at)); at++) {
+        if (rule->call == call)
+            put_rule(filter, rule);
+    }
+    put(filter, RETURN, TRAP, 0, 0);
+    filter->instructions[start].if_false = (uint8_t)(filter->length - start - 1);
+}
+
 void sandbox_make_filter(enum sandbox_role role, struct sandbox_filter *filter) {
-    const struct rule *rules = roles[role].rules;
     filter->length = 0;
     /* A call of another architecture (32-bit entry points) has other numbers; nothing of ours makes one. */
     put(filter, LOAD, ARCHITECTURE_AT, 0, 0);
     put(filter, IF_EQUAL, ARCHITECTURE, 1, 0);
     put(filter, RETURN, KILL, 0, 0);
     put(filter, LOAD, CALL_AT, 0, 0);
-    for (size_t i = 0; i < roles[role].count; i++) {
-        if (is_dealt_with(rules, i))
-            continue;
-        size_t at = filter->length;
-        put(filter, IF_EQUAL, rules[i].call, 0, 0);
-        for (size_t j = i; j < roles[role].count; j++) {
-            if (rules[j].call == rules[i].call)
-                put_rule(filter, &rules[j]);
-        }
-        put(filter, RETURN, TRAP, 0, 0);
-        filter->instructions[at].if_false = (uint8_t)(filter->length - at - 1);
+    for (size_t i = 0; rule_at(role, i); i++) {
+        if (!is_dealt_with(role, i))
+            put_call(filter, role, i);
     }
     put(filter, RETURN, TRAP, 0, 0); /* x32 calls too: their numbers have a bit more */
 }
@@ -159,8 +174,8 @@ void sandbox_tell(bool priorities, _Atomic int *note) {
 
 const char *sandbox_call_name(int call) {
     static const struct {
-        int call;
-        const char *name;
+        uint16_t call;
+        char name[18];
     } names[] = {
         {SYS_execve, "execve"},
         {SYS_execveat, "execveat"},

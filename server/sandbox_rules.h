@@ -36,13 +36,14 @@ enum check_kind {
     CHECK_IS,    /* it is the value, with all of its 64 bits */
     CHECK_INT,   /* its lower 32 bits are, which are all that the kernel takes of an int; for those below zero */
     CHECK_ONLY,  /* of its 64 bits none is set that is not in the value */
-    CHECK_RANGE, /* its lower 32 bits are a number from the first to the second value: a descriptor, a process */
+    CHECK_RANGE, /* its lower 32 bits are a number from `first` to the value: a descriptor, a process */
 };
 
 struct check {
     uint8_t kind;     /* enum check_kind */
     uint8_t argument; /* from 0 */
-    uint32_t value, last;
+    uint16_t first;   /* of CHECK_RANGE */
+    uint32_t value;   /* of CHECK_RANGE the last one */
 #ifdef SANDBOX_TEXT
     const char *text;
 #endif
@@ -73,17 +74,17 @@ struct rule {
 #endif
 
 /* A call with any arguments; one with checks; and what is answered without asking the kernel. */
-#define CHECK(kind, argument, value, last, text) {kind, argument, (uint32_t)(value), (uint32_t)(last)TEXT(text)}
+#define CHECK(kind, argument, first, value, text) {kind, argument, first, (uint32_t)(value)TEXT(text)}
 #define NO_CHECK CHECK(CHECK_NONE, 0, 0, 0, NULL)
 #define ANY(call) {SYS_##call, VERDICT_ALLOWED, {NO_CHECK} TEXT(#call)}
 #define RULE(call, ...) {SYS_##call, VERDICT_ALLOWED, {__VA_ARGS__} TEXT(#call)}
 #define ABSENT(call) {SYS_##call, VERDICT_ABSENT, {NO_CHECK} TEXT(#call)}
 #define NO_MEMORY(call) {SYS_##call, VERDICT_NO_MEMORY, {NO_CHECK} TEXT(#call)}
 
-#define IS(argument, value) CHECK(CHECK_IS, argument, value, 0, "is " #value)
-#define IS_INT(argument, value) CHECK(CHECK_INT, argument, value, 0, "is " #value)
+#define IS(argument, value) CHECK(CHECK_IS, argument, 0, value, "is " #value)
+#define IS_INT(argument, value) CHECK(CHECK_INT, argument, 0, value, "is " #value)
 #define NULL_AT(argument) CHECK(CHECK_IS, argument, 0, 0, "is NULL")
-#define ONLY(argument, value) CHECK(CHECK_ONLY, argument, value, 0, "has only " #value)
+#define ONLY(argument, value) CHECK(CHECK_ONLY, argument, 0, value, "has only " #value)
 #define FROM_TO(argument, first, last) CHECK(CHECK_RANGE, argument, first, last, "from " #first " to " #last)
 
 /* Numbers that musl does not know. */
@@ -147,35 +148,60 @@ static const struct rule worker_rules[] = {
     ANY(exit_group),
 };
 
-#ifdef SYS_open
-#define OPEN_BY_NAME(flags) RULE(open, ONLY(1, flags)),
-#else
-#define OPEN_BY_NAME(flags)
-#endif
 #define OPEN_TO_MAKE (O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_LARGEFILE)
 
 /* Handlers of signals, and who is asked to stop. */
 #define SIGNALS ANY(rt_sigaction), ANY(rt_sigprocmask), ANY(rt_sigreturn)
 
 /* Makes, loads and uses identities; what it shares are the connections to workers and the supervisor. */
-#define KEYS_RULES                                                                                                     \
-    RULE(recvfrom, ONLY(3, MSG_DONTWAIT | MSG_TRUNC | MSG_PEEK), NULL_AT(4)),                                          \
-        RULE(sendto, ONLY(3, MSG_NOSIGNAL | MSG_DONTWAIT), NULL_AT(4), IS(5, 0)),                                      \
-        RULE(recvmsg, IS(2, MSG_CMSG_CLOEXEC | MSG_TRUNC)), RULE(sendmsg, IS(2, MSG_NOSIGNAL)), ANY(ppoll),            \
-        RULE(accept4, IS(3, SOCK_CLOEXEC)), ABSENT(accept), ANY(write), ANY(close), LOOK_AT_FILES,                     \
-        RULE(openat, ONLY(2, OPEN_TO_READ)), RULE(openat, IS(2, OPEN_TO_MAKE), IS(3, 0600)),                           \
-        OPEN_BY_NAME(OPEN_TO_READ) ANY(fsync), RULE(fchmod, IS(1, 0600)), ANY(fchown), RULE(linkat, IS(4, 0)),         \
-        ANY(renameat), ANY(renameat2), RULE(unlinkat, IS(2, 0)), ANY(faccessat), ANY(faccessat2), ANY(dup), MEMORY,    \
-        RULE(madvise, IS_INT(2, MADV_DONTDUMP)), RULE(madvise, IS_INT(2, MADV_WIPEONFORK)), ANY(mlock), ANY(munlock),  \
-        RULE(mlockall, IS(0, MCL_CURRENT | MCL_FUTURE)), RULE(getrandom, IS(2, 0)), CLOCKS, OPEN_FOLDER,               \
-        RULE(fcntl, IS(1, F_SETFL), ONLY(2, O_RDWR | O_NONBLOCK | O_LARGEFILE)), SIGNALS, ANY(geteuid), ANY(getpid),   \
-        ANY(exit_group)
+static const struct rule keys_rules[] = {
+    RULE(recvfrom, ONLY(3, MSG_DONTWAIT | MSG_TRUNC | MSG_PEEK), NULL_AT(4)),
+    RULE(sendto, ONLY(3, MSG_NOSIGNAL | MSG_DONTWAIT), NULL_AT(4), IS(5, 0)),
+    RULE(recvmsg, IS(2, MSG_CMSG_CLOEXEC | MSG_TRUNC)),
+    RULE(sendmsg, IS(2, MSG_NOSIGNAL)),
+    ANY(ppoll),
+    RULE(accept4, IS(3, SOCK_CLOEXEC)),
+    ABSENT(accept),
+    ANY(write),
+    ANY(close),
+    LOOK_AT_FILES,
+    RULE(openat, ONLY(2, OPEN_TO_READ)),
+    RULE(openat, IS(2, OPEN_TO_MAKE), IS(3, 0600)),
+#ifdef SYS_open
+    RULE(open, ONLY(1, OPEN_TO_READ)),
+#endif
+    ANY(fsync),
+    RULE(fchmod, IS(1, 0600)),
+    ANY(fchown),
+    RULE(linkat, IS(4, 0)),
+    ANY(renameat),
+    ANY(renameat2),
+    RULE(unlinkat, IS(2, 0)),
+    ANY(faccessat),
+    ANY(faccessat2),
+    ANY(dup),
+    MEMORY,
+    RULE(madvise, IS_INT(2, MADV_DONTDUMP)),
+    RULE(madvise, IS_INT(2, MADV_WIPEONFORK)),
+    ANY(mlock),
+    ANY(munlock),
+    RULE(mlockall, IS(0, MCL_CURRENT | MCL_FUTURE)),
+    RULE(getrandom, IS(2, 0)),
+    CLOCKS,
+    OPEN_FOLDER,
+    RULE(fcntl, IS(1, F_SETFL), ONLY(2, O_RDWR | O_NONBLOCK | O_LARGEFILE)),
+    SIGNALS,
+    ANY(geteuid),
+    ANY(getpid),
+    ANY(exit_group),
+    NO_MEMORY(mprotect), /* see worker_rules */
+};
 
-static const struct rule keys_rules[] = {KEYS_RULES, NO_MEMORY(mprotect) /* see worker_rules */};
-
-/* Starts the others, so it may do what they do until they have given up more. Never execve, and no socket but pairs. */
+/*
+ * Starts the others, so it may do what they do until they have given up more: these come before those of the key process,
+ * which are the supervisor's as well. Never execve, and no socket but pairs.
+ */
 static const struct rule supervisor_rules[] = {
-    KEYS_RULES,
     RULE(clone, IS(0, SIGCHLD)), /* no namespace, no thread */
 #ifdef SYS_fork
     ANY(fork),

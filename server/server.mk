@@ -87,7 +87,7 @@ $(eval $(call measured_program,inside,$(INSIDE)))
 # For the breach drill: the program, and in it what an intruder would try (image-tests/breach/worker.c).
 $(BUILD)/breach/vitrine: $(PROGRAM_OBJECTS) $(OBJECTS)/program/breach/worker.o $(ATTEMPTS) $(WOLFSSL)/lib/libwolfssl.a
 	$(call QUIET,LINK)gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all \
-	    -Wl,--wrap=main,--wrap=sysconf,--wrap=sandbox_enter,--wrap=desk_open,--wrap=page_answer,--wrap=connection_end -o $@ \
+	    -Wl,--wrap=main,--wrap=sysconf,--wrap=sandbox_enter,--wrap=desk_open,--wrap=page_answer,--wrap=worker_serve,--wrap=connection_end -o $@ \
 	    $(START) $(filter %.o,$^) $(WOLFSSL)/lib/libwolfssl.a -Wl,--start-group $(MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(END)
 
 breach: $(BUILD)/breach/vitrine

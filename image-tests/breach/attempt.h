@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define ATTEMPT_CONTAINED 0
 #define ATTEMPT_SUCCEEDED 1
@@ -68,6 +69,11 @@ struct surroundings {
     long keys_descriptor;     /* this worker's channel to the key process (server/signing.h) */
     const char *keys_socket;  /* the program only: where such a channel is to be had by connecting */
     const char *own_key_name; /* a key that this channel may have signatures of, in hexadecimal */
+
+    /* What it has in common with others; set by who runs the attempt, and not told by the file. */
+    long listener;               /* a listening socket that others have, too; -1: there is none */
+    char *others_counters;       /* memory in which another process counts */
+    _Atomic uint64_t *own_beats; /* by which this process shows that it lives; NULL: nobody looks */
 
     long memory_limit;     /* MiB that the service may have */
     long task_limit;       /* processes and threads */

@@ -231,6 +231,20 @@ ATTEMPT(others_host_name, "others/host-name", "gives the host another name")
 ATTEMPT(others_domain_name, "others/domain-name", "gives the host another domain")
 ATTEMPT(others_host_name_file, "others/host-name-file", "gives the host another name by /proc/sys")
 
+/* ---- attempts_shared.c ---- */
+ATTEMPT(network_listener_fastopen, "network/listener-fastopen", "turns its listener into a connection from the host's network")
+ATTEMPT(network_listener_message, "network/listener-message", "the same, with the address in a message")
+ATTEMPT(others_close_port, "others/close-port", "closes the port that it shares, for good")
+ATTEMPT(others_half_close_port, "others/half-close-port", "closes the port that it shares, by the half that hears")
+ATTEMPT(others_block_port, "others/block-port", "makes everybody wait who accepts at its port")
+ATTEMPT(others_port_options, "others/port-options", "sets options of the port that stay when it has gone")
+ATTEMPT(others_backlog, "others/backlog", "lets nobody wait at the port")
+ATTEMPT(others_mute_log, "others/mute-log", "shuts the log for the whole service")
+ATTEMPT(others_forge_log, "others/forge-log", "writes a line of the log as if it were somebody else, and an emergency")
+ATTEMPT(others_counters, "others/write-foreign-counters", "changes what other workers have counted")
+ATTEMPT(others_stay, "others/stay-after-retirement", "stays, and takes visitors, when it is told to leave")
+ATTEMPT(others_pass_descriptor, "others/pass-descriptor", "passes an open file to the key process")
+
 /* ---- attempts_exhaustion.c ---- */
 ATTEMPT(exhaust_memory, "exhaustion/memory", "takes more memory than the service may have")
 ATTEMPT(exhaust_shared_memory, "exhaustion/shared-memory", "takes more memory, of the kind that is shared")

@@ -11,8 +11,10 @@
  * (server/sandbox.h), so that what the program keeps back can be told from what its unit does.
  */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +80,27 @@ static void connect_keys(struct surroundings *surroundings) {
         close(channel);
 }
 
+/*
+ * What servers with several processes have in common as a matter of course: a listening socket, the log, which is one
+ * socket for all of a service, and memory in which they count. Made for each attempt anew, because some spoil it.
+ */
+static void share(struct surroundings *surroundings) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), log[2];
+    surroundings->listener = -1;
+    if (listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 4) == 0)
+        surroundings->listener = listener;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, log) == 0)
+        dup2(log[1], STDERR_FILENO);
+    char *counters = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+#ifdef FENCED
+    if (counters != MAP_FAILED)
+        mprotect(counters, 4096, PROT_READ); /* as workers have it; their sandbox has to keep it so */
+#endif
+    surroundings->others_counters = counters == MAP_FAILED ? NULL : counters;
+    surroundings->own_beats = NULL;
+}
+
 /* Returns false when there is no way in. */
 static bool enter_sandbox(const struct surroundings *surroundings) {
 #ifdef FENCED
@@ -120,28 +143,36 @@ static int judge(int status, char *reason) {
     return ATTEMPT_CONTAINED;
 }
 
-/* Returns an exit status. */
-static int run_each(struct surroundings *surroundings) {
-    char *reason = mmap(NULL, ATTEMPT_REASON_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+/* One attempt in a process of its own; writes its line. Returns an exit status. */
+static int run_one(struct surroundings *surroundings, size_t at) {
+    static char *reason;
+    if (!reason)
+        reason = mmap(NULL, ATTEMPT_REASON_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (reason == MAP_FAILED)
         return say(STDERR_FILENO, "attempts: no memory\n"), EX_OSERR;
-    for (size_t i = 0; i < attempt_count; i++) {
-        reason[0] = '\0';
-        pid_t child = fork();
-        if (child < 0)
-            return say(STDERR_FILENO, "attempts: no child process can be made here; use --only N\n"), EX_OSERR;
-        if (child == 0) {
-            connect_keys(surroundings);
-            if (!enter_sandbox(surroundings))
-                syscall(SYS_exit_group, EX_OSERR);
-            int outcome = attempts[i].try(surroundings);
-            memcpy(reason, attempt_reason, ATTEMPT_REASON_SIZE);
-            syscall(SYS_exit_group, outcome);
-        }
-        int status = wait_for(child);
-        say_line(&attempts[i], judge(status, reason), reason);
+    reason[0] = '\0';
+    pid_t child = fork();
+    if (child < 0)
+        return say(STDERR_FILENO, "attempts: no child process can be made here; use --only N\n"), EX_OSERR;
+    if (child == 0) {
+        connect_keys(surroundings);
+        share(surroundings);
+        if (!enter_sandbox(surroundings))
+            syscall(SYS_exit_group, EX_OSERR);
+        int outcome = attempts[at].try(surroundings);
+        memcpy(reason, attempt_reason, ATTEMPT_REASON_SIZE);
+        syscall(SYS_exit_group, outcome);
     }
+    int status = wait_for(child);
+    say_line(&attempts[at], judge(status, reason), reason);
     return 0;
+}
+
+static int run_each(struct surroundings *surroundings) {
+    int status = 0;
+    for (size_t i = 0; i < attempt_count && status == 0; i++)
+        status = run_one(surroundings, i);
+    return status;
 }
 
 static int list(void) {
@@ -159,9 +190,11 @@ static int run_only(struct surroundings *surroundings, const char *number) {
     unsigned long at = strtoul(number, &end, 10);
     if (!*number || *end || at >= attempt_count)
         return say(STDERR_FILENO, "attempts: --only takes a number below that of --list's lines\n"), EX_USAGE;
+#ifdef FENCED
+    return run_one(surroundings, at); /* whoever is in that sandbox writes no line */
+#endif
     connect_keys(surroundings);
-    if (!enter_sandbox(surroundings))
-        return say(STDERR_FILENO, "attempts: the worker's sandbox cannot be entered\n"), EX_OSERR;
+    share(surroundings);
     int outcome = attempts[at].try(surroundings);
     say_line(&attempts[at], outcome, attempt_reason);
     return 0;

@@ -5,6 +5,7 @@
  * (__wrap_NAME) in the place of the server's own (--wrap=NAME in server/server.mk), which are __real_NAME here.
  */
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "log.h"
 #include "page.h"
 #include "sandbox.h"
+#include "worker.h"
 
 #define SURROUNDINGS "/etc/vitrine/surroundings"
 
@@ -25,6 +27,8 @@ int __real_sandbox_enter(enum sandbox_role role, int folder);
 int __wrap_sandbox_enter(enum sandbox_role role, int folder);
 void __real_desk_open(struct desk *desk, int channel);
 void __wrap_desk_open(struct desk *desk, int channel);
+int __real_worker_serve(const struct worker_orders *orders);
+int __wrap_worker_serve(const struct worker_orders *orders);
 int __real_page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
                        struct visitor *visitor, struct reply *reply);
 int __wrap_page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
@@ -56,6 +60,15 @@ int __wrap_sandbox_enter(enum sandbox_role role, int folder) {
         log_line(LOG_LEVEL_WARNING, "breach: " SURROUNDINGS ": %s", attempt_reason);
     process = getpid();
     return __real_sandbox_enter(role, folder);
+}
+
+/* What this worker has in common with others. */
+int __wrap_worker_serve(const struct worker_orders *orders) {
+    const struct worker_board *other = orders->board == orders->boards ? orders->boards + 1 : orders->boards;
+    surroundings.listener = orders->listeners[0].descriptor;
+    surroundings.others_counters = (char *)(uintptr_t)other;
+    surroundings.own_beats = &orders->board->beats;
+    return __real_worker_serve(orders);
 }
 
 void __wrap_desk_open(struct desk *desk, int channel) {
