@@ -18,6 +18,7 @@
 #include "beneath.h"
 #include "capsule.h"
 #include "certificate.h"
+#include "declared.h"
 #include "fingerprint.h"
 #include "gemtext.h"
 #include "holding.h"
@@ -41,6 +42,7 @@ struct check {
     struct capsules capsules;
     struct settings settings;
     bool colours;
+    int state; /* the state folder, or -1 */
     unsigned errors, warnings, files, hosts;
 };
 
@@ -89,14 +91,52 @@ static void take_remark(unsigned line, const char *problem, void *context) {
 
 /* ---- links ---- */
 
+/* Is there a capsule of this name? */
+static bool serves(const struct check *check, const char *host) {
+    return capsules_serve(&check->capsules, host, false);
+}
+
+/* Does this name stand for this machine, or for a capsule that is or was here? */
+static bool is_of_this_server(const struct check *check, const struct request *request) {
+    char canonical[HOSTNAME_MAX + 1], file[HOLDING_FILE_MAX + 1], other[HOSTNAME_MAX + 5];
+    const char *host = request->host;
+    struct stat status;
+    if (strcmp(host, "localhost") == 0 ||
+        (request->host_is_address && (strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0)))
+        return true;
+    /* A link to a folder that is gone, and a capsule that was here: its identity still is. */
+    if (fstatat(check->capsules.folder, host, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        return true;
+    if (check->state >= 0 && hostname_canonical(canonical, host) && holding_is_host(canonical) &&
+        holding_file(check->state, canonical, ".pem", file))
+        return true;
+    snprintf(other, sizeof other, "www.%s", host);
+    return serves(check, strncmp(host, "www.", 4) == 0 ? host + 4 : other);
+}
+
+/* A link to a capsule that is not here. */
+static void check_elsewhere(struct check *check, const char *path, unsigned line, const char *quoted,
+                            const struct request *request) {
+    bool is_port =
+        request->port == REQUEST_DEFAULT_PORT || settings_has_port(&check->settings.advertised_ports, request->port);
+    if (is_port && is_of_this_server(check, request))
+        find_fault(check, path, line, WARNING,
+                   "the link %s leads to a host that is not served here; if it is yours, make a folder of its name, or "
+                   "a link to one",
+                   quoted);
+}
+
 /* Judges an address by asking the server's own parts for it. */
-static void check_link(struct check *check, const char *path, unsigned line, const char *link, const char *uri) {
+static void check_link(struct check *check, const char *path, unsigned line, const char *link, char *uri) {
     char request_line[GEMTEXT_URI_MAX + 3], quoted[4 * GEMTEXT_LINK_MAX + 3];
     struct request request;
     struct visitor nobody = {0};
     struct reply reply = {.body = -1};
-    int length = snprintf(request_line, sizeof request_line, "%s\r\n", uri);
     log_quote(quoted, sizeof quoted, link);
+    if (gemtext_flatten(uri))
+        find_fault(check, path, line, WARNING, "the link %s climbs above the root; clients leave that part of it out",
+                   quoted);
+    int length = snprintf(request_line, sizeof request_line, "%s\r\n", uri);
     switch (request_parse(request_line, (size_t)length, &request)) {
     case REQUEST_VALID:
         break;
@@ -111,8 +151,10 @@ static void check_link(struct check *check, const char *path, unsigned line, con
                    request.problem ? request.problem : "it is incomplete");
         return;
     }
-    if (!capsules_serve(&check->capsules, request.host, request.host_is_address))
-        return; /* of somebody else */
+    if (!capsules_serve(&check->capsules, request.host, request.host_is_address)) {
+        check_elsewhere(check, path, line, quoted, &request);
+        return;
+    }
     if (request.port != REQUEST_DEFAULT_PORT && !settings_has_port(&check->settings.advertised_ports, request.port))
         return; /* of another server on this host */
     capsules_answer(&check->capsules, &request, &nobody, &reply);
@@ -133,19 +175,43 @@ static void check_link(struct check *check, const char *path, unsigned line, con
     reply_dispose(&reply);
 }
 
-/* ---- pages ---- */
+/* ---- text ---- */
 
-/* What has been seen of a page's line ends. */
-struct ends {
-    bool bare, paired, told;
+/* A text that is read line by line, and what has been seen of it. */
+struct reading {
+    const char *path;
+    const char *host, *url_path; /* of a page, as they stand in an address, percent-encoded; NULL: it is other text */
+    const char *charset;         /* declared_charset */
+    struct gemtext gemtext;
+    bool bare, paired, told_ends, told_bytes, told_return;
 };
 
-static void check_line_end(struct check *check, const char *path, unsigned line, struct ends *ends, bool paired) {
-    ends->paired |= paired;
-    ends->bare |= !paired;
-    if (ends->paired && ends->bare && !ends->told) {
-        find_fault(check, path, line, WARNING, "the lines of this page do not all end alike (LF, CRLF)");
-        ends->told = true;
+/* Line ends are those of pages: clients show other text as it is. */
+static void check_line_end(struct check *check, struct reading *reading, unsigned line, bool paired) {
+    reading->paired |= paired;
+    reading->bare |= !paired;
+    if (reading->url_path && reading->paired && reading->bare && !reading->told_ends) {
+        find_fault(check, reading->path, line, WARNING, "the lines of this page do not all end alike (LF, CRLF)");
+        reading->told_ends = true;
+    }
+}
+
+/* The bytes of a line, or of a part of one that is too long (whole: false). */
+static void check_bytes(struct check *check, struct reading *reading, const char *line, size_t length, unsigned number,
+                        bool whole) {
+    bool is_utf8 = declared_is_utf8(reading->charset);
+    if (is_utf8 && !reading->told_bytes && whole && !text_is_utf8(line, length)) {
+        if (reading->charset)
+            find_fault(check, reading->path, number, ERROR, "is not UTF-8, as .meta says that it is");
+        else
+            find_fault(check, reading->path, number, reading->url_path ? ERROR : WARNING,
+                       "is not UTF-8; convert it, or declare its charset in .meta, for example: ;charset=iso-8859-1");
+        reading->told_bytes = true;
+    }
+    if (is_utf8 && !reading->told_return && memchr(line, '\r', length)) {
+        find_fault(check, reading->path, number, WARNING,
+                   "a carriage return without a line feed ends no line for clients");
+        reading->told_return = true;
     }
 }
 
@@ -164,42 +230,45 @@ static bool read_line(FILE *page, char line[static LINE_MAX_BYTES], size_t *leng
     return *length > 0;
 }
 
-/* host: as it stands in an address. url_path: where the page is in its capsule, percent-encoded. */
-static void check_page(struct check *check, const char *path, int file, const char *host, const char *url_path) {
-    char *line = malloc(LINE_MAX_BYTES), link[GEMTEXT_LINK_MAX + 1], uri[GEMTEXT_URI_MAX + 1];
+static void check_line(struct check *check, struct reading *reading, const char *line, size_t length, unsigned number) {
+    char link[GEMTEXT_LINK_MAX + 1], uri[GEMTEXT_URI_MAX + 1];
+    if (!gemtext_line(&reading->gemtext, line, length, number, link))
+        return;
+    if (link[0] == '\0')
+        find_fault(check, reading->path, number, ERROR, "a link line without an address");
+    else if (gemtext_resolve(uri, link, reading->host, reading->url_path))
+        check_link(check, reading->path, number, link, uri);
+}
+
+static void check_text(struct check *check, struct reading *reading, int file) {
+    char *line = malloc(LINE_MAX_BYTES);
     int copy = dup(file);
-    FILE *page = copy >= 0 ? fdopen(copy, "r") : NULL;
-    struct gemtext gemtext = {0};
-    struct ends ends = {0};
-    bool begins = true, told = false, ended;
+    FILE *text = copy >= 0 ? fdopen(copy, "r") : NULL;
+    bool begins = true, ended;
     unsigned number = 1;
     size_t length;
-    while (line && page && read_line(page, line, &length, &ended)) {
-        bool whole = length < LINE_MAX_BYTES || ended, paired = ended && length > 1 && line[length - 2] == '\r';
+    while (line && text && read_line(text, line, &length, &ended)) {
+        bool whole = begins && (length < LINE_MAX_BYTES || ended);
+        bool paired = ended && length > 1 && line[length - 2] == '\r';
         length -= (size_t)ended + (size_t)paired;
-        if (number == 1 && begins && length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
-            find_fault(check, path, 1, ERROR, "begins with a byte order mark, which clients show or stumble over");
-        if (!told && begins && whole && !text_is_utf8(line, length)) {
-            find_fault(check, path, number, ERROR, "is not UTF-8");
-            told = true;
-        }
+        if (reading->url_path && number == 1 && begins && length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
+            find_fault(check, reading->path, 1, ERROR,
+                       "begins with a byte order mark, which clients show or stumble over");
+        check_bytes(check, reading, line, length, number, whole);
         if (ended)
-            check_line_end(check, path, number, &ends, paired);
-        if (begins && gemtext_line(&gemtext, line, length, number, link)) {
-            if (link[0] == '\0')
-                find_fault(check, path, number, ERROR, "a link line without an address");
-            else if (gemtext_resolve(uri, link, host, url_path))
-                check_link(check, path, number, link, uri);
-        }
+            check_line_end(check, reading, number, paired);
+        if (reading->url_path && begins)
+            check_line(check, reading, line, length, number);
         begins = ended; /* the rest of a line that is too long for the buffer is passed over */
         number += ended;
     }
-    if (!line || !page || ferror(page))
-        find_fault(check, path, 0, ERROR, "cannot be read to its end: %s", strerror(errno));
-    if (gemtext.preformatted)
-        find_fault(check, path, gemtext.preformatted_at, WARNING, "preformatted text begins here and has no end");
-    if (page)
-        fclose(page);
+    if (!line || !text || ferror(text))
+        find_fault(check, reading->path, 0, ERROR, "cannot be read to its end: %s", strerror(errno));
+    if (reading->gemtext.preformatted)
+        find_fault(check, reading->path, reading->gemtext.preformatted_at, WARNING,
+                   "preformatted text begins here and has no end");
+    if (text)
+        fclose(text);
     else if (copy >= 0)
         close(copy);
     free(line);
@@ -239,6 +308,27 @@ static bool is_gemtext(const char *name) {
     const char *ending = strrchr(name, '.');
     return strcmp(name, ".directory-listing-ok") == 0 ||
            (ending && (strcmp(ending, ".gmi") == 0 || strcmp(ending, ".gemini") == 0));
+}
+
+/* host and url_path: see struct reading. */
+static void check_file(struct check *check, const char *path, const char *name, int file, const char *host,
+                       const char *url_path) {
+    struct reading reading = {.path = path};
+    char type[REPLY_META_MAX + 1];
+    bool is_page = is_gemtext(name), is_dotfile = name[0] == '.';
+    if (!is_page && is_dotfile)
+        return; /* lists and metadata, which have parsers of their own */
+    if (!is_dotfile && declared_type(check->capsules.folder, path, type)) {
+        reading.charset = declared_charset(type);
+        is_page = is_page && strncmp(type, "text/gemini", 11) == 0;
+        if (!is_page && strncmp(type, "text/", 5) != 0)
+            return;
+    } else if (!is_dotfile) {
+        return; /* nobody is shown it */
+    }
+    if (is_page)
+        reading.host = host, reading.url_path = url_path;
+    check_text(check, &reading, file);
 }
 
 static bool is_known_dotfile(const char *name) {
@@ -307,8 +397,8 @@ static void check_entry(struct check *check, const char *path, const char *name,
                    is_folder ? "x" : "");
     if (is_file && is_rules)
         encoded[strlen(encoded) - strlen(name)] = '\0'; /* it is shown as the page of its folder */
-    if (is_file && is_gemtext(name))
-        check_page(check, path, file, host, encoded);
+    if (is_file)
+        check_file(check, path, name, file, host, encoded);
     close(file);
     if (is_file && is_rules)
         check_rules_file(check, path, name);
@@ -380,42 +470,71 @@ static void check_top(struct check *check) {
 
 /* ---- identities ---- */
 
-static void check_identity(struct check *check, int folder, const char *name) {
-    char path[PATH_MAX], host[CERTIFICATE_HOST_MAX + 1];
+/* name: of a file that is a given identity, or one of the state folder. */
+static void judge_certificate(struct check *check, const char *path, const char *name, bool given,
+                              const struct certificate_facts *facts) {
+    const char *advice = given ? "give one that is renewed" : "renew it with vitrine renew";
+    char host[CERTIFICATE_HOST_MAX + 1];
+    long long now = (long long)time(NULL), left = (long long)facts->ends - now;
+    if (left < 0)
+        find_fault(check, path, 0, ERROR,
+                   "the certificate ended %lld days ago; it is still served, and clients warn of it; %s", -left / 86400,
+                   advice);
+    else if (left < SOON)
+        find_fault(check, path, 0, WARNING, "the certificate ends in %lld days; %s", left / 86400, advice);
+    if ((long long)facts->begins > now)
+        find_fault(check, path, 0, WARNING, "the certificate is not valid yet; see that this machine's clock is right");
+    if (facts->has_unicode)
+        find_fault(check, path, 0, WARNING,
+                   "the certificate holds a name in letters beyond ASCII, which some clients "
+                   "refuse; %s",
+                   given ? "give one that holds it as the DNS does" : advice);
+    if (facts->names[0] == '\0')
+        find_fault(check, path, 0, WARNING,
+                   "the certificate has no subject alternative name, so some clients refuse it");
+    else if (holding_host_of(name, given, host) && strcmp(host, "default") != 0 &&
+             certificate_match(facts->names, host) == CERTIFICATE_OTHER)
+        find_fault(check, path, 0, given ? ERROR : WARNING, "the certificate does not name its host%s",
+                   given ? ", so it is not used for it" : ", which some clients refuse");
+}
+
+static void check_identity(struct check *check, int folder, const char *folder_name, const char *name, bool given) {
+    char path[PATH_MAX];
     struct certificate_facts facts;
-    snprintf(path, sizeof path, "%s/%s", check->options->state, name);
+    snprintf(path, sizeof path, "%s/%s", folder_name, name);
     if (faccessat(folder, name, R_OK, 0) < 0 && errno == EACCES)
         return; /* not for everybody's eyes */
-    /* This does not read on to the private key behind the certificate. */
+    /* This does not read on to a private key behind the certificate. */
     const char *problem = fingerprint_examine(folder, name, &facts);
     if (problem) {
         find_fault(check, path, 0, ERROR, "%s", problem);
         return;
     }
-    long long left = (long long)facts.ends - (long long)time(NULL);
-    if (left < 0)
-        find_fault(check, path, 0, ERROR, "the certificate is past its end; renew it with vitrine renew");
-    else if (left < SOON)
-        find_fault(check, path, 0, WARNING, "the certificate ends in %lld days; renew it with vitrine renew",
-                   left / 86400);
-    if (holding_host_of(name, false, host) && certificate_match(facts.names, host) == CERTIFICATE_OTHER)
-        find_fault(check, path, 0, WARNING, "the certificate does not name its host, which some clients refuse");
+    judge_certificate(check, path, name, given, &facts);
     certificate_facts_dispose(&facts);
 }
 
-static void check_identities(struct check *check) {
+/* Does nothing where there is no such folder, or it is not for everybody's eyes. */
+static void check_identities(struct check *check, int folder, const char *folder_name, bool given) {
     char **names;
-    int folder = open(check->options->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return; /* there is none, or it is not for everybody's eyes */
-    long count = names_read(folder, &names);
+    long count = folder < 0 ? 0 : names_read(folder, &names);
     for (long i = 0; i < count; i++) {
         const char *ending = strrchr(names[i], '.');
-        if (ending && strcmp(ending, ".pem") == 0)
-            check_identity(check, folder, names[i]);
+        bool is_ours = given ? strncmp(names[i], "identity", 8) == 0 : true;
+        if (is_ours && ending && strcmp(ending, ".pem") == 0)
+            check_identity(check, folder, folder_name, names[i], given);
     }
-    names_dispose(names, count);
-    close(folder);
+    if (count > 0)
+        names_dispose(names, count);
+}
+
+/* Those that were given are seen where the server would see them: in a container. */
+static void check_given(struct check *check) {
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    int folder = credentials ? open(credentials, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    check_identities(check, folder, credentials, true);
+    if (folder >= 0)
+        close(folder);
 }
 
 /* ---- the whole ---- */
@@ -436,13 +555,17 @@ int check_run(const struct check_options *options) {
                  strerror(-result));
         return EX_NOINPUT;
     }
+    check.state = open(options->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
     check_top(&check);
     if (capsules_each_host(&check.capsules, check_host, &check) == 0)
         find_fault(&check, options->content, 0, ERROR,
                    "holds no capsule; make a folder in it that is named like your host");
-    check_identities(&check);
+    check_identities(&check, check.state, options->state, false);
+    check_given(&check);
+    if (check.state >= 0)
+        close(check.state);
     capsules_close(&check.capsules);
     printf("%u errors, %u warnings in %u files of %u capsules\n", check.errors, check.warnings, check.files,
            check.hosts);
-    return fflush(stdout) != 0 ? EX_IOERR : check.errors > 0 || (options->strict && check.warnings > 0) ? 1 : EX_OK;
+    return !log_printed() ? EX_IOERR : check.errors > 0 || (options->strict && check.warnings > 0) ? 1 : EX_OK;
 }

@@ -137,5 +137,5 @@ int fingerprint(const char *state, char *const *hosts) {
     }
     if (needed)
         close(folder);
-    return fflush(stdout) == 0 ? status : EX_IOERR;
+    return log_printed() ? status : EX_IOERR;
 }

@@ -57,3 +57,24 @@ bool gemtext_resolve(char uri[static GEMTEXT_URI_MAX + 1], const char *link, con
     uri[strcspn(uri, "#")] = '\0';
     return true;
 }
+
+bool gemtext_flatten(char *uri) {
+    char *authority = strstr(uri, "//"), *path = authority ? authority + 2 + strcspn(authority + 2, "/?") : NULL;
+    bool climbs = false;
+    if (!path || *path != '/')
+        return false;
+    char *end = path + strcspn(path, "?"), *to = path; /* behind the segments that stay */
+    for (char *at = path, *next; at < end; at = next) {
+        next = at + 1 + strcspn(at + 1, "/?");
+        bool is_here = next - at == 2 && at[1] == '.', is_above = next - at == 3 && at[1] == '.' && at[2] == '.';
+        climbs = climbs || (is_above && to == path);
+        while (is_above && to > path && *--to != '/')
+            ;
+        if (!is_here && !is_above)
+            to = (char *)memmove(to, at, (size_t)(next - at)) + (next - at);
+        else if (next == end)
+            *to++ = '/';
+    }
+    memmove(to, end, strlen(end) + 1);
+    return climbs;
+}

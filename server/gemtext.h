@@ -29,3 +29,9 @@ bool gemtext_line(struct gemtext *gemtext, const char *line, size_t length, unsi
  * as no page's host and path are; it may be longer than a request.
  */
 bool gemtext_resolve(char uri[static GEMTEXT_URI_MAX + 1], const char *link, const char *host, const char *path);
+
+/*
+ * Takes the dot segments out of a whole address (RFC 3986, section 5.2.4), in place, as clients do before they ask.
+ * Returns whether one of them climbed above the root, where clients stay.
+ */
+bool gemtext_flatten(char *uri);

@@ -122,3 +122,7 @@ char *log_quote(char *quoted, size_t size, const char *text) {
     quoted[length] = '\0';
     return quoted;
 }
+
+bool log_printed(void) {
+    return fflush(stdout) == 0 && !ferror(stdout);
+}

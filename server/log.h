@@ -47,3 +47,6 @@ bool log_write(const char *text, size_t size);
  * size: bytes of quoted, at least 8. A buffer of 4 * length + 3 never cuts.
  */
 char *log_quote(char *quoted, size_t size, const char *text);
+
+/* Has all gone out that a command printed on standard output? A line that could not be written is known by then only here. */
+bool log_printed(void);

@@ -184,11 +184,11 @@ int main(int count, char **arguments) {
         return identities(verb, &arguments[2]);
     if (strcmp(verb, "--version") == 0 || strcmp(verb, "version") == 0) {
         printf("vitrine " VITRINE_VERSION " (wolfSSL %s)\n", tls_library_version());
-        return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+        return log_printed() ? EX_OK : EX_IOERR;
     }
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0) {
         fputs(help, stdout);
-        return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+        return log_printed() ? EX_OK : EX_IOERR;
     }
     return wrong_usage("there is no verb", verb);
 }

@@ -33,7 +33,7 @@ static int conclude(int folder, const char *host, const char *file, const char *
     fingerprint_print(stdout, host, "", &facts);
     certificate_facts_dispose(&facts);
     fputs(meaning, stdout);
-    return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+    return log_printed() ? EX_OK : EX_IOERR;
 }
 
 /*

@@ -14,8 +14,13 @@ static void check_link(const char *link, const char *path) {
         return;
     HOLDS(strlen(uri) <= GEMTEXT_URI_MAX && strchr(uri, '#') == NULL);
     HOLDS(strncasecmp(uri, "gemini:", 7) == 0);
+    size_t size = strlen(uri);
+    bool climbs = gemtext_flatten(uri);
+    HOLDS(strlen(uri) <= size);
+    HOLDS(!gemtext_flatten(uri)); /* once is enough */
     int length = snprintf(line, sizeof line, "%s\r\n", uri);
     enum request_verdict verdict = request_parse(line, (size_t)length, &request);
+    HOLDS(!climbs || verdict != REQUEST_MALFORMED || !strstr(request.problem, "climbs") || strchr(uri, '%') != NULL);
     HOLDS(verdict != REQUEST_INCOMPLETE || strpbrk(uri, "\r\n") != NULL);
     /* A whole address leads to the same place from every page. */
     if (verdict == REQUEST_VALID) {

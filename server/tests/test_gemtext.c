@@ -70,3 +70,31 @@ Test(gemtext, addresses_made_whole) {
     cr_expect(gemtext_resolve(uri, longest, "host", "/"));
     cr_expect_gt(strlen(uri), 1024, "what is too long for a request has to show");
 }
+
+Test(gemtext, dot_segments_as_clients_take_them_out) {
+    static const struct {
+        const char *uri, *flat;
+        bool climbs;
+    } cases[] = {
+        {"gemini://host/a/b", "gemini://host/a/b", false},
+        {"gemini://host/a/./b/", "gemini://host/a/b/", false},
+        {"gemini://host/a/../b?x/../y", "gemini://host/b?x/../y", false},
+        {"gemini://host/a/b/..", "gemini://host/a/", false},
+        {"gemini://host/a/b/.", "gemini://host/a/b/", false},
+        {"gemini://host/a/..", "gemini://host/", false},
+        {"gemini://host/../page.gmi", "gemini://host/page.gmi", true},
+        {"gemini://host/../../a/../..", "gemini://host/", true},
+        {"gemini://host/a/../../b?q", "gemini://host/b?q", true},
+        {"gemini://host/a//../b", "gemini://host/a/b", false},
+        {"gemini://host/..a/...", "gemini://host/..a/...", false},
+        {"gemini://host", "gemini://host", false},
+        {"gemini://host?a/..", "gemini://host?a/..", false},
+        {"gemini:a/..", "gemini:a/..", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char uri[GEMTEXT_URI_MAX + 1];
+        strcpy(uri, cases[i].uri);
+        cr_expect_eq(gemtext_flatten(uri), cases[i].climbs, "%s", cases[i].uri);
+        cr_expect_str_eq(uri, cases[i].flat, "%s: %s", cases[i].uri, uri);
+    }
+}
