@@ -12,7 +12,7 @@ PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
 WITH_HOSTS := $(call needs,image host-files host-trees)
 
 .PHONY: readme-check update-check soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
-.PHONY: clients-check image run boot server-check image-check image-host-check
+.PHONY: surface surface-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check trust-check tls-check update-nspawn-257 update-others variants test-programs bench-programs breach-programs
 .PHONY: $(HOST_PARTS) $(DRILLS) $(PROTECTIONS)
@@ -40,6 +40,14 @@ test-programs: | tools
 # Most of these tests wait for deadlines most of the time.
 server-check: $(call needs,build/vitrine test-programs) ## tests of the running server, by a client on another TLS library: [TEST=suite/name]
 	@$(call criterion,build/server-tests --jobs $(JOBS))
+
+surface: | tools ## which system calls and arguments the sandbox lets through, as a table
+	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -s surface
+	@$(ENTER) build/surface
+
+surface-check: $(call needs,build/vitrine test-programs) ## is docs/surface.md true, and each of its rules needed by a test?
+	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -s surface
+	@$(ENTER) image-tests/check-surface
 
 # Requests, and seconds at most (0: no bound).
 SOAK_REQUESTS ?= 1000000

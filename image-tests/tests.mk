@@ -2,7 +2,7 @@
 #
 # Builds the tests that speak with the running server: glibc, OpenSSL and Criterion. Runs in the tools tree.
 #
-#   make -f image-tests/tests.mk [BUILD=folder] [server-tests|image-tests|soak]
+#   make -f image-tests/tests.mk [BUILD=folder] [server-tests|image-tests|soak|spoil|surface]
 
 BUILD ?= build
 PROBES := $(BUILD)/objects/probes
@@ -17,11 +17,13 @@ SHARED := $(PROBES)/client.o $(PROBES)/tests/server.o $(PROBES)/tests/questions.
 TESTS := $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/tests/test_*.c))
 QUIET = @echo "  $(1) $@";
 
-.PHONY: server-tests image-tests soak
+.PHONY: server-tests image-tests soak spoil surface
 .DELETE_ON_ERROR:
 server-tests: $(BUILD)/server-tests
-image-tests: $(BUILD)/image-tests
+image-tests: $(BUILD)/image-tests $(BUILD)/spoil
 soak: $(BUILD)/soak
+spoil: $(BUILD)/spoil
+surface: $(BUILD)/surface
 
 $(BUILD)/server-tests: $(TESTS) $(SHARED)
 	$(call QUIET,LINK)gcc -o $@ $^ -lcriterion -lssl -lcrypto
@@ -31,6 +33,15 @@ $(BUILD)/image-tests: $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-
 
 $(BUILD)/soak: $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/soak/*.c)) $(PROBES)/client.o
 	$(call QUIET,LINK)gcc -o $@ $^ -lssl -lcrypto
+
+# Made of the same headers as the program: constants differ between C libraries.
+$(BUILD)/surface: image-tests/surface.c server/sandbox_rules.h
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc -static -std=c17 -D_GNU_SOURCE -Iserver -O1 -Wall -Wextra -Wshadow $(WARNINGS_ARE) -o $@ $<
+
+# Runs in any test host.
+$(BUILD)/spoil: $(PROBES)/spoil.o
+	$(call QUIET,LINK)gcc -static -o $@ $^
 
 $(PROBES)/%.o: image-tests/%.c image-tests/tests.mk
 	@mkdir -p $(@D)

@@ -104,8 +104,7 @@ struct rule {
 
 /* Files to be read, links to be looked at, nothing to be made or written. */
 #define OPEN_TO_READ (O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY | O_PATH | O_NONBLOCK | O_NOCTTY | O_LARGEFILE)
-#define LOOK_AT_FILES                                                                                                  \
-    ANY(fstat), RULE(newfstatat, ONLY(3, AT_SYMLINK_NOFOLLOW)), ANY(getdents64), ANY(readlinkat), ANY(read)
+#define LOOK_AT_FILES ANY(fstat), RULE(newfstatat, ONLY(3, AT_SYMLINK_NOFOLLOW)), ANY(getdents64), ANY(read)
 
 /* fdopendir(3) looks at its descriptor and marks it. The mark is the descriptor's, not the file's, which others share. */
 #define OPEN_FOLDER RULE(fcntl, IS(1, F_GETFL)), RULE(fcntl, IS(1, F_SETFD), IS(2, FD_CLOEXEC))
@@ -128,6 +127,7 @@ static const struct rule worker_rules[] = {
     ANY(close),
     ANY(pread64),
     LOOK_AT_FILES,
+    ANY(readlinkat),
     RULE(openat, ONLY(2, OPEN_TO_READ)),
     ABSENT(openat2), /* its flags lie in memory, where no filter can look */
     /* Says that all is said. A listening socket passes over that half, and would be closed for everybody by the other. */
@@ -151,7 +151,7 @@ static const struct rule worker_rules[] = {
 #define OPEN_TO_MAKE (O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_LARGEFILE)
 
 /* Handlers of signals, and who is asked to stop. */
-#define SIGNALS ANY(rt_sigaction), ANY(rt_sigprocmask), ANY(rt_sigreturn)
+#define SIGNALS ANY(rt_sigaction), ANY(rt_sigreturn)
 
 /* Makes, loads and uses identities; what it shares are the connections to workers and the supervisor. */
 static const struct rule keys_rules[] = {
@@ -174,17 +174,13 @@ static const struct rule keys_rules[] = {
     RULE(fchmod, IS(1, 0600)),
     ANY(fchown),
     RULE(linkat, IS(4, 0)),
-    ANY(renameat),
-    ANY(renameat2),
     RULE(unlinkat, IS(2, 0)),
-    ANY(faccessat),
     ANY(faccessat2),
     ANY(dup),
     MEMORY,
     RULE(madvise, IS_INT(2, MADV_DONTDUMP)),
     RULE(madvise, IS_INT(2, MADV_WIPEONFORK)),
     ANY(mlock),
-    ANY(munlock),
     RULE(mlockall, IS(0, MCL_CURRENT | MCL_FUTURE)),
     RULE(getrandom, IS(2, 0)),
     CLOCKS,
@@ -202,9 +198,10 @@ static const struct rule keys_rules[] = {
  * which are the supervisor's as well. Never execve, and no socket but pairs.
  */
 static const struct rule supervisor_rules[] = {
-    RULE(clone, IS(0, SIGCHLD)), /* no namespace, no thread */
 #ifdef SYS_fork
     ANY(fork),
+#else
+    RULE(clone, IS(0, SIGCHLD)), /* no namespace, no thread */
 #endif
     ANY(wait4),
     RULE(mprotect, ONLY(2, PROT_READ | PROT_WRITE)),
@@ -220,7 +217,6 @@ static const struct rule supervisor_rules[] = {
     RULE(getsockopt, IS(1, SOL_SOCKET), IS(2, SO_ACCEPTCONN)), /* does a listener listen? */
     RULE(socketpair, IS(0, AF_UNIX)),
     ANY(getppid),
-    ANY(gettid),
     ANY(set_tid_address),
     ANY(sched_getaffinity),
     RULE(prctl, IS_INT(0, PR_SET_NAME)),
@@ -237,9 +233,9 @@ static const struct rule supervisor_rules[] = {
     ANY(epoll_create1),
     RULE(epoll_ctl, FROM_TO(1, EPOLL_CTL_ADD, EPOLL_CTL_MOD)),
     RULE(epoll_pwait, NULL_AT(4)),
-#ifdef SYS_epoll_wait
-    ANY(epoll_wait),
-#endif
+    ANY(readlinkat),
+    ANY(faccessat),
+    ANY(rt_sigprocmask),
 #ifdef SYS_poll
     ANY(poll),
 #endif

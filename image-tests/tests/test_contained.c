@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -272,6 +273,40 @@ Test(contained, a_worker_that_does_not_leave_is_ended) {
     cr_expect_neq(kill(stays, 0), 0, "it is still there");
     cr_expect(server_logged(&server, "does not leave the port; ended"));
     expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+}
+
+/* ---- calls that are rarely made ---- */
+
+/* Whoever stops and continues it while it waits has the kernel take up the wait by another call. */
+Test(contained, a_supervisor_that_was_stopped_goes_on) {
+    start();
+    pid_t keys = server_keys(&server);
+    kill(keys, SIGSTOP);
+    server_forget_told(&server);
+    kill(server.process, SIGHUP);
+    cr_assert_not_null(server_told(&server, "RELOADING=1", 10000));
+    usleep(200000); /* it waits for the key process by now */
+    kill(server.process, SIGSTOP);
+    usleep(100000);
+    kill(server.process, SIGCONT);
+    usleep(100000);
+    kill(keys, SIGCONT);
+    cr_expect_not_null(server_told(&server, "READY=1", 15000));
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+}
+
+/* An administrator's identity in a folder of somebody else is that one's. */
+Test(contained, identities_belong_to_whom_their_folder_does) {
+    char path[128];
+    struct stat about;
+    if (geteuid() != 0)
+        cr_skip_test("only root may give files away");
+    snprintf(path, sizeof path, "%s/state", server.folder);
+    cr_assert_eq(chown(path, 1234, 1235), 0);
+    server_start(&server);
+    snprintf(path, sizeof path, "%s/state/localhost.pem", server.folder);
+    cr_assert_eq(stat(path, &about), 0);
+    cr_expect(about.st_uid == 1234 && about.st_gid == 1235);
 }
 
 /* ---- listeners ---- */

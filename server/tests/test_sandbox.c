@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -100,7 +101,7 @@ static const struct attempt {
     {"newfstatat", "+++", SYS_newfstatat, {-1, NO_FILE, 0, AT_SYMLINK_NOFOLLOW}},
     {"unlinkat", "++-", SYS_unlinkat, {AT_FDCWD, NO_FILE}},
     {"unlinkat of a folder", "---", SYS_unlinkat, {AT_FDCWD, NO_FILE, AT_REMOVEDIR}},
-    {"renameat", "++-", SYS_renameat, {-1, NO_FILE, -1, NO_FILE}},
+    {"renameat", "---", SYS_renameat, {-1, NO_FILE, -1, NO_FILE}},
     {"linkat", "++-", SYS_linkat, {-1, NO_FILE, -1, NO_FILE, 0}},
     {"linkat of a descriptor", "---", SYS_linkat, {-1, NO_FILE, -1, NO_FILE, AT_EMPTY_PATH}},
     {"fchmod", "++-", SYS_fchmod, {-1, 0600}},
@@ -158,7 +159,7 @@ static const struct attempt {
     {"kill a group", "---", SYS_kill, {0, SIGWINCH}},
     {"tgkill", "---", SYS_tgkill, {MISSING, MISSING, 0}},
     {"rt_sigaction", "++-", SYS_rt_sigaction, {SIGUSR1, 0, 0, 8}},
-    {"rt_sigprocmask", "++-", SYS_rt_sigprocmask, {SIG_BLOCK, 0, 0, 8}},
+    {"rt_sigprocmask", "+--", SYS_rt_sigprocmask, {SIG_BLOCK, 0, 0, 8}},
     {"signalfd4", "+--", SYS_signalfd4, {-1, 0, 8, SOCK_NONBLOCK | SOCK_CLOEXEC}},
     {"prctl, a name", "+--", SYS_prctl, {PR_SET_NAME, NO_FILE}},
     {"prctl, another", "---", SYS_prctl, {PR_GET_DUMPABLE}},
@@ -522,6 +523,88 @@ static const char *line_of(pid_t process, const char *name, const char *start) {
     if (file)
         fclose(file);
     return "";
+}
+
+/* ---- what fails closes ---- */
+
+enum refused { NOTHING, NEW_PRIVILEGES, DUMPS, CORES, HANDLER, RULESET, RULE_OF_FOLDER, FENCE, FILTER, REFUSED_COUNT };
+
+/* The linker puts these in the place of the library's, for all unit tests. */
+static enum refused refused;
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+int __real_prctl(int option, ...);
+int __wrap_prctl(int option, ...);
+int __real_setrlimit(int resource, const struct rlimit *limit);
+int __wrap_setrlimit(int resource, const struct rlimit *limit);
+int __real_sigaction(int signal, const struct sigaction *action, struct sigaction *before);
+int __wrap_sigaction(int signal, const struct sigaction *action, struct sigaction *before);
+
+static bool refuse(bool it_is) {
+    if (it_is)
+        errno = EPERM;
+    return it_is;
+}
+
+long __wrap_syscall(long number, ...) {
+    long values[6];
+    va_list rest;
+    va_start(rest, number);
+    for (int i = 0; i < 6; i++)
+        values[i] = va_arg(rest, long);
+    va_end(rest);
+    if (refuse((refused == RULESET && number == SYS_landlock_create_ruleset && values[0] != 0) ||
+               (refused == RULE_OF_FOLDER && number == SYS_landlock_add_rule) ||
+               (refused == FENCE && number == SYS_landlock_restrict_self) ||
+               (refused == FILTER && number == SYS_seccomp)))
+        return -1;
+    return __real_syscall(number, values[0], values[1], values[2], values[3], values[4], values[5]);
+}
+
+int __wrap_prctl(int option, ...) {
+    unsigned long values[4];
+    va_list rest;
+    va_start(rest, option);
+    for (int i = 0; i < 4; i++)
+        values[i] = va_arg(rest, unsigned long);
+    va_end(rest);
+    if (refuse((refused == NEW_PRIVILEGES && option == PR_SET_NO_NEW_PRIVS) ||
+               (refused == DUMPS && option == PR_SET_DUMPABLE)))
+        return -1;
+    return __real_prctl(option, values[0], values[1], values[2], values[3]);
+}
+
+int __wrap_setrlimit(int resource, const struct rlimit *limit) {
+    return refuse(refused == CORES) ? -1 : __real_setrlimit(resource, limit);
+}
+
+int __wrap_sigaction(int signal, const struct sigaction *action, struct sigaction *before) {
+    return refuse(refused == HANDLER) ? -1 : __real_sigaction(signal, action, before);
+}
+
+/* Returns what sandbox_enter does for a worker when one part of it is refused. */
+static int enter_when(enum refused what) {
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        int folder = open("/proc/self", O_PATH | O_DIRECTORY);
+        refused = what;
+        int result = sandbox_enter(SANDBOX_WORKER, folder);
+        refused = NOTHING;
+        __real_syscall(SYS_exit_group, -result);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? -WEXITSTATUS(status) : 1;
+}
+
+Test(sandbox, what_cannot_be_given_up_is_told) {
+    bool has_landlock = syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 1;
+    cr_expect_eq(enter_when(NOTHING), 0);
+    for (enum refused what = NOTHING + 1; what < REFUSED_COUNT; what++) {
+        if (has_landlock || (what != RULESET && what != RULE_OF_FOLDER && what != FENCE))
+            cr_expect_eq(enter_when(what), -EPERM, "part %d is passed over", what);
+    }
 }
 
 static void expect_nothing_shows(enum sandbox_role role) {
