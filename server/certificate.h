@@ -65,7 +65,8 @@ bool certificate_is_valid(const uint8_t *der, size_t size, time_t now);
 struct certificates {
     struct certificate *list;
     size_t count;
-    size_t barred; /* how many of these are barred */
+    size_t barred;       /* how many of these are barred */
+    uint64_t generation; /* never the same again: by it the key process knows which identities a worker serves */
 };
 
 /*

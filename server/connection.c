@@ -414,7 +414,7 @@ static enum wish greet(struct connection *connection, struct workbench *bench, s
     }
     kept_drop(connection);
     hello_server_name(bench->received, size, name);
-    connection->session = tls_session_begin(bench->tls, name, connection);
+    connection->session = tls_session_begin(bench->tls, name, connection, connection->subscriber);
     return connection->session ? shake_hands(connection, bench) : handshake_went(connection, bench, TLS_FAILED);
 }
 

@@ -5,81 +5,206 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define AT_ONCE 16
+#define ANSWERS_AT_ONCE DESK_UNDER_WAY
+#define NONE DESK_LINES
 
 void desk_open(struct desk *desk, int channel) {
     memset(desk, 0, sizeof *desk);
     desk->channel = channel;
-    for (uint32_t i = 0; i < DESK_WAITING_MAX; i++)
-        desk->waiting[i].next = i + 1;
+    desk->first_turn = desk->last_turn = NONE;
+    for (uint32_t i = 0; i < DESK_LINES; i++) {
+        desk->lines[i].next_alike = i + 1;
+        desk->alike[i] = NONE;
+    }
 }
 
-/* A ticket names a place and how often it was used before. */
+/* ---- lines ---- */
+
+/* The line of a prefix, which is made when there is none. */
+static uint32_t line_of(struct desk *desk, uint64_t prefix) {
+    uint32_t *first = &desk->alike[prefix % DESK_LINES], number = *first;
+    while (number != NONE && desk->lines[number].prefix != prefix)
+        number = desk->lines[number].next_alike;
+    if (number != NONE)
+        return number;
+    number = desk->free_line;
+    if (number == NONE) /* all are taken: this prefix joins another */
+        return (uint32_t)(prefix % DESK_LINES);
+    struct desk_line *line = &desk->lines[number];
+    desk->free_line = line->next_alike;
+    *line = (struct desk_line){.prefix = prefix, .next_alike = *first};
+    *first = number;
+    return number;
+}
+
+/* A line in which nobody waits and of which nothing is under way is free for another prefix. */
+static void close_line(struct desk *desk, uint32_t number) {
+    struct desk_line *line = &desk->lines[number];
+    uint32_t *link = &desk->alike[line->prefix % DESK_LINES];
+    if (line->first || line->under_way > 0 || line->has_turn)
+        return;
+    while (*link != number)
+        link = &desk->lines[*link].next_alike;
+    *link = line->next_alike;
+    line->next_alike = desk->free_line;
+    desk->free_line = number;
+}
+
+static bool may_send(const struct desk_line *line) {
+    return line->first && line->under_way < (signing_is_slow(line->first->question.scheme) ? 1 : DESK_LINE_UNDER_WAY);
+}
+
+/* Puts a line at the end of those that wait for their turn, if it has something to send. */
+static void line_up(struct desk *desk, uint32_t number) {
+    struct desk_line *line = &desk->lines[number];
+    if (line->has_turn || !may_send(line))
+        return;
+    line->has_turn = true;
+    line->next_turn = NONE;
+    if (desk->first_turn == NONE)
+        desk->first_turn = number;
+    else
+        desk->lines[desk->last_turn].next_turn = number;
+    desk->last_turn = number;
+}
+
+/* Takes the oldest request out of the line whose turn it is. NULL: no line has a turn. */
+static struct desk_request *next_request(struct desk *desk) {
+    while (desk->first_turn != NONE) {
+        uint32_t number = desk->first_turn;
+        struct desk_line *line = &desk->lines[number];
+        struct desk_request *request = may_send(line) ? line->first : NULL;
+        desk->first_turn = line->next_turn;
+        line->has_turn = false;
+        if (request) {
+            line->first = request->later;
+            *(line->first ? &line->first->earlier : &line->last) = NULL;
+            line->under_way++;
+            line_up(desk, number);
+            return request;
+        }
+        close_line(desk, number); /* whoever waited in it has gone */
+    }
+    return NULL;
+}
+
+/* ---- places ---- */
+
+/* A ticket names a place and how often it was used before; it is never 0. */
 static uint64_t ticket_of(const struct desk *desk, uint32_t place) {
-    return (uint64_t)desk->waiting[place].generation << 32 | place | 1ull << 31;
+    return (uint64_t)desk->places[place].generation << 32 | place | 1ull << 31;
 }
 
 static bool place_of(const struct desk *desk, uint64_t ticket, uint32_t *place) {
     *place = (uint32_t)ticket & 0x7fffffff;
-    return *place < DESK_WAITING_MAX && desk->waiting[*place].taken && ticket_of(desk, *place) == ticket;
+    return *place < DESK_UNDER_WAY && desk->places[*place].taken && ticket_of(desk, *place) == ticket;
+}
+
+/* Returns DESK_UNDER_WAY when none is free. */
+static uint32_t free_place(const struct desk *desk) {
+    uint32_t place = 0;
+    while (place < DESK_UNDER_WAY && desk->places[place].taken)
+        place++;
+    return place;
 }
 
 static void give_back(struct desk *desk, uint32_t place) {
-    desk->waiting[place].taken = false;
-    desk->waiting[place].owner = NULL;
-    desk->waiting[place].generation++;
-    desk->waiting[place].next = desk->free;
-    desk->free = place;
+    uint32_t line = desk->places[place].line;
+    desk->places[place].taken = false;
+    desk->places[place].request = NULL;
+    desk->places[place].generation++;
+    desk->lines[line].under_way--;
+    line_up(desk, line);
+    close_line(desk, line);
 }
 
-uint64_t desk_ask(struct desk *desk, void *owner, enum signing_scheme scheme,
-                  const uint8_t key[static SIGNING_KEY_NAME], const void *content, size_t size) {
-    uint32_t place = desk->free;
-    if (place == DESK_WAITING_MAX || desk->unsent_count == DESK_WAITING_MAX)
-        return 0;
-    size_t at = (desk->unsent_from + desk->unsent_count) % DESK_WAITING_MAX;
-    uint64_t ticket = ticket_of(desk, place);
-    if (!signing_ask(&desk->unsent[at], scheme, ticket, key, content, size))
-        return 0;
-    desk->unsent_count++;
-    desk->free = desk->waiting[place].next;
-    desk->waiting[place].owner = owner;
-    desk->waiting[place].taken = true;
-    return ticket;
-}
-
-void desk_forget(struct desk *desk, uint64_t ticket) {
+/* Gives out places to requests whose turn it is. */
+static void take_places(struct desk *desk) {
     uint32_t place;
-    /* The place stays taken until its answer comes, so that questions under way stay counted. */
-    if (place_of(desk, ticket, &place))
-        desk->waiting[place].owner = NULL;
+    struct desk_request *request;
+    while ((place = free_place(desk)) < DESK_UNDER_WAY && (request = next_request(desk))) {
+        desk->places[place].request = request;
+        desk->places[place].line = request->line;
+        desk->places[place].taken = true;
+        desk->unsent[desk->unsent_count++] = place;
+        request->question.ticket = ticket_of(desk, place);
+        request->state = DESK_IS_UNDER_WAY;
+        request->place = place;
+    }
+}
+
+/* ---- asking ---- */
+
+void desk_ask(struct desk *desk, struct desk_request *request, uint64_t prefix) {
+    uint32_t number = line_of(desk, prefix);
+    struct desk_line *line = &desk->lines[number];
+    request->line = number;
+    request->state = DESK_WAITS;
+    request->later = NULL;
+    request->earlier = line->last;
+    *(line->last ? &line->last->later : &line->first) = request;
+    line->last = request;
+    line_up(desk, number);
+}
+
+/* Takes a place out of those whose question has not been sent. Returns whether it was there. */
+static bool take_back(struct desk *desk, uint32_t place) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < desk->unsent_count; i++) {
+        if (desk->unsent[i] != place)
+            desk->unsent[kept++] = desk->unsent[i];
+    }
+    bool was_there = kept < desk->unsent_count;
+    desk->unsent_count = kept;
+    return was_there;
+}
+
+void desk_forget(struct desk *desk, struct desk_request *request) {
+    struct desk_line *line = &desk->lines[request->line];
+    if (request->state == DESK_WAITS) {
+        *(request->earlier ? &request->earlier->later : &line->first) = request->later;
+        *(request->later ? &request->later->earlier : &line->last) = request->earlier;
+        close_line(desk, request->line);
+    } else if (request->state == DESK_IS_UNDER_WAY) {
+        desk->places[request->place].request = NULL;
+        if (take_back(desk, request->place))
+            give_back(desk, request->place);
+    }
+    request->state = DESK_IDLE;
 }
 
 void desk_send(struct desk *desk) {
-    while (desk->unsent_count > 0) {
-        const struct signing_question *first = &desk->unsent[desk->unsent_from];
-        if (send(desk->channel, first, sizeof *first, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-            return; /* no room now: tried again at the next turn of the event loop */
-        desk->unsent_from = (desk->unsent_from + 1) % DESK_WAITING_MAX;
-        desk->unsent_count--;
+    uint32_t sent = 0;
+    take_places(desk);
+    for (; sent < desk->unsent_count; sent++) {
+        const struct signing_question *question = &desk->places[desk->unsent[sent]].request->question;
+        if (send(desk->channel, question, sizeof *question, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            break; /* no room now: tried again at the next turn of the event loop */
     }
+    desk->unsent_count -= sent;
+    memmove(desk->unsent, desk->unsent + sent, desk->unsent_count * sizeof *desk->unsent);
 }
+
+/* ---- answers ---- */
 
 static void deliver(struct desk *desk, const struct signing_answer *answer,
                     void (*each)(void *, const uint8_t *, size_t, void *), void *context) {
     uint32_t place;
     if (!place_of(desk, answer->ticket, &place))
         return;
-    void *owner = desk->waiting[place].owner;
+    take_back(desk, place); /* an answer to what was not asked yet is one, too: nobody is left waiting */
+    struct desk_request *request = desk->places[place].request;
     give_back(desk, place);
-    if (owner)
-        each(owner, answer->signature, answer->result == SIGNING_DONE ? answer->signature_size : 0, context);
+    if (!request)
+        return;
+    request->state = DESK_IDLE;
+    each(request->owner, answer->signature, answer->result == SIGNING_DONE ? answer->signature_size : 0, context);
 }
 
 bool desk_receive(struct desk *desk, void (*each)(void *owner, const uint8_t *signature, size_t size, void *context),
                   void *context) {
     struct signing_answer answer;
-    for (int i = 0; i < AT_ONCE; i++) {
+    for (int i = 0; i < ANSWERS_AT_ONCE; i++) {
         ssize_t got = recv(desk->channel, &answer, sizeof answer, MSG_DONTWAIT | MSG_TRUNC);
         if (got < 0)
             return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;

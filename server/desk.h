@@ -3,7 +3,12 @@
 
 /*
  * A worker's end of its channel to the key process: questions go out in batches, answers come back in any order, and
- * whoever asked is found again. Never blocks.
+ * whoever asked is found again. Never blocks, and never fails for lack of room: questions wait with those who ask.
+ *
+ * One client must not keep the key process from the others. So few questions lie in the channel, where nobody can take
+ * them back; the rest waits here, in a line for each address prefix, and the lines take turns. Of one prefix only
+ * DESK_LINE_UNDER_WAY questions are under way at once, or a single one where a signature takes long (signing_is_slow).
+ * A question whose asker has gone is dropped, unless it is under way: then it counts for its prefix until it is answered.
  */
 
 #include <stdbool.h>
@@ -12,40 +17,63 @@
 
 #include "signing.h"
 
-#define DESK_WAITING_MAX 1024 /* questions under way; more handshakes at once than that fail */
+#define DESK_UNDER_WAY 16     /* questions in the channel */
+#define DESK_LINE_UNDER_WAY 8 /* of one prefix */
+#define DESK_LINES 1024       /* prefixes that have a line of their own; more than that share one with another */
+
+/* Part of whoever asks; all zeroes before it is first used, and to be left alone from desk_ask to the answer. */
+struct desk_request {
+    struct signing_question question; /* to be made with signing_ask; its ticket is the desk's */
+    void *owner;                      /* who is told of the answer (desk_receive) */
+    struct desk_request *earlier, *later;
+    uint32_t line, place;
+    enum { DESK_IDLE, DESK_WAITS, DESK_IS_UNDER_WAY } state;
+};
+
+/* The questions of one prefix. */
+struct desk_line {
+    uint64_t prefix;
+    struct desk_request *first, *last; /* those that wait, the oldest first */
+    uint32_t under_way;
+    uint32_t next_alike; /* of the lines whose prefixes have the same remainder, or of those that are free */
+    uint32_t next_turn;  /* of the lines that wait for their turn */
+    bool has_turn;
+};
 
 struct desk {
     int channel;
-    size_t unsent_from, unsent_count; /* a ring */
-    uint32_t free;                    /* the first free place, or DESK_WAITING_MAX */
+    struct desk_line lines[DESK_LINES];
+    uint32_t alike[DESK_LINES];     /* the first line of a prefix with this remainder */
+    uint32_t free_line;             /* the first one; all of them end with DESK_LINES */
+    uint32_t first_turn, last_turn; /* a queue of lines */
     struct {
-        void *owner;         /* NULL: free, or nobody waits any more */
+        struct desk_request *request; /* NULL: whoever asked has gone */
+        uint32_t line;
         uint32_t generation; /* so that a late answer meets nobody but its own asker */
-        uint32_t next;       /* of the free places */
         bool taken;
-    } waiting[DESK_WAITING_MAX];
-    struct signing_question unsent[DESK_WAITING_MAX];
+    } places[DESK_UNDER_WAY];
+    uint32_t unsent[DESK_UNDER_WAY]; /* places whose question the channel had no room for yet, the oldest first */
+    uint32_t unsent_count;
 };
 
 /* Sets up a desk at this socket, which stays the caller's. */
 void desk_open(struct desk *desk, int channel);
 
 /*
- * Puts a question into the batch. Returns its ticket, never 0; 0 when too many are under way or the content is none that
- * fits the scheme.
+ * Has a question wait for its turn. `request`, with its question made, stays the caller's and must stay where it is until
+ * it is answered or forgotten. prefix: whatever tells one address prefix from another.
  */
-uint64_t desk_ask(struct desk *desk, void *owner, enum signing_scheme scheme,
-                  const uint8_t key[static SIGNING_KEY_NAME], const void *content, size_t size);
+void desk_ask(struct desk *desk, struct desk_request *request, uint64_t prefix);
 
-/* The asker is gone: its answer, when it comes, is thrown away. */
-void desk_forget(struct desk *desk, uint64_t ticket);
+/* The asker is gone: nobody is told of the answer. Does nothing for a request that waits for none. */
+void desk_forget(struct desk *desk, struct desk_request *request);
 
-/* Sends what is in the batch, as far as there is room. */
+/* Sends what may be sent now, as far as there is room. */
 void desk_send(struct desk *desk);
 
 /*
  * Takes the answers that are there and calls `each` for every owner that still waits. signature: valid during the call
- * only; size 0 when the key process refused.
+ * only; size 0 when the key process refused. The owner may ask anew in that call.
  * Returns false when the other end of the channel is closed: no answer will ever come by it.
  */
 bool desk_receive(struct desk *desk, void (*each)(void *owner, const uint8_t *signature, size_t size, void *context),

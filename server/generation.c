@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "clock.h"
 #include "hostname.h"
 #include "keys.h"
 #include "log.h"
@@ -12,6 +13,7 @@
 int generation_open(struct generation *generation, const struct generation_sources *sources) {
     memset(generation, 0, sizeof *generation);
     generation->capsules.folder = -1;
+    generation->certificates.generation = clock_microseconds();
     int status = settings_read(&generation->settings, sources->settings);
     if (status != EX_OK)
         return status;

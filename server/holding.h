@@ -12,20 +12,22 @@
 #include "identity.h"
 
 #define HOLDING_FILE_MAX 255
+#define HOLDING_GENERATIONS 8 /* the present one, and those that reloads that failed and downloads leave behind */
 
 struct holding {
     char file[HOLDING_FILE_MAX + 1];
     char host[CERTIFICATE_HOST_MAX + 1]; /* whose it is, going by the file's name; in the one spelling (hostname.h) */
     bool given;
-    bool used;                /* a capsule has it */
-    bool former;              /* another has taken its place; it only signs for workers that do not know that yet */
-    const char *problem;      /* why it cannot be used: a sentence without its end; NULL: it can be */
-    struct identity identity; /* without a key when there is a problem */
-    struct certificate_facts facts; /* empty when the certificate cannot be read */
-    unsigned warned;                /* the stage (certificate.h) that the log has told of */
-    bool told;                      /* the log has told of what else is odd */
-    struct stat about;              /* of the file when it was read */
-    struct stat about_key;          /* of the key's file, where it has one; else all zero */
+    bool used;   /* a capsule has it */
+    bool former; /* another has taken its place; it only signs for workers that serve it still */
+    uint64_t generations[HOLDING_GENERATIONS]; /* of workers that serve it, the latest first; 0: no more */
+    const char *problem;                       /* why it cannot be used: a sentence without its end; NULL: it can be */
+    struct identity identity;                  /* without a key when there is a problem */
+    struct certificate_facts facts;            /* empty when the certificate cannot be read */
+    unsigned warned;                           /* the stage (certificate.h) that the log has told of */
+    bool told;                                 /* the log has told of what else is odd */
+    struct stat about;                         /* of the file when it was read */
+    struct stat about_key;                     /* of the key's file, where it has one; else all zero */
 };
 
 /*

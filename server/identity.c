@@ -376,55 +376,71 @@ void identity_dispose(struct identity *identity) {
 
 /* ---- signing ---- */
 
+struct digest {
+    enum wc_HashType type;
+    word32 size;
+    byte bytes[WC_MAX_DIGEST_SIZE];
+};
+
+/* Returns false for a scheme that hashes by itself, or is none. */
+static bool make_digest(struct digest *digest, enum signing_scheme scheme, const uint8_t *message, size_t size) {
+    static const enum wc_HashType types[] = {WC_HASH_TYPE_SHA256, WC_HASH_TYPE_SHA384, WC_HASH_TYPE_SHA512};
+    /* In TLS the three have neighbouring numbers: those of RSA-PSS the whole scheme, of others its upper byte. */
+    unsigned upper = scheme >> 8;
+    unsigned number =
+        upper == SIGNING_RSA_PSS_SHA256 >> 8 ? scheme - SIGNING_RSA_PSS_SHA256 : upper - (SIGNING_ECDSA_SHA256 >> 8);
+    if (number >= sizeof types / sizeof *types)
+        return false;
+    digest->type = types[number];
+    digest->size = (word32)wc_HashGetDigestSize(digest->type);
+    return wc_Hash(digest->type, message, (word32)size, digest->bytes, digest->size) == 0;
+}
+
 /*
  * A fault in the arithmetic of an RSA signature can give the key away (the CRT is used), so each is checked before it
  * leaves. Returns the size of the signature, or a negative number.
  */
-static int sign_pss(struct private_key *key, enum signing_scheme scheme, const uint8_t *content, size_t content_size,
-                    uint8_t *signature) {
-    static const struct {
-        enum wc_HashType hash;
-        int mask;
-    } kinds[] = {{WC_HASH_TYPE_SHA256, WC_MGF1SHA256},
-                 {WC_HASH_TYPE_SHA384, WC_MGF1SHA384},
-                 {WC_HASH_TYPE_SHA512, WC_MGF1SHA512}};
-    size_t kind = scheme - SIGNING_RSA_PSS_SHA256;
-    word32 digest_size = (word32)content_size;
+static int sign_pss(struct private_key *key, const struct digest *digest, uint8_t *signature) {
+    int mask = wc_hash2mgf(digest->type);
     byte check[SIGNING_SIGNATURE_MAX];
-    int size = wc_RsaPSS_Sign(content, digest_size, signature, SIGNING_SIGNATURE_MAX, kinds[kind].hash,
-                              kinds[kind].mask, &key->rsa, &key->random);
+    int size = wc_RsaPSS_Sign(digest->bytes, digest->size, signature, SIGNING_SIGNATURE_MAX, digest->type, mask,
+                              &key->rsa, &key->random);
     if (size <= 0)
         return -1;
-    int verified =
-        wc_RsaPSS_Verify(signature, (word32)size, check, sizeof check, kinds[kind].hash, kinds[kind].mask, &key->rsa);
-    if (verified <= 0 || wc_RsaPSS_CheckPadding(content, digest_size, check, (word32)verified, kinds[kind].hash) != 0)
+    int verified = wc_RsaPSS_Verify(signature, (word32)size, check, sizeof check, digest->type, mask, &key->rsa);
+    if (verified <= 0 ||
+        wc_RsaPSS_CheckPadding(digest->bytes, digest->size, check, (word32)verified, digest->type) != 0)
         return -1;
     return size;
 }
 
-static int sign_pkcs1(struct private_key *key, const uint8_t *content, size_t content_size, uint8_t *signature) {
-    byte check[SIGNING_SIGNATURE_MAX];
-    int size = wc_RsaSSL_Sign(content, (word32)content_size, signature, SIGNING_SIGNATURE_MAX, &key->rsa, &key->random);
+static int sign_pkcs1(struct private_key *key, const struct digest *digest, uint8_t *signature) {
+    byte content[MAX_DER_DIGEST_SZ], check[SIGNING_SIGNATURE_MAX]; /* content: a DigestInfo (RFC 8017 section 9.2) */
+    word32 content_size = wc_EncodeSignature(content, digest->bytes, digest->size, wc_HashGetOID(digest->type));
+    int size = wc_RsaSSL_Sign(content, content_size, signature, SIGNING_SIGNATURE_MAX, &key->rsa, &key->random);
     if (size <= 0)
         return -1;
     int verified = wc_RsaSSL_Verify(signature, (word32)size, check, sizeof check, &key->rsa);
     return verified == (int)content_size && memcmp(check, content, content_size) == 0 ? size : -1;
 }
 
-enum signing_result identity_sign(const struct identity *identity, enum signing_scheme scheme, const uint8_t *content,
-                                  size_t content_size, uint8_t *signature, size_t *size) {
+enum signing_result identity_sign(const struct identity *identity, enum signing_scheme scheme, const uint8_t *message,
+                                  size_t message_size, uint8_t *signature, size_t *size) {
     struct private_key *key = identity->key;
-    word32 length = SIGNING_SIGNATURE_MAX, input = (word32)content_size;
+    word32 length = SIGNING_SIGNATURE_MAX;
+    struct digest digest;
     int result;
-    if ((key->kind == KEY_P256 || key->kind == KEY_P384) && scheme == SIGNING_ECDSA) {
-        result = wc_ecc_sign_hash(content, input, signature, &length, &key->random, &key->ecdsa);
+    bool hashed = make_digest(&digest, scheme, message, message_size);
+    if ((key->kind == KEY_P256 || key->kind == KEY_P384) && hashed &&
+        (scheme & 0xff) == (SIGNING_ECDSA_SHA256 & 0xff)) {
+        result = wc_ecc_sign_hash(digest.bytes, digest.size, signature, &length, &key->random, &key->ecdsa);
     } else if (key->kind == KEY_ED25519 && scheme == SIGNING_ED25519) {
-        result = wc_ed25519_sign_msg(content, input, signature, &length, &key->ed25519);
-    } else if (key->kind == KEY_RSA && scheme == SIGNING_RSA_PKCS1) {
-        result = sign_pkcs1(key, content, content_size, signature);
+        result = wc_ed25519_sign_msg(message, (word32)message_size, signature, &length, &key->ed25519);
+    } else if (key->kind == KEY_RSA && hashed && (scheme & 0xff) == (SIGNING_RSA_PKCS1_SHA256 & 0xff)) {
+        result = sign_pkcs1(key, &digest, signature);
         length = (word32)result;
-    } else if (key->kind == KEY_RSA && scheme >= SIGNING_RSA_PSS_SHA256 && scheme <= SIGNING_RSA_PSS_SHA512) {
-        result = sign_pss(key, scheme, content, content_size, signature);
+    } else if (key->kind == KEY_RSA && hashed && scheme >> 8 == SIGNING_RSA_PSS_SHA256 >> 8) {
+        result = sign_pss(key, &digest, signature);
         length = (word32)result;
     } else {
         return SIGNING_REFUSED;

@@ -46,10 +46,11 @@ const char *identity_renew(const char *host, const char *old, char pem[static ID
 const char *identity_load(struct identity *identity, const char *host, const char *pem, const char *key_pem);
 
 /*
- * Signs. scheme and content as in signing.h. signature: room for SIGNING_SIGNATURE_MAX bytes; *size: how many it has.
+ * Hashes a message, as signing_message lays it out, and signs it; Ed25519 takes it as it is. signature: room for
+ * SIGNING_SIGNATURE_MAX bytes; *size: how many it has. Refuses a scheme that is not this key's.
  */
-enum signing_result identity_sign(const struct identity *identity, enum signing_scheme scheme, const uint8_t *content,
-                                  size_t content_size, uint8_t *signature, size_t *size);
+enum signing_result identity_sign(const struct identity *identity, enum signing_scheme scheme, const uint8_t *message,
+                                  size_t message_size, uint8_t *signature, size_t *size);
 
 /* Wipes the key and gives everything back. */
 void identity_dispose(struct identity *identity);

@@ -16,10 +16,45 @@
 
 /* ---- the list ---- */
 
-const struct identity *keyring_find_key(const struct keyring *keyring, const uint8_t key[static SIGNING_KEY_NAME]) {
+static bool has_key(const struct holding *holding, const uint8_t key[static SIGNING_KEY_NAME]) {
+    return !holding->problem && memcmp(holding->identity.public.key, key, SIGNING_KEY_NAME) == 0;
+}
+
+static bool serves(const struct holding *holding, uint64_t generation) {
+    for (size_t i = 0; i < HOLDING_GENERATIONS; i++) {
+        if (generation != 0 && holding->generations[i] == generation)
+            return true;
+    }
+    return false;
+}
+
+static void serve(struct holding *holding, uint64_t generation) {
+    if (serves(holding, generation))
+        return;
+    memmove(holding->generations + 1, holding->generations, sizeof holding->generations - sizeof *holding->generations);
+    holding->generations[0] = generation;
+}
+
+void keyring_serve(struct keyring *keyring, const uint8_t key[static SIGNING_KEY_NAME], uint64_t generation) {
+    for (size_t i = 0; i < keyring->count; i++) {
+        if (!keyring->list[i]->former && has_key(keyring->list[i], key))
+            serve(keyring->list[i], generation);
+    }
+}
+
+uint64_t keyring_generation(const struct keyring *keyring, uint64_t generation) {
+    for (size_t i = 0; i < keyring->count; i++) {
+        if (serves(keyring->list[i], generation))
+            return generation;
+    }
+    return KEYRING_FOUND;
+}
+
+const struct identity *keyring_find_key(const struct keyring *keyring, const uint8_t key[static SIGNING_KEY_NAME],
+                                        uint64_t generation) {
     for (size_t i = 0; i < keyring->count; i++) {
         const struct holding *holding = keyring->list[i];
-        if (!holding->problem && memcmp(holding->identity.public.key, key, SIGNING_KEY_NAME) == 0)
+        if (has_key(holding, key) && serves(holding, generation))
             return &holding->identity;
     }
     return NULL;
@@ -74,7 +109,7 @@ static void drop(struct keyring *keyring, struct holding *holding) {
     holding_dispose(holding);
 }
 
-/* Another takes its place. It goes on signing for workers that are there; the one before it is given up. */
+/* Another takes its place. It goes on signing for workers that serve it; the one before it is given up. */
 static void retire(struct keyring *keyring, struct holding *holding) {
     for (size_t i = 0; i < keyring->count; i++) {
         struct holding *former = keyring->list[i];
@@ -178,8 +213,11 @@ int keyring_open(struct keyring *keyring, const char *state, const char *credent
     }
     load_each(keyring, keyring->state, load_kept);
     /* systemd 254 names a folder that it did not make when ImportCredential= found nothing: none were given. */
-    if (read_given(keyring) || errno == ENOENT)
+    if (read_given(keyring) || errno == ENOENT) {
+        for (size_t i = 0; i < keyring->count; i++)
+            serve(keyring->list[i], KEYRING_FOUND);
         return EX_OK;
+    }
     log_line(LOG_LEVEL_ERROR, "credentials %s: %s; look at $CREDENTIALS_DIRECTORY", credentials, strerror(errno));
     keyring_dispose(keyring);
     return EX_NOINPUT;

@@ -41,8 +41,23 @@ void keyring_refresh(struct keyring *keyring);
  */
 const struct identity *keyring_provide(struct keyring *keyring, const char *host, bool *unusable);
 
-/* The identity whose key has this name (signing.h), or NULL. */
-const struct identity *keyring_find_key(const struct keyring *keyring, const uint8_t key[static SIGNING_KEY_NAME]);
+/*
+ * Workers of this generation (certificate.h) serve an identity that keyring_provide gave; by the name of its key all that
+ * have it.
+ */
+void keyring_serve(struct keyring *keyring, const uint8_t key[static SIGNING_KEY_NAME], uint64_t generation);
+
+/*
+ * The generation as which a worker has to be taken that is said to be of this one: KEYRING_FOUND where no identity is
+ * known to be served by it. Then it was another key process that provided what it serves, and all that was found at the
+ * start may be that.
+ */
+#define KEYRING_FOUND 1
+uint64_t keyring_generation(const struct keyring *keyring, uint64_t generation);
+
+/* The identity whose key has this name (signing.h), if workers of this generation serve it; else NULL. */
+const struct identity *keyring_find_key(const struct keyring *keyring, const uint8_t key[static SIGNING_KEY_NAME],
+                                        uint64_t generation);
 
 /* Warns of certificates that will soon end. To be called once a day. */
 void keyring_warn(const struct keyring *keyring);

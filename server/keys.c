@@ -22,7 +22,9 @@
 #include "sandbox.h"
 #include "signing.h"
 
+/* Channels take turns: so many questions of one, or as many as this time is enough for, then the next. */
 #define QUESTIONS_AT_ONCE 16
+#define TURN 1000           /* microseconds; an RSA signature takes longer and is a turn by itself */
 #define ANSWER_WITHIN 12000 /* milliseconds; less than a service gets for stopping */
 #define DAY 86400000ull     /* milliseconds */
 #define TICK 3000           /* milliseconds between two words to the service manager */
@@ -41,7 +43,8 @@ enum order { ORDER_PROVIDE = 1, ORDER_ATTACH = 2, ORDER_REFRESH = 3 };
 
 struct control_order {
     uint32_t order;
-    uint32_t serial; /* comes back in the report: a late answer is none to the next question */
+    uint32_t serial;     /* comes back in the report: a late answer is none to the next question */
+    uint64_t generation; /* whose workers serve this identity, or of which this one is (certificate.h) */
     char host[CERTIFICATE_HOST_MAX + 1];
 };
 
@@ -63,9 +66,10 @@ union control_buffer {
 
 struct channel {
     int descriptor;
-    unsigned allowance; /* signatures that it may still ask for now */
-    uint64_t counted;   /* when the allowance was last raised, in milliseconds */
-    bool full;          /* an answer found no room; nothing is read until there is some */
+    uint64_t generation; /* of the worker at its other end */
+    unsigned allowance;  /* signatures that it may still ask for now */
+    uint64_t counted;    /* when the allowance was last raised, in milliseconds */
+    bool full;           /* an answer found no room; nothing is read until there is some */
 };
 
 struct keys {
@@ -107,7 +111,7 @@ static void report(int control, const struct identity *identity, bool unusable, 
 }
 
 /* Returns false when there is no room for it; then it is closed. */
-static bool add_channel(struct keys *keys, int descriptor) {
+static bool add_channel(struct keys *keys, int descriptor, uint64_t generation) {
     if (keys->channel_count == KEYS_CHANNELS_MAX) {
         log_line(LOG_LEVEL_ERROR, "keys: more than %d workers ask for a channel", KEYS_CHANNELS_MAX);
         close(descriptor);
@@ -115,7 +119,10 @@ static bool add_channel(struct keys *keys, int descriptor) {
     }
     fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
     keys->channels[keys->channel_count++] =
-        (struct channel){.descriptor = descriptor, .allowance = BURST, .counted = clock_milliseconds()};
+        (struct channel){.descriptor = descriptor,
+                         .generation = keyring_generation(&keys->keyring, generation),
+                         .allowance = BURST,
+                         .counted = clock_milliseconds()};
     return true;
 }
 
@@ -138,6 +145,13 @@ static int take_descriptor(struct msghdr *message) {
     return descriptor;
 }
 
+static const struct identity *provide(struct keyring *keyring, const struct control_order *order, bool *unusable) {
+    const struct identity *identity = keyring_provide(keyring, order->host, unusable);
+    if (identity)
+        keyring_serve(keyring, identity->public.key, order->generation);
+    return identity;
+}
+
 /* Obeys one order. Returns false when the supervisor is gone. */
 static bool obey(struct keys *keys, int control) {
     struct control_order order = {0};
@@ -155,7 +169,7 @@ static bool obey(struct keys *keys, int control) {
         return false;
     int descriptor = take_descriptor(&message);
     if (got == sizeof order && order.order == ORDER_ATTACH && descriptor >= 0) {
-        if (add_channel(keys, descriptor))
+        if (add_channel(keys, descriptor, order.generation))
             manager_keep(descriptor, KEYS_CHANNEL_NAME);
         return true;
     }
@@ -168,7 +182,7 @@ static bool obey(struct keys *keys, int control) {
     const struct identity *identity = NULL;
     bool unusable = false;
     if (got == sizeof order && order.order == ORDER_PROVIDE && memchr(order.host, '\0', sizeof order.host))
-        identity = keyring_provide(&keys->keyring, order.host, &unusable);
+        identity = provide(&keys->keyring, &order, &unusable);
     else
         log_line(LOG_LEVEL_WARNING, "keys: an order makes no sense; refused");
     report(control, identity, unusable, &order);
@@ -177,14 +191,25 @@ static bool obey(struct keys *keys, int control) {
 
 /* ---- channels ---- */
 
-static void sign(const struct keys *keys, const struct signing_question *question, struct signing_answer *answer) {
-    uint8_t signature[SIGNING_SIGNATURE_MAX];
+static void sign(const struct keys *keys, const struct channel *channel, const struct signing_question *question,
+                 struct signing_answer *answer) {
+    uint8_t message[SIGNING_MESSAGE_MAX], signature[SIGNING_SIGNATURE_MAX];
     size_t size = 0;
-    const struct identity *identity = keyring_find_key(&keys->keyring, question->key);
+    const struct identity *identity = keyring_find_key(&keys->keyring, question->key, channel->generation);
     enum signing_result result = SIGNING_REFUSED;
     if (identity)
-        result = identity_sign(identity, question->scheme, question->content, question->content_size, signature, &size);
+        result =
+            identity_sign(identity, question->scheme, message, signing_message(question, message), signature, &size);
     signing_reply(answer, question->ticket, result, signature, size);
+}
+
+static void complain(const struct signing_question *question, size_t size) {
+    if (signing_question_is_foreign(question, size))
+        log_line(LOG_LEVEL_WARNING, "keys: a worker of another version of Vitrine asks for signatures; its channel is "
+                                    "closed; restart vitrine.service");
+    else
+        log_line(LOG_LEVEL_WARNING, "keys: a worker asked for what is no signature of a TLS handshake; its channel is "
+                                    "closed");
 }
 
 static unsigned allowance(struct channel *channel) {
@@ -205,8 +230,11 @@ static unsigned allowance(struct channel *channel) {
 static bool answer(const struct keys *keys, struct channel *channel) {
     static struct signing_question question;
     static struct signing_answer answer;
+    uint64_t turn_ends = clock_microseconds() + TURN;
     channel->full = false;
     for (int i = 0; i < QUESTIONS_AT_ONCE && channel->allowance > 0; i++) {
+        if (i > 0 && clock_microseconds() >= turn_ends)
+            return true;
         /* MSG_TRUNC: of a message that is too long the whole length is told, or it would pass for a question. */
         ssize_t got = recv(channel->descriptor, &question, sizeof question, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC);
         if (got < 0)
@@ -214,10 +242,10 @@ static bool answer(const struct keys *keys, struct channel *channel) {
         if (got == 0) /* the other end is closed */
             return false;
         if (!signing_question_is_valid(&question, (size_t)got)) {
-            log_line(LOG_LEVEL_WARNING, "keys: a worker sent a malformed question; its channel is closed");
+            complain(&question, (size_t)got);
             return false;
         }
-        sign(keys, &question, &answer);
+        sign(keys, channel, &question, &answer);
         channel->allowance--;
         if (send(channel->descriptor, &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
             channel->full = errno == EAGAIN;
@@ -344,8 +372,11 @@ int keys_serve(const struct keys_options *options) {
         return status;
     for (size_t i = 0; i < options->control_count; i++)
         keys.controls[keys.control_count++] = options->controls[i];
+    const struct certificates *served = options->certificates;
+    for (size_t i = 0; served && i < served->count; i++)
+        keyring_serve(&keys.keyring, served->list[i].key, served->generation);
     for (size_t i = 0; i < options->channel_count; i++)
-        add_channel(&keys, options->channels[i]);
+        add_channel(&keys, options->channels[i], served ? served->generation : 0);
     status = run(&keys);
     keyring_dispose(&keys.keyring);
     return status;
@@ -431,7 +462,7 @@ static ssize_t await_report(int control, uint32_t serial, union control_buffer *
 enum keys_answer keys_provide(int control, const char *host, struct certificates *certificates) {
     static union control_buffer buffer;
     static uint32_t serial;
-    struct control_order order = {.order = ORDER_PROVIDE, .serial = ++serial};
+    struct control_order order = {.order = ORDER_PROVIDE, .serial = ++serial, .generation = certificates->generation};
     if (strlen(host) >= sizeof order.host) {
         log_line(LOG_LEVEL_ERROR, "identity: a host name of %zu bytes is too long", strlen(host));
         return KEYS_HAVE_NONE;
@@ -461,8 +492,8 @@ void keys_refresh(int control) {
     send(control, &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-bool keys_attach(int control, int channel) {
-    struct control_order order = {.order = ORDER_ATTACH};
+bool keys_attach(int control, int channel, const struct certificates *certificates) {
+    struct control_order order = {.order = ORDER_ATTACH, .generation = certificates->generation};
     struct iovec part = {&order, sizeof order};
     union {
         char bytes[CMSG_SPACE(sizeof(int))];

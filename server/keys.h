@@ -5,6 +5,8 @@
  * The key process. It holds all private keys and gives none away: it makes or loads identities, tells what may be known
  * of them, and signs. It reads fixed-size messages only.
  *
+ * It signs handshakes of TLS (signing.h), each worker's by the identities that it serves.
+ *
  * Two kinds of sockets lead to it, both SOCK_SEQPACKET. By the control socket the supervisor asks for identities and
  * hands over channels; by a channel one worker asks for signatures. Workers do not share channels, or one could read
  * another's answers.
@@ -25,7 +27,8 @@ struct keys_options {
     size_t control_count;
     int channels[KEYS_CHANNELS_MAX]; /* channels kept over a restart; owned likewise */
     size_t channel_count;
-    int listener; /* a listening control socket, or -1 */
+    const struct certificates *certificates; /* what the workers at these channels serve; NULL: that is not known */
+    int listener;                            /* a listening control socket, or -1 */
 };
 
 /*
@@ -54,7 +57,8 @@ enum keys_answer {
 };
 
 /*
- * Asks for the identity of a host (in the one spelling, hostname.h), to be made when there is none, and adds what may be known of it to `certificates`.
+ * Asks for the identity of a host (in the one spelling, hostname.h), to be made when there is none, and adds what may be
+ * known of it to `certificates`, whose generation may have signatures by it from now on.
  * Waits for the answer, at most 12 seconds, and feeds the watchdog meanwhile.
  */
 enum keys_answer keys_provide(int control, const char *host, struct certificates *certificates);
@@ -62,5 +66,8 @@ enum keys_answer keys_provide(int control, const char *host, struct certificates
 /* Has the key process read given identities anew before it answers what is asked from now on. */
 void keys_refresh(int control);
 
-/* Hands over the key process's end of a worker's channel. The caller keeps its own copy. Returns false with errno. */
-bool keys_attach(int control, int channel);
+/*
+ * Hands over the key process's end of the channel of a worker that serves `certificates`: it gets signatures by their keys
+ * only. The caller keeps its own copy. Returns false with errno.
+ */
+bool keys_attach(int control, int channel, const struct certificates *certificates);

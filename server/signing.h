@@ -2,42 +2,72 @@
 #pragma once
 
 /*
- * The messages between a worker and the key process: "sign this with that key" and the signature. Both have one fixed
- * size, so that the key process, which trusts nobody, has nothing to parse but numbers that it checks.
- * They travel over a SOCK_SEQPACKET socket inside one machine, in its own byte order.
+ * The messages between a worker and the key process: "sign this handshake with that key" and the signature. Both have one
+ * fixed size, so that the key process, which trusts nobody, has nothing to parse but numbers that it checks.
+ *
+ * A question does not carry a digest, which could be that of anything. It carries what a TLS server signs, and the key
+ * process checks its form, completes it and hashes it:
+ *   TLS 1.3: the transcript hash. The key process puts 64 spaces, the context string and a zero byte before it
+ *            (RFC 8446 section 4.4.3).
+ *   TLS 1.2: the client's random, the server's random and the parameters of the ServerKeyExchange (RFC 8422 section 5.4):
+ *            X25519, or a point on P-256. The server's random ends as that of a server that speaks TLS 1.3, too
+ *            (RFC 8446 section 4.1.3).
+ * So a worker that was taken over can have handshakes signed, and nothing else: no certificate, no certificate request, no
+ * list of revoked certificates (each of these is one DER SEQUENCE, and a content of TLS 1.2 that is one is refused; among
+ * honest handshakes of TLS 1.2 that is one in 65,536), no JSON Web Signature and no other text.
+ *
+ * They travel over a SOCK_SEQPACKET socket inside one machine, in its own byte order. Sockets outlive a process and an
+ * upgrade: whoever changes a message changes its magic number and its size, so that another version refuses it.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define SIGNING_CONTENT_MAX 256   /* bytes to sign: a digest, a DigestInfo, or the short message of Ed25519 */
+#define SIGNING_TRANSCRIPT_MAX 48 /* bytes of a transcript hash: 32 with SHA-256, 48 with SHA-384 */
+#define SIGNING_RANDOM 32         /* bytes of a client's or server's random */
+#define SIGNING_CONTENT_MAX 133   /* bytes: two randoms, three for the curve, one for the length, a point on P-256 */
+#define SIGNING_MESSAGE_MAX 146   /* bytes that are hashed and signed */
 #define SIGNING_SIGNATURE_MAX 512 /* bytes of a signature: RSA with 4096 bits */
 #define SIGNING_KEY_NAME 32       /* bytes: SHA-256 of the key's SubjectPublicKeyInfo */
 
-/* How to sign. The numbers are those of TLS where it has one (RFC 8446 section 4.2.3). */
+/* Which handshake is signed; the numbers are those of TLS. */
+enum signing_version {
+    SIGNING_TLS_1_2 = 0x0303,
+    SIGNING_TLS_1_3 = 0x0304,
+};
+
+/*
+ * How to sign: SignatureScheme of TLS (RFC 8446 section 4.2.3). In TLS 1.2 those of ECDSA name a hash and no curve.
+ */
 enum signing_scheme {
-    SIGNING_ECDSA = 1,               /* content: a digest of 32, 48 or 64 bytes */
-    SIGNING_RSA_PKCS1 = 2,           /* content: a DigestInfo (RFC 8017 section 9.2); TLS 1.2 only */
-    SIGNING_ED25519 = 0x0807,        /* content: the message itself */
-    SIGNING_RSA_PSS_SHA256 = 0x0804, /* content: a digest of that hash */
+    SIGNING_NONE = 0,
+    SIGNING_RSA_PKCS1_SHA256 = 0x0401, /* TLS 1.2 only, and the two below */
+    SIGNING_RSA_PKCS1_SHA384 = 0x0501,
+    SIGNING_RSA_PKCS1_SHA512 = 0x0601,
+    SIGNING_ECDSA_SHA256 = 0x0403,
+    SIGNING_ECDSA_SHA384 = 0x0503,
+    SIGNING_ECDSA_SHA512 = 0x0603,
+    SIGNING_RSA_PSS_SHA256 = 0x0804,
     SIGNING_RSA_PSS_SHA384 = 0x0805,
     SIGNING_RSA_PSS_SHA512 = 0x0806,
+    SIGNING_ED25519 = 0x0807,
 };
 
 struct signing_question {
     uint32_t magic;
-    uint32_t scheme;
-    uint64_t ticket; /* comes back with the answer */
+    uint16_t version; /* enum signing_version */
+    uint16_t scheme;  /* enum signing_scheme */
+    uint64_t ticket;  /* comes back with the answer */
     uint8_t key[SIGNING_KEY_NAME];
     uint32_t content_size;
-    uint32_t reserved; /* 0 */
     uint8_t content[SIGNING_CONTENT_MAX];
+    uint8_t reserved[7]; /* 0 */
 };
 
 enum signing_result {
     SIGNING_DONE = 0,
-    SIGNING_REFUSED = 1, /* an unknown key, or a scheme that is not this key's */
+    SIGNING_REFUSED = 1, /* a key that this worker does not serve, or a scheme that is not this key's */
     SIGNING_FAILED = 2,  /* the arithmetic went wrong */
 };
 
@@ -46,18 +76,28 @@ struct signing_answer {
     uint32_t result;
     uint64_t ticket;
     uint32_t signature_size;
-    uint32_t reserved;
+    uint32_t reserved; /* 0 */
     uint8_t signature[SIGNING_SIGNATURE_MAX];
 };
 
 /*
- * Makes a question. content: at most SIGNING_CONTENT_MAX bytes. Returns false when it is longer, or empty.
+ * Makes a question; its ticket is 0 at first. content: see above, `size` bytes. Returns false when that is not what a
+ * server of that version signs by that scheme.
  */
-bool signing_ask(struct signing_question *question, enum signing_scheme scheme, uint64_t ticket,
+bool signing_ask(struct signing_question *question, enum signing_version version, enum signing_scheme scheme,
                  const uint8_t key[static SIGNING_KEY_NAME], const void *content, size_t size);
 
-/* Is this a well-formed question: its size, magic, scheme, and a content that fits the scheme? */
+/* Is this a well-formed question: its size and magic, and a content of the form that TLS gives it? */
 bool signing_question_is_valid(const struct signing_question *question, size_t size);
+
+/* Does it come from a program of another version? Only the log has a use for that; it is not valid either way. */
+bool signing_question_is_foreign(const struct signing_question *question, size_t size);
+
+/* Lays out what is to be hashed and signed for a valid question. Returns how many bytes that are. */
+size_t signing_message(const struct signing_question *question, uint8_t message[static SIGNING_MESSAGE_MAX]);
+
+/* Does a signature by this scheme take much longer than a handshake's other arithmetic? */
+bool signing_is_slow(enum signing_scheme scheme);
 
 /* Makes an answer; a signature only with SIGNING_DONE, at most SIGNING_SIGNATURE_MAX bytes. */
 void signing_reply(struct signing_answer *answer, uint64_t ticket, enum signing_result result, const void *signature,

@@ -110,6 +110,7 @@ static void keep_keys(struct staff *staff, int control, pid_t parent) {
                                    .credentials = getenv("CREDENTIALS_DIRECTORY"),
                                    .controls = {control},
                                    .control_count = 1,
+                                   .certificates = &staff->generation->certificates,
                                    .listener = -1};
     follow_parent(parent, "vitrine-keys");
     leave_behind(staff);
@@ -157,7 +158,7 @@ static bool open_channel(struct staff *staff, struct employee *employee) {
         return false;
     employee->desk = pair[0];
     employee->channel = pair[1];
-    bool attached = keys_attach(staff->control, pair[1]);
+    bool attached = keys_attach(staff->control, pair[1], &staff->generation->certificates);
     if (staff->keys_apart)
         close_if_open(&employee->channel); /* its service manager keeps it over a restart */
     return attached;

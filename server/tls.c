@@ -34,9 +34,9 @@ struct tls_session {
     WOLFSSL *handle;
     struct tls *tls;
     const struct certificate *certificate;
-    void *owner;
-    uint64_t ticket;          /* of the question under way; 0: none */
-    const uint8_t *signature; /* the answer, while it is there */
+    uint64_t prefix;
+    struct desk_request request; /* for a signature, while one is waited for */
+    const uint8_t *signature;    /* the answer, while it is there */
     size_t signature_size;
     bool refused;
     struct visitor visitor;
@@ -78,12 +78,42 @@ static int transmit(WOLFSSL *session, char *bytes, int size, void *context) {
 
 /* ---- signatures from the key process ---- */
 
+/* The number of TLS for a scheme, of the kind that wolfSSL calls back for and the hash that it has chosen. */
+enum kind { KIND_ECDSA, KIND_ED25519, KIND_RSA_PKCS1, KIND_RSA_PSS };
+
+static enum signing_scheme scheme_of(enum kind kind, int hash) {
+    /* In TLS 1.2's numbers SHA-256 is 4, SHA-384 is 5 and SHA-512 is 6 (RFC 5246 section 7.4.1.4.1). */
+    switch (kind) {
+    case KIND_ECDSA:
+        return (unsigned)hash << 8 | (SIGNING_ECDSA_SHA256 & 0xff);
+    case KIND_RSA_PKCS1:
+        return (unsigned)hash << 8 | (SIGNING_RSA_PKCS1_SHA256 & 0xff);
+    case KIND_RSA_PSS:
+        return SIGNING_RSA_PSS_SHA256 + (unsigned)hash - (SIGNING_ECDSA_SHA256 >> 8);
+    default:
+        return SIGNING_ED25519;
+    }
+}
+
+static bool ask(struct tls_session *session, enum kind kind) {
+    uint8_t content[SIGNING_CONTENT_MAX];
+    int hash;
+    /* Of a patch of ours (server/wolfssl/patches/): the callbacks themselves are given a digest. */
+    int size = wolfSSL_GetSignedContent(session->handle, content, sizeof content, &hash);
+    enum signing_version version =
+        wolfSSL_version(session->handle) == TLS1_3_VERSION ? SIGNING_TLS_1_3 : SIGNING_TLS_1_2;
+    if (size < 0 || !signing_ask(&session->request.question, version, scheme_of(kind, hash), session->certificate->key,
+                                 content, (size_t)size))
+        return false;
+    desk_ask(session->tls->desk, &session->request, session->prefix);
+    return true;
+}
+
 /*
  * wolfSSL calls this twice: at first the question goes out and the handshake waits, at the second call the answer is
  * there. length: the room for the signature, then how long it is.
  */
-static int sign(struct tls_session *session, enum signing_scheme scheme, const unsigned char *content, size_t size,
-                unsigned char *signature, word32 *length) {
+static int sign(struct tls_session *session, enum kind kind, unsigned char *signature, word32 *length) {
     if (session->signature) {
         if (session->signature_size > *length)
             return WC_HW_E;
@@ -92,39 +122,34 @@ static int sign(struct tls_session *session, enum signing_scheme scheme, const u
         session->signature = NULL;
         return 0;
     }
-    if (session->ticket == 0 && !session->refused)
-        session->ticket =
-            desk_ask(session->tls->desk, session->owner, scheme, session->certificate->key, content, size);
-    return session->ticket ? WC_PENDING_E : WC_HW_E;
+    if (session->request.state != DESK_IDLE)
+        return WC_PENDING_E;
+    return !session->refused && ask(session, kind) ? WC_PENDING_E : WC_HW_E;
 }
 
-static int sign_ecdsa(WOLFSSL *handle, const unsigned char *content, unsigned size, unsigned char *signature,
+static int sign_ecdsa(WOLFSSL *handle, const unsigned char *digest, unsigned size, unsigned char *signature,
                       word32 *length, const unsigned char *key, unsigned key_size, void *context) {
-    (void)handle, (void)key, (void)key_size;
-    return sign(context, SIGNING_ECDSA, content, size, signature, length);
+    (void)handle, (void)digest, (void)size, (void)key, (void)key_size;
+    return sign(context, KIND_ECDSA, signature, length);
 }
 
 static int sign_ed25519(WOLFSSL *handle, const unsigned char *content, unsigned size, unsigned char *signature,
                         unsigned *length, const unsigned char *key, unsigned key_size, void *context) {
-    (void)handle, (void)key, (void)key_size;
-    return sign(context, SIGNING_ED25519, content, size, signature, length);
+    (void)handle, (void)content, (void)size, (void)key, (void)key_size;
+    return sign(context, KIND_ED25519, signature, length);
 }
 
-static int sign_rsa(WOLFSSL *handle, const unsigned char *content, unsigned size, unsigned char *signature,
+static int sign_rsa(WOLFSSL *handle, const unsigned char *digest, unsigned size, unsigned char *signature,
                     word32 *length, const unsigned char *key, unsigned key_size, void *context) {
-    (void)handle, (void)key, (void)key_size;
-    return sign(context, SIGNING_RSA_PKCS1, content, size, signature, length);
+    (void)handle, (void)digest, (void)size, (void)key, (void)key_size;
+    return sign(context, KIND_RSA_PKCS1, signature, length);
 }
 
-static int sign_rsa_pss(WOLFSSL *handle, const unsigned char *content, unsigned size, unsigned char *signature,
+static int sign_rsa_pss(WOLFSSL *handle, const unsigned char *digest, unsigned size, unsigned char *signature,
                         unsigned *length, int hash, int mask, const unsigned char *key, unsigned key_size,
                         void *context) {
-    (void)handle, (void)hash, (void)mask, (void)key, (void)key_size;
-    /* The digest tells its hash; `hash` is a number out of ASN.1 here, elsewhere one of enum wc_HashType. */
-    enum signing_scheme scheme = size == 32   ? SIGNING_RSA_PSS_SHA256
-                                 : size == 48 ? SIGNING_RSA_PSS_SHA384
-                                              : SIGNING_RSA_PSS_SHA512;
-    return sign(context, scheme, content, size, signature, length);
+    (void)handle, (void)digest, (void)size, (void)hash, (void)mask, (void)key, (void)key_size;
+    return sign(context, KIND_RSA_PSS, signature, length);
 }
 
 /* wolfSSL would check RSA signatures for faults with a key that is not here; the key process does (identity.c). */
@@ -271,7 +296,7 @@ static void refuse_name(struct tls_channel *channel) {
     channel->output_size = sizeof alert;
 }
 
-struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner) {
+struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner, uint64_t prefix) {
     const struct context *context = context_for(tls, server_name);
     if (!context->handle) {
         refuse_name(tls->channel);
@@ -286,7 +311,8 @@ struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, 
         return NULL;
     }
     session->tls = tls;
-    session->owner = owner;
+    session->request.owner = owner;
+    session->prefix = prefix;
     session->certificate = context->certificate;
     wolfSSL_SetIOReadCtx(session->handle, tls->channel);
     wolfSSL_SetIOWriteCtx(session->handle, tls->channel);
@@ -301,8 +327,7 @@ struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, 
 void tls_session_end(struct tls_session *session) {
     if (!session)
         return;
-    if (session->ticket)
-        desk_forget(session->tls->desk, session->ticket);
+    desk_forget(session->tls->desk, &session->request);
     wolfSSL_free(session->handle);
     free(session);
 }
@@ -327,7 +352,6 @@ enum tls_progress tls_handshake(struct tls_session *session) {
 }
 
 enum tls_progress tls_session_sign(struct tls_session *session, const uint8_t *signature, size_t size) {
-    session->ticket = 0;
     session->signature = size > 0 ? signature : NULL;
     session->signature_size = size;
     session->refused = size == 0;

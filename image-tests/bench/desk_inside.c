@@ -17,7 +17,6 @@
 #include "log.h"
 
 static struct identity identity;
-static void *owners[DESK_WAITING_MAX];
 
 void desk_open(struct desk *desk, int channel) {
     static char pem[65536];
@@ -37,45 +36,48 @@ void desk_open(struct desk *desk, int channel) {
     dup2(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), channel);
 }
 
-uint64_t desk_ask(struct desk *desk, void *owner, enum signing_scheme scheme,
-                  const uint8_t key[static SIGNING_KEY_NAME], const void *content, size_t size) {
-    size_t at = desk->unsent_count;
-    if (at == DESK_WAITING_MAX || !signing_ask(&desk->unsent[at], scheme, at + 1, key, content, size))
-        return 0;
-    owners[at] = owner;
-    desk->unsent_count++;
-    return at + 1;
+/* All wait in one line, the first one of the desk. */
+void desk_ask(struct desk *desk, struct desk_request *request, uint64_t prefix) {
+    struct desk_line *line = &desk->lines[0];
+    (void)prefix;
+    request->state = DESK_WAITS;
+    request->later = NULL;
+    *(line->first ? &line->last->later : &line->first) = request;
+    line->last = request;
 }
 
-void desk_forget(struct desk *desk, uint64_t ticket) {
-    (void)desk;
-    owners[ticket - 1] = NULL;
+void desk_forget(struct desk *desk, struct desk_request *request) {
+    struct desk_request **link = &desk->lines[0].first, *last = NULL;
+    if (request->state != DESK_WAITS)
+        return;
+    for (; *link != request; link = &(*link)->later)
+        last = *link;
+    *link = request->later;
+    if (!request->later)
+        desk->lines[0].last = last;
 }
 
 void desk_send(struct desk *desk) {
     uint64_t one = 1;
-    if (desk->unsent_count > 0 && write(desk->channel, &one, sizeof one) < 0)
+    if (desk->lines[0].first && write(desk->channel, &one, sizeof one) < 0)
         return;
 }
 
 bool desk_receive(struct desk *desk, void (*each)(void *owner, const uint8_t *signature, size_t size, void *context),
                   void *context) {
     uint64_t count;
-    size_t questions = desk->unsent_count;
-    static struct signing_question asked[DESK_WAITING_MAX];
-    static void *asking[DESK_WAITING_MAX];
+    struct desk_request *request;
     if (read(desk->channel, &count, sizeof count) < 0)
         return true;
-    memcpy(asked, desk->unsent, questions * sizeof asked[0]);
-    memcpy(asking, owners, questions * sizeof asking[0]);
-    desk->unsent_count = 0;
-    for (size_t i = 0; i < questions; i++) {
-        uint8_t signature[SIGNING_SIGNATURE_MAX];
+    while ((request = desk->lines[0].first)) {
+        const struct signing_question *question = &request->question;
+        uint8_t message[SIGNING_MESSAGE_MAX], signature[SIGNING_SIGNATURE_MAX];
         size_t size = 0;
-        bool good = identity_sign(&identity, asked[i].scheme, asked[i].content, asked[i].content_size, signature,
+        bool good = identity_sign(&identity, question->scheme, message, signing_message(question, message), signature,
                                   &size) == SIGNING_DONE;
-        if (asking[i])
-            each(asking[i], signature, good ? size : 0, context);
+        desk->lines[0].first = request->later;
+        request->state = DESK_IDLE;
+        each(request->owner, signature, good ? size : 0, context);
     }
     return true;
 }

@@ -23,6 +23,7 @@
 #include "client.h"
 
 #define PAUSE 50          /* milliseconds between two bytes of those who dribble or sip */
+#define HELD 20           /* milliseconds that those who hang up stay */
 #define OPENED_AT_ONCE 50 /* between two looks at those who are there */
 #define PENDING_MAX 4096
 #define REKEYS 1000 /* their answers are more than a socket holds */
@@ -58,7 +59,7 @@ static void leave(struct crowd *crowd, struct visitor *visitor, bool sent_away) 
 }
 
 static bool reads_little(enum attack_deed deed) {
-    return deed == DEED_SIP || deed == DEED_SILENCE || deed == DEED_REKEY;
+    return deed == DEED_SIP || deed == DEED_SILENCE || deed == DEED_REKEY || deed == DEED_HANG_UP;
 }
 
 /* Each from an address of this machine of its own, so that the ports do not run out. */
@@ -210,6 +211,10 @@ static bool do_deed(const struct crowd *crowd, struct visitor *visitor) {
         return shutdown(visitor->socket, SHUT_WR) == 0;
     case DEED_LEAVE:
         return false;
+    case DEED_HANG_UP:
+        visitor->next = gemini_now() + HELD;
+        setsockopt(visitor->socket, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+        return true;
     case DEED_REKEY:
         return ask_for_keys(visitor);
     default:
@@ -262,6 +267,8 @@ static bool act(struct crowd *crowd, struct visitor *visitor, uint32_t events, u
     }
     if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
         return false;
+    if (deed == DEED_HANG_UP)
+        return now < visitor->next;
     if (deed == DEED_DRIBBLE || deed == DEED_SIP) {
         if (now < visitor->next)
             return true;
@@ -277,8 +284,9 @@ static bool act(struct crowd *crowd, struct visitor *visitor, uint32_t events, u
 /* ---- the whole ---- */
 
 static void act_or_leave(struct crowd *crowd, struct visitor *visitor, uint32_t events, uint64_t now) {
+    enum attack_deed deed = crowd->attack->deed;
     if (!act(crowd, visitor, events, now))
-        leave(crowd, visitor, visitor->done && crowd->attack->deed != DEED_RESET && crowd->attack->deed != DEED_LEAVE);
+        leave(crowd, visitor, visitor->done && deed != DEED_RESET && deed != DEED_LEAVE && deed != DEED_HANG_UP);
 }
 
 static void fill_up(struct crowd *crowd, uint64_t now) {
@@ -298,7 +306,7 @@ static void rampage(struct crowd *crowd) {
     const struct attack *attack = crowd->attack;
     struct epoll_event events[256];
     uint64_t begun = gemini_now(), end = begun + attack->duration;
-    bool paces = attack->deed == DEED_DRIBBLE || attack->deed == DEED_SIP;
+    bool paces = attack->deed == DEED_DRIBBLE || attack->deed == DEED_SIP || attack->deed == DEED_HANG_UP;
     for (;;) {
         uint64_t now = gemini_now();
         /* On a busy machine it takes longer until all of the crowd have come. */

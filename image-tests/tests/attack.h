@@ -34,6 +34,7 @@ enum attack_deed {
     DEED_RESET,      /* the connection is reset */
     DEED_HALF_CLOSE, /* no more will be sent, what comes is read */
     DEED_LEAVE,      /* the connection is closed */
+    DEED_HANG_UP,    /* nothing more for 20 milliseconds, in which the server begins its work; then a reset */
     DEED_REKEY,      /* new keys are asked for, many times, and no answer is read; only behind a handshake */
 };
 

@@ -9,6 +9,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct hostility {
     const char *name;
     const char *settings; /* NULL: short deadlines */
     const char *request;  /* NULL: a page */
+    const char *identity; /* the kind of key, for openssl; NULL: the usual one */
     const char *shed;     /* what must be counted in STATUS= of the supervisor, and told in the log; NULL: nothing */
     size_t open_max;      /* connections that the settings allow; 0: as usual */
     struct attack attack;
@@ -113,8 +115,20 @@ static void raise_descriptors(void) {
         cr_skip_test("no more than %lu descriptors may be open here (RLIMIT_NOFILE)", (unsigned long)limit.rlim_max);
 }
 
+static void make_identity(const char *kind) {
+    char command[512];
+    snprintf(
+        command, sizeof command,
+        "cd %s/state && umask 077 && openssl req -x509 -newkey %s -nodes -subj /CN=localhost -addext "
+        "subjectAltName=DNS:localhost -keyout key -out localhost.pem 2>/dev/null && cat key >>localhost.pem && rm key",
+        server.folder, kind);
+    cr_assert_eq(system(command), 0);
+}
+
 static uint16_t start_with(const struct hostility *hostility) {
     uint16_t proxied = free_port();
+    if (hostility->identity)
+        make_identity(hostility->identity);
     FILE *file = fopen(settings_path, "w");
     cr_assert_not_null(file);
     fprintf(file, "log-addresses = full\nproxy-ports = %u\n%s", proxied,
@@ -345,9 +359,8 @@ ParameterizedTestParameters(hostile, an_honest_visitor_is_served) {
     return cr_make_param_array(size_t, numbers, COUNT_OF(numbers));
 }
 
-ParameterizedTest(const size_t *number, hostile, an_honest_visitor_is_served) {
+static void expect_served_beside(const struct hostility *hostility) {
     static struct experience experience;
-    const struct hostility *hostility = &hostilities[*number];
     struct attack attack = hostility->attack;
     char request[128];
     attack.port = start_with(hostility);
@@ -364,6 +377,23 @@ ParameterizedTest(const size_t *number, hostile, an_honest_visitor_is_served) {
     cr_expect_gt(course->arrived, 0, "%s: nobody came so far", hostility->name);
     expect_rid_of_them(hostility);
     expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
+}
+
+ParameterizedTest(const size_t *number, hostile, an_honest_visitor_is_served) {
+    expect_served_beside(&hostilities[*number]);
+}
+
+/* As many connections as one address may have, all for signatures that take long, and nobody there to wait for them. */
+Test(hostile, one_address_does_not_keep_the_key_process_for_itself) {
+    static const struct hostility slow = {.name = "slow signatures for those who do not wait",
+                                          .identity = "rsa:4096",
+                                          .attack = {.crowd = 32,
+                                                     .most = 20000,
+                                                     .duration = 6000,
+                                                     .point = POINT_GREETED,
+                                                     .deed = DEED_HANG_UP,
+                                                     .proxied_addresses = 1}};
+    expect_served_beside(&slow);
 }
 
 /* The server knows of one part of the reply, the kernel has some; where it took megabytes, many would fill the memory. */
@@ -416,4 +446,29 @@ Test(hostile, whoever_is_about_to_ask_goes_after_those_who_do_not) {
         gemini_end(newcomers[i]);
     for (size_t i = 0; i < COUNT_OF(crowd); i++)
         gemini_end(crowd[i]);
+}
+
+/* What they asked for is signed when nobody waits for it any more, and meets nobody. */
+Test(hostile, whoever_leaves_while_a_signature_is_made_leaves_nothing_behind) {
+    static const struct hostility leaving = {.name = "leaving"};
+    struct attack attack = {.crowd = 200, .most = 2000, .duration = 1000, .point = POINT_GREETED, .deed = DEED_HANG_UP};
+    pid_t before[WORKERS_MAX], after[WORKERS_MAX];
+    attack.port = start_with(&leaving);
+    size_t count = server_workers(&server, before);
+    pid_t keys = server_keys(&server);
+    cr_assert(count > 0 && keys > 0);
+    cr_assert_eq(kill(keys, SIGSTOP), 0);
+    attackers = attack_begin(&attack, &course);
+    while (!course->over)
+        usleep(10000);
+    cr_expect_gt(course->arrived, attack.crowd, "they came, and left");
+    attack_end(attackers, course);
+    attackers = 0;
+    cr_assert_eq(kill(keys, SIGCONT), 0);
+    for (int i = 0; i < 5; i++)
+        expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
+    cr_expect_eq(server_workers(&server, after), count);
+    cr_expect_arr_eq(before, after, count * sizeof *before, "the workers are the same");
+    cr_expect_eq(server_keys(&server), keys);
+    expect_rid_of_them(&leaving);
 }

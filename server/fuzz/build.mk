@@ -22,12 +22,12 @@ $(FUZZ_OBJECTS)/server.a: $(TESTED:server/%.c=$(FUZZ_OBJECTS)/%.o)
 
 $(BUILD)/fuzz/%: $(FUZZ_OBJECTS)/fuzz/%.o $(FUZZ_OBJECTS)/server.a $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)
-	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -lssl -lcrypto -lm
+	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ -Wl,--start-group $^ -Wl,--end-group -lssl -lcrypto -lm
 
 # The one target that has wolfSSL under it sees into it, too: the same parts, their C under the sanitizer.
 $(BUILD)/fuzz/connection: $(FUZZ_OBJECTS)/fuzz/connection.o $(FUZZ_OBJECTS)/server.a $(FUZZ_OBJECTS)/wolfssl/lib/libwolfssl.a
 	@mkdir -p $(@D)
-	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -lssl -lcrypto -lm
+	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ -Wl,--start-group $^ -Wl,--end-group -lssl -lcrypto -lm
 
 $(FUZZ_OBJECTS)/wolfssl/lib/libwolfssl.a: $(ARCHIVE) $(WOLFSSL_RECIPE)
 	@server/wolfssl/build $(ARCHIVE) $(FUZZ_OBJECTS)/wolfssl clang -g -O1 -fsanitize=address,fuzzer-no-link -fno-omit-frame-pointer

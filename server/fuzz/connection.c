@@ -158,8 +158,8 @@ static void end_visits(void) {
         guest_end(&visits[i].guest);
     }
     HOLDS(question_count == 0 && desk.unsent_count == 0);
-    for (size_t i = 0; i < DESK_WAITING_MAX; i++)
-        HOLDS(!desk.waiting[i].taken);
+    for (size_t i = 0; i < DESK_UNDER_WAY; i++)
+        HOLDS(!desk.places[i].taken);
     HOLDS(tally.answered + tally.broken_off == visits[0].replies + visits[1].replies);
     HOLDS(quota_table.open == 0);
 }

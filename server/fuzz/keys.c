@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The key process, when a worker or a supervisor sends whatever it likes: whole questions are answered once and in order,
- * a malformed one ends the channel, and no descriptor is left behind. The input is a list of orders, each a letter with
- * the bytes that it takes:
+ * a malformed one ends the channel, and no descriptor is left behind. Whatever it signs is a handshake of TLS, as OpenSSL
+ * verifies, and by an identity that this worker serves. The input is a list of orders, each a letter with the bytes that it
+ * takes:
  *
- *   qSK      ask with scheme S (a digit), for the key that there is (K = k) or another
- *   bIC      ask, byte I of the question changed by C          mBYTES;   send these bytes as a message
+ *   qSK      ask with scheme S (a digit), for the key that there is (K = k), one of others (K = o), or none
+ *   bIC      ask, byte I of the question changed by C          BIC      the same of a handshake of TLS 1.2
+ *   mBYTES;  send these bytes as a message
  *   L        ask, a byte too long                              x         the worker leaves
  *   t        let the key process look at the channel           r         read the answers
  *   p        the supervisor asks for an identity               OHOST;    for the one of this host
@@ -14,10 +16,14 @@
  */
 #include "fuzz.h"
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
 #include "../keyring.h"
+#include "../tests/handshake.h"
 
 /* Only the identity that there is: every new one would be a file. */
-static const struct identity *provide_known(struct keyring *keyring, const char *host);
+static const struct identity *provide_known(struct keyring *keyring, const char *host, bool *unusable);
 #define keyring_provide provide_known
 #include "../keys.c"
 #undef keyring_provide
@@ -29,10 +35,14 @@ static const struct identity *provide_known(struct keyring *keyring, const char 
 static char folder[] = "/tmp/vitrine-fuzz-XXXXXX";
 static struct keys keys;
 static struct control_order order; /* as long as an honest one */
+static uint8_t served_key[SIGNING_KEY_NAME], other_key[SIGNING_KEY_NAME];
+static EVP_PKEY *public;
 
-static const struct identity *provide_known(struct keyring *keyring, const char *host) {
+#define GENERATION 1000 /* of the worker */
+
+static const struct identity *provide_known(struct keyring *keyring, const char *host, bool *unusable) {
     HOLDS(strnlen(host, CERTIFICATE_HOST_MAX + 1) <= CERTIFICATE_HOST_MAX);
-    return strcmp(host, "localhost") == 0 ? keyring_provide(keyring, host) : NULL;
+    return strcmp(host, "localhost") == 0 ? keyring_provide(keyring, host, unusable) : NULL;
 }
 
 static void clean_up(void) {
@@ -40,15 +50,32 @@ static void clean_up(void) {
     keyring_dispose(&keys.keyring);
     snprintf(path, sizeof path, "%s/localhost.pem", folder);
     unlink(path);
+    snprintf(path, sizeof path, "%s/other.pem", folder);
+    unlink(path);
     rmdir(folder);
+    EVP_PKEY_free(public);
 }
 
 int LLVMFuzzerInitialize(int *count, char ***arguments) {
+    bool unusable;
     (void)count, (void)arguments;
     HOLDS(random_open() && mkdtemp(folder) != NULL);
     log_limit(LOG_LEVEL_ERROR);
     HOLDS(keyring_open(&keys.keyring, folder, NULL) == EX_OK);
-    HOLDS(keyring_provide(&keys.keyring, "localhost") != NULL);
+    const struct identity *identity = keyring_provide(&keys.keyring, "localhost", &unusable);
+    HOLDS(identity != NULL);
+    BIO *chain = BIO_new_mem_buf(identity->public.chain, -1);
+    X509 *certificate = PEM_read_bio_X509(chain, NULL, NULL, NULL);
+    public = X509_get_pubkey(certificate);
+    HOLDS(public != NULL);
+    X509_free(certificate);
+    BIO_free(chain);
+    memcpy(served_key, identity->public.key, sizeof served_key);
+    keyring_serve(&keys.keyring, served_key, GENERATION);
+    identity = keyring_provide(&keys.keyring, "other", &unusable);
+    HOLDS(identity != NULL);
+    memcpy(other_key, identity->public.key, sizeof other_key);
+    keyring_serve(&keys.keyring, other_key, GENERATION + 1);
     atexit(clean_up);
     keys.listener = -1;
     return 0;
@@ -62,24 +89,33 @@ struct worker {
     bool spoiled;    /* something else than a question is under way */
     struct channel channel;
     struct {
-        uint64_t ticket;
+        struct signing_question question;
         bool may_be_done;
     } asked[ASKED_MAX];
     size_t count, answered;
 };
 
-static struct signing_question make(const struct worker *worker, unsigned scheme, bool known) {
+static struct signing_question make(const struct worker *worker, unsigned scheme, uint8_t whose) {
     static const struct {
+        enum signing_version version;
         enum signing_scheme scheme;
-        size_t size;
-    } kinds[] = {{SIGNING_ECDSA, 32},          {SIGNING_ECDSA, 64},          {SIGNING_RSA_PKCS1, 51},
-                 {SIGNING_ED25519, 130},       {SIGNING_RSA_PSS_SHA256, 32}, {SIGNING_RSA_PSS_SHA384, 48},
-                 {SIGNING_RSA_PSS_SHA512, 64}, {SIGNING_ECDSA, 48}};
-    static const uint8_t content[SIGNING_CONTENT_MAX] = {1}, nobody[SIGNING_KEY_NAME];
+        size_t size; /* of a transcript; 0: the group is another */
+    } kinds[] = {{SIGNING_TLS_1_3, SIGNING_ECDSA_SHA256, 32},    {SIGNING_TLS_1_3, SIGNING_ECDSA_SHA512, 48},
+                 {SIGNING_TLS_1_2, SIGNING_RSA_PKCS1_SHA256, 0}, {SIGNING_TLS_1_3, SIGNING_ED25519, 48},
+                 {SIGNING_TLS_1_3, SIGNING_RSA_PSS_SHA256, 32},  {SIGNING_TLS_1_2, SIGNING_ECDSA_SHA256, 1},
+                 {SIGNING_TLS_1_2, SIGNING_ECDSA_SHA384, 0},     {SIGNING_TLS_1_3, SIGNING_RSA_PSS_SHA512, 32}};
+    static const uint8_t nobody[SIGNING_KEY_NAME];
     struct signing_question question;
     scheme %= sizeof kinds / sizeof *kinds;
-    HOLDS(signing_ask(&question, kinds[scheme].scheme, 1000 + worker->count,
-                      known ? keys.keyring.list[0]->identity.public.key : nobody, content, kinds[scheme].size));
+    struct handshake handshake = handshake_of(kinds[scheme].size == 0 ? GROUP_P256 : GROUP_X25519);
+    if (kinds[scheme].version == SIGNING_TLS_1_3)
+        handshake.size = kinds[scheme].size;
+    HOLDS(signing_ask(&question, kinds[scheme].version, kinds[scheme].scheme,
+                      whose == 'k'   ? served_key
+                      : whose == 'o' ? other_key
+                                     : nobody,
+                      handshake.content, handshake.size));
+    question.ticket = 1000 + worker->count;
     return question;
 }
 
@@ -98,9 +134,28 @@ static void ask(struct worker *worker, const struct signing_question *question, 
         worker->spoiled = true;
     if (worker->spoiled)
         return;
-    worker->asked[worker->count].ticket = question->ticket;
-    worker->asked[worker->count++].may_be_done =
-        question->scheme == SIGNING_ECDSA && keyring_find_key(&keys.keyring, question->key) != NULL;
+    worker->asked[worker->count].question = *question;
+    worker->asked[worker->count++].may_be_done = (question->scheme & 0xff) == (SIGNING_ECDSA_SHA256 & 0xff) &&
+                                                 memcmp(question->key, served_key, sizeof served_key) == 0;
+}
+
+/* What was signed is what a TLS server signs, laid out here once more, and nothing else. */
+static void verify(const struct signing_question *question, const struct signing_answer *answer) {
+    uint8_t message[256];
+    size_t size = question->content_size;
+    const EVP_MD *hash = question->scheme == SIGNING_ECDSA_SHA256   ? EVP_sha256()
+                         : question->scheme == SIGNING_ECDSA_SHA384 ? EVP_sha384()
+                                                                    : EVP_sha512();
+    if (question->version == SIGNING_TLS_1_3)
+        size +=
+            (size_t)snprintf((char *)message, sizeof message, "%64s%s", "", "TLS 1.3, server CertificateVerify") + 1;
+    memcpy(message + size - question->content_size, question->content, question->content_size);
+    HOLDS(size == 130 || size == 146 ||
+          (memcmp(message + 56, "DOWNGRD\1\3\0", 10) == 0 && (size == 100 || size == 133)));
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    HOLDS(EVP_DigestVerifyInit(context, NULL, hash, NULL, public) == 1);
+    HOLDS(EVP_DigestVerify(context, answer->signature, answer->signature_size, message, size) == 1);
+    EVP_MD_CTX_free(context);
 }
 
 static void read_answers(struct worker *worker) {
@@ -108,11 +163,13 @@ static void read_answers(struct worker *worker) {
     ssize_t size;
     while ((size = recv(worker->own, &got, sizeof got, MSG_DONTWAIT | MSG_TRUNC)) > 0) {
         HOLDS(signing_answer_is_valid(&got, (size_t)size));
-        HOLDS(worker->answered < worker->count && got.ticket == worker->asked[worker->answered].ticket);
+        HOLDS(worker->answered < worker->count && got.ticket == worker->asked[worker->answered].question.ticket);
         HOLDS(got.result == SIGNING_REFUSED || worker->asked[worker->answered].may_be_done);
         /* What an answer does not need of its room tells nothing. */
         for (size_t i = got.signature_size; i < sizeof got.signature; i++)
             HOLDS(got.signature[i] == 0);
+        if (got.result == SIGNING_DONE)
+            verify(&worker->asked[worker->answered].question, &got);
         worker->answered++;
     }
 }
@@ -186,7 +243,7 @@ static uint8_t take(const uint8_t **at, const uint8_t *end) {
 }
 
 static void obey_letter(struct worker *worker, int control, uint8_t letter, const uint8_t **at, const uint8_t *end) {
-    struct signing_question question[2] = {make(worker, 0, true)};
+    struct signing_question question[2] = {make(worker, letter == 'B' ? 6 : 0, 'k')};
     const uint8_t *start = *at;
     if (letter == 'm' || letter == 'o' || letter == 'O') {
         const uint8_t *stop = memchr(start, ';', (size_t)(end - start));
@@ -198,9 +255,9 @@ static void obey_letter(struct worker *worker, int control, uint8_t letter, cons
                         : order_host(control, start, size);
     } else if (letter == 'q') {
         unsigned scheme = take(at, end);
-        question[0] = make(worker, scheme - '0', take(at, end) == 'k');
+        question[0] = make(worker, scheme - '0', take(at, end));
         ask(worker, question, sizeof *question);
-    } else if (letter == 'b') {
+    } else if (letter == 'b' || letter == 'B') {
         size_t place = take(at, end) % sizeof *question;
         ((uint8_t *)question)[place] ^= take(at, end);
         ask(worker, question, sizeof *question);
@@ -219,7 +276,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     size_t before = fuzz_descriptors();
     HOLDS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) == 0);
     HOLDS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
-    worker = (struct worker){.own = ends[0], .theirs = ends[1], .channel = {.descriptor = ends[1]}};
+    worker = (struct worker){
+        .own = ends[0], .theirs = ends[1], .channel = {.descriptor = ends[1], .generation = GENERATION}};
     keys.controls[0] = control[1];
     keys.channel_count = 0;
     for (const uint8_t *at = bytes, *end = bytes + size; at < end && keys.channel_count < KEYS_CHANNELS_MAX / 4;) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * A worker's desk, when the key process sends whatever it likes: each asker hears at most once, and only of its own
- * question. The input is a list of orders, each a letter with the bytes that it takes:
+ * question, and of those who have gone nobody is asked for. The input is a list of orders, each a letter with the bytes
+ * that it takes:
  *
- *   a        ask                       fN       forget the question of asker N
+ *   aP       ask, for prefix P; slowly if P is small      fN       forget the question of asker N
  *   s        send the batch            rNR      the key process answers question N (a digit) with result R
  *   wNIB     the same, byte I of the answer changed by B
  *   m...;    it sends a message of these bytes            c   it closes the channel
@@ -11,6 +12,7 @@
  */
 #include "fuzz.h"
 
+#include <openssl/asn1.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,31 +21,35 @@
 #define ASKERS_MAX 64
 
 static struct asker {
-    uint64_t ticket;
-    bool waits, forgotten;
+    struct desk_request request;
+    uint64_t ticket; /* once its question was seen at the other end */
+    bool waits, forgotten, sent;
+    uint8_t prefix;
 } askers[ASKERS_MAX];
 static size_t asker_count;
 
 static void hear(void *owner, const uint8_t *signature, size_t size, void *context) {
     struct asker *asker = owner;
     HOLDS(context == askers && asker >= askers && asker < askers + asker_count);
-    HOLDS(asker->waits && !asker->forgotten);
+    HOLDS(asker->waits && !asker->forgotten && asker->request.state == DESK_IDLE);
     HOLDS(size <= SIGNING_SIGNATURE_MAX && (size == 0 || signature != NULL));
     free(fuzz_copy(signature, size)); /* all of it can be read */
     asker->waits = false;
 }
 
-static void ask(struct desk *desk) {
-    static const uint8_t key[SIGNING_KEY_NAME] = "key", digest[32] = "digest";
+static void ask(struct desk *desk, uint8_t prefix) {
+    static const uint8_t key[SIGNING_KEY_NAME] = "key", transcript[32] = "transcript";
     struct asker *asker = &askers[asker_count];
     if (asker_count == ASKERS_MAX)
         return;
     asker_count++;
-    asker->ticket = desk_ask(desk, asker, SIGNING_ECDSA, key, digest, sizeof digest);
+    HOLDS(signing_ask(&asker->request.question, SIGNING_TLS_1_3,
+                      prefix < '4' ? SIGNING_RSA_PSS_SHA256 : SIGNING_ECDSA_SHA256, key, transcript,
+                      sizeof transcript));
+    asker->request.owner = asker;
+    asker->prefix = prefix;
     asker->waits = true;
-    HOLDS(asker->ticket != 0);
-    for (size_t i = 0; i + 1 < asker_count; i++)
-        HOLDS(askers[i].ticket != asker->ticket);
+    desk_ask(desk, &asker->request, prefix);
 }
 
 static void reply(int keys, size_t asker, uint8_t result, size_t place, uint8_t change) {
@@ -57,17 +63,56 @@ static void reply(int keys, size_t asker, uint8_t result, size_t place, uint8_t 
     send(keys, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* The questions that came out at the other end are well-formed, and those that were asked. */
-static void drain(int keys) {
+/* How many questions of a prefix are under way, as the desk has it; of all for -1. */
+static size_t under_way(const struct desk *desk, int prefix) {
+    size_t count = 0;
+    for (size_t i = 0; i < DESK_UNDER_WAY; i++)
+        count += desk->places[i].taken && (prefix < 0 || desk->lines[desk->places[i].line].prefix == (unsigned)prefix);
+    return count;
+}
+
+/* The questions that came out at the other end are well-formed, and those that are waited for; few are of one prefix. */
+static void drain(const struct desk *desk, int keys) {
     struct signing_question question;
     ssize_t got;
     while ((got = recv(keys, &question, sizeof question, MSG_DONTWAIT)) > 0) {
-        bool asked = false;
+        struct asker *found = NULL;
         HOLDS(signing_question_is_valid(&question, (size_t)got));
-        for (size_t i = 0; i < asker_count; i++)
-            asked |= askers[i].ticket == question.ticket;
-        HOLDS(asked);
+        for (size_t i = 0; i < asker_count; i++) {
+            HOLDS(!askers[i].sent || askers[i].ticket != question.ticket);
+            if (askers[i].waits && !askers[i].forgotten && !askers[i].sent &&
+                memcmp(&askers[i].request.question, &question, sizeof question) == 0)
+                found = &askers[i];
+        }
+        HOLDS(found && found->request.state == DESK_IS_UNDER_WAY);
+        found->sent = true;
+        found->ticket = question.ticket;
+        HOLDS(under_way(desk, found->prefix) <= (found->prefix < '4' ? 1u : DESK_LINE_UNDER_WAY));
     }
+}
+
+/* Is this what a TLS server signs, in other words than those of signing.c? */
+static bool is_handshake(const struct signing_question *question, const uint8_t *message, size_t size) {
+    static const char context[] = "TLS 1.3, server CertificateVerify";
+    const uint8_t *parameters = message + 64;
+    if (size == 64 + sizeof context + 32 || size == 64 + sizeof context + 48) {
+        for (size_t i = 0; i < 64; i++)
+            HOLDS(message[i] == ' ');
+        return question->version == SIGNING_TLS_1_3 && memcmp(message + 64, context, sizeof context) == 0;
+    }
+    bool x25519 = size == 100 && memcmp(parameters, "\3\0\x1d\x20", 4) == 0;
+    bool p256 = size == 133 && memcmp(parameters, "\3\0\x17\x41\4", 5) == 0;
+    return question->version == SIGNING_TLS_1_2 && (x25519 || p256) && memcmp(message + 56, "DOWNGRD\1", 8) == 0;
+}
+
+/* One whole ASN.1 value, as certificates, requests and their like are: its length is that of the message. */
+static bool is_asn1(const uint8_t *message, size_t size) {
+    long length;
+    int tag, class;
+    const unsigned char *at = message;
+    int how = ASN1_get_object(&at, &length, &tag, &class, (long)size);
+    return (how & 0x80) == 0 && tag == V_ASN1_SEQUENCE && class == V_ASN1_UNIVERSAL && (how & 1) == 0 &&
+           at + length == message + size;
 }
 
 /* A message as it is, for both ends: what is valid says the same when it is made again. */
@@ -79,10 +124,15 @@ static void check_message(const uint8_t *bytes, size_t size) {
     memcpy(&question, bytes, size < sizeof question ? size : sizeof question);
     memcpy(&answer, bytes, size < sizeof answer ? size : sizeof answer);
     if (signing_question_is_valid(&question, size)) {
+        uint8_t message[SIGNING_MESSAGE_MAX];
         HOLDS(size == sizeof question && question.content_size <= SIGNING_CONTENT_MAX);
-        HOLDS(signing_ask(&again, question.scheme, question.ticket, question.key, question.content,
+        HOLDS(!signing_question_is_foreign(&question, size));
+        HOLDS(signing_ask(&again, question.version, question.scheme, question.key, question.content,
                           question.content_size));
+        again.ticket = question.ticket;
         HOLDS(memcmp(&question, &again, sizeof again) == 0);
+        size_t length = signing_message(&question, message);
+        HOLDS(is_handshake(&question, message, length) && !is_asn1(message, length));
     }
     if (signing_answer_is_valid(&answer, size)) {
         HOLDS(size == sizeof answer && answer.signature_size <= SIGNING_SIGNATURE_MAX);
@@ -106,17 +156,18 @@ static bool obey(struct desk *desk, int keys, const uint8_t **at, const uint8_t 
         return false;
     switch (order) {
     case 'a':
-        ask(desk);
+        take(at, end, &number);
+        ask(desk, number);
         break;
     case 's':
         desk_send(desk);
-        drain(keys);
+        drain(desk, keys);
         break;
     case 'f':
         take(at, end, &number);
         number = (number - '0') % ASKERS_MAX;
         if (number < asker_count) {
-            desk_forget(desk, askers[number].ticket);
+            desk_forget(desk, &askers[number].request);
             askers[number].forgotten = true;
         }
         break;
@@ -159,13 +210,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     desk_open(&desk, ends[0]);
     while (obey(&desk, ends[1], &at, bytes + size))
         ;
-    /* However it went, all who still wait can be answered, and places are neither lost nor given out twice. */
-    size_t taken = 0, free_places = 0;
-    for (size_t i = 0; i < DESK_WAITING_MAX; i++)
-        taken += desk.waiting[i].taken;
-    for (uint32_t i = desk.free; i < DESK_WAITING_MAX; i = desk.waiting[i].next)
-        HOLDS(++free_places <= DESK_WAITING_MAX && !desk.waiting[i].taken);
-    HOLDS(taken + free_places == DESK_WAITING_MAX && desk.unsent_count <= asker_count);
+    /* However it went, whoever has not gone waits or was answered, and lines are neither lost nor given out twice. */
+    size_t waiting = 0, free_lines = 0, used_lines = 0;
+    for (size_t i = 0; i < asker_count; i++) {
+        HOLDS(askers[i].forgotten || (askers[i].request.state != DESK_IDLE) == askers[i].waits);
+        waiting += askers[i].request.state == DESK_WAITS;
+    }
+    for (uint32_t i = desk.free_line; i < DESK_LINES; i = desk.lines[i].next_alike)
+        HOLDS(++free_lines <= DESK_LINES);
+    for (size_t i = 0; i < DESK_LINES; i++) {
+        for (uint32_t at_line = desk.alike[i]; at_line < DESK_LINES; at_line = desk.lines[at_line].next_alike) {
+            const struct desk_line *line = &desk.lines[at_line];
+            HOLDS(++used_lines <= DESK_LINES && (line->first || line->under_way > 0 || line->has_turn));
+            for (const struct desk_request *request = line->first; request; request = request->later)
+                waiting--;
+        }
+    }
+    HOLDS(waiting == 0 && free_lines + used_lines == DESK_LINES && under_way(&desk, -1) <= DESK_UNDER_WAY);
     close(ends[0]);
     close(ends[1]);
     return 0;

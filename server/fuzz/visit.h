@@ -217,9 +217,15 @@ static void finish(struct visit *visit) {
 }
 
 static bool has_question(const struct connection *connection) {
-    for (size_t i = 0; i < DESK_WAITING_MAX; i++) {
-        if (desk.waiting[i].taken && desk.waiting[i].owner == connection)
+    for (size_t i = 0; i < DESK_UNDER_WAY; i++) {
+        if (desk.places[i].taken && desk.places[i].request && desk.places[i].request->owner == connection)
             return true;
+    }
+    for (size_t i = 0; i < DESK_LINES; i++) {
+        for (const struct desk_request *request = desk.lines[i].first; request; request = request->later) {
+            if (request->owner == connection)
+                return true;
+        }
     }
     return false;
 }
@@ -332,8 +338,7 @@ static void signed_for(void *owner, const uint8_t *signature, size_t size, void 
 /* ---- the key process ---- */
 
 static void take_questions(void) {
-    if (desk.unsent_count > 0)
-        desk_send(&desk);
+    desk_send(&desk);
     while (question_count < QUESTIONS_MAX) {
         ssize_t got = recv(key_house, &questions[question_count], sizeof *questions, MSG_DONTWAIT | MSG_TRUNC);
         if (got < 0)
@@ -349,10 +354,11 @@ static void send_answer(const struct signing_answer *answer, size_t size) {
 }
 
 static enum signing_result sign_question(const struct signing_question *question, uint8_t *signature, size_t *size) {
+    uint8_t message[SIGNING_MESSAGE_MAX];
     for (size_t i = 0; i < IDENTITIES; i++) {
         if (memcmp(identities[i].public.key, question->key, SIGNING_KEY_NAME) == 0)
-            return identity_sign(&identities[i], question->scheme, question->content, question->content_size, signature,
-                                 size);
+            return identity_sign(&identities[i], question->scheme, message, signing_message(question, message),
+                                 signature, size);
     }
     HOLDS(!"a question about an unknown key");
     return SIGNING_REFUSED;

@@ -88,15 +88,20 @@ Test(identity, a_key_of_another_certificate_is_refused) {
 }
 
 Test(identity, each_key_signs_by_its_own_schemes_only) {
-    static const enum signing_scheme others[] = {SIGNING_RSA_PKCS1, SIGNING_ED25519, SIGNING_RSA_PSS_SHA256,
-                                                 SIGNING_RSA_PSS_SHA384, SIGNING_RSA_PSS_SHA512};
-    uint8_t digest[32] = {1}, signature[SIGNING_SIGNATURE_MAX];
+    static const enum signing_scheme own[] = {SIGNING_ECDSA_SHA256, SIGNING_ECDSA_SHA384, SIGNING_ECDSA_SHA512};
+    static const enum signing_scheme others[] = {
+        SIGNING_RSA_PKCS1_SHA256, SIGNING_RSA_PKCS1_SHA512, SIGNING_ED25519, SIGNING_RSA_PSS_SHA256,
+        SIGNING_RSA_PSS_SHA384,   SIGNING_RSA_PSS_SHA512,   SIGNING_NONE,    0x0203};
+    uint8_t message[SIGNING_MESSAGE_MAX] = {1}, signature[SIGNING_SIGNATURE_MAX];
     struct identity identity;
     size_t size = 0;
     make_and_load(&identity, "a.example");
-    cr_expect_eq(identity_sign(&identity, SIGNING_ECDSA, digest, sizeof digest, signature, &size), SIGNING_DONE);
-    cr_expect(size > 60 && size <= identity.public.signature_max);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        cr_expect_eq(identity_sign(&identity, own[i], message, sizeof message, signature, &size), SIGNING_DONE);
+        cr_expect(size > 60 && size <= identity.public.signature_max);
+    }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        cr_expect_eq(identity_sign(&identity, others[i], digest, sizeof digest, signature, &size), SIGNING_REFUSED);
+        cr_expect_eq(identity_sign(&identity, others[i], message, sizeof message, signature, &size), SIGNING_REFUSED,
+                     "scheme %04x", others[i]);
     identity_dispose(&identity);
 }

@@ -66,10 +66,14 @@ static void open_keyring(void) {
     cr_assert_eq(keyring_open(&keyring, "state", "given"), 0);
 }
 
+#define BEFORE 77 /* a generation of workers that all is provided for */
+
 static const struct identity *provide(const char *host) {
     bool unusable;
     const struct identity *identity = keyring_provide(&keyring, host, &unusable);
     cr_expect(!identity || !unusable);
+    if (identity)
+        keyring_serve(&keyring, identity->public.key, BEFORE);
     return identity;
 }
 
@@ -159,11 +163,11 @@ Test(keyring, made_once) {
     memcpy(key, identity->public.key, sizeof key);
     cr_expect_eq(provide("a.example"), identity);
     open_keyring();
-    cr_expect_not_null(keyring_find_key(&keyring, key), "known before anybody asks for the host");
+    cr_expect_not_null(keyring_find_key(&keyring, key, KEYRING_FOUND), "known before anybody asks for the host");
     cr_expect_arr_eq(provide("a.example")->public.key, key, sizeof key);
     cr_expect_null(provide("../a"));
     key[0] ^= 1;
-    cr_expect_null(keyring_find_key(&keyring, key));
+    cr_expect_null(keyring_find_key(&keyring, key, KEYRING_FOUND));
 }
 
 Test(keyring, whose_is_which) {
@@ -272,16 +276,22 @@ Test(keyring, a_new_file_is_taken_up_and_the_old_key_still_signs) {
     uint8_t first[SIGNING_KEY_NAME], second[SIGNING_KEY_NAME];
     open_keyring();
     memcpy(first, provide("a")->public.key, sizeof first);
+    keyring_serve(&keyring, first, 1);
     put_identity("x", "a");
     cr_assert_eq(rename("x", "state/a.pem"), 0);
     memcpy(second, provide("a")->public.key, sizeof second);
+    keyring_serve(&keyring, second, 2);
     cr_expect_arr_neq(first, second, sizeof first);
-    cr_expect_not_null(keyring_find_key(&keyring, first));
+    cr_expect_not_null(keyring_find_key(&keyring, first, 1));
+    cr_expect_null(keyring_find_key(&keyring, first, 2), "for those alone who serve it");
+    cr_expect_null(keyring_find_key(&keyring, second, 0));
+    keyring_serve(&keyring, first, 2);
+    cr_expect_null(keyring_find_key(&keyring, first, 2), "it has had its time");
     put_identity("x", "a");
     cr_assert_eq(rename("x", "state/a.pem"), 0);
     cr_assert_not_null(provide("a"));
-    cr_expect_null(keyring_find_key(&keyring, first), "only the last one before is kept");
-    cr_expect_not_null(keyring_find_key(&keyring, second));
+    cr_expect_null(keyring_find_key(&keyring, first, BEFORE), "only the last one before is kept");
+    cr_expect_not_null(keyring_find_key(&keyring, second, 2));
 }
 
 Test(keyring, folders_that_are_missing) {
@@ -335,10 +345,10 @@ Test(keyring, one_made_under_an_international_name_goes_on) {
     /* Where there are both, visitors have met the one that TLS found, which was never that of the other spelling. */
     put_identity("state/xn--bcher-kva.example.pem", "xn--bcher-kva.example");
     cr_expect_str_eq(file_for("xn--bcher-kva.example"), "xn--bcher-kva.example.pem");
-    cr_expect_not_null(keyring_find_key(&keyring, first), "it still signs for workers of before");
+    cr_expect_not_null(keyring_find_key(&keyring, first, BEFORE), "it still signs for workers of before");
     open_keyring();
     cr_expect_str_eq(file_for("xn--bcher-kva.example"), "xn--bcher-kva.example.pem");
-    cr_expect_null(keyring_find_key(&keyring, first));
+    cr_expect_null(keyring_find_key(&keyring, first, BEFORE));
 }
 
 /* As Kubernetes lays out a secret: each file is a link to one behind ..data, itself a link to a folder. */
@@ -368,7 +378,7 @@ Test(keyring, links_are_followed_among_the_given_alone) {
     cr_expect_arr_eq(provide("in.example")->public.key, first, sizeof first, "not before it is asked for");
     keyring_refresh(&keyring);
     cr_expect_arr_neq(provide("in.example")->public.key, first, sizeof first);
-    cr_expect_not_null(keyring_find_key(&keyring, first), "workers of before still need it");
+    cr_expect_not_null(keyring_find_key(&keyring, first, BEFORE), "workers of before still need it");
 }
 
 Test(keyring, given_ones_are_read_anew) {
@@ -390,7 +400,7 @@ Test(keyring, given_ones_are_read_anew) {
     cr_assert_not_null(provide("a"), "what cannot be used takes nobody's place");
     cr_expect_arr_eq(provide("a")->public.key, first, sizeof first);
     cr_expect_str_eq(file_for("b"), "identity.b.pem", "a new one counts");
-    cr_expect_not_null(keyring_find_key(&keyring, made));
+    cr_expect_not_null(keyring_find_key(&keyring, made, BEFORE));
     cr_expect_str_eq(file_for("broken"), "identity.broken.pem", "it was put right");
 
     cr_assert_eq(unlink("given/identity.a.pem"), 0);
@@ -405,7 +415,7 @@ Test(keyring, given_ones_are_read_anew) {
     put_identity("given/identity.a.pem", "a");
     keyring_refresh(&keyring);
     cr_expect_arr_neq(provide("a")->public.key, first, sizeof first);
-    cr_expect_not_null(keyring_find_key(&keyring, first));
+    cr_expect_not_null(keyring_find_key(&keyring, first, BEFORE));
 
     /* The key alone is another one, in a file of its own. */
     put_identity("x", "c");
