@@ -12,9 +12,9 @@ PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
 WITH_HOSTS := $(call needs,image host-files host-trees)
 
 .PHONY: readme-check update-check soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
-.PHONY: surface surface-check clients-check image run boot server-check image-check image-host-check
+.PHONY: profiles-check surface surface-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
-.PHONY: image-file-check trust-check tls-check update-nspawn-257 update-others variants test-programs bench-programs breach-programs
+.PHONY: image-file-check trust-check tls-check update-nspawn-257 update-others profiles-nspawn-257 profiles-others variants test-programs bench-programs breach-programs
 .PHONY: $(HOST_PARTS) $(DRILLS) $(PROTECTIONS)
 
 image: $(call needs,build/vitrine) ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
@@ -71,6 +71,15 @@ trust-check: $(call needs,variants test-programs)
 
 tls-check: $(call needs,image)
 	@$(ENTER) image-tests/with-host image $(IMAGE) image-tests/check-tls
+
+profiles-check: $(WITH_HOSTS) ## portablectl alone, by each profile: [HOSTS="nspawn-254 nspawn-257 nspawn-262 qemu-257"]
+	@$(ENTER) image-tests/check-profiles $(IMAGE) $(or $(HOSTS),nspawn-254 nspawn-257 nspawn-262 qemu-257)
+
+profiles-nspawn-257: $(WITH_HOSTS)
+	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-257
+
+profiles-others: $(WITH_HOSTS)
+	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-254 nspawn-262 qemu-257
 
 readme-check: $(WITH_HOSTS) ## does what README says on a fresh server
 	@$(ENTER) image-tests/check-readme
