@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Attacks on the key process by the worker's channel to it. Signatures with its own key a worker may have; what it
- * should not have is one that it asked for in a way that is not allowed, more than its share, or the key.
+ * Attacks on the key process by the worker's channel to it. Signatures of handshakes with its own key a worker may have;
+ * what it should not have is a signature of anything else, one by another's key, one that it asked for in a way that is
+ * not allowed, more than its share, or the key.
  */
 
 #include <errno.h>
@@ -12,8 +13,8 @@
 #include "inside.h"
 #include "signing.h"
 
-#define QUESTION_MAGIC 0x3f676973u
-#define ANSWER_MAGIC 0x21676973u
+#define QUESTION_MAGIC 0x32716773u
+#define ANSWER_MAGIC 0x32616773u
 #define TICKET 0x6272656163680000u
 
 #define NEEDS_CHANNEL                                                                                                  \
@@ -35,9 +36,26 @@ static bool read_hexadecimal(const char *text, uint8_t *bytes, size_t size) {
 
 /* A question that is right in every way, but for its key where own_key_name is not told. */
 static struct signing_question right_question(const struct surroundings *surroundings) {
-    struct signing_question question = {QUESTION_MAGIC, SIGNING_ECDSA, TICKET, {0}, 32, 0, {1}};
+    struct signing_question question = {.magic = QUESTION_MAGIC,
+                                        .version = SIGNING_TLS_1_3,
+                                        .scheme = SIGNING_ECDSA_SHA256,
+                                        .ticket = TICKET,
+                                        .content_size = 32,
+                                        .content = {1}};
     if (surroundings->own_key_name)
         read_hexadecimal(surroundings->own_key_name, question.key, sizeof question.key);
+    return question;
+}
+
+/* The same for TLS 1.2: with a point of P-256 it has room for 133 bytes, with a key of X25519 for 100. */
+static struct signing_question exchange_question(const struct surroundings *surroundings, bool has_point) {
+    static const uint8_t x25519[] = {3, 0, 29, 32}, p256[] = {3, 0, 23, 65, 4};
+    struct signing_question question = right_question(surroundings);
+    question.version = SIGNING_TLS_1_2;
+    question.content_size = has_point ? 133 : 100;
+    memset(question.content, 0xc1, question.content_size);
+    memcpy(question.content + 56, "DOWNGRD\1", 8);
+    memcpy(question.content + 64, has_point ? p256 : x25519, has_point ? sizeof p256 : sizeof x25519);
     return question;
 }
 
@@ -102,7 +120,7 @@ int keys_empty(const struct surroundings *surroundings) {
 int keys_reserved(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = right_question(surroundings);
-    question.reserved = 1;
+    question.reserved[0] = 1;
     return ask(surroundings, channel, &question, sizeof question);
 }
 
@@ -117,7 +135,6 @@ int keys_padding(const struct surroundings *surroundings) {
 int keys_overread(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = right_question(surroundings);
-    question.scheme = SIGNING_ED25519;
     question.content_size = 65536;
     return ask(surroundings, channel, &question, sizeof question);
 }
@@ -136,12 +153,10 @@ int keys_scheme(const struct surroundings *surroundings) {
     return ask(surroundings, channel, &question, sizeof question);
 }
 
-/* As RSA without a padding that says what was signed would be: raw numbers of the intruder's choice. */
 int keys_other_scheme(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = right_question(surroundings);
-    question.scheme = SIGNING_RSA_PKCS1;
-    question.content_size = 51;
+    question.scheme = SIGNING_ED25519;
     return ask(surroundings, channel, &question, sizeof question);
 }
 
@@ -155,19 +170,95 @@ int keys_unknown(const struct surroundings *surroundings) {
 int keys_ask_for_key(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = right_question(surroundings);
-    question.scheme = 0xffffffff;
+    question.scheme = 0xffff;
     question.content_size = SIGNING_CONTENT_MAX;
     strcpy((char *)question.content, "the private key, please");
     return ask(surroundings, channel, &question, sizeof question);
 }
 
+/* ---- signatures of something else than a handshake, which would outlive the intrusion ---- */
+
+/* As the version before was asked: by a digest, of whatever it is. */
+int keys_digest(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct {
+        uint32_t magic, scheme;
+        uint64_t ticket;
+        uint8_t key[SIGNING_KEY_NAME];
+        uint32_t content_size, reserved;
+        uint8_t content[256];
+    } question = {0x3f676973u, 1, TICKET, {0}, 32, 0, {1}};
+    memcpy(question.key, right_question(surroundings).key, sizeof question.key);
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+/* Has bytes signed in the place of a handshake of TLS 1.2, as they are. */
+static int ask_for(const struct surroundings *surroundings, bool has_point, const char *text) {
+    NEEDS_CHANNEL;
+    struct signing_question question = exchange_question(surroundings, has_point);
+    for (size_t i = 0; i < question.content_size; i++)
+        question.content[i] = (uint8_t)text[i % strlen(text)];
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+int keys_revocation(const struct surroundings *surroundings) {
+    return ask_for(surroundings, false,
+                   "eyJhbGciOiJFUzI1NiIsInVybCI6Imh0dHBzOi8vY2EvcmV2b2tlLWNlcnQifQ.eyJjZXJ0aWZpY2F0ZSI6Ik1JSSJ9");
+}
+
+int keys_statement(const struct surroundings *surroundings) {
+    return ask_for(surroundings, true, "I, the owner of this capsule, hereby move to evil.example. ");
+}
+
+/*
+ * A body of X.509 or PKCS#10 is one SEQUENCE of ASN.1: here with what TLS wants in its midst, inside of a name, and one
+ * that only begins like it.
+ */
+static int ask_for_body(const struct surroundings *surroundings, const void *start, size_t size, bool has_point) {
+    NEEDS_CHANNEL;
+    struct signing_question question = exchange_question(surroundings, has_point);
+    memcpy(question.content, start, size);
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+int keys_certificate(const struct surroundings *surroundings) {
+    static const uint8_t start[] = {0x30, 98, 2,    1,  1,    0x30, 10,   6,  8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4,
+                                    3,    2,  0x30, 69, 0x31, 67,   0x30, 65, 6, 3,    0x55, 4,    3,    0x0c, 58};
+    return ask_for_body(surroundings, start, sizeof start, false);
+}
+
+int keys_request(const struct surroundings *surroundings) {
+    static const uint8_t start[] = {0x30, 98, 2, 1, 0, 0x30, 0, 0x30, 42, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 33, 0};
+    return ask_for_body(surroundings, start, sizeof start, false);
+}
+
+/* 64 bytes of the intruder's choice behind what TLS wants. */
+int keys_point(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = exchange_question(surroundings, true);
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+/* An identity that the key process has, of a host that is not served here. */
+int keys_other_identity(const struct surroundings *surroundings) {
+    NEEDS_CHANNEL;
+    struct signing_question question = right_question(surroundings);
+    if (!surroundings->other_key_name ||
+        !read_hexadecimal(surroundings->other_key_name, question.key, sizeof question.key))
+        return absent("other_key_name is not told");
+    return ask(surroundings, channel, &question, sizeof question);
+}
+
+/* ---- what is not a worker's to ask for ---- */
+
 /* What only the supervisor may order, by another socket: an identity for a host name (server/keys.c). */
 int keys_order(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct {
-        uint32_t order;
+        uint32_t order, serial;
+        uint64_t generation;
         char host[256];
-    } order = {1, "breach.invalid"};
+    } order = {1, 0, 0, "breach.invalid"};
     return ask(surroundings, channel, &order, sizeof order);
 }
 
@@ -175,9 +266,10 @@ int keys_order(const struct surroundings *surroundings) {
 int keys_channel(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct {
-        uint32_t order;
+        uint32_t order, serial;
+        uint64_t generation;
         char host[256];
-    } order = {2, ""};
+    } order = {2, 0, 0, ""};
     int descriptor = 2;
     struct iovec part = {&order, sizeof order};
     union {

@@ -184,6 +184,7 @@ static void make_listeners(const char *folder, const char *public_address) {
     listen_local(path, false, SOCK_DGRAM, DATAGRAMS, "journal_socket");
     snprintf(path, sizeof path, "%s/signer", folder);
     listen_local(path, false, SOCK_SEQPACKET, KEYS, "keys_socket");
+    fprintf(surroundings, "other_key_name=%064d\n", 7); /* any would do: it signs with all */
 }
 
 static void hear(const char *what, const char *text, ssize_t size) {
@@ -207,7 +208,7 @@ static void sign_anything(int connection) {
     if (fork() != 0)
         return;
     while ((got = recv(connection, &message, sizeof message - 1, 0)) >= 0) {
-        struct signing_answer answer = {0x21676973u, SIGNING_DONE, 0, SIGNING_SIGNATURE_MAX, 0, {0}};
+        struct signing_answer answer = {0x32616773u, SIGNING_DONE, 0, SIGNING_SIGNATURE_MAX, 0, {0}};
         if (got >= (ssize_t)sizeof message.question)
             answer.ticket = message.question.ticket;
         memcpy(answer.signature, key, sizeof key);

@@ -88,7 +88,7 @@ run_plain() { # SETUP PROPERTY...
 
 # Where the real keys are, so that attempts can look for those.
 vitrine_surroundings() {
-    shell 'cat "$1/work/surroundings"' "$remote" | grep -v '^key_\|^keys_\|^own_key'
+    shell 'cat "$1/work/surroundings"' "$remote" | grep -v '^key_\|^keys_\|^own_key\|^other_key'
     limits
     printf '%s\n' image_folder=/usr content_folder=/srv/gemini/localhost program=/usr/bin/vitrine setid_program=/usr/bin/vitrine disk_folder=/tmp \
         readonly_mount=/ descriptor_limit=16384
@@ -98,7 +98,14 @@ vitrine_surroundings() {
         for file in /var/lib/private/vitrine /var/lib/vitrine /proc/$(systemctl show --value --property=MainPID vitrine-keys.service)/root/var/lib/vitrine; do
             echo "key_file=$file/localhost.pem"
         done
-        echo "own_key_name=$(openssl x509 -in $key -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d" " -f1)"
+        name_of() { openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d" " -f1; }
+        echo "own_key_name=$(name_of $key)"
+        # Of a host that is not served. With the owner and mode of the first, the key process takes it up at its start.
+        other=/var/lib/private/vitrine/elsewhere.example.pem
+        cp -p $key $other
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=elsewhere.example -days 100 \
+            -addext subjectAltName=DNS:elsewhere.example -keyout /dev/stdout -out /dev/stdout 2>/dev/null >$other
+        echo "other_key_name=$(name_of $other)"
         scalar=$(openssl pkey -in $key -noout -text | sed -n "/^priv:/,/^pub:/p" | grep "^ " | tr -d " :\n" | sed "s/^00\(.\{64\}\)$/\1/" | cut -c1-32)
         printf key_mark=
         for byte in $(echo "$scalar" | fold -w 2); do printf "%02x" $((0x$byte ^ 0xff)); done

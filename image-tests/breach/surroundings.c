@@ -29,7 +29,7 @@ static const struct {
     NUMBER(message_queue),  NUMBER(semaphore),         NUMBER(keys_descriptor),
     NUMBER(memory_limit),   NUMBER(task_limit),        NUMBER(descriptor_limit),
     NUMBER(cpu_limit),      NUMBER(disk_limit),        NUMBER(log_limit),
-    NUMBER(signing_limit),  TEXT(readonly_mount),
+    NUMBER(signing_limit),  TEXT(readonly_mount),      TEXT(other_key_name),
 #undef TEXT
 #undef NUMBER
 };
