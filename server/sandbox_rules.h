@@ -104,7 +104,7 @@ struct rule {
 
 /* Files to be read, links to be looked at, nothing to be made or written. */
 #define OPEN_TO_READ (O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY | O_PATH | O_NONBLOCK | O_NOCTTY | O_LARGEFILE)
-#define LOOK_AT_FILES ANY(fstat), RULE(newfstatat, ONLY(3, AT_SYMLINK_NOFOLLOW)), ANY(getdents64), ANY(read)
+#define LOOK_AT_FILES ANY(fstat), ANY(getdents64), ANY(read)
 
 /* fdopendir(3) looks at its descriptor and marks it. The mark is the descriptor's, not the file's, which others share. */
 #define OPEN_FOLDER RULE(fcntl, IS(1, F_GETFL)), RULE(fcntl, IS(1, F_SETFD), IS(2, FD_CLOEXEC))
@@ -124,11 +124,12 @@ static const struct rule worker_rules[] = {
     RULE(epoll_pwait, NULL_AT(4)),
     RULE(epoll_ctl, FROM_TO(1, EPOLL_CTL_ADD, EPOLL_CTL_MOD)),
     RULE(accept4, IS(3, SOCK_CLOEXEC | SOCK_NONBLOCK)),
+    RULE(newfstatat, ONLY(3, AT_SYMLINK_NOFOLLOW)),
+    RULE(openat, ONLY(2, OPEN_TO_READ)),
     ANY(close),
     ANY(pread64),
     LOOK_AT_FILES,
     ANY(readlinkat),
-    RULE(openat, ONLY(2, OPEN_TO_READ)),
     ABSENT(openat2), /* its flags lie in memory, where no filter can look */
     /* Says that all is said. A listening socket passes over that half, and would be closed for everybody by the other. */
     RULE(shutdown, FROM_TO(0, STDERR_FILENO + 1, DESCRIPTOR_MAX), IS(1, SHUT_WR)),
@@ -165,6 +166,7 @@ static const struct rule keys_rules[] = {
     ANY(write),
     ANY(close),
     LOOK_AT_FILES,
+    RULE(newfstatat, ONLY(3, AT_SYMLINK_NOFOLLOW)),
     RULE(openat, ONLY(2, OPEN_TO_READ)),
     RULE(openat, IS(2, OPEN_TO_MAKE), IS(3, 0600)),
 #ifdef SYS_open
@@ -198,6 +200,16 @@ static const struct rule keys_rules[] = {
  * which are the supervisor's as well. Never execve, and no socket but pairs.
  */
 static const struct rule supervisor_rules[] = {
+    /* What workers do for each visit: their filter and this one are run through for each of these calls. */
+    RULE(recvfrom, ONLY(3, MSG_DONTWAIT | MSG_TRUNC | MSG_PEEK), NULL_AT(4)),
+    RULE(sendto, ONLY(3, MSG_NOSIGNAL | MSG_MORE | MSG_DONTWAIT), NULL_AT(4), IS(5, 0)),
+    RULE(epoll_pwait, NULL_AT(4)),
+    RULE(epoll_ctl, FROM_TO(1, EPOLL_CTL_ADD, EPOLL_CTL_MOD)),
+    RULE(accept4, IS(3, SOCK_CLOEXEC | SOCK_NONBLOCK)),
+    RULE(newfstatat, ONLY(3, AT_SYMLINK_NOFOLLOW)),
+    RULE(openat, ONLY(2, OPEN_TO_READ)),
+    RULE(shutdown, FROM_TO(0, STDERR_FILENO + 1, DESCRIPTOR_MAX), IS(1, SHUT_WR)),
+    RULE(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_QUICKACK), IS(4, sizeof(int))),
 #ifdef SYS_fork
     ANY(fork),
 #else
@@ -231,8 +243,6 @@ static const struct rule supervisor_rules[] = {
     RULE(seccomp, IS(0, 1), IS(1, 0)),
     ABSENT(openat2),
     ANY(epoll_create1),
-    RULE(epoll_ctl, FROM_TO(1, EPOLL_CTL_ADD, EPOLL_CTL_MOD)),
-    RULE(epoll_pwait, NULL_AT(4)),
     ANY(readlinkat),
     ANY(faccessat),
     ANY(rt_sigprocmask),
@@ -240,10 +250,6 @@ static const struct rule supervisor_rules[] = {
     ANY(poll),
 #endif
     RULE(signalfd4, IS_INT(0, -1), IS(3, SFD_NONBLOCK | SFD_CLOEXEC)),
-    RULE(shutdown, FROM_TO(0, STDERR_FILENO + 1, DESCRIPTOR_MAX), IS(1, SHUT_WR)),
-    RULE(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_QUICKACK), IS(4, sizeof(int))),
-    RULE(accept4, IS(3, SOCK_CLOEXEC | SOCK_NONBLOCK)),
-    RULE(sendto, ONLY(3, MSG_NOSIGNAL | MSG_MORE | MSG_DONTWAIT), NULL_AT(4), IS(5, 0)),
     ANY(pread64),
     ANY(landlock_create_ruleset),
     ANY(landlock_add_rule),
