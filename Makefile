@@ -22,7 +22,7 @@ ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
 
 export WERROR
-.PHONY: all help tools program unit-tests check check-all precommit compile-commands unit-check lint manual-check picture format install uninstall host-files release release-check clean distclean
+.PHONY: all help tools tools-check tools-all program unit-tests check check-all precommit compile-commands unit-check lint manual-check picture format install uninstall host-files release release-check clean distclean
 all: build/vitrine
 
 help: ## this list
@@ -33,12 +33,18 @@ ifneq ($(ENTER),)
 	@./mkosi.tools.make
 endif
 
+# With what tests need, and with what only make check-all and make bench need.
+tools-check tools-all: tools-%:
+ifneq ($(ENTER),)
+	@./mkosi.tools.make mkosi.tools.packages mkosi.tools $*
+endif
+
 build/vitrine: $(call needs,program)
 
 program: | tools
 	@$(SERVER) program
 
-unit-tests: | tools
+unit-tests: | tools-check
 	@$(SERVER) unit-tests
 
 check: ## all tests but for what takes long; ends with "N passed, N failed"
@@ -50,7 +56,7 @@ check-all: ## the tests that make check leaves out: long fuzzing, proofs, soak, 
 precommit: ## what takes seconds: layout, scripts, the unit tests
 	@image-tests/tally lint unit-check
 
-compile-commands: | tools ## compile_commands.json, by which editors understand the sources
+compile-commands: | tools-check ## compile_commands.json, by which editors understand the sources
 	@$(ENTER) image-tests/compile-commands '$(CURDIR)' >build/compile_commands.json && mv build/compile_commands.json .
 
 unit-check: $(call needs,unit-tests) ## the server's unit tests, plain and under the sanitizers: [TEST=suite/name]
@@ -58,16 +64,16 @@ unit-check: $(call needs,unit-tests) ## the server's unit tests, plain and under
 	    $(call criterion,build/unit-tests-sanitized --jobs 1) || failed=1; exit $$failed
 # The latter one after the other: Criterion itself, with several jobs, now and then leaves memory behind.
 
-lint: | tools ## layout of the sources, faults in scripts
+lint: | tools-check ## layout of the sources, faults in scripts
 	@$(ENTER) image-tests/lint
 
-manual-check: $(call needs,build/vitrine) ## man pages, help and picture: well-formed, and true to what they are of
+manual-check: $(call needs,build/vitrine tools-check) ## man pages, help and picture: well-formed, and true to what they are of
 	@failed=0; for part in check-manual check-help; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
 
-picture: | tools ## README's picture, docs/picture.svg, of its source beside it
+picture: | tools-check ## README's picture, docs/picture.svg, of its source beside it
 	@$(ENTER) sh -c 'docs/draw docs/picture.pikchr >build/picture.svg && mv build/picture.svg docs/picture.svg'
 
-format: | tools ## lays out the sources as .clang-format says
+format: | tools-check ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
 install: $(call needs,image) ## on the server: vitrinectl, profile, certificate: [PREFIX=/usr/local] [DESTDIR=]

@@ -9,13 +9,15 @@ HOST_PARTS := $(HOST_KINDS:%=hosts-%)
 BREACH_KINDS := nspawn-257 qemu-257
 DRILLS := $(BREACH_KINDS:%=breach-drill-%)
 PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
-WITH_HOSTS := $(call needs,image host-files host-trees)
+HOST_TREES := host-tree-254 host-tree-257 host-tree-262
+WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
 .PHONY: readme-check update-check soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
 .PHONY: profiles-check surface surface-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
-.PHONY: image-file-check trust-check tls-check update-nspawn-257 update-others profiles-nspawn-257 profiles-others variants test-programs bench-programs breach-programs
-.PHONY: $(HOST_PARTS) $(DRILLS) $(PROTECTIONS)
+.PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
+.PHONY: profiles-nspawn-257 profiles-others bench-programs breach-programs
+.PHONY: $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
 
 image: $(call needs,build/vitrine) ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units build/vitrine -newer $(IMAGE))" ] || \
@@ -34,14 +36,14 @@ run: image host-files ## serves the image on a host in a container: [PORT=1965] 
 boot: image ## boots the image by itself, the server as its init: [PORT=1965] [CONTENT=folder]
 	@image-tests/run image $(IMAGE) $(PORT) "$(CONTENT)"
 
-test-programs: | tools
+test-programs: | tools-check
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -j$(JOBS) -s server-tests image-tests soak
 
 # Most of these tests wait for deadlines most of the time.
 server-check: $(call needs,build/vitrine test-programs) ## tests of the running server, by a client on another TLS library: [TEST=suite/name]
 	@$(call criterion,build/server-tests --jobs $(JOBS))
 
-surface: | tools ## which system calls and arguments the sandbox lets through, as a table
+surface: | tools-check ## which system calls and arguments the sandbox lets through, as a table
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -s surface
 	@$(ENTER) build/surface
 
@@ -57,10 +59,13 @@ soak: $(call needs,build/vitrine test-programs) ## endurance, for a quarter of a
 soak-check: $(call needs,build/vitrine test-programs) ## the same for 20 seconds
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS) 20
 
-image-check: image-file-check trust-check image-host-check tls-check ## tests of the image
+image-check: image-file-check reproducible-check trust-check image-host-check tls-check ## tests of the image
 
 image-file-check: $(call needs,image)
 	@$(ENTER) image-tests/check-image $(IMAGE)
+
+reproducible-check: $(call needs,image)
+	@$(ENTER) image-tests/check-image $(IMAGE) reproducible
 
 # Images that tests compare with the real one.
 variants: $(call needs,image)
@@ -69,7 +74,7 @@ variants: $(call needs,image)
 trust-check: $(call needs,variants test-programs)
 	@$(call criterion,build/image-tests --filter 'trust/*')
 
-tls-check: $(call needs,image)
+tls-check: $(call needs,image tools-all)
 	@$(ENTER) image-tests/with-host image $(IMAGE) image-tests/check-tls
 
 profiles-check: $(WITH_HOSTS) ## portablectl alone, by each profile: [HOSTS="nspawn-254 nspawn-257 nspawn-262 qemu-257"]
@@ -101,9 +106,10 @@ image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests th
 $(HOST_PARTS): hosts-%: $(WITH_HOSTS) $(call needs,variants test-programs)
 	@$(ENTER) image-tests/on-hosts $(IMAGE) $* $(TEST)
 
-host-trees: | tools ## the file systems of test hosts with other versions of systemd
-	@for version in 254 257 262; do \
-	    ./mkosi.tools.make image-tests/hosts/trees/systemd-$$version build/trees/systemd-$$version || exit; done
+host-trees: $(HOST_TREES) ## the file systems of test hosts with other versions of systemd
+
+$(HOST_TREES): host-tree-%:
+	@./mkosi.tools.make image-tests/hosts/trees/systemd-$* build/trees/systemd-$*
 
 breach-programs: $(call needs,image)
 	@$(SERVER) breach
@@ -119,7 +125,7 @@ $(DRILLS): breach-drill-%: $(WITH_HOSTS) $(call needs,breach-programs)
 $(PROTECTIONS): breach-protections-%: $(WITH_HOSTS) $(call needs,breach-programs)
 	@$(ENTER) image-tests/breach/protections $*
 
-bench: $(call needs,bench-programs) ## what a visit costs, beside other servers; what the key process costs: [ROUNDS=5]
+bench: $(call needs,bench-programs tools-all) ## what a visit costs, beside other servers; what the key process costs: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/compare build/vitrine $(ROUNDS)
 	@$(SERVER) measured
 	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
@@ -131,14 +137,14 @@ bench-starts: $(WITH_HOSTS) $(call needs,bench-programs) ## how long until the f
 bench-check: $(call needs,bench-programs) ## that the load client of the measurements counts what goes wrong
 	@$(ENTER) image-tests/bench/check build/vitrine
 
-moving-check: $(call needs,build/vitrine) ## do capsules move in from other servers as docs/moving-in/ says?
+moving-check: $(call needs,build/vitrine tools-check) ## do capsules move in from other servers as docs/moving-in/ says?
 	@$(ENTER) image-tests/check-moving build/vitrine
 
-comparison-check: $(call needs,build/vitrine) ## is the comparison with other servers true of Vitrine and molly-brown?
+comparison-check: $(call needs,build/vitrine tools-check) ## is the comparison with other servers true of Vitrine and molly-brown?
 	@$(ENTER) image-tests/check-comparison build/vitrine
 
-clients-check: $(call needs,build/vitrine) ## do clients that people use get on with the server? openssl, amfora, kristall...
+clients-check: $(call needs,build/vitrine tools-all) ## do clients that people use get on with the server? openssl, amfora, kristall...
 	@$(ENTER) image-tests/clients/check build/vitrine
 
-bench-programs: $(call needs,build/vitrine)
+bench-programs: $(call needs,build/vitrine tools-check)
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/bench.mk -j$(JOBS) bench

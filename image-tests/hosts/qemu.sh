@@ -4,8 +4,10 @@
 # A virtual machine with a kernel of its own: dm-verity, Landlock and the limits of control groups are real here, which
 # they need not be in a container. It is emulated, so that it works on any machine, and nothing of it is on a disk: what it
 # writes to its disk, QEMU keeps in memory. Commands come in by ssh, with a key that is made for these machines alone.
+#
+# It boots once; each machine goes on from the state in which that one was when it was up.
 
-virtual=$PWD/build/trees/virtual-$version
+virtual=$PWD/build/virtual-$version
 
 # The disk and the little file system from which the kernel starts; made once, from the tree and the kernel of the tools.
 kind_prepare() {
@@ -29,7 +31,28 @@ kind_prepare() {
     truncate -s 600M "$virtual/disk"
     mke2fs -q -t ext4 -O ^has_journal -d "$root/merged" "$virtual/disk"
     prepare_initial "$root/initial" "$release"
+    freeze
     echo "$recipe" >"$virtual/recipe"
+}
+
+# Boots on the disk itself, so that this is as it was left when the state of the machine was written.
+freeze() {
+    local emulator console=/run/root/console monitor=/run/root/monitor
+    mkfifo "$monitor.in" "$monitor.out"
+    chosen='' port=''
+    : >"$console"
+    emulate setpriv --pdeathsig KILL -- off -chardev "pipe,id=monitor,path=$monitor" -mon chardev=monitor >"$console" 2>&1 &
+    emulator=$!
+    cat "$monitor.out" >/dev/null &
+    until grep -q 'the host is up' "$console"; do
+        kill -0 "$emulator" 2>/dev/null || { cat "$console" >&2; fail "the virtual machine did not start; above is what it wrote"; }
+        sleep 0.2
+    done
+    sleep 2 # what it still does then is done once and not by each
+    printf 'migrate file:%s\nquit\n' "$virtual/state" >"$monitor.in"
+    if ! wait "$emulator" || [ ! -s "$virtual/state" ]; then
+        fail "the state of the virtual machine could not be kept"
+    fi
 }
 
 prepare_initial() { # FOLDER RELEASE
@@ -87,18 +110,33 @@ UNIT
     echo "$version" >"$root/etc/hostname"
 }
 
+# The clock is that of a timer which is emulated with the machine's own time: how fast the emulated processor counts,
+# Linux finds out when it starts, and wrongly on a busy machine.
+emulate() { # COMMAND... -- SNAPSHOT [OPTION]...: on or off: whether what is written to the disk is forgotten
+    local before=() forward='' snapshot
+    while [ "$1" != -- ]; do
+        before+=("$1")
+        shift
+    done
+    snapshot=$2
+    shift 2
+    [ -z "$port" ] ||
+        forward=",hostfwd=tcp:127.0.0.1:$port-10.0.2.15:$port,hostfwd=tcp:127.0.0.1:$chosen-10.0.2.15:22"
+    exec "${before[@]}" qemu-system-x86_64 -name "${name:-frozen}" -M q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off \
+        -accel tcg,thread=multi,tb-size=512 -cpu max -smp 1 -m 1G -nodefaults -no-user-config -display none -no-reboot \
+        -kernel "$virtual/kernel" -initrd "$virtual/initial" \
+        -append "console=ttyS0 net.ifnames=0 quiet loglevel=4 mitigations=off tsc=unstable clocksource=hpet no_timer_check random.trust_cpu=on systemd.unit=host.target systemd.show_status=no" \
+        -drive "if=none,id=disk,file=$virtual/disk,format=raw,snapshot=$snapshot" -device virtio-blk-pci,drive=disk \
+        -device virtio-rng-pci -device vmgenid,guid=auto \
+        -netdev "user,id=net,restrict=on$forward" \
+        -device virtio-net-pci,netdev=net -serial stdio "$@" </dev/null
+}
+
 kind_become() {
     [ -z "$content" ] || fail "a virtual machine cannot show a folder of this one; use the kind nspawn-257 for that"
     choose_port
     echo "$chosen" >"$folder/shell"
-    exec qemu-system-x86_64 -name "$name" -M q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off \
-        -accel tcg,thread=multi,tb-size=512 -cpu max -smp 1 -m 1G -nodefaults -no-user-config -display none -no-reboot \
-        -kernel "$virtual/kernel" -initrd "$virtual/initial" \
-        -append "console=ttyS0 net.ifnames=0 quiet loglevel=4 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on systemd.unit=host.target systemd.show_status=no" \
-        -drive "if=none,id=disk,file=$virtual/disk,format=raw,snapshot=on" -device virtio-blk-pci,drive=disk \
-        -device virtio-rng-pci \
-        -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$port-10.0.2.15:$port,hostfwd=tcp:127.0.0.1:$chosen-10.0.2.15:22" \
-        -device virtio-net-pci,netdev=net -serial stdio </dev/null
+    emulate -- on -incoming "file:$virtual/state"
 }
 
 # One connection serves all commands: a handshake takes long on an emulated processor.
@@ -117,9 +155,13 @@ serve_port() {
         printf "[Socket]\nListenStream=\nListenStream=0.0.0.0:%s\nListenStream=[::]:%s\n" "$1" "$1" >/etc/systemd/system/vitrine.socket.d/99-host.conf' sh "$port"
 }
 
+# It goes on with the time at which it was frozen.
+set_clock() {
+    kind_run date --set="@$(date +%s.%N)"
+}
+
 kind_is_up() {
-    grep -q 'the host is up' "$folder/console" &&
-        { [ -S "$folder/control" ] || connect -f -N -M root@127.0.0.1 >/dev/null 2>&1; } &&
+    { [ -S "$folder/control" ] || { connect -f -N -M root@127.0.0.1 && set_clock; } } >/dev/null 2>&1 &&
         kind_run systemctl --quiet is-active host.target && serve_port
 }
 

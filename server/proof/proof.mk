@@ -3,8 +3,8 @@
 
 .PHONY: proof proof-check
 
-proof: | tools ## the request parser, proven for longer inputs: [PROOF_BYTES=number] [PROOF_SECONDS=1200]
+proof: | tools-all ## the request parser, proven for longer inputs: [PROOF_BYTES=number] [PROOF_SECONDS=1200]
 	@$(ENTER) env PROOF=long PROOF_BYTES=$(PROOF_BYTES) PROOF_SECONDS=$(PROOF_SECONDS) server/proof/check
 
-proof-check: | tools ## the same for short inputs
+proof-check: | tools-all ## the same for short inputs
 	@$(ENTER) server/proof/check
