@@ -73,6 +73,7 @@ struct surroundings {
 
     /* What it has in common with others; set by who runs the attempt, and not told by the file. */
     long listener;               /* a listening socket that others have, too; -1: there is none */
+    int log;                     /* where its lines go, and those of others; STDERR_FILENO as a rule */
     char *others_counters;       /* memory in which another process counts */
     _Atomic uint64_t *own_beats; /* by which this process shows that it lives; NULL: nobody looks */
 

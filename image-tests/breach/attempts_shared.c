@@ -86,16 +86,15 @@ int others_backlog(const struct surroundings *surroundings) {
 }
 
 int others_mute_log(const struct surroundings *surroundings) {
-    return judged(surroundings, shutdown(STDERR_FILENO, SHUT_WR), "shutdown", "nobody's lines are written any more");
+    return judged(surroundings, shutdown(surroundings->log, SHUT_WR), "shutdown",
+                  "nobody's lines are written any more");
 }
 
 /* Whether it passes for somebody else's line, and for an emergency, is seen in the log alone. */
 int others_forge_log(const struct surroundings *surroundings) {
     static const char line[] = "<0>breach drill: a forged line\n";
-    ssize_t written = -1;
-    for (int descriptor = STDERR_FILENO; written < 0 && descriptor >= STDIN_FILENO; descriptor--)
-        written = write(descriptor, line, sizeof line - 1);
-    return judged(surroundings, written, "write", "wrote a line as if it were the whole service");
+    return judged(surroundings, write(surroundings->log, line, sizeof line - 1), "write",
+                  "wrote a line as if it were the whole service");
 }
 
 /* The kernel writes into memory for a process where that one may write itself. */

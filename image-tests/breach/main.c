@@ -90,8 +90,12 @@ static void share(struct surroundings *surroundings) {
     surroundings->listener = -1;
     if (listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 4) == 0)
         surroundings->listener = listener;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, log) == 0)
-        dup2(log[1], STDERR_FILENO);
+    /* Lines of others/forge-log fit in; nobody reads them. */
+    surroundings->log = socketpair(AF_UNIX, SOCK_STREAM, 0, log) == 0 ? log[1] : STDERR_FILENO;
+#ifdef FENCED
+    dup2(surroundings->log, STDERR_FILENO); /* it may write nowhere else */
+    surroundings->log = STDERR_FILENO;
+#endif
     char *counters = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 #ifdef FENCED
     if (counters != MAP_FAILED)

@@ -65,6 +65,7 @@ int __wrap_sandbox_enter(enum sandbox_role role, int folder) {
 /* What this worker has in common with others. */
 int __wrap_worker_serve(const struct worker_orders *orders) {
     const struct worker_board *other = orders->board == orders->boards ? orders->boards + 1 : orders->boards;
+    surroundings.log = STDERR_FILENO;
     surroundings.listener = orders->listeners[0].descriptor;
     surroundings.others_counters = (char *)(uintptr_t)other;
     surroundings.own_beats = &orders->board->beats;
