@@ -68,8 +68,9 @@ bool gemtext_flatten(char *uri) {
         next = at + 1 + strcspn(at + 1, "/?");
         bool is_here = next - at == 2 && at[1] == '.', is_above = next - at == 3 && at[1] == '.' && at[2] == '.';
         climbs = climbs || (is_above && to == path);
-        while (is_above && to > path && *--to != '/')
-            ;
+        while (is_above && to > path && to[-1] != '/')
+            to--;
+        to -= is_above && to > path;
         if (!is_here && !is_above)
             to = (char *)memmove(to, at, (size_t)(next - at)) + (next - at);
         else if (next == end)

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,15 +193,10 @@ static void load_each(struct keyring *keyring, int folder,
         closedir(stream);
 }
 
-/* Reads what was given. False: there is a folder of credentials, and it cannot be opened; errno says why. */
-static bool read_given(struct keyring *keyring) {
-    /* By its name each time: systemd mounts another folder over it at a reload (RefreshOnReload=). */
-    int folder = keyring->credentials ? open(keyring->credentials, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (folder < 0)
-        return !keyring->credentials;
-    load_each(keyring, folder, load_given);
-    close(folder);
-    return true;
+/* Opens the folder of what was given, by its name each time: at a reload systemd mounts another over it. -1 with errno. */
+static int open_given(const struct keyring *keyring) {
+    errno = ENOENT;
+    return keyring->credentials ? open(keyring->credentials, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 int keyring_open(struct keyring *keyring, const char *state, const char *credentials) {
@@ -212,8 +206,13 @@ int keyring_open(struct keyring *keyring, const char *state, const char *credent
         return EX_NOINPUT;
     }
     load_each(keyring, keyring->state, load_kept);
+    int folder = open_given(keyring);
     /* systemd 254 names a folder that it did not make when ImportCredential= found nothing: none were given. */
-    if (read_given(keyring) || errno == ENOENT) {
+    if (folder >= 0 || errno == ENOENT) {
+        if (folder >= 0) {
+            load_each(keyring, folder, load_given);
+            close(folder);
+        }
         for (size_t i = 0; i < keyring->count; i++)
             serve(keyring->list[i], KEYRING_FOUND);
         return EX_OK;
@@ -224,15 +223,15 @@ int keyring_open(struct keyring *keyring, const char *state, const char *credent
 }
 
 /*
- * What is gone from the folder stays in use: systemd passes over a credential that it cannot decrypt, and then visitors
- * would be shown another key.
+ * What is gone from the folder (-1: so is that) stays in use: systemd passes over a credential that it cannot decrypt, and
+ * then visitors would be shown another key.
  */
-static void tell_of_gone(const struct keyring *keyring) {
+static void tell_of_gone(const struct keyring *keyring, int folder) {
     for (size_t i = 0; i < keyring->count; i++) {
         const struct holding *holding = keyring->list[i];
-        char path[PATH_MAX];
-        snprintf(path, sizeof path, "%s/%s", keyring->credentials, holding->file);
-        if (holding->given && !holding->former && !holding->problem && faccessat(AT_FDCWD, path, F_OK, 0) != 0)
+        struct stat about;
+        if (holding->given && !holding->former && !holding->problem &&
+            (folder < 0 || fstatat(folder, holding->file, &about, AT_SYMLINK_NOFOLLOW) < 0))
             log_line(LOG_LEVEL_WARNING,
                      "identity %s: the given %s is gone; what was read from it stays in use until the key process is "
                      "started again",
@@ -241,12 +240,17 @@ static void tell_of_gone(const struct keyring *keyring) {
 }
 
 void keyring_refresh(struct keyring *keyring) {
-    if (!keyring->credentials)
-        return;
-    if (!read_given(keyring) && errno != ENOENT)
+    int folder = open_given(keyring);
+    if (folder < 0 && errno != ENOENT) {
         log_line(LOG_LEVEL_ERROR, "credentials %s: %s; given identities stay as they were", keyring->credentials,
                  strerror(errno));
-    tell_of_gone(keyring);
+        return;
+    }
+    if (folder >= 0)
+        load_each(keyring, folder, load_given);
+    tell_of_gone(keyring, folder);
+    if (folder >= 0)
+        close(folder);
 }
 
 /* ---- whose is which ---- */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -81,11 +82,16 @@ struct keys {
     int listener;
 };
 
-static volatile sig_atomic_t told_to_stop;
+static volatile sig_atomic_t told_to_stop, told_to_reload;
 
 static void stop(int signal) {
     (void)signal;
     told_to_stop = 1;
+}
+
+static void reload(int signal) {
+    (void)signal;
+    told_to_reload = 1;
 }
 
 /* ---- control ---- */
@@ -326,6 +332,16 @@ static void tell(const struct keys *keys, const char *first) {
     manager_notify(message);
 }
 
+/* As a service: the service manager has put other credentials in place (RefreshOnReload=), or says that it would. */
+static void refresh(struct keys *keys) {
+    char message[64];
+    told_to_reload = 0;
+    snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_microseconds());
+    manager_notify(message);
+    keyring_refresh(&keys->keyring);
+    tell(keys, "READY=1\n");
+}
+
 static int run(struct keys *keys) {
     struct watch watch;
     unsigned watchdog = manager_watchdog_milliseconds();
@@ -335,7 +351,7 @@ static int run(struct keys *keys) {
     while (!told_to_stop && (keys->listener >= 0 || keys->control_count > 0)) {
         int wait = prepare(keys, &watch);
         sigset_t during_wait;
-        sigemptyset(&during_wait); /* SIGTERM comes through while nothing is half done */
+        sigemptyset(&during_wait); /* SIGTERM and SIGHUP come through while nothing is half done */
         if (wait < 0)
             wait = tick;
         struct timespec timeout = {wait / 1000, wait % 1000 * 1000000L};
@@ -346,6 +362,8 @@ static int run(struct keys *keys) {
         }
         if (count > 0)
             serve_ready(keys, &watch);
+        if (told_to_reload)
+            refresh(keys);
         if (clock_milliseconds() >= next) {
             tell(keys, watchdog > 0 ? "WATCHDOG=1\n" : "");
             next = clock_milliseconds() + (unsigned)tick;
@@ -417,8 +435,10 @@ int keys_service(const char *state) {
         return EX_USAGE;
     }
     signal(SIGINT, SIG_IGN); /* like SIGTERM of the service: workers still finish handshakes */
+    signal(SIGHUP, reload);
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGTERM); /* let through where nothing is half done */
+    sigaddset(&blocked, SIGHUP);
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     int result = sandbox_enter(SANDBOX_KEYS, -1);
     if (result < 0) {

@@ -134,6 +134,65 @@ Test(attached, identity_and_port_outlive_a_restart) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
+/* An identity for localhost and one for an address, in the place from which systemd takes credentials. */
+#define GIVE                                                                                                           \
+    "set -e; umask 077; mkdir -p /etc/credstore; cd /etc/credstore; "                                                  \
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout k -out c -subj /CN=localhost "       \
+    "-days 300 2>/dev/null; cat k c >identity.localhost.pem; cat k c >identity.200-db8--1.pem; "                       \
+    "openssl x509 -in c -noout -fingerprint -sha256 | cut -d= -f2; rm k c"
+
+/* A certificate that has ended, for the key k, to c: OpenSSL from 3.4 on is told when, earlier ones take days below 0. */
+#define ENDED                                                                                                          \
+    "openssl req -x509 -key k -subj /CN=localhost -not_before 20200101000000Z -not_after 20200102000000Z -out c "      \
+    "2>/dev/null || openssl req -new -key k -subj /CN=localhost | openssl x509 -req -signkey k -days -1 -out c "       \
+    "2>/dev/null; "
+
+Test(attached, given_identities_count_after_a_reload) {
+    char before[GEMINI_FINGERPRINT_SIZE], given[GEMINI_FINGERPRINT_SIZE], served[GEMINI_FINGERPRINT_SIZE];
+    struct host host = host_start();
+    host_attach(&host);
+    /* Before version 260 systemd shows a running service no other credentials than those that it started with. */
+    bool by_itself =
+        host_run(&host, "[ \"$(systemctl --version | sed -n '1s/[^0-9]*\\([0-9]*\\).*/\\1/p')\" -ge 260 ]") == 0;
+    const char *restart = by_itself ? "true" : "systemctl restart vitrine-keys.service";
+    char command[128];
+    snprintf(command, sizeof command, "%s; systemctl reload vitrine.service", restart);
+    fingerprint_of(&host, before);
+    for (int round = 0; round < 3; round++) {
+        cr_assert_eq(host_run(&host, GIVE), 0, "%s", host_output);
+        snprintf(given, sizeof given, "%.*s", GEMINI_FINGERPRINT_SIZE - 1, host_output);
+        fingerprint_of(&host, served);
+        cr_expect_str_eq(served, before);
+        cr_assert_eq(host_run(&host, command), 0, "%s", host_output);
+        fingerprint_of(&host, served);
+        cr_expect_str_eq(served, given, "round %d", round);
+        memcpy(before, given, sizeof before);
+        cr_expect_eq(host_ask(&host, "/")->status, 20);
+    }
+    host_run(&host, "ls -A /run/credentials/vitrine-keys.service");
+    cr_expect(said("identity.200-db8--1.pem"), "a credential for an address is passed over: %s", host_output);
+    cr_expect_eq(host_run(&host, "systemctl reload vitrine-keys.service; systemctl is-active vitrine-keys.service"), 0);
+    host_run(&host, "vitrinectl status");
+    cr_expect(said("(made; the given one is used)") && said(" (given)"), "%s", host_output);
+
+    /* One that is past its end is served, and status says so; of one that cannot be used, status and log say why. */
+    cr_assert_eq(host_run(&host, "cd /etc/credstore; openssl genpkey -algorithm ed25519 -out k; " ENDED
+                                 "cat k c >identity.localhost.pem && rm k c && "
+                                 "systemctl restart vitrine-keys.service 2>/dev/null && "
+                                 "systemctl reload vitrine.service 2>/dev/null && "
+                                 "openssl x509 -in identity.localhost.pem -noout -fingerprint -sha256 | cut -d= -f2"),
+                 0, "%s", host_output);
+    snprintf(given, sizeof given, "%.*s", GEMINI_FINGERPRINT_SIZE - 1, host_output);
+    fingerprint_of(&host, served);
+    cr_expect_str_eq(served, given);
+    cr_expect_neq(host_run(&host, "vitrinectl status"), 0);
+    cr_expect(said(" (given); it is still served"), "%s", host_output);
+    cr_expect_neq(host_run(&host, "echo nothing >/etc/credstore/identity.localhost.pem; vitrinectl status"), 0);
+    cr_expect(said("localhost has a file that holds no certificate (given)"), "%s", host_output);
+    cr_expect(!said("unable to load"), "%s", host_output);
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
 /* A key and a certificate for localhost, in /run/given.pem of the host; the certificate's fingerprint is printed. */
 #define MAKE_GIVEN                                                                                                     \
     "umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /run/given.key "          \
