@@ -118,7 +118,7 @@ static bool open_session(struct gemini_client *client) {
         !SSL_CTX_set_max_proto_version(client->context, way->newest_version) ||
         (way->groups && !SSL_CTX_set1_groups_list(client->context, way->groups)))
         return false;
-    if (way->identity && (SSL_CTX_use_certificate_file(client->context, way->identity, SSL_FILETYPE_PEM) != 1 ||
+    if (way->identity && (SSL_CTX_use_certificate_chain_file(client->context, way->identity) != 1 ||
                           SSL_CTX_use_PrivateKey_file(client->context, way->identity, SSL_FILETYPE_PEM) != 1))
         return false;
     client->session = SSL_new(client->context);

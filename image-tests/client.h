@@ -27,7 +27,7 @@ struct gemini_way {
     const char *server_name;            /* for SNI; NULL: none is sent */
     int oldest_version, newest_version; /* TLS1_2_VERSION and so on; 0: what OpenSSL speaks */
     const char *groups;                 /* for the key exchange, OpenSSL's names; NULL: its own choice */
-    const char *identity;               /* file with certificate and key (PEM) that the visitor shows; NULL: none */
+    const char *identity;               /* file (PEM) with certificate, its chain if any, and key; NULL: none */
     size_t piece;      /* send at most so many bytes at once, each by itself; 0: as many as there are */
     unsigned patience; /* milliseconds for each step; 0: GEMINI_PATIENCE */
     bool holds_back;   /* a small segment waits until the one before is acknowledged (RFC 896), as with most clients */

@@ -81,15 +81,53 @@ static bool take_time(const byte *encoded, int size, time_t *time) {
     return true;
 }
 
-bool certificate_is_valid(const uint8_t *der, size_t size, time_t now) {
+/* Of an INTEGER without a sign. */
+static size_t bits_of(const byte *number, word32 size) {
+    while (size > 0 && *number == 0) {
+        number++;
+        size--;
+    }
+    return size > 0 ? size * 8 - (size_t)(__builtin_clz(*number) - 24) : 0;
+}
+
+static bool rsa_key_fits(const byte *key, word32 size) {
+    const byte *modulus, *exponent;
+    word32 at = 0, modulus_size, exponent_size;
+    return wc_RsaPublicKeyDecode_ex(key, &at, size, &modulus, &modulus_size, &exponent, &exponent_size) == 0 &&
+           bits_of(modulus, modulus_size) <= CERTIFICATE_MODULUS_MAX &&
+           bits_of(exponent, exponent_size) <= CERTIFICATE_EXPONENT_MAX;
+}
+
+/* The key is known as soon as it was read, also when something behind it is wrong. */
+static bool key_fits_in(const DecodedCert *decoded) {
+    if (!decoded->publicKey)
+        return false;
+    switch (decoded->keyOID) {
+    case RSAk:
+    case RSAPSSk:
+        return rsa_key_fits(decoded->publicKey, decoded->pubKeySize);
+    case ECDSAk:
+        return decoded->pkCurveOID == ECC_SECP256R1_OID; /* others take several times as long here */
+    case ED25519k:
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum certificate_state certificate_judge(const uint8_t *der, size_t size, time_t now, bool *key_fits) {
     DecodedCert decoded;
     time_t begins, ends;
     wc_InitDecodedCert(&decoded, der, (word32)size, NULL);
-    bool valid = wc_ParseCert(&decoded, CERT_TYPE, NO_VERIFY, NULL) == 0 &&
-                 take_time(decoded.beforeDate, decoded.beforeDateLen, &begins) &&
-                 take_time(decoded.afterDate, decoded.afterDateLen, &ends) && begins <= now && now <= ends;
+    bool readable = wc_ParseCert(&decoded, CERT_TYPE, NO_VERIFY, NULL) == 0 &&
+                    take_time(decoded.beforeDate, decoded.beforeDateLen, &begins) &&
+                    take_time(decoded.afterDate, decoded.afterDateLen, &ends);
+    *key_fits = key_fits_in(&decoded);
     wc_FreeDecodedCert(&decoded);
-    return valid;
+    return !readable      ? CERTIFICATE_UNFIT
+           : now < begins ? CERTIFICATE_EARLY
+           : now > ends   ? CERTIFICATE_EXPIRED
+                          : CERTIFICATE_VALID;
 }
 
 const char *certificate_examine(struct certificate_facts *facts, const char *pem) {

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "signing.h"
+#include "visitor.h"
 
 #define CERTIFICATE_HOST_MAX 253
 #define CERTIFICATE_CHAIN_MAX 65536 /* bytes of PEM text */
@@ -58,8 +59,15 @@ enum certificate_match certificate_match(const char *names, const char *host);
 /* How near is the end of a certificate? 0: more than 60 days away; 1: 60 days at most; 2: 30; 3: 7; 4: past. Pure. */
 unsigned certificate_stage(time_t ends, time_t now);
 
-/* Is this a certificate (DER, `size` bytes), and does `now` lie between its notBefore and its notAfter? */
-bool certificate_is_valid(const uint8_t *der, size_t size, time_t now);
+#define CERTIFICATE_MODULUS_MAX 4096 /* bits of a client's RSA key */
+#define CERTIFICATE_EXPONENT_MAX 32  /* bits of its public exponent */
+
+/*
+ * Judges the certificate of a client by itself: DER, `size` bytes. Nothing that stands behind it in a chain matters, and
+ * no signature is verified. *key_fits: whether a signature of its key is verified here in bounded time: RSA within the two
+ * bounds above, ECDSA on P-256, Ed25519.
+ */
+enum certificate_state certificate_judge(const uint8_t *der, size_t size, time_t now, bool *key_fits);
 
 /* Sorted by host, which is in the one spelling (hostname.h). */
 struct certificates {

@@ -300,6 +300,17 @@ static enum wish answer(struct connection *connection, struct workbench *bench, 
     return deliver(connection, bench, header);
 }
 
+/* Sends the alert that lies in the channel. A client that is still sending gets time to read it, as after a reply. */
+static enum wish say_why(struct connection *connection, struct workbench *bench) {
+    if (flush(connection, bench) != MOVED_ALL || shutdown(connection->socket, SHUT_WR) != 0)
+        return WISH_END;
+    kept_drop(connection);
+    tls_session_end(connection->session);
+    connection->session = NULL;
+    connection->stage = STAGE_FAREWELL;
+    return WISH_INPUT;
+}
+
 /* Reads the request line out of the session; all of its start that came before was kept. */
 static enum wish read_request(struct connection *connection, struct workbench *bench) {
     struct request request;
@@ -314,8 +325,9 @@ static enum wish read_request(struct connection *connection, struct workbench *b
             break;
         if (progress != TLS_DONE) {
             /* An early goodbye is answered with ours; a broken record with the alert that lies in the channel. */
-            if (progress == TLS_ENDED)
-                tls_close_notify(connection->session);
+            if (progress != TLS_ENDED)
+                return say_why(connection, bench);
+            tls_close_notify(connection->session);
             flush(connection, bench);
             return WISH_END;
         }
@@ -360,6 +372,9 @@ static enum wish handshake_went(struct connection *connection, struct workbench 
             acknowledge(connection);
         return wish;
     case TLS_WANTS_SIGNATURE:
+        /* Of a flight nothing is there yet, but a HelloRetryRequest may be, if the second ClientHello came early. */
+        if (flush(connection, bench) != MOVED_ALL)
+            return WISH_END;
         connection->signing = true;
         if (channel->input_size > 0 && !keep(connection, channel->input, channel->input_size))
             return WISH_END;
@@ -377,8 +392,7 @@ static enum wish handshake_went(struct connection *connection, struct workbench 
     default:
         bench->tally->failed++;
         connection_remark(connection, bench, REMARK_FAILED);
-        flush(connection, bench); /* the alert that says why */
-        return WISH_END;
+        return say_why(connection, bench);
     }
 }
 

@@ -121,13 +121,24 @@ static void refuse_unread(struct source *source, long error, struct reply *reply
     reply_set(reply, STATUS_TEMPORARY_FAILURE, "The access list of this folder cannot be read");
 }
 
+static const char *describe_state(enum certificate_state state) {
+    switch (state) {
+    case CERTIFICATE_EARLY:
+        return "The certificate is not valid yet";
+    case CERTIFICATE_EXPIRED:
+        return "The certificate has expired";
+    default:
+        return "The certificate is not valid";
+    }
+}
+
 static bool admit(const struct access_list *list, struct visitor *visitor, struct reply *reply) {
     if (!visitor->has_certificate) {
         reply_set(reply, STATUS_CERTIFICATE_REQUIRED, "This folder is for visitors with a certificate");
         return false;
     }
-    if (!visitor->certificate_valid) {
-        reply_set(reply, STATUS_CERTIFICATE_NOT_VALID, "The certificate is not valid now");
+    if (visitor->certificate_state != CERTIFICATE_VALID) {
+        reply_set(reply, STATUS_CERTIFICATE_NOT_VALID, describe_state(visitor->certificate_state));
         return false;
     }
     const char *name = access_find(list, visitor->fingerprint);

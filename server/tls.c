@@ -168,23 +168,30 @@ static int trust_rsa_pss(WOLFSSL *handle, unsigned char *signature, unsigned siz
 /* ---- certificates of visitors ---- */
 
 /*
- * Called for each certificate of the visitor, since none has an authority that is known here. Whatever it is, the
- * handshake goes on: the fingerprint is the identity, and that the visitor has the key TLS itself makes sure of.
+ * Called for the client's own certificate; what stands behind it wolfSSL passes over
+ * (wolfssl/patches/0006-client-certificate-alone.patch). The handshake goes on whatever the certificate is: its
+ * fingerprint is the identity, and TLS itself makes sure that the client has the key. Only a key whose signatures would
+ * take too long to verify ends it, before anything is verified.
  */
 static int meet(int verified, WOLFSSL_X509_STORE_CTX *store) {
     struct tls_session *session = store->userCtx;
     byte digest[WC_SHA256_DIGEST_SIZE];
+    bool key_fits;
     (void)verified;
     if (!session || store->totalCerts < 1)
         return 0;
     const WOLFSSL_BUFFER_INFO *own = &store->certs[0];
     struct visitor *visitor = &session->visitor;
+    visitor->certificate_state = certificate_judge(own->buffer, own->length, time(NULL), &key_fits);
+    if (!key_fits) {
+        store->error = UNSUPPORTED_CERTIFICATE;
+        return 0;
+    }
     if (wc_Sha256Hash(own->buffer, own->length, digest) != 0)
         return 0;
     for (size_t i = 0; i < sizeof digest; i++)
         snprintf(visitor->fingerprint + 2 * i, 3, "%02x", digest[i]);
     visitor->has_certificate = true;
-    visitor->certificate_valid = certificate_is_valid(own->buffer, own->length, time(NULL));
     return 1;
 }
 
@@ -332,9 +339,63 @@ void tls_session_end(struct tls_session *session) {
     free(session);
 }
 
+/* The alert for an error of wolfSSL (RFC 8446 section 6.2, RFC 5246 section 7.2.2). */
+static int alert_for(const struct tls_session *session, int error) {
+    switch (error) {
+    case MEMORY_E:
+        return internal_error;
+    case VERSION_ERROR:
+        return wolfssl_alert_protocol_version;
+    case OUT_OF_ORDER_E:
+    case DUPLICATE_MSG_E:
+    case UNKNOWN_RECORD_TYPE:
+    case UNKNOWN_HANDSHAKE_TYPE:
+    case NO_CHANGE_CIPHER_E:
+        return unexpected_message;
+    case LENGTH_ERROR:
+        return record_overflow;
+    case DECRYPT_ERROR:
+    case VERIFY_MAC_ERROR:
+    case AES_GCM_AUTH_E:
+    case MAC_CMP_FAILED_E:
+        return bad_record_mac;
+    case BUFFER_ERROR:
+    case PARSE_ERROR:
+    case ASN_PARSE_E:
+        return decode_error;
+    case VERIFY_FINISHED_ERROR:
+    case SIG_VERIFY_E:
+    case VERIFY_SIGN_ERROR:
+        return decrypt_error;
+    case KEY_SHARE_ERROR:
+    case MATCH_SUITE_ERROR:
+    case UNSUPPORTED_SUITE:
+    case NO_PEER_VERIFY:
+        return handshake_failure;
+    case HANDSHAKE_SIZE_ERROR:
+    case INVALID_PARAMETER:
+        return illegal_parameter;
+    default:
+        /* Arithmetic: with a key share, or, once there is a certificate, with its signature. */
+        return session->visitor.has_certificate ? decrypt_error : illegal_parameter;
+    }
+}
+
+/* Of wolfSSL, which has it in no header file that it installs, and no other call that sends an alert. */
+int SendAlert(WOLFSSL *session, int severity, int type);
+
+/* Nothing ends in silence: where wolfSSL has sent no fatal alert for its error, this does. */
+static void tell_failure(struct tls_session *session, int error) {
+    WOLFSSL_ALERT_HISTORY history;
+    if (wolfSSL_get_alert_history(session->handle, &history) == WOLFSSL_SUCCESS &&
+        history.last_tx.level != alert_fatal && history.last_rx.level != alert_fatal)
+        SendAlert(session->handle, alert_fatal, alert_for(session, error));
+}
+
 /* Tells what a call that did not succeed means. */
 static enum tls_progress progress(struct tls_session *session, int result) {
-    switch (wolfSSL_get_error(session->handle, result)) {
+    int error = wolfSSL_get_error(session->handle, result);
+    switch (error) {
     case WOLFSSL_ERROR_WANT_READ:
         return TLS_WANTS_INPUT;
     case WC_PENDING_E:
@@ -342,6 +403,7 @@ static enum tls_progress progress(struct tls_session *session, int result) {
     case WOLFSSL_ERROR_ZERO_RETURN:
         return TLS_ENDED;
     default:
+        tell_failure(session, error);
         return TLS_FAILED;
     }
 }

@@ -11,10 +11,18 @@
 #define VISITOR_FINGERPRINT 64 /* hexadecimal digits of a SHA-256 */
 #define VISITOR_NAME_MAX 63    /* bytes */
 
+/* What a certificate says of itself (RFC 5280 section 4.1.2.5). */
+enum certificate_state {
+    CERTIFICATE_VALID,   /* well-formed, and now lies between its notBefore and its notAfter */
+    CERTIFICATE_EARLY,   /* now is before its notBefore */
+    CERTIFICATE_EXPIRED, /* now is after its notAfter */
+    CERTIFICATE_UNFIT,   /* not well-formed, or with a critical extension that is not known here */
+};
+
 /* All zero: a visitor without a certificate. */
 struct visitor {
     bool has_certificate;
-    bool certificate_valid;                    /* well-formed, and now lies between its notBefore and its notAfter */
+    enum certificate_state certificate_state;
     char fingerprint[VISITOR_FINGERPRINT + 1]; /* SHA-256 of the certificate in DER, lower-case hexadecimal */
     char name[VISITOR_NAME_MAX + 1]; /* filled in by capsules_answer: what the access list calls them, or "" */
 };

@@ -217,6 +217,8 @@ static bool do_deed(const struct crowd *crowd, struct visitor *visitor) {
         return true;
     case DEED_REKEY:
         return ask_for_keys(visitor);
+    case DEED_RECORDED:
+        return send(visitor->socket, crowd->attack->recorded, crowd->attack->recorded_size, MSG_NOSIGNAL) >= 0;
     default:
         return true;
     }

@@ -36,6 +36,7 @@ enum attack_deed {
     DEED_LEAVE,      /* the connection is closed */
     DEED_HANG_UP,    /* nothing more for 20 milliseconds, in which the server begins its work; then a reset */
     DEED_REKEY,      /* new keys are asked for, many times, and no answer is read; only behind a handshake */
+    DEED_RECORDED,   /* bytes that were recorded are sent once more */
 };
 
 struct attack {
@@ -47,6 +48,8 @@ struct attack {
         duration; /* milliseconds, and until all have come; from then on nobody is replaced, but who is there stays */
     enum attack_point point;
     enum attack_deed deed;
+    const void *recorded; /* for DEED_RECORDED */
+    size_t recorded_size;
     size_t proxied_addresses; /* a PROXY protocol header names one of so many addresses; 0: there is none */
 };
 

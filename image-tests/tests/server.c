@@ -381,3 +381,17 @@ uint64_t processor_time(pid_t process) {
     cr_assert(read_state(process, &state), "there is no process %d", (int)process);
     return (uint64_t)(state.user + state.system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
+
+size_t process_memory(pid_t process) {
+    char path[64], line[256];
+    size_t size = 0;
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)process);
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file)) {
+        if (sscanf(line, "Pss: %zu", &size) == 1)
+            break;
+    }
+    if (file)
+        fclose(file);
+    return size;
+}

@@ -76,6 +76,9 @@ pid_t server_keys(const struct server *server);
 /* User and system time of a process so far, in milliseconds. */
 uint64_t processor_time(pid_t process);
 
+/* Memory of a process in kB: its proportional set size, in which shared pages are shared out among those who have them. */
+size_t process_memory(pid_t process);
+
 /* A port of 127.0.0.1 and ::1 that nothing listens on. */
 uint16_t free_port(void);
 

@@ -161,26 +161,12 @@ static void end(void) {
 
 TestSuite(hostile, .init = begin, .fini = end, .timeout = 300);
 
-/* Proportional set size in kB: shared pages are shared out among those who have them. */
-static size_t memory_of(pid_t process) {
-    char path[64], line[256];
-    size_t size = 0;
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)process);
-    FILE *file = fopen(path, "r");
-    while (file && fgets(line, sizeof line, file)) {
-        if (sscanf(line, "Pss: %zu", &size) == 1)
-            break;
-    }
-    if (file)
-        fclose(file);
-    return size;
-}
-
 static size_t memory_of_all(void) {
     pid_t workers[WORKERS_MAX];
-    size_t count = server_workers(&server, workers), sum = memory_of(server.process) + memory_of(server_keys(&server));
+    size_t count = server_workers(&server, workers),
+           sum = process_memory(server.process) + process_memory(server_keys(&server));
     for (size_t i = 0; i < count; i++)
-        sum += memory_of(workers[i]);
+        sum += process_memory(workers[i]);
     return sum;
 }
 

@@ -9,7 +9,7 @@
  *   2 3      only TLS 1.2, only 1.3              m p r n  groups: hybrid, P-256, one that asks for another, none
  *   u a      an unknown host's name, none        E S        the host with Ed25519's identity, with RSA's
  *   c 4 5    it shows a certificate (RSA, Ed25519)          l          of which it has not the key
- *   VPPC     and byte P of it is changed by C
+ *   VPPC     and byte P of it is changed by C    x          with an authority behind it that nobody has seen yet
  *   k        ChaCha20                            f MN       small records, RFC 6066's maximum for them
  *   zINbytes an extension, one of a list         P          by a listener with PROXY protocol
  *   O        where TLS 1.2 is not spoken         Y          change_cipher_spec comes behind the greeting, as may be in 1.3
@@ -237,6 +237,9 @@ static bool choose(struct visit *visit, uint8_t letter) {
         guest->is_liar = false;
         guest->kind = letter == 'c' ? 0 : letter - '3';
         return true;
+    case 'x':
+        guest->has_chain = true;
+        return true;
     case 'k':
         guest->chacha = true;
         return true;
@@ -453,7 +456,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     memory_before = memory_used;
     play(bytes, size);
     if (memory_used != memory_before) {
-        /* What wolfSSL makes once, the parameters of a curve, stays; the same visits again leave nothing more. */
+        /*
+         * What wolfSSL makes once, the parameters of a curve, stays; the same visits again leave nothing more. Above all
+         * no context has grown, although each visit has authorities of its own.
+         */
         memory_before = memory_used;
         play(bytes, size);
         HOLDS(memory_used == memory_before);

@@ -27,6 +27,7 @@ struct guest {
     int version;                   /* TLS1_2_VERSION, TLS1_3_VERSION; 0: what both can */
     char groups[32], name[32];     /* name "": none is told */
     bool has_certificate, is_liar; /* is_liar: it has not the certificate's key */
+    bool has_chain;                /* an authority stands behind the certificate */
     unsigned kind;                 /* of the certificate, below KINDS */
     bool chacha, small;            /* small: its handshake messages come in several records */
     bool changes_early;            /* its change_cipher_spec comes behind its first words, not later */
@@ -136,6 +137,23 @@ static void guests_close(void) {
     }
 }
 
+/* An authority with a name that no other one has. Its signature is as good as any: nobody is to look at it. */
+static X509 *make_authority(void) {
+    static unsigned number;
+    char name[32];
+    snprintf(name, sizeof name, "authority%u.test", number++);
+    X509 *authority = make_certificate(kinds[0].key, name, EVP_sha256());
+    X509_EXTENSION *basic = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
+    /* By this wolfSSL would know it again. */
+    snprintf(name, sizeof name, "%08X", number);
+    X509_EXTENSION *key = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_key_identifier, name);
+    HOLDS(basic && key && X509_add_ext(authority, basic, -1) == 1 && X509_add_ext(authority, key, -1) == 1);
+    X509_EXTENSION_free(basic);
+    X509_EXTENSION_free(key);
+    HOLDS(X509_sign(authority, kinds[0].key, EVP_sha256()) > 0);
+    return authority;
+}
+
 /* A certificate with a byte changed is shown as it is where OpenSSL itself can read it, else none. */
 static void guest_show_certificate(struct guest *guest) {
     int der_size = kinds[guest->kind].der_size;
@@ -148,9 +166,12 @@ static void guest_show_certificate(struct guest *guest) {
                              SSL_use_PrivateKey(guest->session, key) == 1;
     guest->is_liar &= guest->has_certificate;
     if (guest->has_certificate) {
+        if (guest->has_chain)
+            HOLDS(SSL_add0_chain_cert(guest->session, make_authority()) == 1);
         int size = i2d_X509(certificate, &again);
+        bool key_fits;
         guest->visitor.has_certificate = true;
-        guest->visitor.certificate_valid = certificate_is_valid(again, (size_t)size, time(NULL));
+        guest->visitor.certificate_state = certificate_judge(again, (size_t)size, time(NULL), &key_fits);
         describe_fingerprint(guest->visitor.fingerprint, again, (size_t)size);
     } else {
         SSL_certs_clear(guest->session);

@@ -245,12 +245,12 @@ static void check_kept(const struct visit *visit) {
         HOLDS(!connection->kept && !connection->session && !connection->delivery && visit->silent);
     HOLDS((connection->delivery != NULL) == (connection->stage == STAGE_REPLY));
     /* Whoever is asked for more than a greeting is who they say, and is through with their own part. */
-    if (connection->stage >= STAGE_REQUEST)
+    if (connection->stage == STAGE_REQUEST || connection->stage == STAGE_REPLY)
         HOLDS(guest_has_shaken(&visit->guest) && !visit->guest.is_liar);
     if (connection->delivery) {
         const struct visitor *visitor = &connection->delivery->visitor;
         HOLDS(visitor->has_certificate == visit->guest.visitor.has_certificate);
-        HOLDS(visitor->certificate_valid == visit->guest.visitor.certificate_valid);
+        HOLDS(visitor->certificate_state == visit->guest.visitor.certificate_state);
         HOLDS(strcmp(visitor->fingerprint, visit->guest.visitor.fingerprint) == 0);
     }
 }
@@ -393,7 +393,7 @@ static bool give_signature(uint8_t how) {
     served = NULL;
     send_answer(&answer, sizeof answer);
     if (how == 'F' && served)
-        HOLDS(!served->connection);
+        HOLDS(!served->connection || served->connection->stage == STAGE_FAREWELL);
     return true;
 }
 

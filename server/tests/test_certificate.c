@@ -4,6 +4,9 @@
 #include <string.h>
 #include <time.h>
 
+#include <wolfssl/options.h>
+#include <wolfssl/wolfcrypt/asn_public.h>
+
 #include "../certificate.h"
 #include "../identity.h"
 #include "../random.h"
@@ -103,4 +106,63 @@ Test(certificate, hosts_that_are_barred) {
     cr_expect_eq(certificates.count, 3);
     cr_expect_eq(certificates.barred, 1);
     certificates_dispose(&certificates);
+}
+
+/* ---- certificates of clients ---- */
+
+#define BEGINS 1577836800 /* 2020-01-01 00:00:00 UTC */
+#define ENDS 1893456000   /* 2030-01-01 00:00:00 UTC */
+
+/* A certificate of these ten years, in DER. Returns its size. */
+static size_t make_client_certificate(unsigned char der[static 4096]) {
+    char pem[IDENTITY_PEM_MAX];
+    cr_assert(random_open());
+    pem[identity_make("client.example", pem)] = '\0';
+    int size = wc_CertPemToDer((const unsigned char *)pem, (int)strlen(pem), der, 4096, CERT_TYPE);
+    cr_assert_gt(size, 0);
+    /* UTCTime until 2049, GeneralizedTime from then on (RFC 5280 section 4.1.2.5). */
+    unsigned char *begins = memmem(der, (size_t)size, "\x17\x0d", 2), *ends = memmem(der, (size_t)size, "\x18\x0f", 2);
+    cr_assert(begins && ends && begins + 15 == ends);
+    memcpy(begins + 2, "200101000000Z", 13);
+    memcpy(ends + 2, "20300101000000Z", 15);
+    return (size_t)size;
+}
+
+Test(certificate, of_a_client_and_its_dates) {
+    static const struct {
+        time_t now;
+        enum certificate_state expected;
+    } cases[] = {{0, CERTIFICATE_EARLY},          {BEGINS - 1, CERTIFICATE_EARLY},  {BEGINS, CERTIFICATE_VALID},
+                 {BEGINS + 1, CERTIFICATE_VALID}, {ENDS - 1, CERTIFICATE_VALID},    {ENDS, CERTIFICATE_VALID},
+                 {ENDS + 1, CERTIFICATE_EXPIRED}, {4000000000, CERTIFICATE_EXPIRED}};
+    unsigned char der[4096];
+    size_t size = make_client_certificate(der);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool key_fits = false;
+        cr_expect_eq(certificate_judge(der, size, cases[i].now, &key_fits), cases[i].expected, "case %zu", i);
+        cr_expect(key_fits);
+    }
+}
+
+Test(certificate, of_a_client_that_cannot_be_read) {
+    unsigned char der[4096];
+    size_t size = make_client_certificate(der);
+    bool key_fits = true;
+    cr_expect_eq(certificate_judge(der, size - 1, BEGINS, &key_fits), CERTIFICATE_UNFIT);
+    unsigned char *month = memmem(der, size, "200101", 6);
+    cr_assert_not_null(month);
+    month += 2;
+    month[0] = 'x';
+    cr_expect_eq(certificate_judge(der, size, BEGINS, &key_fits), CERTIFICATE_UNFIT);
+    cr_expect(key_fits, "a date is no matter of the key");
+    month[0] = '0';
+    /* The curve: P-256 becomes another one, which nobody here knows. */
+    unsigned char *curve = memmem(der, size, "\x2a\x86\x48\xce\x3d\x03\x01\x07", 8);
+    cr_assert_not_null(curve);
+    curve[7] = 6;
+    certificate_judge(der, size, BEGINS, &key_fits);
+    cr_expect_not(key_fits);
+    key_fits = true;
+    cr_expect_eq(certificate_judge((const unsigned char *)"0", 1, BEGINS, &key_fits), CERTIFICATE_UNFIT);
+    cr_expect_not(key_fits);
 }

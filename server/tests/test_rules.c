@@ -104,7 +104,8 @@ static void ask(const char *path, struct visitor *visitor) {
 }
 
 static void expect(const char *path, const char *fingerprint, bool valid, enum status status, const char *meta) {
-    struct visitor visitor = {.has_certificate = fingerprint != NULL, .certificate_valid = valid};
+    struct visitor visitor = {.has_certificate = fingerprint != NULL,
+                              .certificate_state = valid ? CERTIFICATE_VALID : CERTIFICATE_EXPIRED};
     if (fingerprint)
         strcpy(visitor.fingerprint, fingerprint);
     ask(path, &visitor);
@@ -202,7 +203,7 @@ Test(rules, who_may_enter) {
 }
 
 Test(rules, the_innermost_list_names_the_visitor) {
-    struct visitor visitor = {.has_certificate = true, .certificate_valid = true, .fingerprint = ADA};
+    struct visitor visitor = {.has_certificate = true, .fingerprint = ADA};
     ask("/club/", &visitor);
     cr_expect_str_eq(visitor.name, "Ada");
     reply_dispose(&reply);
@@ -212,6 +213,22 @@ Test(rules, the_innermost_list_names_the_visitor) {
     ask("/", &visitor);
     cr_expect_str_eq(visitor.name, "");
     reply_dispose(&reply);
+}
+
+Test(rules, status_62_says_why) {
+    static const struct {
+        enum certificate_state state;
+        const char *meta;
+    } cases[] = {{CERTIFICATE_EARLY, "The certificate is not valid yet"},
+                 {CERTIFICATE_EXPIRED, "The certificate has expired"},
+                 {CERTIFICATE_UNFIT, "The certificate is not valid"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct visitor visitor = {.has_certificate = true, .certificate_state = cases[i].state, .fingerprint = ADA};
+        ask("/club/", &visitor);
+        cr_expect_eq(reply.status, STATUS_CERTIFICATE_NOT_VALID);
+        cr_expect_str_eq(reply.meta, cases[i].meta);
+        reply_dispose(&reply);
+    }
 }
 
 /* ---- what the owner hears of ---- */
@@ -363,7 +380,8 @@ Test(rules, no_link_leads_around_an_access_list) {
         {"host", "/club/out.gmi", ADA, STATUS_SUCCESS},
     };
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
-        struct visitor visitor = {.has_certificate = requests[i].fingerprint != NULL, .certificate_valid = true};
+        struct visitor visitor = {.has_certificate = requests[i].fingerprint != NULL,
+                                  .certificate_state = CERTIFICATE_VALID};
         if (requests[i].fingerprint)
             strcpy(visitor.fingerprint, requests[i].fingerprint);
         ask_host(requests[i].host, requests[i].path, &visitor);
