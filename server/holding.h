@@ -25,7 +25,7 @@ struct holding {
     struct identity identity;                  /* without a key when there is a problem */
     struct certificate_facts facts;            /* empty when the certificate cannot be read */
     unsigned warned;                           /* the stage (certificate.h) that the log has told of */
-    bool told;                                 /* the log has told of what else is odd */
+    bool told;                                 /* the log has told of its problem, or of what else is odd */
     struct stat about;                         /* of the file when it was read */
     struct stat about_key;                     /* of the key's file, where it has one; else all zero */
 };

@@ -152,6 +152,7 @@ static void exchange_given(struct keyring *keyring, int folder, struct holding *
     if (given->problem)
         log_line(LOG_LEVEL_ERROR, "identity %s: the given %s cannot be used: %s%s", given->host, given->file,
                  given->problem, before->problem ? "" : "; the one that was read before stays in use");
+    given->told = given->problem != NULL;
     if (given->problem && !before->problem) {
         drop(keyring, given);
         return;
@@ -172,8 +173,10 @@ static void load_given(struct keyring *keyring, int folder, const char *file) {
         if (before)
             return;
         struct holding *given = load(keyring, folder, file, true);
-        if (given && given->problem)
+        if (given && given->problem) {
             log_line(LOG_LEVEL_ERROR, "identity %s: the given %s cannot be used: %s", host, file, given->problem);
+            given->told = true;
+        }
     } else if (strlen(file) < 4 || strcmp(file + strlen(file) - 4, ".key") != 0) {
         log_line(LOG_LEVEL_WARNING, "credential %s: named neither identity.HOST.pem nor identity.HOST.key; left alone",
                  log_quote(quoted, sizeof quoted, file));
@@ -320,11 +323,13 @@ const struct identity *keyring_provide(struct keyring *keyring, const char *host
     if (!problem && chosen == own && holding_match(own, host) == CERTIFICATE_OTHER)
         problem =
             "its certificate names other hosts than this one; give one that has this host as subject alternative name";
-    else if (problem && chosen == own)
-        return NULL; /* told when it was loaded */
     if (problem) {
-        log_line(LOG_LEVEL_ERROR, "identity %s: %s %s cannot be used: %s", host,
-                 chosen->given ? "the given" : "the file", chosen->file, problem);
+        bool told =
+            chosen == own && chosen->told; /* just now, when it was loaded; at the next reload it is told again */
+        chosen->told = false;
+        if (!told)
+            log_line(LOG_LEVEL_ERROR, "identity %s: %s %s cannot be used: %s", host,
+                     chosen->given ? "the given" : "the file", chosen->file, problem);
         return NULL;
     }
     *unusable = false;

@@ -244,6 +244,15 @@ Test(given, never_the_certificate_of_another) {
     cr_expect_eq(ask_by(&way, "gemini://unknown.example:PORT/")->status, 53);
     cr_expect_not_null(server_told(&server, "STATUS=1 hosts refused, their identities cannot be used", 20000));
     cr_expect(server_logged(&server, "1 of the hosts here have no identity that can be used"));
+    /* Each reload says why. */
+    reload();
+    reload();
+    char *log = server_log(&server);
+    size_t told = 0;
+    for (const char *at = log; (at = strstr(at, "identity.too-small.pem cannot be used")); at++)
+        told++;
+    free(log);
+    cr_expect_eq(told, 3, "told %zu times", told);
     /* Put right, it is there after a reload. */
     shell("rm %s/identity.too-small.*", given);
     give("too-small", "ed25519", "DNS:too-small");
