@@ -12,7 +12,8 @@
 #include "identity.h"
 
 #define HOLDING_FILE_MAX 255
-#define HOLDING_GENERATIONS 8 /* the present one, and those that reloads that failed and downloads leave behind */
+/* The present one, and as many as retired workers can be of (staff.h), each of another; some are of reloads that failed. */
+#define HOLDING_GENERATIONS 160
 
 struct holding {
     char file[HOLDING_FILE_MAX + 1];
