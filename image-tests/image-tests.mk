@@ -127,6 +127,7 @@ $(PROTECTIONS): breach-protections-%: $(WITH_HOSTS) $(call needs,breach-programs
 
 bench: $(call needs,bench-programs tools-all) ## what a visit costs, beside other servers; what the key process costs: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/compare build/vitrine $(ROUNDS)
+	@$(ENTER) image-tests/bench/dearest build/vitrine
 	@$(SERVER) measured
 	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
 
@@ -134,8 +135,9 @@ bench-starts: $(WITH_HOSTS) $(call needs,bench-programs) ## how long until the f
 	@$(ENTER) image-tests/bench/starts $(IMAGE) $(ROUNDS)
 	@image-tests/bench/builds
 
-bench-check: $(call needs,bench-programs) ## that the load client of the measurements counts what goes wrong
+bench-check: $(call needs,bench-programs) ## that the load client of the measurements counts what goes wrong; what the dearest handshake costs
 	@$(ENTER) image-tests/bench/check build/vitrine
+	@$(ENTER) image-tests/bench/dearest build/vitrine 30
 
 moving-check: $(call needs,build/vitrine tools-check) ## do capsules move in from other servers as docs/moving-in/ says?
 	@$(ENTER) image-tests/check-moving build/vitrine

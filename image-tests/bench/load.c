@@ -33,6 +33,7 @@ static const char usage[] =
     "  --nagle             without TCP_NODELAY, as most clients are\n"
     "  --tls=VERSION       1.2 or 1.3, and no other (1.3)\n"
     "  --group=GROUP       for the key exchange, and no other: X25519, X25519MLKEM768, P-256... (X25519)\n"
+    "  --identity=FILE     certificate, chain and key (PEM) that the client shows\n"
     "  --size=BYTES        that a body has to have\n"
     "  --sha256=HEX        that a body has to have\n"
     "  --open=NUMBER       silent connections that are opened before, and stay open\n"
@@ -40,7 +41,7 @@ static const char usage[] =
     "  --process=PID       of the server: its processor time and memory, with that of its children\n";
 
 struct orders {
-    const char *address, *port, *host, *path, *tls, *group, *sha256;
+    const char *address, *port, *host, *path, *tls, *group, *identity, *sha256;
     size_t open;
     bool midst;
     pid_t process;
@@ -64,15 +65,25 @@ static size_t number(const char *name, const char *text) {
 
 static void read_options(struct orders *orders, int count, char **arguments) {
     static const struct option options[] = {
-        {"address", required_argument, NULL, 'a'},  {"port", required_argument, NULL, 'p'},
-        {"host", required_argument, NULL, 'h'},     {"path", required_argument, NULL, 'f'},
-        {"requests", required_argument, NULL, 'n'}, {"at-once", required_argument, NULL, 'c'},
-        {"handshakes", no_argument, NULL, 'H'},     {"resumed", no_argument, NULL, 'r'},
-        {"nagle", no_argument, NULL, 'N'},          {"tls", required_argument, NULL, 't'},
-        {"group", required_argument, NULL, 'g'},    {"size", required_argument, NULL, 's'},
-        {"sha256", required_argument, NULL, 'd'},   {"open", required_argument, NULL, 'o'},
-        {"midst", no_argument, NULL, 'm'},          {"process", required_argument, NULL, 'P'},
-        {"help", no_argument, NULL, '?'},           {0},
+        {"address", required_argument, NULL, 'a'},
+        {"port", required_argument, NULL, 'p'},
+        {"host", required_argument, NULL, 'h'},
+        {"path", required_argument, NULL, 'f'},
+        {"requests", required_argument, NULL, 'n'},
+        {"at-once", required_argument, NULL, 'c'},
+        {"handshakes", no_argument, NULL, 'H'},
+        {"resumed", no_argument, NULL, 'r'},
+        {"nagle", no_argument, NULL, 'N'},
+        {"tls", required_argument, NULL, 't'},
+        {"group", required_argument, NULL, 'g'},
+        {"identity", required_argument, NULL, 'i'},
+        {"size", required_argument, NULL, 's'},
+        {"sha256", required_argument, NULL, 'd'},
+        {"open", required_argument, NULL, 'o'},
+        {"midst", no_argument, NULL, 'm'},
+        {"process", required_argument, NULL, 'P'},
+        {"help", no_argument, NULL, '?'},
+        {0},
     };
     struct visits *visits = &orders->visits;
     for (int letter; (letter = getopt_long(count, arguments, "", options, NULL)) >= 0;) {
@@ -109,6 +120,9 @@ static void read_options(struct orders *orders, int count, char **arguments) {
             break;
         case 'g':
             orders->group = optarg;
+            break;
+        case 'i':
+            orders->identity = optarg;
             break;
         case 's':
             visits->size = number("--size", optarg);
@@ -169,6 +183,10 @@ static SSL_CTX *open_context(const struct orders *orders) {
     if (!context || SSL_CTX_set_min_proto_version(context, version) != 1 ||
         SSL_CTX_set_max_proto_version(context, version) != 1 || SSL_CTX_set1_groups_list(context, orders->group) != 1)
         refuse("--group", "OpenSSL has no group of that name");
+    SSL_CTX_set_security_level(context, 0); /* a certificate may be as weak as the server takes it */
+    if (orders->identity && (SSL_CTX_use_certificate_chain_file(context, orders->identity) != 1 ||
+                             SSL_CTX_use_PrivateKey_file(context, orders->identity, SSL_FILETYPE_PEM) != 1))
+        refuse("--identity", "is no file with a certificate and its key");
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     return context;
 }
