@@ -13,7 +13,7 @@ HOST_TREES := host-tree-254 host-tree-257 host-tree-262
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
 .PHONY: readme-check update-check soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
-.PHONY: profiles-check surface surface-check clients-check image run boot server-check image-check image-host-check
+.PHONY: profiles-check surface surface-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: profiles-nspawn-257 profiles-others bench-programs breach-programs
@@ -50,6 +50,9 @@ surface: | tools-check ## which system calls and arguments the sandbox lets thro
 surface-check: $(call needs,build/vitrine test-programs) ## is docs/surface.md true, and each of its rules needed by a test?
 	@$(ENTER) $(MAKE) --no-print-directory -f image-tests/tests.mk -s surface
 	@$(ENTER) image-tests/check-surface
+
+port-check: $(call needs,build/vitrine test-programs) ## does the port answer again, by itself, when its socket was shut down?
+	@$(ENTER) image-tests/check-port
 
 # Requests, and seconds at most (0: no bound).
 SOAK_REQUESTS ?= 1000000

@@ -290,11 +290,13 @@ Test(attached, a_crash_is_survived) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
-/* Does what the service's own sandbox keeps its workers from, to its first listener. */
-static void spoil(const struct host *host, const char *how) {
+/* Does what the service's own sandbox keeps its workers from, to its first listener. False: the host does not let it. */
+static bool spoil(const struct host *host, const char *how) {
     char command[128];
     snprintf(command, sizeof command, "/run/spoil $main 3 %s", how);
-    cr_assert_eq(run_inside(host, command), 0, "%s: %s", how, host_output);
+    int status = run_inside(host, command);
+    cr_assert(status == 0 || !host_is_virtual(), "%s: %s", how, host_output);
+    return status == 0;
 }
 
 static bool answers_within(const struct host *host, unsigned seconds) {
@@ -313,13 +315,15 @@ Test(attached, a_port_that_was_spoiled_answers_again, .timeout = 900) {
     host_attach(&host);
     host_copy(&host, "build/spoil", "/run");
     cr_assert(answers_within(&host, 60));
-    spoil(&host, "block");
+    if (!spoil(&host, "block")) {
+        host_stop(&host);
+        cr_skip_test("a container does not let anybody take descriptors; make port-check looks, too");
+    }
     cr_expect(answers_within(&host, 120), "it blocks");
     host_run(&host, "journalctl --sync; journalctl --no-pager --output=cat --priority=err --unit=vitrine.service");
     cr_expect(said("had been made to block; mended"), "%s", host_output);
     for (int round = 0; round < 2; round++) {
-        spoil(&host, "shutdown");
-        cr_expect(answers_within(&host, 120), "it is closed");
+        cr_expect(spoil(&host, "shutdown") && answers_within(&host, 120), "it is closed");
     }
     host_run(&host, "journalctl --sync; journalctl --no-pager --output=cat --priority=err --unit=vitrine.service");
     cr_expect(said("nobody listens on port 1965 any more"), "%s", host_output);
