@@ -9,6 +9,7 @@ HOST_PARTS := $(HOST_KINDS:%=hosts-%)
 BREACH_KINDS := nspawn-257 qemu-257
 DRILLS := $(BREACH_KINDS:%=breach-drill-%)
 PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
+INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
 HOST_TREES := host-tree-254 host-tree-257 host-tree-262
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
@@ -18,6 +19,7 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: profiles-nspawn-257 profiles-others bench-programs breach-programs
 .PHONY: $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
+.PHONY: intruder intruder-check intruder-programs $(INTRUDERS)
 
 image: $(call needs,build/vitrine) ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units build/vitrine -newer $(IMAGE))" ] || \
@@ -127,6 +129,28 @@ $(DRILLS): breach-drill-%: $(WITH_HOSTS) $(call needs,breach-programs)
 
 $(PROTECTIONS): breach-protections-%: $(WITH_HOSTS) $(call needs,breach-programs)
 	@$(ENTER) image-tests/breach/protections $*
+
+intruder-programs: $(call needs,image tools-check)
+	@$(SERVER) intruder
+	@$(ENTER) image-tests/intruder/bake
+
+MINUTES ?= 10
+intruder: $(WITH_HOSTS) $(call needs,intruder-programs) ## random system calls in a worker: [HOSTS=nspawn-257] [MINUTES=10] [SEED=N] [FILTER=old] [SESSION=N SHRINK=yes]
+	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do \
+	    $(ENTER) image-tests/intruder/intrude $$kind $$(($(MINUTES) * 60)) $(SEED:%=--seed=%) $(FILTER:%=--filter=%) \
+	        $(SESSION:%=--session=%) $(if $(SHRINK),--shrink) || failed=1; done; exit $$failed
+
+intruder-check: $(INTRUDERS) ## two minutes of it, less in a virtual machine, and that it finds what was open before
+
+# This ends as soon as it is found.
+intruder-check-old: $(WITH_HOSTS) $(call needs,intruder-programs)
+	@$(ENTER) image-tests/intruder/intrude nspawn-257 300 --filter=old
+
+intruder-check-nspawn-257: $(WITH_HOSTS) $(call needs,intruder-programs)
+	@$(ENTER) image-tests/intruder/intrude nspawn-257 120
+
+intruder-check-qemu-257: $(WITH_HOSTS) $(call needs,intruder-programs)
+	@$(ENTER) image-tests/intruder/intrude qemu-257 40
 
 bench: $(call needs,bench-programs tools-all) ## what a visit costs, beside other servers; what the key process costs: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/compare build/vitrine $(ROUNDS)

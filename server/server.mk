@@ -70,6 +70,7 @@ $(BUILD)/vitrine: $(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a server/server.m
 	@mv $@.new $@
 
 include image-tests/breach/breach.mk
+include image-tests/intruder/intruder.mk
 
 # To measure what the key process costs (image-tests/bench/split): the program, and the same with the private key inside
 # the worker, both without a sandbox.
@@ -95,6 +96,22 @@ breach: $(BUILD)/breach/vitrine
 $(OBJECTS)/program/breach/%.o: image-tests/breach/%.c server/server.mk | $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)
 	$(call QUIET,CC)musl-gcc $(PROGRAM_FLAGS) -Iimage-tests/breach -c -o $@ $<
+
+# For the random intruder: the program, and in it an engine that makes system calls (image-tests/intruder/worker.c).
+INTRUDER := $(patsubst %,$(OBJECTS)/program/intruder/%.o,worker engine filter) $(BREACH)/surroundings.o $(BREACH)/tools.o
+
+$(BUILD)/intruder/vitrine: $(PROGRAM_OBJECTS) $(INTRUDER) $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,LINK)gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all \
+	    -Wl,--wrap=main,--wrap=sysconf,--wrap=syscall,--wrap=worker_serve,--wrap=send,--wrap=epoll_wait -o $@ \
+	    $(START) $(filter %.o,$^) $(WOLFSSL)/lib/libwolfssl.a -Wl,--start-group $(MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(END)
+
+.PHONY: intruder
+intruder: $(BUILD)/intruder/vitrine $(BUILD)/intruder/watcher $(BUILD)/breach/attempts $(BUILD)/breach/decoys
+
+$(OBJECTS)/program/intruder/%.o: image-tests/intruder/%.c server/server.mk | $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(PROGRAM_FLAGS) -Iimage-tests/breach -Iimage-tests/intruder -c -o $@ $<
 
 $(OBJECTS)/program/bench/%.o: image-tests/bench/%.c server/server.mk | $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)

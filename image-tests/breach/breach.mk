@@ -30,14 +30,14 @@ breach: $(BUILD)/breach/attempts $(BUILD)/breach/attempts-fenced $(BUILD)/breach
 
 COMMA := ,
 define breach_program
-$(BUILD)/breach/$(1): $(2)
+$(BUILD)/$(1): $(2)
 	@mkdir -p $$(@D)
 	@echo "  LINK $$@";gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all $(3) -o $$@ \
 	    $(BREACH_START) $$^ -Wl,--start-group $(BREACH_MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(BREACH_END)
 endef
-$(eval $(call breach_program,attempts,$(BREACH)/main.o $(ATTEMPTS)))
-$(eval $(call breach_program,attempts-fenced,$(BREACH)/main-fenced.o $(BREACH)/without.o $(BREACH)/sandbox.o $(ATTEMPTS),-Wl$(COMMA)--wrap=syscall$(COMMA)--wrap=prctl))
-$(eval $(call breach_program,decoys,$(BREACH)/decoys.o $(BREACH)/decoys_parts.o))
+$(eval $(call breach_program,breach/attempts,$(BREACH)/main.o $(ATTEMPTS)))
+$(eval $(call breach_program,breach/attempts-fenced,$(BREACH)/main-fenced.o $(BREACH)/without.o $(BREACH)/sandbox.o $(ATTEMPTS),-Wl$(COMMA)--wrap=syscall$(COMMA)--wrap=prctl))
+$(eval $(call breach_program,breach/decoys,$(BREACH)/decoys.o $(BREACH)/decoys_parts.o))
 
 $(BREACH)/%.o: image-tests/breach/%.c image-tests/breach/breach.mk
 	@mkdir -p $(@D)

@@ -5,7 +5,7 @@
 # What the drill and the test of protections share: the image with the test build, the decoys on the host, and what the
 # attempts are told of both. To be taken in by bash.
 
-programs=build/breach
+programs=${programs-build/breach}
 results=$programs/$kind
 image=$programs/vitrine_88.0.raw
 remote=/opt/drill
@@ -33,7 +33,7 @@ bake() {
 set_up() {
     shell 'mkdir -p "$1"' "$remote"
     for file in attempts decoys; do
-        image-tests/host copy "$name" "$programs/$file" "$remote"
+        image-tests/host copy "$name" "build/breach/$file" "$remote"
     done
     # 203.0.113.0/24 is TEST-NET-3 (RFC 5737), nobody's address, here the host's own.
     shell 'cd "$1"
@@ -114,7 +114,7 @@ vitrine_surroundings() {
 
 start_host() {
     bake
-    "$programs/attempts" --list >"$results.list"
+    build/breach/attempts --list >"$results.list"
     say "starting $kind"
     image-tests/host start "$kind" "$name" --apart --while=$$
     image-tests/host attach "$name" "$image"
