@@ -22,7 +22,7 @@ ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
 
 export WERROR
-.PHONY: all help tools tools-check tools-all program unit-tests check check-all precommit compile-commands unit-check lint manual-check picture format install uninstall host-files release release-check clean distclean
+.PHONY: all help tools tools-check tools-all program unit-tests check check-all precommit compile-commands unit-check lint manual-check picture format install uninstall host-files release release-list next-key content-key release-check clean distclean
 all: build/vitrine
 
 help: ## this list
@@ -106,14 +106,27 @@ build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/servic
 RELEASE := build/release
 RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 2025-01-01T00:00:00Z)
 
-release: $(call needs,host-files) ## all that is published of a version, in build/release/, with checksums and their signature
+# The day from whose beginning hosts no longer take the list of versions.
+RELEASE_DAYS ?= 90
+UNTIL := $(shell date --utc --date='+$(RELEASE_DAYS) days' +%Y-%m-%d)
+
+release: $(call needs,host-files) ## all that is published of a version, in build/release/, with a signed list: [RELEASE_DAYS=90]
 	@mkdir -p build
 	@units/release/notes $(VERSION) >build/notes.md
-	@$(ENTER) units/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) <build/notes.md
+	@$(ENTER) units/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) $(UNTIL) <build/notes.md
 	@rm build/notes.md
 
+release-list: ## the same list anew, before its date comes: [RELEASE_DAYS=90]
+	@$(ENTER) units/release/list $(RELEASE) $(UNTIL)
+
+next-key: | tools ## a second signing key, mkosi.next.key, whose certificate the next release announces
+	@$(ENTER) units/release/new-key mkosi.next "Vitrine image"
+
+content-key: | tools ## a key for make content alone, mkosi.content.key
+	@$(ENTER) units/release/new-key mkosi.content "Vitrine capsules"
+
 release-check: $(call needs,release variants) ## is a release complete and true?
-	@$(MAKE) --no-print-directory release RELEASE=build/release-again >/dev/null
+	@$(MAKE) --no-print-directory release RELEASE=build/release-again UNTIL=$(UNTIL) >/dev/null
 	@failed=0; $(ENTER) image-tests/check-release build/release build/release-again || failed=1; \
 	    image-tests/check-notes || failed=1; rm -rf build/release-again; exit $$failed
 

@@ -13,10 +13,11 @@ INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
 HOST_TREES := host-tree-254 host-tree-257 host-tree-262
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
-.PHONY: readme-check update-check soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
+.PHONY: readme-check update-check update-drill interrupt-check soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
 .PHONY: profiles-check surface surface-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
+.PHONY: update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
 .PHONY: profiles-nspawn-257 profiles-others bench-programs breach-programs
 .PHONY: $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
 .PHONY: intruder intruder-check intruder-programs $(INTRUDERS)
@@ -28,9 +29,12 @@ image: $(call needs,build/vitrine) ## the disk image, build/vitrine_VERSION.raw,
 	        sed -n "s/.* level for /image: exposure of /p" >>build/image.log'
 	@grep '^image: ' build/image.log
 
+# The key for capsules alone, where there is one (make content-key).
+CONTENT_KEY = $(if $(wildcard mkosi.content.key),mkosi.content,mkosi)
+
 content: image ## a signed image of your capsules, build/content.raw, for vitrinectl content: DIR=folder
 	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
-	@tar -C "$(DIR)" -cf - . | $(ENTER) units/bake-content build/content.raw mkosi.key mkosi.crt
+	@tar -C "$(DIR)" -cf - . | $(ENTER) units/bake-content build/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt
 
 run: image host-files ## serves the image on a host in a container: [PORT=1965] [CONTENT=folder]
 	@image-tests/run nspawn-257 $(IMAGE) $(PORT) "$(CONTENT)"
@@ -103,6 +107,27 @@ update-nspawn-257: $(WITH_HOSTS) $(call needs,release variants)
 # What depends on the version of systemd.
 update-others: $(WITH_HOSTS) $(call needs,release variants)
 	@$(ENTER) env FIRST_STEPS=yes image-tests/check-update $(RELEASE) nspawn-254 nspawn-262
+
+update-drill: $(WITH_HOSTS) $(call needs,release variants) ## plays whoever has the web server, or a lost signing key: [HOSTS="nspawn-257"]
+	@$(ENTER) image-tests/update-drill $(HOSTS)
+
+update-drill-short: $(WITH_HOSTS) $(call needs,release variants)
+	@$(ENTER) env SHORT=yes image-tests/update-drill nspawn-257
+
+update-drill-others: $(WITH_HOSTS) $(call needs,release variants)
+	@$(ENTER) image-tests/update-drill nspawn-254 nspawn-262
+
+interrupt-check: $(WITH_HOSTS) $(call needs,variants) ## kills vitrinectl before its steps: [HOSTS="nspawn-257"] [EVERY=1]
+	@$(ENTER) image-tests/check-interrupted $(or $(EVERY),1) $(HOSTS)
+
+interrupt-short: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) image-tests/check-interrupted 20 nspawn-257
+
+interrupt-containers: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) image-tests/check-interrupted 4 nspawn-254 nspawn-257 nspawn-262
+
+interrupt-qemu-257: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) image-tests/check-interrupted 20 qemu-257
 
 image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests that need hosts: [HOSTS="image nspawn-254 nspawn-257 nspawn-262 qemu-257"]
 	@failed=0; for kind in $(or $(HOSTS),$(HOST_KINDS)); do \

@@ -22,10 +22,23 @@ Test(trust, an_image_is_trusted_only_as_it_was_signed) {
         {"vitrine_flipped-superblock.raw", 65, "its bytes are not those that were signed"},
         {"vitrine_flipped-tree.raw", 65, "its bytes are not those that were signed"},
         {"vitrine_flipped-signature.raw", 65, "not to be trusted"},
-        {"vitrine_unsigned.raw", 65, "is not signed: it needs"},
+        {"vitrine_unsigned.raw", 65, "is not signed: partition 3 is not the signature"},
         {"vitrine_truncated.raw", 65, "cut off"},
         {"vitrine_empty.raw", 65, "is no disk image"},
-        {"capsule_1.raw", 64, "images are named vitrine_VERSION.raw"},
+        /* By content, not by name. */
+        {"capsule_1.raw", 0, "Vitrine 0.1.0, signed by mkosi.crt"},
+        {"content.raw", 0, "content.raw: capsules, signed by mkosi.crt"},
+        {"vitrine_9.9.9.raw", 0, "vitrine_9.9.9.raw: capsules, signed by mkosi.crt"},
+        {"vitrine_unmarked.raw", 65, "it is no image of Vitrine"},
+        /* What systemd would find in the file besides the three partitions. */
+        {"vitrine_two-faced.raw", 65, "there is more in it than was signed"},
+        {"vitrine_boot-code.raw", 65, "there is more in it than was signed"},
+        {"vitrine_gap.raw", 65, "there is more in it than was signed"},
+        {"vitrine_behind.raw", 65, "there is more in it than was signed"},
+        {"vitrine_entry.raw", 65, "there is more in it than was signed"},
+        {"vitrine_second-table.raw", 65, "there is more in it than was signed"},
+        {"vitrine_label.raw", 65, "there is more in it than was signed"},
+        {"vitrine_longer.raw", 65, "there is more in it than was signed"},
         {"vitrine_missing.raw", 66, "there is no image"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -47,6 +60,27 @@ Test(trust, the_same_capsules_make_the_same_image) {
                              "units/bake-content build/variants/none.raw mkosi.key mkosi.crt"),
                  65, "%s", host_output);
     cr_expect(strstr(host_output, "holds no capsule"), "%s", host_output);
+}
+
+Test(trust, what_looks_like_a_system_is_no_capsule) {
+    static const char *const folders[] = {"usr", "etc", "bin", "sbin", "lib", "lib64", "var", "USR"};
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        char command[512];
+        /* A link does as well as a folder. */
+        snprintf(
+            command, sizeof command,
+            "cd build/variants && rm -rf system && cp -r capsules system && %s system/%s && tar -C system -cf - . | "
+            "../../units/bake-content system.raw ../../mkosi.key ../../mkosi.crt",
+            i % 2 == 0 ? "cp -r hostile/usr" : "ln -s localhost", folders[i]);
+        cr_expect_eq(machine_run(command), 65, "%s: %s", folders[i], host_output);
+        cr_expect(strstr(host_output, "as a system does and no capsule"), "%s: %s", folders[i], host_output);
+        cr_expect_eq(machine_run("ls build/variants/system.raw"), 2, "%s", host_output);
+    }
+    machine_run("rm -rf build/variants/system; mkdir build/variants/system; cp -r build/variants/capsules/localhost "
+                "build/variants/system/lib.example.org");
+    cr_expect_eq(machine_run("tar -C build/variants/system -cf - . | units/bake-content build/variants/system.raw "
+                             "mkosi.key mkosi.crt"),
+                 0, "%s", host_output);
 }
 
 Test(trust, wrong_usage_is_one_sentence) {
