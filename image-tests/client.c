@@ -73,6 +73,8 @@ static bool connect_in_time(struct gemini_client *client) {
         return false;
     /* Each piece is to be a segment of its own. */
     setsockopt(client->socket, IPPROTO_TCP, TCP_NODELAY, &(int){!client->way.holds_back}, sizeof(int));
+    if (client->way.receive_buffer > 0)
+        setsockopt(client->socket, SOL_SOCKET, SO_RCVBUF, &client->way.receive_buffer, sizeof(int));
     if (connect(client->socket, (struct sockaddr *)&address, size) == 0)
         return true;
     if (errno != EINPROGRESS)

@@ -28,9 +28,10 @@ struct gemini_way {
     int oldest_version, newest_version; /* TLS1_2_VERSION and so on; 0: what OpenSSL speaks */
     const char *groups;                 /* for the key exchange, OpenSSL's names; NULL: its own choice */
     const char *identity;               /* file (PEM) with certificate, its chain if any, and key; NULL: none */
-    size_t piece;      /* send at most so many bytes at once, each by itself; 0: as many as there are */
-    unsigned patience; /* milliseconds for each step; 0: GEMINI_PATIENCE */
-    bool holds_back;   /* a small segment waits until the one before is acknowledged (RFC 896), as with most clients */
+    size_t piece;       /* send at most so many bytes at once, each by itself; 0: as many as there are */
+    int receive_buffer; /* SO_RCVBUF in bytes; 0: what the system chooses */
+    unsigned patience;  /* milliseconds for each step; 0: GEMINI_PATIENCE */
+    bool holds_back;    /* a small segment waits until the one before is acknowledged (RFC 896), as with most clients */
 };
 
 /* How far a conversation came. */

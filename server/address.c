@@ -46,8 +46,22 @@ static struct address cut(const struct address *address, size_t bytes) {
     return part;
 }
 
-struct address address_subscriber(const struct address *address) {
-    return is_four(address) ? *address : cut(address, 8);
+/*
+ * Providers give an IPv6 client a /64, a /56 or a /48. A wider prefix may be many clients or one, so it may take more than
+ * one client, and less than all of its parts together.
+ */
+size_t address_groups(const struct address *address, struct address_group groups[static ADDRESS_GROUPS_MAX]) {
+    static const struct {
+        uint8_t bits, times;
+    } four[] = {{32, 1}, {24, 4}}, six[] = {{64, 1}, {56, 4}, {48, 8}};
+    bool is_ipv4 = is_four(address);
+    size_t count = is_ipv4 ? sizeof four / sizeof four[0] : sizeof six / sizeof six[0];
+    for (size_t i = 0; i < count; i++) {
+        size_t bytes = is_ipv4 ? sizeof four_prefix + four[i].bits / 8u : six[i].bits / 8u;
+        groups[i] = (struct address_group){cut(address, bytes), is_ipv4 ? four[i].bits : six[i].bits,
+                                           is_ipv4 ? four[i].times : six[i].times};
+    }
+    return count;
 }
 
 bool address_is_loopback(const struct address *address) {

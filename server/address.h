@@ -4,6 +4,7 @@
 /* Where a connection comes from: an IP address, and what of it may be known. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -21,10 +22,20 @@ struct address address_of_socket(const struct sockaddr *socket_address);
 /* Of four bytes of IPv4 or sixteen of IPv6, as the PROXY protocol gives them. */
 struct address address_of_bytes(const uint8_t *bytes, int is_ipv6);
 
+/* Addresses that begin with the same bits. They are hashed, so there must be no padding. */
+struct address_group {
+    struct address part;
+    uint8_t bits;  /* of an IPv4 or IPv6 address */
+    uint8_t times; /* how many times as much as one client it may take */
+};
+
+#define ADDRESS_GROUPS_MAX 3
+
 /*
- * The part that stands for one subscriber: the whole of an IPv4 address, the first 64 bits of an IPv6 one.
+ * The groups that an address lies in, the narrowest first, which stands for one client: IPv4 /32 and /24, IPv6 /64, /56
+ * and /48. Returns how many there are.
  */
-struct address address_subscriber(const struct address *address);
+size_t address_groups(const struct address *address, struct address_group groups[static ADDRESS_GROUPS_MAX]);
 
 /* Is it this machine itself (127.0.0.0/8, ::1)? */
 bool address_is_loopback(const struct address *address);

@@ -8,14 +8,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bounds.h"
 #include "log.h"
 #include "proxy_protocol.h"
 #include "spare.h"
 
 #define ASKED_MAX 512
+/*
+ * What may come before the request is there: one byte of it in each record, or a record filled up to the largest size.
+ * A client that changes keys instead reaches one of these bounds soon.
+ */
+#define HEARD_BASE 18432
+#define HEARD_PER_BYTE 64
+#define RESPONSES_MAX 2048
 /* Parts of a body that go out before others have their turn: 160 kB, a fifth of a millisecond. The farewell is one, too. */
 #define TURNS_AT_ONCE 5
 
@@ -125,6 +134,16 @@ static ssize_t receive(struct connection *connection, struct workbench *bench, s
     }
 }
 
+uint64_t connection_untaken(const struct connection *connection) {
+    int bytes = 0;
+    return ioctl(connection->socket, TIOCOUTQ, &bytes) < 0 || bytes < 0 ? 0 : (uint64_t)bytes;
+}
+
+/* Does the kernel keep more of the reply than a closed connection may leave behind? */
+static bool leaves_much(const struct connection *connection) {
+    return connection->moved > BOUND_LEFT_BEHIND && connection_untaken(connection) > BOUND_LEFT_BEHIND;
+}
+
 /* ---- the log ---- */
 
 static void describe(struct delivery *delivery, const struct request *request) {
@@ -203,8 +222,8 @@ static bool make_records(struct connection *connection, struct workbench *bench,
 /* After the last byte: a peer that may still be sending gets time to read before a reset can reach it. */
 static enum wish say_farewell(struct connection *connection, struct workbench *bench) {
     struct delivery *delivery = connection->delivery;
-    bool patient = connection->talkative || delivery->reply.status != STATUS_SUCCESS;
     bool there = shutdown(connection->socket, SHUT_WR) == 0;
+    bool patient = connection->talkative || delivery->reply.status != STATUS_SUCCESS || leaves_much(connection);
     record(connection, bench);
     if (delivery->broken)
         bench->tally->broken_off++;
@@ -284,7 +303,7 @@ static enum wish answer(struct connection *connection, struct workbench *bench, 
     if (verdict != REQUEST_VALID && verdict != REQUEST_UNNAMEABLE)
         request->host[0] = request->path[0] = '\0';
     delivery->visitor = *tls_visitor(connection->session);
-    unsigned seconds = connection->counted ? quota_ask(&bench->quota, connection->subscriber, bench->now) : 0;
+    unsigned seconds = quota_spend(&bench->quota, &connection->member, QUOTA_REQUESTS, bench->now);
     if (seconds > 0) {
         char wait[64];
         snprintf(wait, sizeof wait, "Too many requests, come again in %u seconds", seconds);
@@ -309,6 +328,12 @@ static enum wish say_why(struct connection *connection, struct workbench *bench)
     connection->session = NULL;
     connection->stage = STAGE_FAREWELL;
     return WISH_INPUT;
+}
+
+/* Does a client keep TLS busy, by new keys or empty records, in place of asking? `length` bytes of its request are there. */
+static bool says_too_little(struct connection *connection, const struct workbench *bench, size_t length) {
+    connection->responses += (uint32_t)bench->channel.output_size;
+    return connection->heard > HEARD_BASE + HEARD_PER_BYTE * length || connection->responses > RESPONSES_MAX;
 }
 
 /* Reads the request line out of the session; all of its start that came before was kept. */
@@ -344,6 +369,11 @@ static enum wish read_request(struct connection *connection, struct workbench *b
     }
     if (length != connection->kept_size && !keep(connection, bench->line, length))
         return WISH_END;
+    if (says_too_little(connection, bench, length)) {
+        bench->tally->failed++;
+        connection_remark(connection, bench, REMARK_FAILED);
+        return WISH_END;
+    }
     /*
      * What TLS itself has to say by now, the end of a handshake or answers to new keys, is little. It cannot wait in `kept`,
      * which holds the request's start: whoever asks for so much of it that it finds no room is let go.
@@ -368,6 +398,7 @@ static enum wish handshake_went(struct connection *connection, struct workbench 
     case TLS_DONE:
         connection->stage = STAGE_REQUEST;
         wish = read_request(connection, bench);
+        connection->responses = 0; /* that was the end of the handshake */
         if (wish == WISH_INPUT && connection->stage == STAGE_REQUEST)
             acknowledge(connection);
         return wish;
@@ -428,24 +459,59 @@ static enum wish greet(struct connection *connection, struct workbench *bench, s
     }
     kept_drop(connection);
     hello_server_name(bench->received, size, name);
-    connection->session = tls_session_begin(bench->tls, name, connection, connection->subscriber);
+    connection->session = tls_session_begin(bench->tls, name, connection, connection->member.groups[0].hash);
     return connection->session ? shake_hands(connection, bench) : handshake_went(connection, bench, TLS_FAILED);
 }
 
 /* ---- where it comes from ---- */
 
-bool connection_admit(struct connection *connection, struct workbench *bench) {
-    /* What comes from this machine itself is a proxy, an onion service or its owner: many visitors, or none. */
-    if (address_is_loopback(&connection->address))
-        return true;
-    struct address subscriber = address_subscriber(&connection->address);
-    connection->subscriber = keyed_hash(bench->hash_key, &subscriber, sizeof subscriber);
-    connection->counted = quota_enter(&bench->quota, connection->subscriber);
-    if (connection->counted)
-        return true;
-    bench->tally->refused++;
-    connection_remark(connection, bench, REMARK_REFUSED);
-    return false;
+static void join(struct connection *connection, const struct workbench *bench, const struct address_group *group,
+                 uint32_t connections_max) {
+    struct quota_member *member = &connection->member;
+    member->groups[member->count].hash = keyed_hash(bench->hash_key, group, sizeof *group);
+    member->groups[member->count].connections_max = connections_max;
+    member->groups[member->count].times = group->times;
+    member->count++;
+}
+
+bool connection_is_local(const struct connection *connection) {
+    return !connection->proxied && !connection->claimed && address_is_loopback(&connection->address);
+}
+
+/* Whose quotas does it count for? */
+static void find_groups(struct connection *connection, const struct workbench *bench) {
+    static const struct address_group loopback = {.bits = 1}, not_told = {.bits = 2}; /* no prefix has so few */
+    struct address_group groups[ADDRESS_GROUPS_MAX];
+    connection->member = (struct quota_member){0};
+    if (connection->proxied) { /* all that have not said yet who they are: they give way like one client with many */
+        join(connection, bench, &not_told, 0);
+        return;
+    }
+    /* What comes from this machine itself is a proxy, an onion service or its owner: many clients. A claim is no proof. */
+    if (connection_is_local(connection)) {
+        join(connection, bench, &loopback, bench->settings->max_connections_from_loopback);
+        return;
+    }
+    size_t count = address_groups(&connection->address, groups);
+    connection->member.rated = true;
+    for (size_t i = 0; i < count; i++)
+        join(connection, bench, &groups[i], bench->settings->max_connections_per_address * groups[i].times);
+}
+
+enum admission connection_admit(struct connection *connection, struct workbench *bench) {
+    quota_leave(&bench->quota, &connection->member);
+    find_groups(connection, bench);
+    if (!quota_enter(&bench->quota, &connection->member))
+        return NO_PLACE;
+    return quota_spend(&bench->quota, &connection->member, QUOTA_HANDSHAKES, bench->now) > 0 ? TOO_OFTEN : ADMITTED;
+}
+
+void connection_refuse(const struct connection *connection, struct workbench *bench, enum admission why) {
+    if (why == TOO_OFTEN)
+        bench->tally->throttled++;
+    else
+        bench->tally->refused++;
+    connection_remark(connection, bench, why == TOO_OFTEN ? REMARK_THROTTLED : REMARK_REFUSED);
 }
 
 /*
@@ -465,12 +531,16 @@ static enum wish introduce(struct connection *connection, struct workbench *benc
         break;
     }
     connection->proxied = false;
+    connection->claimed = header.has_addresses;
     if (header.has_addresses)
         connection->address = address_of_bytes(header.source, header.is_ipv6);
     *size -= header.length;
     memmove(bench->received, bench->received + header.length, *size);
     kept_drop(connection);
-    return connection_admit(connection, bench) ? WISH_INPUT : WISH_END;
+    enum admission admission = connection_admit(connection, bench);
+    if (admission != ADMITTED)
+        connection_refuse(connection, bench, admission);
+    return admission == ADMITTED ? WISH_INPUT : WISH_END;
 }
 
 /* ---- from outside ---- */
@@ -500,6 +570,7 @@ static enum wish take_input(struct connection *connection, struct workbench *ben
         return WISH_INPUT;
     bench->channel.input = bench->received;
     bench->channel.input_size = (size_t)got;
+    connection->heard += connection->stage == STAGE_REQUEST ? (uint32_t)got : 0;
     return connection->stage == STAGE_HANDSHAKE ? shake_hands(connection, bench) : read_request(connection, bench);
 }
 
@@ -527,9 +598,10 @@ void connection_end(struct connection *connection, struct workbench *bench) {
         reply_dispose(&connection->delivery->reply);
         spare_give(connection->delivery);
     }
-    if (connection->counted)
-        quota_leave(&bench->quota, connection->subscriber);
+    quota_leave(&bench->quota, &connection->member);
     tls_session_end(connection->session);
+    if (leaves_much(connection))
+        setsockopt(connection->socket, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     close(connection->socket);
     free(connection->kept);
     spare_give(connection);

@@ -24,7 +24,8 @@ enum stage {
     STAGE_HANDSHAKE, /* from accept to the end of the TLS handshake */
     STAGE_REQUEST,   /* until the request line is whole */
     STAGE_REPLY,     /* until the last byte is in the kernel's hands */
-    STAGE_FAREWELL,  /* nothing is left to say; what still comes is thrown away, so that no reset overtakes the reply */
+    STAGE_FAREWELL, /* nothing is left to say; it stays until the client has all of it. What still comes is thrown away,
+                        so that no reset overtakes the reply. */
     STAGE_COUNT,
 };
 
@@ -44,8 +45,9 @@ struct tally {
     _Atomic uint64_t foreign;    /* connections that spoke no TLS */
     _Atomic uint64_t failed;     /* handshakes that failed */
     _Atomic uint64_t late;       /* connections that ran into a deadline */
-    _Atomic uint64_t refused;    /* connections of a subscriber who had as many as one may have */
-    _Atomic uint64_t displaced;  /* connections that gave way before they had asked, when there was no more room */
+    _Atomic uint64_t refused;    /* connections of an address or prefix that had as many as it may have */
+    _Atomic uint64_t throttled;  /* connections of an address or prefix that had too many handshakes in a minute */
+    _Atomic uint64_t displaced;  /* connections that gave way when there was no more room */
     _Atomic uint64_t slowed;     /* requests answered with 44 */
 };
 
@@ -80,17 +82,22 @@ struct connection {
     uint8_t *kept; /* bytes that wait: the start of a greeting or request, or records that found no room */
     size_t kept_size;
     struct delivery *delivery;
-    uint64_t moved; /* bytes of the reply that the kernel has taken */
-    uint64_t begun; /* when it was accepted */
+    uint64_t moved;     /* bytes of the reply that the kernel has taken */
+    uint64_t begun;     /* when it was accepted */
+    uint32_t heard;     /* bytes that came while the request was waited for */
+    uint32_t responses; /* bytes that TLS itself said meanwhile, answers to new keys */
     struct address address;
-    uint64_t subscriber; /* the hash by which the quota knows the address */
-    bool counted;        /* quota_leave is due */
-    bool proxied;        /* a PROXY protocol header has to come first */
+    struct quota_member member; /* whose quotas it counts for */
+    bool claimed;               /* the address was claimed in a PROXY protocol header */
+    bool proxied;               /* a PROXY protocol header has to come first */
 
     /* The event loop's own: its place in a queue of deadlines, and what epoll was told. */
     struct connection *earlier, *later;
     uint64_t deadline;
-    uint64_t moved_before;
+    uint64_t due;   /* when a reply ends whose client takes no more of it */
+    uint64_t taken; /* bytes of the reply that the client had at the last look */
+    uint32_t pace;  /* and how many of these came since the look before */
+    bool looked_at; /* the reply, once */
     enum stage queued;
     enum wish armed;
 };
@@ -101,8 +108,23 @@ struct connection {
  */
 struct connection *connection_begin(int socket, uint16_t port, const struct address *from, bool proxied, uint64_t now);
 
-/* May it go on, by the quota of one subscriber? If not, it is to be ended. Not for one that is proxied. */
-bool connection_admit(struct connection *connection, struct workbench *bench);
+enum admission { ADMITTED, NO_PLACE, TOO_OFTEN };
+
+/*
+ * May it go on, by the quotas of its address and the prefixes around it? Else it is to be ended. For one that is proxied
+ * this is asked again when its header has come.
+ * NO_PLACE: one of them has as many connections as it may have; TOO_OFTEN: too many handshakes in a minute.
+ */
+enum admission connection_admit(struct connection *connection, struct workbench *bench);
+
+/* Does it come from this machine itself, and not only by a claim? */
+bool connection_is_local(const struct connection *connection);
+
+/* Counts that it was not admitted, for that reason, and notes it for the log. */
+void connection_refuse(const struct connection *connection, struct workbench *bench, enum admission why);
+
+/* Bytes of the reply that the kernel has taken and the client has not acknowledged. */
+uint64_t connection_untaken(const struct connection *connection);
 
 /*
  * Goes on until the connection has to wait. readable: bytes, the peer's end or an error may be there.
@@ -118,5 +140,9 @@ enum wish connection_sign(struct connection *connection, struct workbench *bench
 /* Notes for the log why a connection, which is about to end, ends without a reply (remarks.h). */
 void connection_remark(const struct connection *connection, struct workbench *bench, enum remark remark);
 
-/* Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. */
+/*
+ * Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. What the
+ * client has not taken of it, if that is more than a little, is thrown away: a socket that nobody owns any more would keep
+ * it for minutes.
+ */
 void connection_end(struct connection *connection, struct workbench *bench);

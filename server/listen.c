@@ -12,11 +12,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "bounds.h"
 #include "log.h"
 
 #define BACKLOG 1024
-#define UNSENT_MAX 131072 /* bytes that wait in the kernel, besides those on their way */
-#define GONE_AFTER 60000  /* milliseconds in which nothing could be sent, or nothing was acknowledged */
+#define GONE_AFTER 120000 /* milliseconds in which nothing could be sent, or nothing was acknowledged */
 
 union socket_address {
     struct sockaddr any;
@@ -75,12 +75,16 @@ static uint16_t port_of(const union socket_address *address) {
 
 /*
  * What connections inherit from their listener. Answers are one send each; waiting to fill a segment would only delay
- * them. The kernel keeps no megabytes for a visitor who does not read, and gives up what waits when the process has.
+ * them. Buffers are bounded, because the kernel counts them against MemoryMax= of the service, and what it would choose
+ * by itself grows to megabytes for a client that does not read.
  */
 static void set_up(int descriptor) {
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){UNSENT_MAX}, sizeof(int));
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &(int){BOUND_SEND_BUFFER}, sizeof(int));
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &(int){BOUND_RECEIVE_BUFFER}, sizeof(int));
     setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &(int){GONE_AFTER}, sizeof(int));
+    /* In case a worker that was taken over made it reset connections. */
+    setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &(struct linger){0}, sizeof(struct linger));
 }
 
 int listen_open(const char *text, bool only_six, struct listener *listener) {

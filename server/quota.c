@@ -3,48 +3,18 @@
 
 #include <stdatomic.h>
 
-#define WINDOW 16 /* slots in which a subscriber may be found, from where its hash points to */
-#define COUNT_BITS 16
-#define COUNT_MAX ((UINT64_C(1) << COUNT_BITS) - 1)
+#define WINDOW 16 /* slots in which a group may be found, from where its hash points to */
 
-static uint64_t count_of(uint64_t slot) {
-    return slot & COUNT_MAX;
+static size_t place(uint64_t hash, size_t step) {
+    return (size_t)((hash >> 32) + step) % QUOTA_SLOTS;
 }
 
-static size_t place(uint64_t key, size_t step) {
-    return (size_t)((key >> 32) + step) % QUOTA_SLOTS; /* where both kinds of keys have the hash */
+static uint64_t load(const _Atomic uint64_t *slot) {
+    return atomic_load_explicit(slot, memory_order_relaxed);
 }
 
-/* What one table has counted for a key, whose count bits are zero. */
-static uint64_t look_up(const _Atomic uint64_t *slots, uint64_t key) {
-    for (size_t i = 0; i < WINDOW; i++) {
-        uint64_t slot = atomic_load_explicit(&slots[place(key, i)], memory_order_relaxed);
-        if ((slot & ~COUNT_MAX) == key && count_of(slot) > 0)
-            return count_of(slot);
-    }
-    return 0;
-}
-
-/* The slot of a key in the own table, else one that is free; NULL: neither. */
-static _Atomic uint64_t *find(_Atomic uint64_t *slots, uint64_t key, bool (*is_free)(uint64_t slot, uint64_t key)) {
-    _Atomic uint64_t *free = NULL;
-    for (size_t i = 0; i < WINDOW; i++) {
-        _Atomic uint64_t *slot = &slots[place(key, i)];
-        uint64_t value = atomic_load_explicit(slot, memory_order_relaxed);
-        if ((value & ~COUNT_MAX) == key)
-            return slot;
-        if (!free && is_free(value, key))
-            free = slot;
-    }
-    if (free)
-        atomic_store_explicit(free, key, memory_order_relaxed);
-    return free;
-}
-
-static void add(_Atomic uint64_t *slot) {
-    uint64_t value = atomic_load_explicit(slot, memory_order_relaxed);
-    if (count_of(value) < COUNT_MAX)
-        atomic_store_explicit(slot, value + 1, memory_order_relaxed);
+static void store(_Atomic uint64_t *slot, uint64_t value) {
+    atomic_store_explicit(slot, value, memory_order_relaxed);
 }
 
 static const struct quota_table *table(const struct quota *quota, size_t number) {
@@ -53,63 +23,182 @@ static const struct quota_table *table(const struct quota *quota, size_t number)
 
 /* ---- connections ---- */
 
-static bool is_empty(uint64_t slot, uint64_t key) {
-    (void)key;
-    return count_of(slot) == 0;
+#define COUNT_MAX UINT64_C(0xffff)
+
+/* The slot of a group, else, where that will do, one that is free; QUOTA_SLOTS: neither. */
+static size_t find(const _Atomic uint64_t *slots, uint64_t hash, bool or_free) {
+    size_t free = QUOTA_SLOTS;
+    for (size_t i = 0; i < WINDOW; i++) {
+        size_t at = place(hash, i);
+        uint64_t value = load(&slots[at]);
+        if ((value & COUNT_MAX) == 0) {
+            if (free == QUOTA_SLOTS)
+                free = at;
+        } else if ((value & ~COUNT_MAX) == (hash & ~COUNT_MAX)) {
+            return at;
+        }
+    }
+    return or_free ? free : QUOTA_SLOTS;
 }
 
-bool quota_enter(struct quota *quota, uint64_t subscriber) {
-    uint64_t key = subscriber & ~COUNT_MAX, sum = 0;
-    for (size_t i = 0; quota->connections_max > 0 && i < quota->count; i++) {
-        if (table(quota, i)->open > 0)
-            sum += look_up(table(quota, i)->connections, key);
+/* What all workers have counted for a group. */
+static uint64_t sum_of(const struct quota *quota, uint64_t hash) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < quota->count; i++) {
+        const struct quota_table *one = table(quota, i);
+        size_t at = load(&one->open) > 0 ? find(one->connections, hash, false) : QUOTA_SLOTS;
+        sum += at < QUOTA_SLOTS ? load(&one->connections[at]) & COUNT_MAX : 0;
     }
-    if (quota->connections_max > 0 && sum >= quota->connections_max)
-        return false;
-    _Atomic uint64_t *slot = find(quota->own->connections, key, is_empty);
-    if (slot) {
-        quota->own->open++;
-        add(slot);
+    return sum;
+}
+
+void quota_weigh(struct quota *quota, const struct quota_member *member) {
+    for (size_t i = 0; i < member->count; i++) {
+        uint32_t allowed = member->groups[i].connections_max;
+        if (allowed == 0 || member->groups[i].slot >= QUOTA_SLOTS)
+            continue;
+        uint64_t part = sum_of(quota, member->groups[i].hash) * 8 / allowed;
+        quota->own->loads[member->groups[i].slot] = part > 8 ? 8 : (uint8_t)part;
     }
+}
+
+unsigned quota_load(const struct quota *quota, const struct quota_member *member) {
+    unsigned most = 0;
+    for (size_t i = 0; i < member->count; i++) {
+        size_t at = member->groups[i].slot;
+        if (member->groups[i].connections_max > 0 && at < QUOTA_SLOTS && quota->own->loads[at] > most)
+            most = quota->own->loads[at];
+    }
+    return most;
+}
+
+bool quota_enter(struct quota *quota, struct quota_member *member) {
+    for (size_t i = 0; i < member->count; i++) {
+        uint32_t most = member->groups[i].connections_max;
+        if (most > 0 && sum_of(quota, member->groups[i].hash) >= most)
+            return false;
+    }
+    for (size_t i = 0; i < member->count; i++) {
+        uint64_t hash = member->groups[i].hash;
+        size_t at = find(quota->own->connections, hash, true);
+        uint64_t count = at < QUOTA_SLOTS ? load(&quota->own->connections[at]) & COUNT_MAX : 0;
+        if (count == COUNT_MAX)
+            at = QUOTA_SLOTS;
+        if (at < QUOTA_SLOTS)
+            store(&quota->own->connections[at], (hash & ~COUNT_MAX) | (count + 1));
+        member->groups[i].slot = (uint16_t)at;
+    }
+    store(&quota->own->open, load(&quota->own->open) + 1);
+    member->entered = true;
+    quota_weigh(quota, member);
     return true;
 }
 
-void quota_leave(struct quota *quota, uint64_t subscriber) {
-    uint64_t key = subscriber & ~COUNT_MAX;
-    for (size_t i = 0; i < WINDOW; i++) {
-        _Atomic uint64_t *slot = &quota->own->connections[place(key, i)];
-        uint64_t value = atomic_load_explicit(slot, memory_order_relaxed);
-        if ((value & ~COUNT_MAX) == key && count_of(value) > 0) {
-            atomic_store_explicit(slot, value - 1, memory_order_relaxed);
-            quota->own->open--;
-            return;
-        }
+void quota_leave(struct quota *quota, struct quota_member *member) {
+    if (!member->entered)
+        return;
+    for (size_t i = 0; i < member->count; i++) {
+        size_t at = member->groups[i].slot;
+        if (at < QUOTA_SLOTS)
+            store(&quota->own->connections[at], load(&quota->own->connections[at]) - 1);
     }
+    store(&quota->own->open, load(&quota->own->open) - 1);
+    member->entered = false;
 }
 
-/* ---- requests ---- */
-
-#define MINUTE_BITS UINT64_C(0xffff0000)
-
-/* A slot of another minute counts for nothing any more. */
-static bool is_past(uint64_t slot, uint64_t key) {
-    return count_of(slot) == 0 || ((slot ^ key) & MINUTE_BITS) != 0;
+uint64_t quota_open(const struct quota *quota) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < quota->count; i++)
+        sum += load(&table(quota, i)->open);
+    return sum;
 }
 
-unsigned quota_ask(struct quota *quota, uint64_t subscriber, uint64_t now) {
-    if (quota->requests_max == 0)
+/* ---- rates ---- */
+
+/*
+ * A level sinks by half in each HALF units of time, evenly in between. So levels can be added up: the sum of what all
+ * workers counted sinks as one level would, and each worker needs to write its own table only. One that is held full, and
+ * so begins to sink anew all the time, lets as many through in a minute as it holds: 2 * HALF units are 59.4 s.
+ */
+#define LEVEL_BITS 28
+#define LEVEL_MAX ((UINT64_C(1) << LEVEL_BITS) - 1)
+#define FULL (UINT64_C(1) << 27)
+#define TIME_BITS 16
+#define TIME_MAX ((UINT64_C(1) << TIME_BITS) - 1)
+#define UNIT 1024 /* milliseconds */
+#define HALF 29
+#define FORGOTTEN (UINT64_C(32) * HALF * UNIT) /* milliseconds after which nothing is left of any level */
+
+static uint64_t tag_of(uint64_t hash) {
+    return hash & ~((UINT64_C(1) << (LEVEL_BITS + TIME_BITS)) - 1);
+}
+
+static bool is_for(uint64_t slot, uint64_t hash) {
+    return tag_of(slot) == tag_of(hash);
+}
+
+/* What is left of a slot's level at this time. */
+static uint64_t level_at(uint64_t slot, uint64_t time) {
+    uint64_t level = slot & LEVEL_MAX, past = (time - (slot >> LEVEL_BITS)) & TIME_MAX;
+    if (past / HALF >= LEVEL_BITS)
         return 0;
-    uint64_t minute = now / 60000, sum = 0;
-    uint64_t key = (subscriber & ~(MINUTE_BITS | COUNT_MAX)) | (minute << COUNT_BITS & MINUTE_BITS);
-    for (size_t i = 0; i < quota->count; i++) {
-        if (table(quota, i)->minute == minute)
-            sum += look_up(table(quota, i)->requests, key);
+    level >>= past / HALF;
+    return level - level * (past % HALF) / (2 * HALF);
+}
+
+static uint64_t level_of(const _Atomic uint64_t *slots, uint64_t hash, uint64_t time) {
+    for (size_t i = 0; i < WINDOW; i++) {
+        uint64_t slot = load(&slots[place(hash, i)]);
+        if (is_for(slot, hash))
+            return level_at(slot, time);
     }
-    if (sum >= quota->requests_max)
-        return (unsigned)(60 - now / 1000 % 60);
-    _Atomic uint64_t *slot = find(quota->own->requests, key, is_past);
-    quota->own->minute = minute;
-    if (slot)
-        add(slot);
+    return 0;
+}
+
+/* Adds to the level of a group. Where all of its slots are taken, the one with the lowest level is forgotten. */
+static void raise_level(_Atomic uint64_t *slots, uint64_t hash, uint64_t time, uint64_t by) {
+    size_t lowest = place(hash, 0);
+    for (size_t i = 0; i < WINDOW; i++) {
+        size_t at = place(hash, i);
+        if (is_for(load(&slots[at]), hash)) {
+            lowest = at;
+            by += level_at(load(&slots[at]), time);
+            break;
+        }
+        if (level_at(load(&slots[at]), time) < level_at(load(&slots[lowest]), time))
+            lowest = at;
+    }
+    by = by < LEVEL_MAX ? by : LEVEL_MAX;
+    store(&slots[lowest], tag_of(hash) | (time & TIME_MAX) << LEVEL_BITS | by);
+}
+
+/* After how many seconds a group may go on, so that an eighth of what it may have is free; 0: now. */
+static unsigned seconds_to_wait(const struct quota *quota, uint64_t hash, enum quota_rate rate, uint64_t now,
+                                uint64_t one) {
+    uint64_t level = 0;
+    for (size_t i = 0; i < quota->count; i++) {
+        const struct quota_table *other = table(quota, i);
+        uint64_t spent = load(&other->spent);
+        if (spent > 0 && now < spent + FORGOTTEN)
+            level += level_of(other->rates[rate], hash, now / UNIT);
+    }
+    if (level + one <= FULL)
+        return 0;
+    return (unsigned)((level + one + FULL / 8 - FULL) * 60 / level) + 1;
+}
+
+unsigned quota_spend(struct quota *quota, const struct quota_member *member, enum quota_rate rate, uint64_t now) {
+    uint64_t one[QUOTA_GROUPS_MAX];
+    if (quota->rates_max[rate] == 0 || !member->rated)
+        return 0;
+    for (size_t i = member->count; i-- > 0;) {
+        one[i] = FULL / ((uint64_t)quota->rates_max[rate] * member->groups[i].times);
+        unsigned seconds = seconds_to_wait(quota, member->groups[i].hash, rate, now, one[i]);
+        if (seconds > 0)
+            return seconds;
+    }
+    for (size_t i = 0; i < member->count; i++)
+        raise_level(quota->own->rates[rate], member->groups[i].hash, now / UNIT, one[i]);
+    store(&quota->own->spent, now > 0 ? now : 1);
     return 0;
 }

@@ -4,7 +4,7 @@
 #include "log.h"
 
 void remarks_add(struct remarks *remarks, enum remark remark, const char *address, uint64_t now) {
-    static const char *const words[REMARK_COUNT] = {"refused", "displaced", "late", "foreign", "failed"};
+    static const char *const words[REMARK_COUNT] = {"refused", "throttled", "displaced", "late", "foreign", "failed"};
     remarks_settle(remarks, now);
     if (remarks->all == 0)
         remarks->period_ends = now + REMARKS_PERIOD;
@@ -18,8 +18,8 @@ void remarks_settle(struct remarks *remarks, uint64_t now) {
     const unsigned *counts = remarks->counts;
     if (remarks->all == 0 || now < remarks->period_ends)
         return;
-    log_line(LOG_LEVEL_INFO, "connections refused=%u displaced=%u late=%u foreign=%u failed=%u seconds=%u",
-             counts[REMARK_REFUSED], counts[REMARK_DISPLACED], counts[REMARK_LATE], counts[REMARK_FOREIGN],
-             counts[REMARK_FAILED], REMARKS_PERIOD / 1000);
+    log_line(LOG_LEVEL_INFO, "connections refused=%u throttled=%u displaced=%u late=%u foreign=%u failed=%u seconds=%u",
+             counts[REMARK_REFUSED], counts[REMARK_THROTTLED], counts[REMARK_DISPLACED], counts[REMARK_LATE],
+             counts[REMARK_FOREIGN], counts[REMARK_FAILED], REMARKS_PERIOD / 1000);
     *remarks = (struct remarks){0};
 }

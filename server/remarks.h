@@ -10,7 +10,7 @@ period, so that a flood of one kind hides no other,
  *
  * and, always, one line at the end of each period in which there were any, with how many there were in all:
  *
- *   connections refused=1200 displaced=0 late=4 foreign=0 failed=0 seconds=60
+ *   connections refused=1200 throttled=0 displaced=0 late=4 foreign=0 failed=0 seconds=60
  */
 
 #include <stdint.h>
@@ -18,7 +18,15 @@ period, so that a flood of one kind hides no other,
 #define REMARKS_MAX 20
 #define REMARKS_PERIOD 60000 /* milliseconds */
 
-enum remark { REMARK_REFUSED, REMARK_DISPLACED, REMARK_LATE, REMARK_FOREIGN, REMARK_FAILED, REMARK_COUNT };
+enum remark {
+    REMARK_REFUSED,
+    REMARK_THROTTLED,
+    REMARK_DISPLACED,
+    REMARK_LATE,
+    REMARK_FOREIGN,
+    REMARK_FAILED,
+    REMARK_COUNT
+};
 
 /* A worker's. All zero: nothing to tell. */
 struct remarks {

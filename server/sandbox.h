@@ -15,7 +15,8 @@
 
 enum sandbox_role { SANDBOX_SUPERVISOR, SANDBOX_KEYS, SANDBOX_WORKER };
 
-#define SANDBOX_EXIT 159 /* exit status of a process that made a call which is not on its list */
+#define SANDBOX_SHARED 32 /* descriptors below this number may be shared with others; a worker keeps its own above */
+#define SANDBOX_EXIT 159  /* exit status of a process that made a call which is not on its list */
 
 /*
  * How a forbidden call is told; to be said before sandbox_enter. note: gets the call's number, -1 until then, and the

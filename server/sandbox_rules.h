@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -29,6 +30,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "sandbox.h"
 
 /* Of which kind is a check of an argument? */
 enum check_kind {
@@ -134,6 +137,12 @@ static const struct rule worker_rules[] = {
     /* Says that all is said. A listening socket passes over that half, and would be closed for everybody by the other. */
     RULE(shutdown, FROM_TO(0, STDERR_FILENO + 1, DESCRIPTOR_MAX), IS(1, SHUT_WR)),
     RULE(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_QUICKACK), IS(4, sizeof(int))),
+    /*
+     * What a client does not take is thrown away when its connection ends, or the kernel would keep it for minutes. Not for
+     * a listener, whose connections would inherit it: a worker's own connections have higher numbers (worker.c).
+     */
+    RULE(setsockopt, FROM_TO(0, SANDBOX_SHARED, DESCRIPTOR_MAX), IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
+    RULE(ioctl, IS(1, TIOCOUTQ)),      /* how much a client has not taken */
     RULE(write, IS(0, STDERR_FILENO)), /* the log: a pipe of its own (relay.h) */
     MEMORY,
     /*
@@ -210,6 +219,8 @@ static const struct rule supervisor_rules[] = {
     RULE(openat, ONLY(2, OPEN_TO_READ)),
     RULE(shutdown, FROM_TO(0, STDERR_FILENO + 1, DESCRIPTOR_MAX), IS(1, SHUT_WR)),
     RULE(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_QUICKACK), IS(4, sizeof(int))),
+    RULE(setsockopt, FROM_TO(0, SANDBOX_SHARED, DESCRIPTOR_MAX), IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
+    RULE(ioctl, IS(1, TIOCOUTQ)),
 #ifdef SYS_fork
     ANY(fork),
 #else

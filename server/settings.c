@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bounds.h"
 #include "log.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -136,6 +137,7 @@ static bool parse_duration(const char *text, void *into) {
 #define PORTS "one or more ports between 1 and 65535, 16 at most"
 #define DURATION "a number with its unit (ms, s or min) between 100ms and 60min"
 #define FROM_ONE "a number between 1 and 1000000"
+#define FROM_NONE "a number up to 1000000; 0 for no limit"
 
 static const struct {
     const char *key;
@@ -151,8 +153,10 @@ static const struct {
     {"max-connections", parse_count_from_one, offsetof(struct settings, max_connections), FROM_ONE},
     {"max-connections-per-address", parse_count_from_one, offsetof(struct settings, max_connections_per_address),
      FROM_ONE},
-    {"max-requests-per-minute", parse_count, offsetof(struct settings, max_requests_per_minute),
-     "a number up to 1000000; 0 for no limit"},
+    {"max-connections-from-loopback", parse_count_from_one, offsetof(struct settings, max_connections_from_loopback),
+     FROM_ONE},
+    {"max-handshakes-per-minute", parse_count, offsetof(struct settings, max_handshakes_per_minute), FROM_NONE},
+    {"max-requests-per-minute", parse_count, offsetof(struct settings, max_requests_per_minute), FROM_NONE},
     {"handshake-timeout", parse_duration, offsetof(struct settings, handshake_timeout), DURATION},
     {"request-timeout", parse_duration, offsetof(struct settings, request_timeout), DURATION},
     {"reply-timeout", parse_duration, offsetof(struct settings, reply_timeout), DURATION},
@@ -162,9 +166,11 @@ void settings_default(struct settings *settings) {
     *settings = (struct settings){
         .min_tls = SETTINGS_TLS_1_2,
         .log_addresses = LOG_ADDRESSES_OFF,
-        .max_connections = 4096,
+        .max_connections = BOUND_CONNECTIONS,
         .max_connections_per_address = 32,
-        .max_requests_per_minute = 0,
+        .max_connections_from_loopback = BOUND_LOOPBACK,
+        .max_handshakes_per_minute = 600,
+        .max_requests_per_minute = 300,
         .handshake_timeout = 10000,
         .request_timeout = 10000,
         .reply_timeout = 20000,

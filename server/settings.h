@@ -10,12 +10,14 @@
  *   language = en                    the language of text/gemini pages; several with commas: en, fr
  *   log-addresses = off              of clients, in the log: off, partial, hashed (salt anew at each start), full
  *   proxy-ports = 7070               listeners where a PROXY protocol header comes before TLS
- *   max-connections = 4096           at once, of all workers together
- *   max-connections-per-address = 32 at once, of one IPv4 address or IPv6 /64
- *   max-requests-per-minute = 0      of one IPv4 address or IPv6 /64; 0: no limit
+ *   max-connections = 650            at once, of all workers together
+ *   max-connections-per-address = 32 at once, of one IPv4 address or IPv6 /64; wider prefixes have a multiple of it
+ *   max-connections-from-loopback = 325  at once, from this machine itself
+ *   max-handshakes-per-minute = 600  of one IPv4 address or IPv6 /64; wider prefixes have a multiple; 0: no limit
+ *   max-requests-per-minute = 300    likewise
  *   handshake-timeout = 10s          from the connection's start to the end of the TLS handshake; ms, s or min
  *   request-timeout = 10s            until the request is there
- *   reply-timeout = 20s              without any progress of the reply
+ *   reply-timeout = 20s              without enough progress of the response
  */
 
 #include <stdbool.h>
@@ -45,6 +47,8 @@ struct settings {
     struct settings_ports proxy_ports;
     uint32_t max_connections;
     uint32_t max_connections_per_address;
+    uint32_t max_connections_from_loopback;
+    uint32_t max_handshakes_per_minute;
     uint32_t max_requests_per_minute;
     uint32_t handshake_timeout; /* milliseconds, like the following */
     uint32_t request_timeout;

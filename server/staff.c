@@ -229,7 +229,7 @@ static void work(struct staff *staff, size_t number, pid_t parent, int log) {
         .board = staff->employees[number].board,
         .boards = staff->boards,
         .board_count = staff->board_count,
-        .connections_max = (generation->settings.max_connections + staff->worker_count - 1) / staff->worker_count,
+        .connections_max = generation->settings.max_connections,
         .hash_key = staff->hash_key,
     };
     _exit(worker_serve(&orders));
@@ -240,6 +240,7 @@ static void start_worker(struct staff *staff, size_t number) {
     pid_t parent = getpid();
     employee->board->ready = 0;
     employee->board->forbidden = -1;
+    employee->board->room = 0;
     employee->board->tally.open = 0;
     if (employee->board->used) /* what was never touched takes no memory */
         memset(&employee->board->quota, 0, sizeof employee->board->quota);
@@ -280,6 +281,10 @@ static bool mourn(struct employee *employee, const char *who, pid_t process, int
     uint64_t now = clock_milliseconds();
     bool young = now - employee->started < YOUNG;
     employee->process = 0;
+    if (employee->board) { /* its connections have ended with it */
+        employee->board->room = 0;
+        memset(&employee->board->quota, 0, sizeof employee->board->quota);
+    }
     employee->delay = !young ? 0 : employee->delay ? employee->delay * 2 : DELAY_FIRST;
     if (employee->delay > DELAY_MAX)
         employee->delay = DELAY_MAX;

@@ -98,14 +98,15 @@ static int check_state(const char *folder) {
 
 static void tell(const struct supervisor *supervisor, const char *first) {
     const struct staff *staff = &supervisor->staff;
-    uint64_t open = 0, answered = staff->answered, refused = 0, displaced = 0, slowed = 0, late = 0, foreign = 0,
-             failed = 0;
-    char message[560], barred[96] = "";
+    uint64_t open = 0, answered = staff->answered, refused = 0, throttled = 0, displaced = 0, slowed = 0, late = 0,
+             foreign = 0, failed = 0;
+    char message[600], barred[96] = "";
     for (size_t i = 0; i < staff->board_count; i++) {
         const struct tally *tally = &staff->boards[i].tally;
         open += tally->open;
         answered += tally->answered;
         refused += tally->refused;
+        throttled += tally->throttled;
         displaced += tally->displaced;
         slowed += tally->slowed;
         late += tally->late;
@@ -116,10 +117,10 @@ static void tell(const struct supervisor *supervisor, const char *first) {
         snprintf(barred, sizeof barred, BARRED, supervisor->generation.certificates.barred);
     snprintf(message, sizeof message,
              "%sSTATUS=%s%sServing %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
-             " connections open, %" PRIu64 " refused, %" PRIu64 " displaced, %" PRIu64 " late, %" PRIu64
-             " foreign, %" PRIu64 " failed, %" PRIu64 " slowed down",
+             " connections open, %" PRIu64 " refused, %" PRIu64 " throttled, %" PRIu64 " displaced, %" PRIu64
+             " late, %" PRIu64 " foreign, %" PRIu64 " failed, %" PRIu64 " slowed down",
              first, supervisor->not_reloaded ? NOT_RELOADED : "", barred, supervisor->generation.capsule_count,
-             staff_ready(staff), answered, open, refused, displaced, late, foreign, failed, slowed);
+             staff_ready(staff), answered, open, refused, throttled, displaced, late, foreign, failed, slowed);
     manager_notify(message);
 }
 

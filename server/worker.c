@@ -12,15 +12,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bounds.h"
 #include "clock.h"
 #include "log.h"
 #include "sandbox.h"
 
 #define EVENTS_AT_ONCE 64
 #define ACCEPTS_AT_ONCE 32
-#define DESCRIPTORS_APART 32 /* listeners, epoll, log, what a library may open */
-#define REPLY_RATE_MIN 512   /* bytes in a second; whoever reads more slowly is held to have gone */
-#define PAUSE 250            /* milliseconds without accepting after the system had no room */
+#define DESCRIPTORS_APART SANDBOX_SHARED /* listeners, epoll, log, what a library may open */
+#define REPLY_RATE_MIN 512               /* bytes in a second; whoever reads more slowly is held to have gone */
+#define CREDIT 4                         /* times reply-timeout: how long bytes that a client took ahead count */
+#define LOOK 2000                        /* milliseconds between two looks at a reply */
+#define SLOW 16384                       /* bytes between two looks; a reply that moves less gives way early */
+#define SCAN_MAX 512                     /* connections of each stage that are looked at for one that gives way */
+#define PAUSE 250                        /* milliseconds without accepting after the system had no room */
+#define FULL_BEAT 100                    /* milliseconds between two attempts to accept when all places are taken */
 
 /* Connections in one stage, in the order in which their time runs out: each stage has one duration. */
 struct queue {
@@ -36,7 +42,8 @@ struct worker {
     bool told_to_stop, told_to_hurry;
     size_t open, open_max;
     bool listening; /* epoll watches the listeners */
-    uint64_t paused_until;
+    uint64_t paused_until, tried_at;
+    struct connection *giver; /* who gives way to the next one, where that is known */
     struct queue queues[STAGE_COUNT];
 };
 
@@ -54,11 +61,16 @@ static void queue_leave(struct worker *worker, struct connection *connection) {
         queue->last = connection->earlier;
 }
 
+/* How long until a connection in this stage is looked at, which is its end in most of them. */
+static unsigned duration_of(const struct worker *worker, enum stage stage) {
+    unsigned duration = worker->orders->deadlines.stage[stage];
+    return stage == STAGE_REPLY && duration > LOOK ? LOOK : duration;
+}
+
 static void queue_enter(struct worker *worker, struct connection *connection) {
     struct queue *queue = &worker->queues[connection->stage];
     connection->queued = connection->stage;
-    connection->deadline = worker->bench->now + worker->orders->deadlines.stage[connection->stage];
-    connection->moved_before = connection->moved;
+    connection->deadline = worker->bench->now + duration_of(worker, connection->stage);
     connection->later = NULL;
     connection->earlier = queue->last;
     if (queue->last)
@@ -89,6 +101,8 @@ static void listen_no_more(struct worker *worker) {
 /* ---- connections ---- */
 
 static void finish(struct worker *worker, struct connection *connection, bool queued) {
+    if (worker->giver == connection)
+        worker->giver = NULL;
     if (queued)
         queue_leave(worker, connection);
     connection_end(connection, worker->bench);
@@ -112,12 +126,128 @@ static void obey(struct worker *worker, struct connection *connection, enum wish
             return;
         }
     }
+    if (connection->stage == STAGE_REPLY && (fresh || connection->queued != STAGE_REPLY))
+        connection->due = worker->bench->now + worker->orders->deadlines.stage[STAGE_REPLY];
     if (fresh) {
         queue_enter(worker, connection);
     } else if (connection->queued != connection->stage) {
         queue_leave(worker, connection);
         queue_enter(worker, connection);
     }
+}
+
+/* ---- places ---- */
+
+static bool house_is_full(const struct worker *worker) {
+    return quota_open(&worker->bench->quota) >= worker->orders->connections_max;
+}
+
+static bool has_room(const struct worker *worker) {
+    return worker->open < worker->open_max && !house_is_full(worker);
+}
+
+static bool others_have_room(const struct worker *worker) {
+    for (size_t i = 0; i < worker->orders->board_count; i++) {
+        const struct worker_board *board = &worker->orders->boards[i];
+        if (board != worker->orders->board && board->room)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Who gives way when all places are taken. The address or prefix that has the largest part of what it may have goes first;
+ * within it, and among all that have little, the order of these. Whoever is in the midst of a handshake is young; silent
+ * crowds are not for long. A reply that moves well is ended only where somebody has many connections.
+ */
+enum giver { GIVER_THROUGH, GIVER_SILENT, GIVER_SLOW, GIVER_YOUNG, GIVER_QUICK, GIVER_NONE };
+
+static unsigned load_of(const struct worker *worker, const struct connection *connection) {
+    return quota_load(&worker->bench->quota, &connection->member);
+}
+
+static enum giver giver_of(const struct worker *worker, const struct connection *connection) {
+    switch (connection->stage) {
+    case STAGE_HANDSHAKE:
+    case STAGE_REQUEST:
+        return worker->bench->now - connection->begun < LOOK ? GIVER_YOUNG : GIVER_SILENT;
+    case STAGE_FAREWELL:
+        if (connection->moved <= BOUND_LEFT_BEHIND)
+            return GIVER_THROUGH;
+        break;
+    default:
+        break;
+    }
+    if (!connection->looked_at)
+        return GIVER_NONE;
+    if (connection->pace < SLOW)
+        return GIVER_SLOW;
+    return load_of(worker, connection) > 0 ? GIVER_QUICK : GIVER_NONE;
+}
+
+struct candidate {
+    const struct connection *connection;
+    enum giver giver;
+    unsigned load;
+};
+
+/* Does one give way before the other? Of the silent ones who came first, of replies the one that moved least. */
+static bool gives_way_before(const struct candidate *one, const struct candidate *other) {
+    if (one->giver == GIVER_THROUGH || other->giver == GIVER_THROUGH)
+        return one->giver < other->giver;
+    if (one->load != other->load)
+        return one->load > other->load;
+    if (one->giver != other->giver)
+        return one->giver < other->giver;
+    return one->giver == GIVER_SILENT || one->giver == GIVER_YOUNG ? one->connection->begun < other->connection->begun
+                                                                   : one->connection->pace < other->connection->pace;
+}
+
+/* NULL: there is nobody. only_local: of those that come from this machine. */
+static struct connection *find_giver(const struct worker *worker, bool only_local) {
+    struct candidate best = {.giver = GIVER_NONE};
+    struct connection *found = NULL;
+    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
+        struct connection *connection = worker->queues[stage].first;
+        for (int i = 0; i < SCAN_MAX && connection; i++, connection = connection->later) {
+            struct candidate next = {connection, giver_of(worker, connection), load_of(worker, connection)};
+            if (next.giver == GIVER_NONE || (only_local && !connection_is_local(connection)) ||
+                (found && !gives_way_before(&next, &best)))
+                continue;
+            best = next;
+            found = connection;
+        }
+    }
+    return found;
+}
+
+static void displace(struct worker *worker, struct connection *giver) {
+    if (giver_of(worker, giver) != GIVER_THROUGH) {
+        worker->bench->tally->displaced++;
+        connection_remark(giver, worker->bench, REMARK_DISPLACED);
+    }
+    finish(worker, giver, true);
+}
+
+/* Ends another connection in favour of a new one, unless the new one has the larger part already. */
+static bool make_room(struct worker *worker, const struct connection *newcomer, bool only_local) {
+    struct connection *giver = !only_local && worker->giver ? worker->giver : find_giver(worker, only_local);
+    if (!giver || (load_of(worker, giver) < load_of(worker, newcomer) && giver_of(worker, giver) != GIVER_THROUGH))
+        return false;
+    displace(worker, giver);
+    return true;
+}
+
+/* Is there one more than may be? */
+static bool is_over(const struct worker *worker) {
+    return worker->open > worker->open_max || quota_open(&worker->bench->quota) > worker->orders->connections_max;
+}
+
+static enum admission admit(struct worker *worker, struct connection *connection) {
+    enum admission admission = connection_admit(connection, worker->bench);
+    if (admission == NO_PLACE && connection_is_local(connection) && make_room(worker, connection, true))
+        admission = connection_admit(connection, worker->bench);
+    return admission == ADMITTED && is_over(worker) && !make_room(worker, connection, false) ? NO_PLACE : admission;
 }
 
 static void welcome(struct worker *worker, int socket, const struct listener *listener,
@@ -132,7 +262,9 @@ static void welcome(struct worker *worker, int socket, const struct listener *li
     worker->open++;
     worker->bench->tally->accepted++;
     worker->bench->tally->open++;
-    if (!proxied && !connection_admit(connection, worker->bench)) {
+    enum admission admission = admit(worker, connection);
+    if (admission != ADMITTED) {
+        connection_refuse(connection, worker->bench, admission);
         finish(worker, connection, false);
         return;
     }
@@ -150,36 +282,25 @@ static void pause_listening(struct worker *worker) {
 }
 
 /*
- * Who gives way when the worker is full: whoever came first of those who have not asked for anything, so that a crowd
- * of silent ones keeps nobody out. How far they came does not count: else whoever is in the midst of a handshake would
- * have to go before a crowd that is through with it. Whose request is being answered stays. NULL: there is nobody.
+ * May it take a new connection? Where it has no place, and another worker has, that one is to be woken: nobody gives way
+ * then, and this worker must not be among those that the kernel wakes.
  */
-static struct connection *find_idle(const struct worker *worker) {
-    struct connection *shaking = worker->queues[STAGE_HANDSHAKE].first;
-    struct connection *silent = worker->queues[STAGE_REQUEST].first;
-    if (worker->queues[STAGE_FAREWELL].first)
-        return worker->queues[STAGE_FAREWELL].first;
-    return !shaking || (silent && silent->begun <= shaking->begun) ? silent : shaking;
-}
-
-static void make_room(struct worker *worker) {
-    struct connection *idle = find_idle(worker);
-    if (idle->stage != STAGE_FAREWELL) {
-        worker->bench->tally->displaced++;
-        connection_remark(idle, worker->bench, REMARK_DISPLACED);
-    }
-    finish(worker, idle, true);
+static bool can_accept(struct worker *worker) {
+    worker->giver = NULL;
+    if (has_room(worker))
+        return true;
+    if (house_is_full(worker) || !others_have_room(worker))
+        worker->giver = find_giver(worker, false);
+    return worker->giver != NULL;
 }
 
 /* May end other connections, so none of this round's events may still wait for being handled. */
 static void accept_some(struct worker *worker, const struct listener *listener) {
-    for (int i = 0; i < ACCEPTS_AT_ONCE && (worker->open < worker->open_max || find_idle(worker)); i++) {
+    for (int i = 0; i < ACCEPTS_AT_ONCE && can_accept(worker); i++) {
         struct sockaddr_storage from = {0};
         socklen_t size = sizeof from;
         int socket = accept4(listener->descriptor, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (socket >= 0) {
-            if (worker->open >= worker->open_max)
-                make_room(worker);
             welcome(worker, socket, listener, &from);
             continue;
         }
@@ -188,8 +309,57 @@ static void accept_some(struct worker *worker, const struct listener *listener) 
         if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO)
             return;
     }
-    if (worker->open >= worker->open_max && !find_idle(worker))
+}
+
+/*
+ * The kernel wakes one worker for a connection. If that one could not take it in the end, nobody would be woken again: so
+ * each worker that listens tries now and then, and one that can take none leaves the listeners at once.
+ */
+static void attend_listeners(struct worker *worker, const struct listener *const *waiting, size_t waiting_count) {
+    const struct worker_orders *orders = worker->orders;
+    uint64_t now = worker->bench->now;
+    bool due = now - worker->tried_at >= (house_is_full(worker) ? FULL_BEAT : WORKER_BEAT);
+    for (size_t i = 0; i < waiting_count && worker->listening; i++)
+        accept_some(worker, waiting[i]);
+    for (size_t i = 0; i < orders->listener_count && worker->listening && due; i++)
+        accept_some(worker, &orders->listeners[i]);
+    if (due)
+        worker->tried_at = now;
+    /* A worker that takes none any more still holds places that are wanted. */
+    if (due && worker->told_to_stop && house_is_full(worker)) {
+        struct connection *giver = find_giver(worker, false);
+        if (giver && giver_of(worker, giver) < GIVER_YOUNG)
+            displace(worker, giver);
+    }
+    bool may = !worker->told_to_stop && now >= worker->paused_until;
+    orders->board->room = may && has_room(worker);
+    if (may && can_accept(worker)) {
+        if (!worker->listening)
+            listen_again(worker);
+    } else {
         listen_no_more(worker);
+    }
+}
+
+/*
+ * Looks at a reply whose client may be slow. What it has acknowledged counts, and grants time at the lowest rate that is
+ * allowed: a client's kernel takes many bytes at once, and none for long, where the client itself reads few all the time.
+ * Returns whether it may go on.
+ */
+static bool look_at_reply(struct worker *worker, struct connection *connection) {
+    uint64_t now = worker->bench->now, untaken = connection_untaken(connection);
+    uint64_t taken = connection->moved > untaken ? connection->moved - untaken : 0;
+    uint64_t more = taken > connection->taken ? taken - connection->taken : 0;
+    uint64_t latest = now + (uint64_t)CREDIT * worker->orders->deadlines.stage[STAGE_REPLY];
+    connection->pace = more < UINT32_MAX ? (uint32_t)more : UINT32_MAX;
+    connection->taken += more;
+    connection->looked_at = true;
+    connection->due += more * 1000 / REPLY_RATE_MIN;
+    connection->due = connection->due < latest ? connection->due : latest;
+    quota_weigh(&worker->bench->quota, &connection->member);
+    if (connection->stage == STAGE_FAREWELL && untaken <= BOUND_LEFT_BEHIND)
+        connection->moved = 0; /* it is through */
+    return connection->moved > BOUND_LEFT_BEHIND && now < connection->due;
 }
 
 /* A reply that moves may go on; everything else that is out of time ends. */
@@ -197,13 +367,12 @@ static void end_the_late(struct worker *worker) {
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         struct connection *connection;
         while ((connection = worker->queues[stage].first) && connection->deadline <= worker->bench->now) {
-            uint64_t enough = (uint64_t)REPLY_RATE_MIN * worker->orders->deadlines.stage[stage] / 1000;
-            if (stage == STAGE_REPLY && connection->moved - connection->moved_before >= enough) {
+            if (stage >= STAGE_REPLY && look_at_reply(worker, connection)) {
                 queue_leave(worker, connection);
                 queue_enter(worker, connection);
                 continue;
             }
-            if (stage != STAGE_FAREWELL) {
+            if (stage != STAGE_FAREWELL || connection->moved > BOUND_LEFT_BEHIND) {
                 worker->bench->tally->late++;
                 connection_remark(connection, worker->bench, REMARK_LATE);
             }
@@ -213,7 +382,7 @@ static void end_the_late(struct worker *worker) {
 }
 
 static int time_to_wait(const struct worker *worker) {
-    uint64_t until = worker->bench->now + WORKER_BEAT;
+    uint64_t until = worker->bench->now + (house_is_full(worker) ? FULL_BEAT : WORKER_BEAT);
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         const struct connection *first = worker->queues[stage].first;
         if (first && first->deadline < until)
@@ -300,20 +469,14 @@ static void run(struct worker *worker) {
         /* Last, because it may end connections that have an event of their own in this round. */
         if (answers && !desk_receive(worker->desk, signed_for, worker))
             leave_desk(worker);
-        for (size_t i = 0; i < waiting_count && worker->listening; i++)
-            accept_some(worker, waiting[i]);
-        desk_send(worker->desk);
         end_the_late(worker);
+        attend_listeners(worker, waiting, waiting_count);
+        desk_send(worker->desk);
         remarks_settle(&bench->remarks, bench->now);
-        if (worker->told_to_stop) {
-            listen_no_more(worker);
+        if (worker->told_to_stop)
             worker->orders->board->ready = 0;
-        }
         if (worker->told_to_hurry && !give_up)
             give_up = bench->now + worker->orders->deadlines.goodbye;
-        if (!worker->listening && !worker->told_to_stop && bench->now >= worker->paused_until &&
-            worker->open < worker->open_max)
-            listen_again(worker);
     }
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         while (worker->queues[stage].first)
@@ -333,6 +496,20 @@ static int open_stops(void) {
     sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/*
+ * Numbers below SANDBOX_SHARED are for what is there now, listeners among it: the sandbox knows by the number what may be
+ * changed. Copies of a descriptor that nobody needs fill them up.
+ */
+static bool keep_low_numbers(int descriptor) {
+    int number;
+    do
+        number = dup(descriptor);
+    while (number >= 0 && number < SANDBOX_SHARED);
+    if (number >= 0)
+        close(number);
+    return number >= 0;
 }
 
 /* Every connection may need its socket and a file. As many descriptors as that takes are asked for. */
@@ -376,8 +553,8 @@ int worker_serve(const struct worker_orders *orders) {
         .count = orders->board_count,
         .stride = sizeof *orders->boards,
         .own = &orders->board->quota,
-        .connections_max = orders->settings->max_connections_per_address,
-        .requests_max = orders->settings->max_requests_per_minute,
+        .rates_max = {[QUOTA_HANDSHAKES] = orders->settings->max_handshakes_per_minute,
+                      [QUOTA_REQUESTS] = orders->settings->max_requests_per_minute},
     };
     worker.bench->tally = &orders->board->tally;
     worker.bench->now = clock_milliseconds();
@@ -387,6 +564,8 @@ int worker_serve(const struct worker_orders *orders) {
     worker.stops = open_stops();
     if (!worker.bench->tls || worker.events < 0 || worker.stops < 0 || !watch(&worker, orders->channel, worker.desk) ||
         !watch(&worker, worker.stops, &worker.stops))
+        goto end;
+    if (!keep_low_numbers(worker.stops))
         goto end;
     listen_again(&worker);
     /* Before the first byte from outside. */

@@ -38,6 +38,7 @@ struct worker_board {
         65536) _Atomic uint64_t beats; /* grows at least every WORKER_BEAT milliseconds while the event loop is alive */
     _Atomic int ready;                 /* 1 while it takes new connections */
     _Atomic int forbidden;             /* the number of the forbidden system call that ended it; -1 */
+    _Atomic int room;                  /* 1 while it has a place for a connection */
     bool used;                         /* by an earlier worker: the supervisor's note */
     struct tally tally;
     struct quota_table quota;
@@ -57,7 +58,7 @@ struct worker_orders {
     struct worker_board *board;
     const struct worker_board *boards; /* of all workers, its own among them */
     size_t board_count;
-    size_t connections_max;  /* at once; then those who have not asked yet give way, and if none, the new ones wait */
+    size_t connections_max;  /* at once, of all workers; then some give way to new ones */
     const uint8_t *hash_key; /* of KEYED_HASH_KEY bytes, the same for all workers */
 };
 

@@ -84,12 +84,16 @@ static int reach(const struct crowd *crowd) {
 }
 
 static bool introduce(const struct crowd *crowd, int descriptor) {
-    char header[64];
+    char header[96];
     if (crowd->attack->proxied_addresses == 0)
         return true;
     size_t number = crowd->number % crowd->attack->proxied_addresses;
-    int size = snprintf(header, sizeof header, "PROXY TCP4 10.0.%zu.%zu 192.0.2.1 1965 1965\r\n", number / 250,
-                        number % 250 + 1);
+    size_t prefixes = crowd->attack->proxied_prefixes;
+    int size = prefixes > 0
+                   ? snprintf(header, sizeof header, "PROXY TCP6 2001:db8:%zx:%zx::1 2001:db8::1 1965 1965\r\n",
+                              number % prefixes, number / prefixes)
+                   : snprintf(header, sizeof header, "PROXY TCP4 10.0.%zu.%zu 192.0.2.1 1965 1965\r\n", number / 250,
+                              number % 250 + 1);
     return send(descriptor, header, (size_t)size, MSG_NOSIGNAL) == size;
 }
 

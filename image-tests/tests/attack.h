@@ -51,6 +51,7 @@ struct attack {
     const void *recorded; /* for DEED_RECORDED */
     size_t recorded_size;
     size_t proxied_addresses; /* a PROXY protocol header names one of so many addresses; 0: there is none */
+    size_t proxied_prefixes;  /* and these lie in so many IPv6 /48s; 0: they are IPv4 */
 };
 
 /* What it came to, written while it goes on. */

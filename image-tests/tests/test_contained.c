@@ -165,7 +165,7 @@ Test(contained, a_worker_holds_what_it_needs_and_no_more) {
         cr_expect_eq(held.channels, 1, "%zu", held.channels);
         cr_expect_eq(held.folders, 1, "%zu", held.folders);
         cr_expect_eq(held.events, 1);
-        cr_expect_eq(held.signals, 1);
+        cr_expect_geq(held.signals, 1); /* copies fill up the low numbers, so that connections get none of them */
         cr_expect_eq(held.others, 0);
         memcpy(pipes[i], held.pipe, sizeof pipes[i]);
         for (size_t j = 0; j < i; j++)

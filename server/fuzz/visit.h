@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <sanitizer/lsan_interface.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "guest.h"
@@ -22,6 +23,7 @@ static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags)
 static ssize_t visit_receive(int socket, void *bytes, size_t size, int flags);
 static int visit_shutdown(int socket, int how);
 static int visit_setsockopt(int socket, int level, int name, const void *value, socklen_t size);
+static int visit_ioctl(int socket, unsigned long request, int *bytes);
 static int visit_close(int socket);
 static ssize_t visit_pread(int file, void *bytes, size_t size, off_t at);
 static void *visit_malloc(size_t size);
@@ -34,6 +36,7 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 #define recv visit_receive
 #define shutdown visit_shutdown
 #define setsockopt visit_setsockopt
+#define ioctl visit_ioctl
 #define close visit_close
 #define pread visit_pread
 #define malloc visit_malloc
@@ -44,6 +47,7 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 #undef recv
 #undef shutdown
 #undef setsockopt
+#undef ioctl
 #undef close
 #undef pread
 #undef malloc
@@ -166,7 +170,16 @@ static int visit_shutdown(int socket, int how) {
 
 static int visit_setsockopt(int socket, int level, int name, const void *value, socklen_t size) {
     const struct visit *visit = visit_of(socket);
-    HOLDS(level == IPPROTO_TCP && name == TCP_QUICKACK && value && size == sizeof(int));
+    HOLDS((level == IPPROTO_TCP && name == TCP_QUICKACK && value && size == sizeof(int)) ||
+          (level == SOL_SOCKET && name == SO_LINGER && value && size == sizeof(struct linger)));
+    return visit->reset ? -1 : 0;
+}
+
+/* Whoever has little room has not acknowledged much. */
+static int visit_ioctl(int socket, unsigned long request, int *bytes) {
+    const struct visit *visit = visit_of(socket);
+    HOLDS(request == TIOCOUTQ);
+    *bytes = visit->room == UNLIMITED ? 0 : 100000;
     return visit->reset ? -1 : 0;
 }
 
@@ -296,7 +309,7 @@ static void welcome(struct visit *visit) {
                                          visit->proxied, bench.now);
     HOLDS((visit->connection == NULL) == short_of);
     if (visit->connection && !visit->proxied)
-        HOLDS(connection_admit(visit->connection, &bench));
+        HOLDS(connection_admit(visit->connection, &bench) == ADMITTED);
 }
 
 static void go_on(struct visit *visit, bool readable) {
@@ -515,7 +528,6 @@ static void visits_open(void) {
     bench.settings = &settings;
     bench.hash_key = hash_key;
     bench.tally = &tally;
-    bench.quota = (struct quota){
-        .first = &quota_table, .count = 1, .stride = sizeof quota_table, .own = &quota_table, .connections_max = 32};
+    bench.quota = (struct quota){.first = &quota_table, .count = 1, .stride = sizeof quota_table, .own = &quota_table};
     atexit(clean_up);
 }

@@ -39,22 +39,32 @@ Test(address, what_the_log_may_say) {
     }
 }
 
-Test(address, one_subscriber_or_two) {
+Test(address, who_is_in_the_same_groups) {
     static const struct {
         const char *one, *other;
-        bool same;
+        const char *same; /* for each group, the narrowest first */
     } pairs[] = {
-        {"192.0.2.1", "192.0.2.1", true},
-        {"192.0.2.1", "192.0.2.2", false},
-        {"192.0.2.1", "::ffff:192.0.2.1", true},
-        {"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
-        {"2001:db8:1:2::1", "2001:db8:1:3::1", false},
+        {"192.0.2.1", "192.0.2.1", "yy"},
+        {"192.0.2.1", "192.0.2.2", "ny"},
+        {"192.0.2.1", "192.0.3.1", "nn"},
+        {"192.0.2.1", "::ffff:192.0.2.1", "yy"},
+        {"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "yyy"},
+        {"2001:db8:1:2::1", "2001:db8:1:3::1", "nyy"},
+        {"2001:db8:1:200::1", "2001:db8:1:2ff::1", "nyy"},
+        {"2001:db8:1:200::1", "2001:db8:1:300::1", "nny"},
+        {"2001:db8:1:2::1", "2001:db8:2:2::1", "nnn"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         struct address one = parse(pairs[i].one), other = parse(pairs[i].other);
-        one = address_subscriber(&one);
-        other = address_subscriber(&other);
-        cr_expect_eq(memcmp(&one, &other, sizeof one) == 0, pairs[i].same, "%s, %s", pairs[i].one, pairs[i].other);
+        struct address_group ones[ADDRESS_GROUPS_MAX], others[ADDRESS_GROUPS_MAX];
+        size_t count = address_groups(&one, ones);
+        cr_assert_eq(address_groups(&other, others), count);
+        cr_assert_eq(count, strlen(pairs[i].same));
+        for (size_t group = 0; group < count; group++) {
+            cr_expect_eq(memcmp(&ones[group], &others[group], sizeof *ones) == 0, pairs[i].same[group] == 'y',
+                         "%s, %s: /%d", pairs[i].one, pairs[i].other, ones[group].bits);
+            cr_expect(group == 0 ? ones[group].times == 1 : ones[group].times > ones[group - 1].times);
+        }
     }
     struct sockaddr local = {.sa_family = AF_UNIX};
     struct address none = address_of_socket(&local);

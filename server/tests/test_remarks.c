@@ -52,7 +52,8 @@ Test(remarks, a_line_for_each_and_a_sum) {
     remarks_settle(&remarks, NOW + REMARKS_PERIOD - 1);
     cr_expect_str_eq(take_log(), "");
     remarks_settle(&remarks, NOW + REMARKS_PERIOD);
-    cr_expect_str_eq(take_log(), "connections refused=0 displaced=0 late=1 foreign=1 failed=0 seconds=60\n");
+    cr_expect_str_eq(take_log(),
+                     "connections refused=0 throttled=0 displaced=0 late=1 foreign=1 failed=0 seconds=60\n");
     remarks_settle(&remarks, NOW + 2 * REMARKS_PERIOD);
     cr_expect_str_eq(take_log(), "", "it is told twice");
 }
@@ -65,8 +66,9 @@ Test(remarks, a_flood_is_a_bounded_number_of_lines) {
     remarks_add(&remarks, REMARK_LATE, SOMEWHERE, NOW + 5000);
     cr_expect_str_eq(take_log(), "connection end=late address=192.0.2.1\n", "the flood hides what else there is");
     remarks_add(&remarks, REMARK_DISPLACED, SOMEWHERE, NOW + REMARKS_PERIOD);
-    cr_expect_str_eq(take_log(), "connections refused=2500 displaced=0 late=1 foreign=0 failed=2500 seconds=60\n"
-                                 "connection end=displaced address=192.0.2.1\n");
+    cr_expect_str_eq(take_log(),
+                     "connections refused=2500 throttled=0 displaced=0 late=1 foreign=0 failed=2500 seconds=60\n"
+                     "connection end=displaced address=192.0.2.1\n");
 }
 
 Test(remarks, without_addresses_there_is_only_the_sum) {
@@ -75,5 +77,6 @@ Test(remarks, without_addresses_there_is_only_the_sum) {
         remarks_add(&remarks, REMARK_LATE, "", NOW);
     cr_expect_str_eq(take_log(), "");
     remarks_settle(&remarks, NOW + REMARKS_PERIOD);
-    cr_expect_str_eq(take_log(), "connections refused=0 displaced=0 late=7 foreign=0 failed=0 seconds=60\n");
+    cr_expect_str_eq(take_log(),
+                     "connections refused=0 throttled=0 displaced=0 late=7 foreign=0 failed=0 seconds=60\n");
 }

@@ -40,9 +40,11 @@ Test(settings, defaults) {
         cr_expect_str_empty(settings.language);
         cr_expect_eq(settings.log_addresses, LOG_ADDRESSES_OFF);
         cr_expect_eq(settings.proxy_ports.count, 0);
-        cr_expect_eq(settings.max_connections, 4096);
+        cr_expect_eq(settings.max_connections, 650);
         cr_expect_eq(settings.max_connections_per_address, 32);
-        cr_expect_eq(settings.max_requests_per_minute, 0);
+        cr_expect_eq(settings.max_connections_from_loopback, 325);
+        cr_expect_eq(settings.max_handshakes_per_minute, 600);
+        cr_expect_eq(settings.max_requests_per_minute, 300);
         cr_expect_eq(settings.handshake_timeout, 10000);
         cr_expect_eq(settings.request_timeout, 10000);
         cr_expect_eq(settings.reply_timeout, 20000);
@@ -59,6 +61,8 @@ Test(settings, every_key) {
                                "proxy-ports = 7070\n"
                                "max-connections = 1\n"
                                "max-connections-per-address = 1000000\n"
+                               "max-connections-from-loopback = 7\n"
+                               "max-handshakes-per-minute = 1000000\n"
                                "max-requests-per-minute = 0\n"
                                "handshake-timeout = 100ms\n"
                                "request-timeout = 60 min\n"
@@ -76,6 +80,9 @@ Test(settings, every_key) {
     cr_expect(settings_has_port(&settings.proxy_ports, 7070));
     cr_expect_eq(settings.max_connections, 1);
     cr_expect_eq(settings.max_connections_per_address, 1000000);
+    cr_expect_eq(settings.max_connections_from_loopback, 7);
+    cr_expect_eq(settings.max_handshakes_per_minute, 1000000);
+    cr_expect_eq(settings.max_requests_per_minute, 0);
     cr_expect_eq(settings.handshake_timeout, 100);
     cr_expect_eq(settings.request_timeout, 3600000);
     cr_expect_eq(settings.reply_timeout, 3000);
@@ -116,6 +123,10 @@ Test(settings, values) {
         {"advertised-ports = 1965,,7070", false},
         {"advertised-ports =", false},
         {"max-connections = 0", false},
+        {"max-connections-from-loopback = 0", false},
+        {"max-connections-from-loopback = 1", true},
+        {"max-handshakes-per-minute = 0", true},
+        {"max-handshakes-per-minute = 1000001", false},
         {"max-connections = 1000001", false},
         {"max-connections = 99999999999999999999999", false},
         {"max-connections = 1e3", false},

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * What one connection may cost, and how many connections fit below MemoryMax= of vitrine.service. This is the one place
+ * where these numbers are kept: listen.c sets the buffers, settings.c takes the defaults, and a unit test compares them
+ * with the units. Sizes are in bytes.
+ */
+
+/*
+ * SO_SNDBUF and SO_RCVBUF of every connection. The kernel doubles both, to have room for its own structures. It fills the
+ * packet that it has begun, of at most 64 kB, before it looks at the bound.
+ */
+#define BOUND_SEND_BUFFER 65536
+#define BOUND_RECEIVE_BUFFER 16384
+#define BOUND_PACKET 65536
+
+/* Kernel memory: a full send buffer, a full receive buffer, the socket, its file and what epoll(7) keeps. */
+#define BOUND_SOCKET 8192
+#define BOUND_KERNEL (2 * BOUND_SEND_BUFFER + BOUND_PACKET + 3 * BOUND_RECEIVE_BUFFER + BOUND_SOCKET)
+
+/* Memory of the worker, in the dearest stage: a TLS session, the response, and two records that the kernel did not take. */
+#define BOUND_USER 49152
+
+#define BOUND_CONNECTION (BOUND_KERNEL + BOUND_USER)
+
+/* MemoryMax= of vitrine.service, and what of it is left to programs, tables and the other processes of up to 64 workers. */
+#define BOUND_MEMORY (256u * 1024 * 1024)
+#define BOUND_APART (56u * 1024 * 1024)
+
+/* Defaults of max-connections and max-connections-from-loopback. */
+#define BOUND_CONNECTIONS 650
+#define BOUND_LOOPBACK 325
+
+_Static_assert((unsigned long long)BOUND_CONNECTIONS *BOUND_CONNECTION + BOUND_APART < BOUND_MEMORY,
+               "as many connections as the default allows must fit below MemoryMax=");
+
+/*
+ * Bytes that a closed connection may leave to the kernel, unacknowledged. More are waited for, within the time that a
+ * response may take, or thrown away.
+ */
+#define BOUND_LEFT_BEHIND 4096
