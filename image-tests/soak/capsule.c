@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/x509.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,28 @@ static X509 *make_certificate(EVP_PKEY *key) {
     X509_set_pubkey(certificate, key);
     X509_sign(certificate, key, EVP_sha256());
     return certificate;
+}
+
+X509 *capsule_authority(void) {
+    static EVP_PKEY *key;
+    char identifier[32];
+    unsigned char noise[8];
+    if (!key)
+        key = EVP_EC_gen("P-256");
+    X509 *authority = key ? make_certificate(key) : NULL;
+    RAND_bytes(noise, sizeof noise);
+    snprintf(identifier, sizeof identifier, "%02X%02X%02X%02X%02X%02X%02X%02X", noise[0], noise[1], noise[2], noise[3],
+             noise[4], noise[5], noise[6], noise[7]);
+    X509_EXTENSION *basic = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
+    X509_EXTENSION *name = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_key_identifier, identifier);
+    if (authority && basic && name) {
+        X509_add_ext(authority, basic, -1);
+        X509_add_ext(authority, name, -1);
+        X509_sign(authority, key, EVP_sha256());
+    }
+    X509_EXTENSION_free(basic);
+    X509_EXTENSION_free(name);
+    return authority;
 }
 
 /* Makes it and puts it on the list of those who may enter. */

@@ -7,6 +7,7 @@
  * processes.c looks at the server's processes.
  */
 
+#include <openssl/x509.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,6 +55,9 @@ bool capsule_is_version(enum body body, const char *bytes, size_t size, uint32_t
 /* What stands before and in the listing. */
 #define LISTING_HEAD "# Listed\n"
 #define LISTED 20
+
+/* An authority that no other chain has, for the chain behind a client's certificate; to be freed. NULL: no memory. */
+X509 *capsule_authority(void);
 
 /* ---- visitors.c ---- */
 
