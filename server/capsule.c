@@ -17,6 +17,7 @@
 
 int capsules_open(struct capsules *capsules, const char *folder) {
     capsules->language = NULL;
+    capsules->only = NULL;
     capsules->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (capsules->folder < 0)
         return -errno;
@@ -63,6 +64,8 @@ static bool is_loopback(const char *address) {
  * NULL where there is none.
  */
 static const char *capsule_of_address(const struct capsules *capsules, const char *address) {
+    if (capsules->only)
+        return capsules->only;
     if (has_capsule(capsules, address))
         return address;
     if (has_capsule(capsules, "default"))
@@ -75,6 +78,8 @@ static const char *capsule_of_address(const struct capsules *capsules, const cha
 /* The folder of a name, in the spelling that there is: international names have two. NULL where there is none. */
 static const char *capsule_of_name(const struct capsules *capsules, const char *name,
                                    char other[static HOSTNAME_MAX + 1]) {
+    if (capsules->only)
+        return capsules->only;
     if (has_capsule(capsules, name))
         return name;
     if ((hostname_to_unicode(other, name) || hostname_to_ascii(other, name)) && has_capsule(capsules, other))
@@ -123,7 +128,7 @@ void capsules_answer(const struct capsules *capsules, const struct request *requ
     bool is_page = is_public(request->path);
     int error = -ENOENT;
     /* The usual page is there: whether its capsule exists at all is only asked when it is not. */
-    bool guess = !request->host_is_address && is_capsule_name(request->host) && is_page;
+    bool guess = !capsules->only && !request->host_is_address && is_capsule_name(request->host) && is_page;
     if (guess) {
         error = page_answer(capsules, request->host, request, visitor, reply);
         if (error == 0)

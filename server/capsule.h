@@ -17,6 +17,7 @@
 struct capsules {
     int folder;           /* O_PATH; no name outside of it can be reached through this struct */
     const char *language; /* of text/gemini pages without one of their own, or NULL; the caller's */
+    const char *only;     /* the capsule that answers for every host, or NULL: each its own; the caller's */
 };
 
 /*

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "generation.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 #include "clock.h"
@@ -9,6 +11,22 @@
 #include "keys.h"
 #include "log.h"
 #include "settings_file.h"
+
+/* A page that lies in the content folder itself: the owner took that folder for the capsule. */
+static void warn_of_lost_page(struct generation *generation, const struct generation_sources *sources) {
+    static const char *const pages[] = {"index.gmi", "index.gemini"};
+    struct stat status;
+    for (size_t i = 0; i < sizeof pages / sizeof *pages && !generation->has_lost_page; i++) {
+        if (fstatat(generation->capsules.folder, pages[i], &status, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(status.st_mode))
+            continue;
+        generation->has_lost_page = true;
+        log_line(
+            LOG_LEVEL_WARNING,
+            "%s/%s belongs to no host and is not served; move your pages into a folder in %s that is named like your "
+            "host",
+            sources->content, pages[i], sources->content);
+    }
+}
 
 int generation_open(struct generation *generation, const struct generation_sources *sources) {
     memset(generation, 0, sizeof *generation);
@@ -24,6 +42,7 @@ int generation_open(struct generation *generation, const struct generation_sourc
                  strerror(-result));
         return EX_NOINPUT;
     }
+    warn_of_lost_page(generation, sources);
     return EX_OK;
 }
 
@@ -81,6 +100,42 @@ static const char *choose_fallback(const struct certificates *certificates) {
     return fallback->host;
 }
 
+/* There is no capsule: shows the sample. Returns as generation_identify. */
+static int show_sample(struct generation *generation, const struct generation_sources *sources, int control) {
+    capsules_close(&generation->capsules);
+    if (capsules_open(&generation->capsules, sources->sample) < 0) {
+        log_line(LOG_LEVEL_ERROR,
+                 "content folder %s holds no capsule; make a folder in it that is named like your host",
+                 sources->content);
+        return EX_NOINPUT;
+    }
+    switch (keys_provide_sample(control, SAMPLE_HOST, &generation->certificates)) {
+    case KEYS_PROVIDED:
+        break;
+    case KEYS_SILENT:
+        return EX_UNAVAILABLE;
+    case KEYS_UNUSABLE:
+        return EX_DATAERR;
+    default:
+        log_line(
+            LOG_LEVEL_ERROR,
+            "content folder %s holds no capsule, but there are identities of hosts; put their pages back, then start "
+            "or reload again",
+            sources->content);
+        return EX_NOINPUT;
+    }
+    generation->capsules.only = SAMPLE_HOST;
+    generation->capsule_count = 1;
+    generation->is_sample = true;
+    generation->fallback = certificates_find(&generation->certificates, SAMPLE_HOST)->host;
+    log_line(
+        LOG_LEVEL_WARNING,
+        "content folder %s holds no capsule, so the sample is shown to everybody; put your pages into a folder in it "
+        "that is named like your host, then reload",
+        sources->content);
+    return EX_OK;
+}
+
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control) {
     struct provision provision = {.generation = generation, .control = control};
     keys_refresh(control);
@@ -89,12 +144,8 @@ int generation_identify(struct generation *generation, const struct generation_s
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s", sources->content, strerror(-result));
         return EX_NOINPUT;
     }
-    if (result == 0) {
-        log_line(LOG_LEVEL_ERROR,
-                 "content folder %s holds no capsule; make a folder in it that is named like your host",
-                 sources->content);
-        return EX_NOINPUT;
-    }
+    if (result == 0)
+        return show_sample(generation, sources, control);
     if (provision.silent)
         return EX_UNAVAILABLE;
     if (generation->certificates.count == generation->certificates.barred) {

@@ -20,13 +20,18 @@ struct generation {
     /* The host whose identity answers clients without a known server name; in certificates, where it may be barred. */
     const char *fallback;
     size_t capsule_count;
+    bool is_sample;     /* the content folder holds no capsule, and the sample is shown */
+    bool has_lost_page; /* a page lies in the content folder itself, where it belongs to no host */
 };
 
 /* Where a generation comes from. Texts belong to the caller. */
 struct generation_sources {
     const char *settings; /* the settings file; NULL: the usual one, if there is one */
     const char *content;  /* the content folder */
+    const char *sample;   /* a content folder whose capsule SAMPLE_HOST is shown while the other one holds none */
 };
+
+#define SAMPLE_HOST "localhost"
 
 /*
  * Reads the settings and opens the content folder.
@@ -36,8 +41,9 @@ struct generation_sources {
 int generation_open(struct generation *generation, const struct generation_sources *sources);
 
 /*
- * Asks the key process, by its control socket, for the identities of all capsules.
- * Returns 0, EX_NOINPUT where there is no capsule, EX_UNAVAILABLE where the key process does not answer, EX_DATAERR where
+ * Asks the key process, by its control socket, for the identities of all capsules. Where there is no capsule, the sample
+ * is shown to every host that is asked for, unless the key process has identities of other hosts.
+ * Returns 0, EX_NOINPUT where there is no capsule and no sample, EX_UNAVAILABLE where the key process does not answer, EX_DATAERR where
  * none of the identities can be used, EX_CANTCREAT where none could be made; all after logging one sentence.
  */
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control);

@@ -346,6 +346,14 @@ void keyring_warn(const struct keyring *keyring) {
     }
 }
 
+bool keyring_holds_only(const struct keyring *keyring, const char *host) {
+    for (size_t i = 0; i < keyring->count; i++) {
+        if (strcmp(keyring->list[i]->host, host) != 0)
+            return false;
+    }
+    return true;
+}
+
 void keyring_dispose(struct keyring *keyring) {
     for (size_t i = 0; i < keyring->count; i++)
         holding_dispose(keyring->list[i]);

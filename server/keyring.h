@@ -62,5 +62,8 @@ const struct identity *keyring_find_key(const struct keyring *keyring, const uin
 /* Warns of certificates that will soon end. To be called once a day. */
 void keyring_warn(const struct keyring *keyring);
 
+/* Is there no identity, usable or not, but that of this host? */
+bool keyring_holds_only(const struct keyring *keyring, const char *host);
+
 /* Wipes all keys and gives everything back. */
 void keyring_dispose(struct keyring *keyring);

@@ -40,7 +40,7 @@
 
 /* ---- control messages ---- */
 
-enum order { ORDER_PROVIDE = 1, ORDER_ATTACH = 2, ORDER_REFRESH = 3 };
+enum order { ORDER_PROVIDE = 1, ORDER_ATTACH = 2, ORDER_REFRESH = 3, ORDER_PROVIDE_SAMPLE = 4 };
 
 struct control_order {
     uint32_t order;
@@ -187,10 +187,14 @@ static bool obey(struct keys *keys, int control) {
     }
     const struct identity *identity = NULL;
     bool unusable = false;
-    if (got == sizeof order && order.order == ORDER_PROVIDE && memchr(order.host, '\0', sizeof order.host))
-        identity = provide(&keys->keyring, &order, &unusable);
-    else
+    bool is_sample = order.order == ORDER_PROVIDE_SAMPLE;
+    if (got == sizeof order && (order.order == ORDER_PROVIDE || is_sample) &&
+        memchr(order.host, '\0', sizeof order.host)) {
+        if (!is_sample || keyring_holds_only(&keys->keyring, order.host))
+            identity = provide(&keys->keyring, &order, &unusable);
+    } else {
         log_line(LOG_LEVEL_WARNING, "keys: an order makes no sense; refused");
+    }
     report(control, identity, unusable, &order);
     return true;
 }
@@ -479,10 +483,10 @@ static ssize_t await_report(int control, uint32_t serial, union control_buffer *
     return -1;
 }
 
-enum keys_answer keys_provide(int control, const char *host, struct certificates *certificates) {
+static enum keys_answer ask_for(int control, enum order what, const char *host, struct certificates *certificates) {
     static union control_buffer buffer;
     static uint32_t serial;
-    struct control_order order = {.order = ORDER_PROVIDE, .serial = ++serial, .generation = certificates->generation};
+    struct control_order order = {.order = what, .serial = ++serial, .generation = certificates->generation};
     if (strlen(host) >= sizeof order.host) {
         log_line(LOG_LEVEL_ERROR, "identity: a host name of %zu bytes is too long", strlen(host));
         return KEYS_HAVE_NONE;
@@ -504,6 +508,14 @@ enum keys_answer keys_provide(int control, const char *host, struct certificates
         return KEYS_HAVE_NONE;
     certificate->chain = buffer.bytes + sizeof buffer.report;
     return certificates_add(certificates, certificate) ? KEYS_PROVIDED : KEYS_HAVE_NONE;
+}
+
+enum keys_answer keys_provide(int control, const char *host, struct certificates *certificates) {
+    return ask_for(control, ORDER_PROVIDE, host, certificates);
+}
+
+enum keys_answer keys_provide_sample(int control, const char *host, struct certificates *certificates) {
+    return ask_for(control, ORDER_PROVIDE_SAMPLE, host, certificates);
 }
 
 void keys_refresh(int control) {

@@ -63,6 +63,12 @@ enum keys_answer {
  */
 enum keys_answer keys_provide(int control, const char *host, struct certificates *certificates);
 
+/*
+ * The same for the host of the sample capsule; KEYS_HAVE_NONE, without a word in the log, as soon as there is an identity
+ * of any other host. Then somebody's pages are missing, and their clients must not get this certificate.
+ */
+enum keys_answer keys_provide_sample(int control, const char *host, struct certificates *certificates);
+
 /* Has the key process read given identities anew before it answers what is asked from now on. */
 void keys_refresh(int control);
 

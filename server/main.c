@@ -24,11 +24,12 @@
 #endif
 
 #define CONTENT_DEFAULT "/srv/gemini"
+#define SAMPLE_DEFAULT "/usr/share/vitrine/sample"
 #define STATE_DEFAULT "/var/lib/vitrine"
 
 /* A screen of 24 lines of 80 columns holds it. */
 static const char help[] = "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
-                           "                     [--settings FILE]\n"
+                           "                     [--sample DIR] [--settings FILE]\n"
                            "       vitrine keys [--state DIR]\n"
                            "       vitrine check [--strict] [--content DIR] [--state DIR] [--settings FILE]\n"
                            "       vitrine fingerprint [--state DIR] [HOST | FILE]...\n"
@@ -46,6 +47,7 @@ static const char help[] = "Usage: vitrine serve [--listen ADDR:PORT]... [--cont
                            "--listen ADDR:PORT  such as 127.0.0.1:1965, [::1]:1965; once for each address;\n"
                            "                    else sockets of the service manager, else port 1965 of all\n"
                            "--content DIR       the content folder (" CONTENT_DEFAULT ")\n"
+                           "--sample DIR        shown while the content folder is empty; in the image there is one\n"
                            "--state DIR         identities ($STATE_DIRECTORY or " STATE_DEFAULT ")\n"
                            "--settings FILE     the settings (" SETTINGS_PATH ", where there is one)\n"
                            "--strict            warnings of check count as errors\n"
@@ -89,7 +91,7 @@ static void be_a_batch(void) {
 }
 
 static int serve(char **arguments) {
-    struct serve_options options = {.content = CONTENT_DEFAULT, .state = default_state()};
+    struct serve_options options = {.content = CONTENT_DEFAULT, .sample = SAMPLE_DEFAULT, .state = default_state()};
     for (int at = 0; arguments[at]; at++) {
         const char *argument = arguments[at], *value = NULL;
         if (take_value(arguments, &at, "--listen", &value)) {
@@ -98,6 +100,8 @@ static int serve(char **arguments) {
             options.listen[options.listen_count++] = value;
         } else if (take_value(arguments, &at, "--content", &value)) {
             options.content = value;
+        } else if (take_value(arguments, &at, "--sample", &value)) {
+            options.sample = value;
         } else if (take_value(arguments, &at, "--state", &value)) {
             options.state = value;
         } else if (take_value(arguments, &at, "--settings", &value)) {

@@ -94,13 +94,15 @@ static int check_state(const char *folder) {
 /* Said until a reload succeeds, so that nobody has to look at the right moment. */
 #define NOT_RELOADED "Not reloaded, everything stays as it was; the log says why. "
 
+#define SAMPLE_SHOWN "Showing the sample to everybody, because there is no capsule; the log says what to do. "
+#define LOST_PAGE "A page in the content folder belongs to no host; the log says what to do. "
 #define BARRED "%zu hosts refused, their identities cannot be used; the log says why. "
 
 static void tell(const struct supervisor *supervisor, const char *first) {
     const struct staff *staff = &supervisor->staff;
     uint64_t open = 0, answered = staff->answered, refused = 0, throttled = 0, displaced = 0, slowed = 0, late = 0,
              foreign = 0, failed = 0;
-    char message[600], barred[96] = "";
+    char message[760], barred[96] = "";
     for (size_t i = 0; i < staff->board_count; i++) {
         const struct tally *tally = &staff->boards[i].tally;
         open += tally->open;
@@ -116,10 +118,11 @@ static void tell(const struct supervisor *supervisor, const char *first) {
     if (supervisor->generation.certificates.barred > 0)
         snprintf(barred, sizeof barred, BARRED, supervisor->generation.certificates.barred);
     snprintf(message, sizeof message,
-             "%sSTATUS=%s%sServing %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
+             "%sSTATUS=%s%s%s%sServing %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
              " connections open, %" PRIu64 " refused, %" PRIu64 " throttled, %" PRIu64 " displaced, %" PRIu64
              " late, %" PRIu64 " foreign, %" PRIu64 " failed, %" PRIu64 " slowed down",
-             first, supervisor->not_reloaded ? NOT_RELOADED : "", barred, supervisor->generation.capsule_count,
+             first, supervisor->not_reloaded ? NOT_RELOADED : "", supervisor->generation.is_sample ? SAMPLE_SHOWN : "",
+             supervisor->generation.has_lost_page ? LOST_PAGE : "", barred, supervisor->generation.capsule_count,
              staff_ready(staff), answered, open, refused, throttled, displaced, late, foreign, failed, slowed);
     manager_notify(message);
 }
@@ -269,8 +272,9 @@ static void dispose(struct supervisor *supervisor) {
 }
 
 int supervisor_serve(const struct serve_options *options) {
-    struct supervisor supervisor = {.sources = {.settings = options->settings, .content = options->content},
-                                    .generation.capsules.folder = -1};
+    struct supervisor supervisor = {
+        .sources = {.settings = options->settings, .content = options->content, .sample = options->sample},
+        .generation.capsules.folder = -1};
     struct staff *staff = &supervisor.staff;
     int signal = 0;
 

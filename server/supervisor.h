@@ -15,6 +15,7 @@ struct serve_options {
     const char *listen[LISTEN_MAX]; /* ADDR:PORT or [ADDR]:PORT */
     size_t listen_count;            /* 0: sockets of the service manager, else port 1965 of all addresses */
     const char *content;            /* the content folder */
+    const char *sample;             /* a content folder that is shown while the other one holds no capsule */
     const char *state;              /* the state folder */
     const char *settings;           /* the settings file; NULL: the usual one, if there is one */
 };

@@ -90,7 +90,7 @@ run_plain() { # SETUP PROPERTY...
 vitrine_surroundings() {
     shell 'cat "$1/work/surroundings"' "$remote" | grep -v '^key_\|^keys_\|^own_key\|^other_key'
     limits
-    printf '%s\n' image_folder=/usr content_folder=/srv/gemini/localhost program=/usr/bin/vitrine setid_program=/usr/bin/vitrine disk_folder=/tmp \
+    printf '%s\n' image_folder=/usr content_folder=/usr/share/vitrine/sample/localhost program=/usr/bin/vitrine setid_program=/usr/bin/vitrine disk_folder=/tmp \
         readonly_mount=/ descriptor_limit=16384
     shell 'key=/var/lib/private/vitrine/localhost.pem
         token=$(sed -n "s/^decoy_token=//p" "$1/work/surroundings")

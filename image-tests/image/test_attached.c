@@ -66,9 +66,10 @@ Test(attached, a_request_is_one_line_of_the_journal) {
 }
 
 Test(attached, its_root_is_read_only) {
-    static const char *const folders[] = {"",         "/usr/bin", "/etc",     "/srv/gemini", "/srv/gemini/localhost",
-                                          "/tmp",     "/var",     "/var/tmp", "/usr/lib",    "/run",
-                                          "/var/lib", "/dev",     "/dev/shm"};
+    static const char *const folders[] = {
+        "",         "/usr/bin", "/etc",     "/srv/gemini", "/usr/share/vitrine/sample/localhost",
+        "/tmp",     "/var",     "/var/tmp", "/usr/lib",    "/run",
+        "/var/lib", "/dev",     "/dev/shm"};
     struct host host = host_here();
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         char command[512];
@@ -80,7 +81,7 @@ Test(attached, its_root_is_read_only) {
         cr_expect_neq(run_inside(&host, command), 0, "something could be written to %s/", folders[i]);
     }
     /* The image itself not even by root. */
-    cr_expect_neq(run_inside(&host, "touch /proc/$main/root/srv/gemini/localhost/index.gmi"), 0);
+    cr_expect_neq(run_inside(&host, "touch /proc/$main/root/usr/share/vitrine/sample/localhost/index.gmi"), 0);
     cr_expect(said("Read-only file system"), "%s", host_output);
 }
 

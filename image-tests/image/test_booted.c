@@ -42,7 +42,8 @@ Test(booted, its_root_is_read_only) {
     struct host host = host_here();
     char command[256];
     snprintf(command, sizeof command,
-             "touch /proc/$(pgrep -P $(cat build/hosts/%s/machine))/root/srv/gemini/localhost/trace", host.name);
+             "touch /proc/$(pgrep -P $(cat build/hosts/%s/machine))/root/usr/share/vitrine/sample/localhost/trace",
+             host.name);
     cr_expect_neq(machine_run(command), 0);
     cr_expect(strstr(host_output, "Read-only file system"), "%s", host_output);
 }

@@ -76,7 +76,7 @@ Test(served, pages_come_as_they_were_put_in) {
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char path[256], bytes[65536];
-        snprintf(path, sizeof path, "mkosi.extra/srv/gemini/localhost/%s", files[i][1]);
+        snprintf(path, sizeof path, "mkosi.extra/usr/share/vitrine/sample/localhost/%s", files[i][1]);
         FILE *file = fopen(path, "r");
         cr_assert_not_null(file, "%s", path);
         size_t size = fread(bytes, 1, sizeof bytes, file);

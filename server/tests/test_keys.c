@@ -12,6 +12,7 @@
 #define keys_service test_service
 #define keys_are_gone test_are_gone
 #define keys_provide test_provide
+#define keys_provide_sample test_provide_sample
 #define keys_attach test_attach
 #define keys_refresh test_refresh
 #include "../keys.c"
