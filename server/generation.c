@@ -119,8 +119,8 @@ static int show_sample(struct generation *generation, const struct generation_so
     default:
         log_line(
             LOG_LEVEL_ERROR,
-            "content folder %s holds no capsule, but there are identities of hosts; put their pages back, then start "
-            "or reload again",
+            "content folder %s holds no capsule, but there are identities of other hosts; put their pages there, then "
+            "start or reload again",
             sources->content);
         return EX_NOINPUT;
     }

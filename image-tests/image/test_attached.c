@@ -28,7 +28,7 @@ Test(attached, the_service_manager_knows_that_it_is_ready) {
                                  "StatusText,NRestarts,RootImage,Result"),
                  0, "%s", host_output);
     cr_expect(said("Type=notify") && said("SubState=running"), "%s", host_output);
-    cr_expect(said("StatusText=Serving 1 capsules"), "%s", host_output);
+    cr_expect(said("StatusText=Showing the sample") && said("Serving 1 capsules"), "%s", host_output);
     cr_expect(said("NRestarts=0") && said("Result=success"), "%s", host_output);
     cr_expect(said("RootImage=/var/lib/portables/vitrine_"), "%s", host_output);
     cr_assert_eq(host_run(&host, "systemctl show vitrine.socket --property=ActiveState,SubState,Result"), 0, "%s",
@@ -151,6 +151,9 @@ Test(attached, identity_and_port_outlive_a_restart) {
 Test(attached, given_identities_count_after_a_reload) {
     char before[GEMINI_FINGERPRINT_SIZE], given[GEMINI_FINGERPRINT_SIZE], served[GEMINI_FINGERPRINT_SIZE];
     struct host host = host_start();
+    /* The sample would not be shown beside an identity of another host. */
+    cr_assert_eq(host_run(&host, "mkdir -p /srv/gemini/localhost && echo '# Mine' >/srv/gemini/localhost/index.gmi"), 0,
+                 "%s", host_output);
     host_attach(&host);
     /* Before version 260 systemd shows a running service no other credentials than those that it started with. */
     bool by_itself =

@@ -37,7 +37,7 @@ Test(looked_after, status_tells_all_that_matters) {
     int status = host_run(&host, "vitrinectl status");
     cr_expect(said("Vitrine, vitrine_"), "%s", host_output);
     cr_expect(said("signature     good: root hash "), "%s", host_output);
-    cr_expect(said("server        Serving 1 capsules") && said("keys          Holding "), "%s", host_output);
+    cr_expect(said("server        Showing the sample") && said("keys          Holding "), "%s", host_output);
     cr_expect(said(fingerprint), "%s is not in: %s", fingerprint, host_output);
     cr_expect(said("vitrine.service 0.1 of 10") && said("vitrine-keys.service 0.1 of 10"), "%s", host_output);
     /* In a container the signature cannot be enforced, and that must not be passed over. */

@@ -80,10 +80,10 @@ Test(sample, does_not_take_the_place_of_pages_that_are_missing) {
     snprintf(to, sizeof to, "%s/away", server.folder);
     cr_assert_eq(rename(from, to), 0);
     cr_expect_not_null(strstr(reload(), "Not reloaded"));
-    cr_expect(server_logged(&server, "holds no capsule, but there are identities of hosts"));
+    cr_expect(server_logged(&server, "holds no capsule, but there are identities of other hosts"));
     cr_expect_eq(server_stop(&server, SIGTERM), 0);
     server_launch(&server);
-    cr_expect(server_logged(&server, "holds no capsule, but there are identities of hosts"));
+    cr_expect(server_logged(&server, "holds no capsule, but there are identities of other hosts"));
     cr_expect_eq(server_stop(&server, 0), EX_NOINPUT);
 }
 
