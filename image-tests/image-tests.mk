@@ -160,7 +160,7 @@ intruder-programs: $(call needs,image tools-check)
 	@$(ENTER) image-tests/intruder/bake
 
 MINUTES ?= 10
-intruder: $(WITH_HOSTS) $(call needs,intruder-programs) ## random system calls in a worker: [HOSTS=nspawn-257] [MINUTES=10] [SEED=N] [FILTER=old] [SESSION=N SHRINK=yes]
+intruder: $(WITH_HOSTS) $(call needs,intruder-programs) ## random system calls in a worker: [HOSTS=nspawn-257] [MINUTES=10] [SEED=N] [FILTER=old]
 	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do \
 	    $(ENTER) image-tests/intruder/intrude $$kind $$(($(MINUTES) * 60)) $(SEED:%=--seed=%) $(FILTER:%=--filter=%) \
 	        $(SESSION:%=--session=%) $(if $(SHRINK),--shrink) || failed=1; done; exit $$failed

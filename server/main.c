@@ -47,7 +47,7 @@ static const char help[] = "Usage: vitrine serve [--listen ADDR:PORT]... [--cont
                            "--listen ADDR:PORT  such as 127.0.0.1:1965, [::1]:1965; once for each address;\n"
                            "                    else sockets of the service manager, else port 1965 of all\n"
                            "--content DIR       the content folder (" CONTENT_DEFAULT ")\n"
-                           "--sample DIR        shown while the content folder is empty; in the image there is one\n"
+                           "--sample DIR        shown while there is no capsule (" SAMPLE_DEFAULT ")\n"
                            "--state DIR         identities ($STATE_DIRECTORY or " STATE_DEFAULT ")\n"
                            "--settings FILE     the settings (" SETTINGS_PATH ", where there is one)\n"
                            "--strict            warnings of check count as errors\n"
