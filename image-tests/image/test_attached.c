@@ -330,7 +330,7 @@ Test(attached, a_port_that_was_spoiled_answers_again, .timeout = 900) {
         cr_expect(spoil(&host, "shutdown") && answers_within(&host, 120), "it is closed");
     }
     host_run(&host, "journalctl --sync; journalctl --no-pager --output=cat --priority=err --unit=vitrine.service");
-    cr_expect(said("nobody listens on port 1965 any more"), "%s", host_output);
+    cr_expect(said("nobody listens on port ") && said(" any more"), "%s", host_output);
     cr_expect_eq(host_run(&host, "systemctl is-active vitrine.service vitrine.socket"), 0, "%s", host_output);
     cr_expect(host_stop(&host));
 }
