@@ -39,6 +39,26 @@ Test(address, what_the_log_may_say) {
     }
 }
 
+/* Limits of one address do not hold for these. */
+Test(address, which_are_of_this_machine) {
+    static const struct {
+        const char *address;
+        bool is;
+    } cases[] = {
+        {"127.0.0.1", true},    {"127.255.255.254", true},  {"::ffff:127.0.0.1", true},
+        {"::1", true},          {"126.255.255.255", false}, {"128.0.0.1", false},
+        {"192.0.2.127", false}, {"0.0.0.0", false},         {"::", false},
+        {"::2", false},         {"::127.0.0.1", false},     {"1::1", false},
+        {"::1:0:0:1", false},   {"7f00::1", false},         {"2001:db8::1", false},
+        {"fe80::1", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct address address = parse(cases[i].address);
+        cr_expect_eq(address_is_loopback(&address), cases[i].is, "%s", cases[i].address);
+    }
+    cr_expect_not(address_is_loopback(&(struct address){0}));
+}
+
 Test(address, who_is_in_the_same_groups) {
     static const struct {
         const char *one, *other;

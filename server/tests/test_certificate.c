@@ -76,14 +76,40 @@ Test(certificate, what_it_says_of_itself) {
     }
 }
 
+/* An address is one in the bytes, too (RFC 5280 section 4.2.1.6): as a name of a host no client would accept it. */
+Test(certificate, addresses_are_no_names) {
+    static const struct {
+        const char *host, *entry;
+        size_t size;
+    } cases[] = {
+        {"192.0.2.7", "\x87\x04\xc0\x00\x02\x07", 6},
+        {"2001:db8::7", "\x87\x10\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07", 18},
+        {"a.example",
+         "\x82\x09"
+         "a.example",
+         11},
+    };
+    cr_assert(random_open());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char pem[IDENTITY_PEM_MAX];
+        unsigned char der[4096];
+        pem[identity_make(cases[i].host, pem)] = '\0';
+        int size = wc_CertPemToDer((const unsigned char *)pem, (int)strlen(pem), der, sizeof der, CERT_TYPE);
+        cr_assert_gt(size, 0);
+        cr_expect_not_null(memmem(der, (size_t)size, cases[i].entry, cases[i].size), "%s", cases[i].host);
+    }
+}
+
 Test(certificate, what_is_none) {
     static const char *const cases[] = {"", "text", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
                                         "-----BEGIN CERTIFICATE-----\n",
                                         "-----BEGIN CERTIFICATE-----\nMIIBCgKCAQEA\n-----END CERTIFICATE-----\n"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct certificate_facts facts;
+        memset(&facts, 0xa5, sizeof facts);
         cr_expect_not_null(certificate_examine(&facts, cases[i]), "case %zu", i);
         cr_expect_null(facts.names);
+        cr_expect(facts.common_name[0] == '\0' && facts.begins == 0 && facts.ends == 0);
     }
 }
 

@@ -142,6 +142,34 @@ Test(keyring, files_and_their_hosts) {
     cr_expect_not(holding_is_host(""));
     cr_expect_not(holding_is_host(".."));
     cr_expect(holding_is_host("::1"));
+    char host[252];
+    memset(host, 'a', sizeof host);
+    host[251] = '\0';
+    cr_expect_not(holding_is_host(host), "251 bytes");
+    host[250] = '\0';
+    cr_expect(holding_is_host(host), "250 bytes");
+}
+
+/* The longest name that a host can have, in each file that is made of it. */
+Test(keyring, the_longest_name) {
+    char host[252], file[300], found[CERTIFICATE_HOST_MAX + 1];
+    for (size_t i = 0; i < 250; i++)
+        host[i] = i % 50 == 49 && i < 249 ? '.' : 'a';
+    host[250] = '\0';
+    snprintf(file, sizeof file, "%s.pem", host);
+    open_keyring();
+    bool unusable;
+    const struct identity *made = keyring_provide(&keyring, host, &unusable);
+    cr_assert_not_null(made);
+    cr_expect_str_eq(made->public.host, host);
+    cr_assert(holding_host_of(file, false, found));
+    cr_expect_str_eq(found, host);
+    open_keyring();
+    cr_expect_not_null(keyring_provide(&keyring, host, &unusable), "it is found again");
+    cr_expect_eq(keyring.count, 1);
+    host[250] = 'a', host[251] = '\0';
+    cr_expect_null(keyring_provide(&keyring, host, &unusable), "a byte too long");
+    cr_expect_eq(keyring.count, 1);
 }
 
 Test(keyring, names_of_credentials) {

@@ -35,18 +35,48 @@ static void expect_content(const char *name, const char *expected) {
     free(text);
 }
 
+static void expect_no_temporary_file(void) {
+    cr_expect_neq(faccessat(folder, ".new", F_OK, AT_SYMLINK_NOFOLLOW), 0, "a temporary file is left");
+}
+
 Test(store, created_once_replaced_when_told) {
     struct stat about;
     umask(0777); /* as the unit has it */
     cr_assert(store_create(folder, "a", "first", 5));
+    expect_no_temporary_file();
     cr_expect_not(store_create(folder, "a", "second", 6));
     cr_expect_eq(errno, EEXIST);
+    expect_no_temporary_file();
     expect_content("a", "first");
     cr_assert(store_replace(folder, "a", "third", 5));
     expect_content("a", "third");
     cr_assert_eq(fstatat(folder, "a", &about, 0), 0);
     cr_expect_eq(about.st_mode & 07777, 0600);
-    cr_expect_neq(faccessat(folder, ".new", F_OK, 0), 0, "no temporary file is left");
+    expect_no_temporary_file();
+}
+
+/* Whatever lies where the temporary file goes: nothing is written through it, and it is no second name of a key. */
+Test(store, what_lies_in_the_way_is_not_written_to) {
+    struct stat about;
+    cr_assert_eq(symlinkat("target", folder, ".new"), 0);
+    close(openat(folder, "target", O_WRONLY | O_CREAT, 0600));
+    cr_assert(store_create(folder, "a", "secret", 6));
+    cr_assert_eq(fstatat(folder, "target", &about, 0), 0);
+    cr_expect_eq(about.st_size, 0, "written to where a link led");
+    cr_assert_eq(fstatat(folder, "a", &about, AT_SYMLINK_NOFOLLOW), 0);
+    cr_expect(S_ISREG(about.st_mode));
+    cr_expect_eq(about.st_nlink, 1, "the key has another name");
+
+    cr_assert_eq(linkat(folder, "target", folder, ".new", 0), 0);
+    cr_assert(store_replace(folder, "a", "other", 5));
+    cr_assert_eq(fstatat(folder, "target", &about, 0), 0);
+    cr_expect_eq(about.st_size, 0, "written to a file with another name");
+
+    cr_assert_eq(mkdirat(folder, ".new", 0700), 0);
+    cr_expect_not(store_create(folder, "b", "secret", 6));
+    cr_expect_not(store_replace(folder, "a", "secret", 6));
+    expect_content("a", "other");
+    cr_expect_neq(faccessat(folder, "b", F_OK, 0), 0);
 }
 
 Test(store, what_is_no_small_file) {
