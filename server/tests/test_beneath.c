@@ -261,6 +261,22 @@ Test(beneath, what_is_too_long_is_no_path) {
     memset(path, 'a', sizeof path - 1);
     path[sizeof path - 1] = '\0';
     cr_expect_eq(beneath_walk(folder, path, file_flags), -ENAMETOOLONG);
+    /* 4095 bytes are a path, 4096 are none. */
+    for (size_t at = 0; at < 4094; at += 2)
+        memcpy(path + at, "./", 2);
+    strcpy(path + 4094, "a");
+    cr_assert_eq(strlen(path), BENEATH_PATH_SIZE - 1);
+    int file = beneath_walk(folder, path, file_flags);
+    cr_expect_geq(file, 0, "%d", file);
+    close(file);
+    strcpy(path + 4094, "/a");
+    cr_expect_eq(beneath_walk(folder, path, file_flags), -ENAMETOOLONG);
+    cr_expect_eq(beneath_open_confined(folder, path, file_flags), -ENAMETOOLONG);
+    struct beneath_path whole = {.is_confined = true};
+    for (size_t at = 0; at < sizeof whole.text; at += 2)
+        memcpy(whole.text + at, "a/", 2);
+    cr_expect_eq(beneath_enter(&whole, folder), -ENAMETOOLONG, "there is no end");
+    memset(path, 'a', 300);
     path[300] = '\0';
     cr_expect_eq(beneath_walk(folder, path, file_flags), -ENAMETOOLONG);
     /* A path that grows with every link comes to an end too. */

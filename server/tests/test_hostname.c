@@ -110,6 +110,15 @@ Test(hostname, lengths) {
         strcat(host, "\xc3\xa4");
     cr_expect_not(hostname_to_ascii(other, host));
 
+    /* a label of as many code points as it may have, and one more */
+    strcpy(host, "\xc3\xa4.");
+    for (size_t i = 0; i < HOSTNAME_LABEL_MAX; i++)
+        strcat(host, "a");
+    cr_expect(hostname_to_ascii(other, host));
+    cr_expect_eq(strlen(other), strlen("xn--4ca.") + HOSTNAME_LABEL_MAX);
+    strcat(host, "a");
+    cr_expect_not(hostname_to_ascii(other, host));
+
     /* a label that is too long for the DNS, beside an encoded one */
     strcpy(host, "xn--4ca.");
     for (size_t i = 0; i < HOSTNAME_LABEL_MAX; i++)

@@ -30,6 +30,8 @@ Test(media, type_by_ending) {
         {"a.mp3", "audio/mpeg"},
         {"a.ogg", "audio/ogg"},
         {"a.zip", "application/zip"},
+        {"A.ZIP", "application/zip"},
+        {"a.AZ", "application/octet-stream"},
         {"a.c", "text/x-csrc"},
         {"a.sh", "text/x-sh"},
         {"a.b.c.txt", "text/plain"},

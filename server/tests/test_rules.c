@@ -340,6 +340,17 @@ Test(rules, links_into_a_protected_folder) {
     expect("/door/", NULL, false, STATUS_CERTIFICATE_REQUIRED, NULL);
     expect("/door/gone.gmi", BOB, true, STATUS_CERTIFICATE_NOT_AUTHORISED, NULL);
     expect("/door/", ADA, true, STATUS_SUCCESS, NULL);
+    /* So does a whole capsule that is a link into one. */
+    struct visitor nobody = {0}, ada = {.has_certificate = true, .certificate_state = CERTIFICATE_VALID};
+    strcpy(ada.fingerprint, ADA);
+    for (const char *const *path = (const char *const[]){"/", "/gone.gmi", "/missing.gmi", NULL}; *path; path++) {
+        ask_host("clubhouse", *path, &nobody);
+        cr_expect_eq(reply.status, STATUS_CERTIFICATE_REQUIRED, "%s is %d", *path, (int)reply.status);
+        reply_dispose(&reply);
+    }
+    ask_host("clubhouse", "/", &ada);
+    cr_expect_eq(reply.status, STATUS_SUCCESS);
+    reply_dispose(&reply);
 }
 
 /* Rules follow the place where a file really is, whichever way led there. */
@@ -412,6 +423,57 @@ Test(rules, metadata_and_lists_behind_links) {
     expect("/named/other.gmi", NULL, false, STATUS_SUCCESS, "text/gemini;lang=sv");
     expect("/shown/", NULL, false, STATUS_NOT_FOUND, NULL);
     expect("/told/", NULL, false, STATUS_NOT_FOUND, NULL);
+}
+
+/* What came into the log while a page was asked for, in lines. */
+static size_t lines_logged_by(const char *path) {
+    FILE *file = tmpfile();
+    int usual = dup(STDERR_FILENO), byte;
+    size_t lines = 0;
+    cr_assert(file && usual >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
+    expect(path, NULL, false, STATUS_SUCCESS, NULL);
+    dup2(usual, STDERR_FILENO);
+    close(usual);
+    rewind(file);
+    while ((byte = getc(file)) != EOF)
+        lines += byte == '\n';
+    fclose(file);
+    return lines;
+}
+
+/* Of more faulty files than are remembered: each is told when it is new, and the last ones are still known. */
+Test(rules, faults_of_many_files_are_told_once) {
+    char path[64];
+    for (int i = 0; i < 150; i++) {
+        snprintf(path, sizeof path, "host/faulty/%d/.meta", i);
+        put(path, "no colon\n");
+        snprintf(path, sizeof path, "host/faulty/%d/page.gmi", i);
+        put(path, "# Page\n");
+    }
+    for (int i = 0; i < 150; i++) {
+        snprintf(path, sizeof path, "/faulty/%d/page.gmi", i);
+        cr_expect_geq(lines_logged_by(path), 1, "%s", path);
+        cr_expect_eq(lines_logged_by(path), 0, "%s is told twice", path);
+    }
+    for (int i = 149; i >= 149 - 62; i--) {
+        snprintf(path, sizeof path, "/faulty/%d/page.gmi", i);
+        cr_expect_eq(lines_logged_by(path), 0, "%s is forgotten", path);
+    }
+    cr_expect_geq(lines_logged_by("/faulty/0/page.gmi"), 1, "the first ones are forgotten by now");
+}
+
+/* Nothing in it that could be shown is not the same as no listing. */
+Test(rules, a_listed_folder_that_is_empty) {
+    struct visitor visitor = {0};
+    put("host/vacant/.directory-listing-ok", "# Nothing yet\n");
+    ask("/vacant/", &visitor);
+    cr_assert_eq(reply.status, STATUS_SUCCESS);
+    cr_expect_eq(reply.body_size, reply.text->size);
+    char *page = strndup(reply.text->bytes, reply.body_size);
+    cr_expect_not_null(strstr(page, "# Nothing yet"), "%s", page);
+    cr_expect_null(strstr(page, "=> ."), "%s", page);
+    free(page);
+    reply_dispose(&reply);
 }
 
 /* What a listing shows of links: only what this link gives to everybody who sees the listing. */

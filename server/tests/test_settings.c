@@ -63,7 +63,7 @@ Test(settings, every_key) {
                                "max-connections-per-address = 1000000\n"
                                "max-connections-from-loopback = 7\n"
                                "max-handshakes-per-minute = 1000000\n"
-                               "max-requests-per-minute = 0\n"
+                               "max-requests-per-minute = 17\n"
                                "handshake-timeout = 100ms\n"
                                "request-timeout = 60 min\n"
                                "reply-timeout = 3s";
@@ -82,7 +82,7 @@ Test(settings, every_key) {
     cr_expect_eq(settings.max_connections_per_address, 1000000);
     cr_expect_eq(settings.max_connections_from_loopback, 7);
     cr_expect_eq(settings.max_handshakes_per_minute, 1000000);
-    cr_expect_eq(settings.max_requests_per_minute, 0);
+    cr_expect_eq(settings.max_requests_per_minute, 17);
     cr_expect_eq(settings.handshake_timeout, 100);
     cr_expect_eq(settings.request_timeout, 3600000);
     cr_expect_eq(settings.reply_timeout, 3000);

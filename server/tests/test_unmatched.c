@@ -76,6 +76,17 @@ Test(unmatched, rules_that_no_file_has) {
     expect("", NULL, 0);
 }
 
+Test(unmatched, folders_at_any_depth) {
+    put_folder("host/sub/b");
+    put_folder("host/sub/b/c");
+    put_folder("host/sub/b/c/d");
+    put("host/sub/b/c/d/far.txt");
+    put("host/zz.txt");
+    expect("sub/b/c/d/far.txt: text/plain\n", NULL, 0);
+    expect("sub/b/c/d/far.txt: text/plain\nzz.txt: ;lang=de\npage.gmi: ;lang=de\nsub/b/c/far.txt: text/plain\n",
+           (const unsigned[]){4}, 1);
+}
+
 Test(unmatched, links_to_folders_are_not_followed) {
     char path[256];
     snprintf(path, sizeof path, "%s/host/sub/round", root);
