@@ -22,7 +22,7 @@ ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
 
 export WERROR
-.PHONY: all help tools tools-check tools-all program unit-tests check check-all precommit compile-commands unit-check lint manual-check picture format install uninstall host-files release release-list next-key content-key release-check clean distclean
+.PHONY: all help tools tools-check tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check picture format install uninstall host-files release release-list next-key content-key release-check clean distclean
 all: build/vitrine
 
 help: ## this list
@@ -63,6 +63,10 @@ unit-check: $(call needs,unit-tests) ## the server's unit tests, plain and under
 	@failed=0; $(call criterion,build/unit-tests --jobs $(JOBS)) || failed=1; \
 	    $(call criterion,build/unit-tests-sanitized --jobs 1) || failed=1; exit $$failed
 # The latter one after the other: Criterion itself, with several jobs, now and then leaves memory behind.
+
+# Neither a part of check nor of check-all: it takes from minutes to hours, and a survivor is for a person to judge.
+mutants: $(call needs,unit-tests) ## changes of the code that no unit test notices: [SEED=1] [COUNT=100] [FILES=desk.c]
+	@$(ENTER) unshare --pid --net --fork --kill-child --mount-proc image-tests/mutants $(or $(SEED),1) $(or $(COUNT),100) $(FILES)
 
 lint: | tools-check ## layout of the sources, faults in scripts
 	@$(ENTER) image-tests/lint
