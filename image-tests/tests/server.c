@@ -367,8 +367,14 @@ static size_t find_children(const struct server *server, const char *name, pid_t
     return count;
 }
 
-size_t server_workers(const struct server *server, pid_t workers[static WORKERS_MAX]) {
+size_t server_workers_if_any(const struct server *server, pid_t workers[static WORKERS_MAX]) {
     return find_children(server, "vitrine-worker", workers, WORKERS_MAX);
+}
+
+size_t server_workers(const struct server *server, pid_t workers[static WORKERS_MAX]) {
+    size_t count = server_workers_if_any(server, workers);
+    cr_assert_gt(count, 0, "there is no worker");
+    return count;
 }
 
 pid_t server_keys(const struct server *server) {
@@ -393,5 +399,7 @@ size_t process_memory(pid_t process) {
     }
     if (file)
         fclose(file);
+    /* None is what a test sees who may not look, and no measure. */
+    cr_assert(size > 0 || geteuid() != 0, "the memory of process %d cannot be seen", (int)process);
     return size;
 }

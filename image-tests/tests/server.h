@@ -67,8 +67,11 @@ const char *server_told(struct server *server, const char *text, unsigned patien
 /* Forgets the messages that came so far: they tell of earlier. */
 void server_forget_told(const struct server *server);
 
-/* The workers, children of the supervisor. Returns how many there are. */
+/* The workers, children of the supervisor. Returns how many there are; a test that would look at none fails. */
 size_t server_workers(const struct server *server, pid_t workers[static WORKERS_MAX]);
+
+/* The same where there may be none for a moment. */
+size_t server_workers_if_any(const struct server *server, pid_t workers[static WORKERS_MAX]);
 
 /* The key process, a child of the supervisor; 0: there is none. */
 pid_t server_keys(const struct server *server);

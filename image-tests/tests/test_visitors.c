@@ -73,6 +73,20 @@ static int ask_as(struct gemini_client *client, const char *path) {
     return status;
 }
 
+/* Does STATUS= tell within ten seconds of more than none of these, " displaced" for example? */
+static bool counted(const char *word) {
+    uint64_t give_up = gemini_now() + 10000;
+    const char *status;
+    while (gemini_now() < give_up && (status = server_told(&server, word, 10000))) {
+        const char *end = strstr(status, word), *number = end;
+        while (number > status && number[-1] >= '0' && number[-1] <= '9')
+            number--;
+        if (number < end && strtoul(number, NULL, 10) > 0)
+            return true;
+    }
+    return false;
+}
+
 Test(visitors, a_proxy_header_tells_where_they_come_from) {
     static const char six[] = "PROXY TCP6 2001:db8:1:2::77 2001:db8::1 40000 1965\r\n";
     static const char two[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x4d\xc0\0\x02\x01\x9c\x40\x07\xad";
@@ -215,7 +229,7 @@ Test(visitors, one_address_shakes_hands_so_often_and_no_more) {
     int good = handshakes_of("192.0.2.7", 12);
     cr_expect(good >= 5 && good <= 10, "%d handshakes", good);
     cr_expect(server_logged(&server, "connection end=throttled address=192.0.2.7"));
-    cr_expect_not_null(server_told(&server, " throttled", 10000));
+    cr_expect(counted(" throttled"));
     cr_expect_eq(handshakes_of("192.0.2.8", 1), 1);
     /* 20 for all of 192.0.2.0/24. */
     int others = 0;
@@ -358,7 +372,7 @@ Test(visitors, a_crowd_that_says_nothing_keeps_nobody_out) {
         cr_expect_eq(ask_as(client, "/"), 20, "visitor %d", i);
         gemini_end(client);
     }
-    cr_expect_not_null(server_told(&server, " displaced", 10000));
+    cr_expect(counted(" displaced"));
     crowd_out(crowd);
 }
 
