@@ -97,7 +97,14 @@ Test(certificate, addresses_are_no_names) {
         int size = wc_CertPemToDer((const unsigned char *)pem, (int)strlen(pem), der, sizeof der, CERT_TYPE);
         cr_assert_gt(size, 0);
         cr_expect_not_null(memmem(der, (size_t)size, cases[i].entry, cases[i].size), "%s", cases[i].host);
+        cr_expect_not_null(memmem(der, (size_t)size, "\xa0\x03\x02\x01\x02", 5), "its version is not 3");
     }
+    char host[CERTIFICATE_HOST_MAX + 2], pem[IDENTITY_PEM_MAX];
+    memset(host, 'a', sizeof host);
+    host[sizeof host - 1] = '\0';
+    cr_expect_eq(identity_make(host, pem), 0, "a host that no certificate holds");
+    host[sizeof host - 2] = '\0';
+    cr_expect_gt(identity_make(host, pem), 0);
 }
 
 Test(certificate, what_is_none) {
