@@ -94,6 +94,24 @@ Test(contained, workers_have_no_rights_of_user_or_group) {
     }
 }
 
+/* A folder that others may read but not enter, or enter but not read, is not open to them. */
+Test(contained, workers_stay_root_where_the_content_is_closed) {
+    static const mode_t modes[] = {0704, 0701, 0700};
+    char path[128];
+    if (geteuid() != 0)
+        cr_skip_test("only root can stay root");
+    snprintf(path, sizeof path, "%s/content", server.folder);
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        cr_assert_eq(chmod(path, modes[i]), 0);
+        start();
+        for (size_t j = 0; j < worker_count; j++)
+            cr_expect_str_eq(status_of(workers[j], "Uid:"), "0\t0\t0\t0", "mode %o", modes[i]);
+        expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+        cr_expect(server_logged(&server, "is not open to everybody"));
+        cr_assert_eq(server_stop(&server, SIGTERM), 0);
+    }
+}
+
 /* ---- what they share ---- */
 
 struct held {

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,7 +165,7 @@ Test(load, a_visitor_who_does_not_read_does_not_live_for_ever) {
     gemini_end(client);
 }
 
-/* ---- slow readers, and wake-ups ---- */
+/* ---- slow readers, wake-ups, deadlines ---- */
 
 static char settings[128];
 
@@ -198,6 +199,36 @@ static bool read_some(struct gemini_client *client, size_t size) {
     char bytes[4096];
     ssize_t got = recv(client->socket, bytes, size, MSG_DONTWAIT);
     return got > 0 || (got < 0 && errno == EAGAIN);
+}
+
+/* Which of two connections that say nothing is ended first? NULL: neither within a minute. */
+static struct gemini_client *first_to_end(struct gemini_client *one, struct gemini_client *other) {
+    uint64_t give_up = gemini_now() + 60000;
+    while (gemini_now() < give_up) {
+        if (!read_some(one, 1024))
+            return one;
+        if (!read_some(other, 1024))
+            return other;
+        usleep(20000);
+    }
+    return NULL;
+}
+
+static void expect_first(const char *timeouts, bool handshake_first) {
+    struct gemini_way way = way_to(&server);
+    start_with(timeouts);
+    struct gemini_client *silent = gemini_connect(&way), *greeted = gemini_connect(&way);
+    cr_assert(silent && greeted && gemini_shake_hands(greeted));
+    cr_expect_eq(first_to_end(silent, greeted), handshake_first ? silent : greeted, "with %s", timeouts);
+    gemini_end(silent);
+    gemini_end(greeted);
+    cr_assert_eq(server_stop(&server, SIGTERM), 0);
+}
+
+/* Each stage of a visit has its own time, and not that of another. */
+Test(load, each_deadline_is_of_its_own_stage) {
+    expect_first("handshake-timeout = 2s\nrequest-timeout = 12s\nreply-timeout = 30s\n", true);
+    expect_first("handshake-timeout = 12s\nrequest-timeout = 2s\nreply-timeout = 30s\n", false);
 }
 
 /* The bounds are 512 bytes in a second, and 4 times 2 s for what was read ahead. */

@@ -209,6 +209,8 @@ Test(requests, row_18_other_schemes_hosts_and_ports) {
         "gemini://[2001:db8::1]:PORT/",
         "gemini://localhost:1/",
         "gemini://localhost:1PORT/",
+        "gemini://elsewhere.example:PORT/a%00b", /* no file can have that name, but this is told of the host first */
+        "gemini://localhost:1/a%00b",
         "gemini://localhost/",  /* port 1965, which is another one */
         "gemini://localhost:/", /* so is this */
         "gemini://..:PORT/",

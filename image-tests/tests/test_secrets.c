@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -169,6 +170,29 @@ Test(secrets, while_it_is_stopped_open_connections_go_on) {
     cr_expect(gemini_shake_hands(fresh), "the handshake that had waited");
     expect_page_by(fresh);
     expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+}
+
+/* Whoever leaves before the signature comes is not there to be given it. */
+Test(secrets, visitors_may_leave_while_it_is_stopped) {
+    pid_t workers[WORKERS_MAX], after[WORKERS_MAX];
+    server_start(&server);
+    size_t count = server_workers(&server, workers);
+    for (int round = 0; round < 3; round++) {
+        kill(server_keys(&server), SIGSTOP);
+        for (int i = 0; i < 12; i++) {
+            struct gemini_client *client = shake_hands_within(100);
+            cr_expect_eq(client->progress, GEMINI_TOO_LATE);
+            /* A reset: at a mere end of what is said the server waits for the signature. */
+            setsockopt(client->socket, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+            gemini_end(client);
+        }
+        usleep(200000); /* their ends are seen */
+        kill(server_keys(&server), SIGCONT);
+        for (int i = 0; i < 12; i++)
+            expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    }
+    cr_expect_eq(server_workers(&server, after), count);
+    cr_expect_arr_eq(workers, after, count * sizeof *workers, "a worker was replaced");
 }
 
 Test(secrets, killed_it_is_replaced_and_nobody_is_turned_away) {

@@ -183,6 +183,26 @@ Test(service, a_reply_on_its_way_is_finished_before_the_stop) {
     cr_expect_eq(server_stop(&server, 0), 0);
 }
 
+/* A stop hurries whoever is slow; a reload does not. */
+Test(service, a_reply_on_its_way_is_finished_after_a_reload) {
+    struct gemini_reply reply = {0};
+    put_large();
+    server_start(&server);
+    struct gemini_way way = way_to(&server);
+    struct gemini_client *client = gemini_connect(&way);
+    const char *line = with_port("gemini://localhost:PORT/large.bin\r\n", server.port);
+    cr_assert(client && gemini_shake_hands(client) && gemini_send(client, line, strlen(line)));
+    gemini_receive(client, &reply, 100000);
+    server_forget_told(&server);
+    kill(server.process, SIGHUP);
+    cr_assert_not_null(server_told(&server, "READY=1", 20000));
+    nap(8000); /* more than a stop would grant */
+    gemini_receive(client, &reply, 0);
+    cr_expect_eq(reply.progress, GEMINI_CLOSE_NOTIFY, "the reply was broken off after %zu bytes", reply.size);
+    cr_expect_eq(reply.body_size, LARGE);
+    gemini_end(client);
+}
+
 Test(service, visitors_who_say_nothing_do_not_hold_up_a_stop) {
     struct gemini_client *idle[20];
     server_start(&server);
@@ -261,6 +281,24 @@ Test(service, all_workers_killed_at_once_are_replaced) {
     }
 }
 
+/* One that dies as soon as it has begun is replaced ever later: 50 ms, 100 ms, 200 ms... */
+Test(service, a_worker_that_dies_young_waits_for_its_turn) {
+    pid_t workers[WORKERS_MAX];
+    unsigned deaths = 0;
+    server_start(&server);
+    uint64_t end = gemini_now() + 4000;
+    while (gemini_now() < end) {
+        size_t count = server_workers_if_any(&server, workers);
+        for (size_t i = 0; i < count; i++)
+            deaths += kill(workers[i], SIGKILL) == 0;
+        nap(1);
+    }
+    size_t places = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+    cr_expect_geq(deaths, 2 * places, "%u deaths", deaths);
+    cr_expect_leq(deaths, 16 * places, "%u deaths in 4 s", deaths);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+}
+
 Test(service, a_worker_that_hangs_is_replaced) {
     pid_t workers[WORKERS_MAX];
     server_start(&server);
@@ -311,6 +349,23 @@ Test(service, what_visitors_write_is_escaped_in_the_log) {
                   byte);
     for (const char *line = log; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
         cr_expect_neq(strncmp(line, "forged", 6), 0, "a visitor wrote a line: %s", line);
+    free(log);
+}
+
+/* What is no request may hold anything, a password that was pasted for example. */
+Test(service, of_what_is_no_request_the_log_says_nothing) {
+    static const char *const requests[] = {"gemini://user:pasted@localhost:PORT/pasted", "pasted", "gemini:///pasted",
+                                           "gemini://localhost:PORT/pasted#pasted", "https://localhost/pasted"};
+    server_start(&server);
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        int status = ask(&server, requests[i])->status;
+        cr_expect(status == 59 || status == 53, "'%s' is answered with %d", requests[i], status);
+    }
+    expect_status(&server, "gemini://localhost:PORT/a-request", 51);
+    cr_assert(server_logged(&server, "path=\"/a-request\""));
+    char *log = server_log(&server);
+    cr_expect_null(strstr(log, "pasted"), "%s", log);
+    cr_expect_not_null(strstr(log, " milliseconds="), "%s", log);
     free(log);
 }
 

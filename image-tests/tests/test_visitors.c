@@ -2,6 +2,7 @@
 /* Where visitors come from: the PROXY protocol, what the log says of them, and how much one of them may take. */
 
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,6 +194,59 @@ Test(visitors, one_address_has_so_many_connections_and_no_more) {
     other = come_from_four("192.0.2.7");
     cr_expect_eq(ask_as(other, "/"), 20);
     gemini_end(other);
+}
+
+/* Whoever was connected to a worker that was killed is counted no more. */
+Test(visitors, what_a_dead_worker_had_counted_is_forgotten) {
+    struct gemini_client *clients[4];
+    pid_t workers[WORKERS_MAX];
+    start_with("max-connections-per-address = 4\n");
+    for (int i = 0; i < 4; i++) {
+        clients[i] = come_from_four("192.0.2.7");
+        cr_expect(gemini_shake_hands(clients[i]), "connection %d", i);
+    }
+    size_t count = server_workers(&server, workers);
+    for (size_t i = 0; i < count; i++)
+        kill(workers[i], SIGKILL);
+    for (int i = 0; i < 4; i++)
+        gemini_end(clients[i]);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n"); /* they are replaced */
+    for (int i = 0; i < 4; i++) {
+        clients[i] = come_from_four("192.0.2.7");
+        cr_expect(gemini_shake_hands(clients[i]), "connection %d after it", i);
+    }
+    for (int i = 0; i < 4; i++)
+        gemini_end(clients[i]);
+}
+
+/* Where no proxy is, it is the address of the connection that counts. */
+Test(visitors, one_address_is_limited_on_a_usual_port, .timeout = 120) {
+    struct gemini_client *clients[8];
+    int good = 0, slowed = 0;
+    if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
+        cr_skip_test("no network of its own can be made");
+    cr_assert_eq(system("ip link set lo up && ip address add 192.0.2.1/32 dev lo"), 0);
+    start_with("max-connections-per-address = 4\nmax-requests-per-minute = 5\n");
+    cr_assert_eq(server_stop(&server, SIGTERM), 0);
+    snprintf(plain_option, sizeof plain_option, "--listen=192.0.2.1:%u", server.port);
+    server_start(&server);
+    struct gemini_way way = way_to(&server);
+    way.address = way.source = "192.0.2.1";
+    for (int i = 0; i < 8; i++) {
+        clients[i] = gemini_connect(&way);
+        cr_assert_not_null(clients[i]);
+        cr_expect_eq(gemini_shake_hands(clients[i]), i < 4, "connection %d", i);
+    }
+    for (int i = 0; i < 8; i++)
+        gemini_end(clients[i]);
+    usleep(300000);
+    for (int i = 0; i < 12; i++) {
+        int status = ask_by(&way, "gemini://localhost:PORT/")->status;
+        good += status == 20;
+        slowed += status == 44;
+    }
+    cr_expect_eq(good + slowed, 12);
+    cr_expect(good >= 5 && good <= 10, "%d requests were answered", good);
 }
 
 Test(visitors, row_17_one_address_asks_so_often_and_no_more) {
