@@ -12,6 +12,7 @@
 
 #include "../keyring.h"
 #include "../random.h"
+#include "logged.h"
 
 static char base[] = "/tmp/vitrine-keyring-XXXXXX";
 static struct keyring keyring = {.state = -1};
@@ -458,4 +459,91 @@ Test(keyring, given_ones_are_read_anew) {
     shell("openssl pkey -in x -out given/identity.c.key");
     keyring_refresh(&keyring);
     cr_expect_arr_neq(provide("c")->public.key, first, sizeof first);
+}
+
+/* ---- what is told ---- */
+
+static const char *told_by_providing(const char *host) {
+    logged_begin();
+    provide(host);
+    return logged_end();
+}
+
+static const char *told_by_refreshing(void) {
+    logged_begin();
+    keyring_refresh(&keyring);
+    return logged_end();
+}
+
+/* A certificate's end is told when it comes near, and not again at each reload. */
+Test(keyring, an_end_is_told_once) {
+    order("given/identity.near", "ed25519", 20, "DNS:near");
+    order("given/identity.nearer", "ed25519", 3, "DNS:nearer");
+    order("given/identity.far", "ed25519", 300, "DNS:far");
+    shell("rm errors");
+    open_keyring();
+    const char *text = told_by_providing("near");
+    cr_expect_eq(logged_count(text, "identity near: the certificate in identity.near.pem ends on "), 1, "%s", text);
+    cr_expect(strstr(text, ", 19 days from now") || strstr(text, ", 20 days from now"), "%s", text);
+    text = told_by_providing("nearer");
+    cr_expect_eq(logged_count(text, " ends on "), 1, "%s", text);
+    text = told_by_providing("far");
+    cr_expect_eq(logged_count(text, " ends on "), 0, "%s", text);
+    for (const char *const *host = (const char *const[]){"near", "nearer", "far", NULL}; *host; host++) {
+        text = told_by_providing(*host);
+        cr_expect_eq(logged_count(text, " ends on "), 0, "it is told again: %s", text);
+    }
+    logged_begin();
+    keyring_warn(&keyring);
+    cr_expect_str_eq(logged_end(), "", "a day later, and nothing new");
+}
+
+/* Once a day all of those that are served are looked at; here the first look is that one. */
+Test(keyring, what_is_served_is_looked_at_daily) {
+    order("given/identity.near", "ed25519", 20, "DNS:near");
+    order("given/identity.unused", "ed25519", 20, "DNS:unused");
+    shell("rm errors");
+    open_keyring();
+    provide("near");
+    for (size_t i = 0; i < keyring.count; i++)
+        keyring.list[i]->warned = 0;
+    logged_begin();
+    keyring_warn(&keyring);
+    const char *text = logged_end();
+    cr_expect_eq(logged_count(text, "identity near: "), 1, "%s", text);
+    cr_expect_null(strstr(text, "unused"), "%s", text);
+}
+
+Test(keyring, words_about_credentials) {
+    put_identity("given/identity.a.pem", "a");
+    put("given/identity-b.pem", "x");
+    put("given/identity.c.key", "x");
+    put("given/other", "x");
+    logged_begin();
+    open_keyring();
+    const char *text = logged_end();
+    cr_expect_eq(logged_count(text, "\n"), 1, "%s", text);
+    cr_expect(strstr(text, "identity-b.pem") && strstr(text, "named neither identity.HOST.pem nor identity.HOST.key"),
+              "%s", text);
+    text = told_by_refreshing();
+    cr_expect_null(strstr(text, "identity a"), "what has not changed is no news: %s", text);
+    put_identity("given/identity.a.pem", "a");
+    text = told_by_refreshing();
+    cr_expect_eq(logged_count(text, "identity a: the given identity.a.pem was read anew\n"), 1, "%s", text);
+    put("given/identity.a.pem", "broken");
+    text = told_by_refreshing();
+    cr_expect_eq(logged_count(text, "cannot be used"), 1, "%s", text);
+    cr_expect_not_null(strstr(text, "the one that was read before stays in use"), "%s", text);
+    cr_expect_null(strstr(text, "read anew"), "%s", text);
+    cr_assert_eq(unlink("given/identity.a.pem"), 0);
+    text = told_by_refreshing();
+    cr_expect_eq(logged_count(text, "identity a: the given identity.a.pem is gone"), 1, "%s", text);
+    shell("rm -r given");
+    text = told_by_refreshing();
+    cr_expect_eq(logged_count(text, "identity.a.pem is gone"), 1, "the folder is gone, too: %s", text);
+    put("given", "a file");
+    text = told_by_refreshing();
+    cr_expect_not_null(strstr(text, "given identities stay as they were"), "%s", text);
+    cr_expect_null(strstr(text, "is gone"), "%s", text);
+    cr_expect_not_null(provide("a"));
 }

@@ -19,6 +19,7 @@
 
 #include "../random.h"
 #include "handshake.h"
+#include "logged.h"
 
 static char base[] = "/tmp/vitrine-keys-XXXXXX";
 static struct keys keys = {.listener = -1};
@@ -299,6 +300,91 @@ Test(keys, one_descriptor_is_a_channel_and_several_are_none) {
         hand_over(ORDER_ATTACH, 1);
     cr_expect_eq(keys.channel_count, KEYS_CHANNELS_MAX);
     cr_expect_eq(open_descriptors(), before + KEYS_CHANNELS_MAX);
+}
+
+/* ---- orders ---- */
+
+/* Has so many bytes of an order obeyed. Returns what is reported of it: how it was provided; -1: nothing is said. */
+static int reported_for(const void *order, size_t size, union control_buffer *got) {
+    int control[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control), 0);
+    cr_assert_eq(send(control[0], order, size, 0), (ssize_t)size);
+    memset(got, 0xa5, sizeof *got);
+    cr_expect(obey(&keys, control[1]));
+    ssize_t length = recv(control[0], got, sizeof *got, 0);
+    close(control[0]);
+    cr_expect(obey(&keys, control[1]) == false, "the supervisor has gone");
+    close(control[1]);
+    return length < (ssize_t)sizeof got->report ? -1 : (int)got->report.provided;
+}
+
+static int reported(uint32_t kind, const char *host, union control_buffer *got) {
+    struct control_order order = {.order = kind, .generation = 1001, .serial = 4711};
+    snprintf(order.host, sizeof order.host, "%s", host);
+    return reported_for(&order, sizeof order, got);
+}
+
+Test(keys, orders_and_what_is_reported) {
+    static union control_buffer got;
+    shell("echo broken >given/identity.broken.pem");
+    open_keys();
+    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
+    cr_expect_eq(got.report.order, ORDER_PROVIDE);
+    cr_expect_eq(got.report.serial, 4711, "an answer to another order would be taken for this one");
+    cr_expect_str_eq(got.report.certificate.host, "a");
+    cr_expect_null(got.report.certificate.chain, "an address of this process");
+    const struct identity *identity = &keys.keyring.list[keys.keyring.count - 1]->identity;
+    cr_expect_eq(got.report.certificate.chain_size, identity->public.chain_size);
+    cr_expect_arr_eq(got.bytes + sizeof got.report, identity->public.chain, identity->public.chain_size);
+    cr_expect_not_null(keyring_find_key(&keys.keyring, got.report.certificate.key, 1001));
+    cr_expect_eq(reported(ORDER_PROVIDE, "broken", &got), PROVIDED_UNUSABLE);
+    cr_expect_eq(got.report.serial, 4711);
+    cr_expect_eq(reported(ORDER_PROVIDE, "a/b", &got), PROVIDED_NONE);
+}
+
+/* An identity for the sample is made where there is no other, and goes to nobody else. */
+Test(keys, an_order_for_the_sample) {
+    static union control_buffer got;
+    open_keys();
+    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "sample", &got), PROVIDED_ONE);
+    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "sample", &got), PROVIDED_ONE, "it is there by now");
+    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "other", &got), PROVIDED_NONE);
+    cr_expect_eq(reported(ORDER_PROVIDE, "other", &got), PROVIDED_ONE);
+    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "sample", &got), PROVIDED_NONE);
+}
+
+Test(keys, an_order_to_look_anew) {
+    static union control_buffer got;
+    uint8_t before[SIGNING_KEY_NAME];
+    open_keys();
+    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
+    memcpy(before, got.report.certificate.key, sizeof before);
+    shell("openssl req -x509 -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=DNS:a -keyout "
+          "given/identity.a.key -out given/identity.a.pem 2>/dev/null");
+    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
+    cr_expect_arr_eq(got.report.certificate.key, before, sizeof before, "not before it is told");
+    cr_expect_eq(reported(ORDER_REFRESH, "", &got), -1);
+    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
+    cr_expect_arr_neq(got.report.certificate.key, before, sizeof before);
+}
+
+Test(keys, what_is_no_order_provides_nothing) {
+    static union control_buffer got;
+    struct {
+        struct control_order order;
+        char more;
+    } message = {.order = {.order = ORDER_PROVIDE, .generation = 1001, .host = "a"}};
+    open_keys();
+    cr_expect_eq(reported_for(&message, sizeof message.order - 1, &got), PROVIDED_NONE);
+    cr_expect_eq(reported_for(&message, sizeof message.order + 1, &got), PROVIDED_NONE);
+    cr_expect_eq(reported(ORDER_ATTACH, "a", &got), PROVIDED_NONE, "no descriptor came with it");
+    cr_expect_eq(reported(77, "a", &got), PROVIDED_NONE);
+    memset(message.order.host, 'a', sizeof message.order.host);
+    log_limit(LOG_LEVEL_WARNING);
+    logged_begin();
+    cr_expect_eq(reported_for(&message, sizeof message.order, &got), PROVIDED_NONE, "a name without an end");
+    cr_expect_not_null(strstr(logged_end(), "makes no sense"), "it is read past its end");
+    cr_expect_eq(keys.keyring.count, 0);
 }
 
 /* ---- nothing but handshakes ---- */

@@ -13,6 +13,7 @@
 
 #include "../capsule.h"
 #include "../folder_listing.h"
+#include "logged.h"
 
 #define ADA "aa23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define BOB "bb23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -427,18 +428,9 @@ Test(rules, metadata_and_lists_behind_links) {
 
 /* What came into the log while a page was asked for, in lines. */
 static size_t lines_logged_by(const char *path) {
-    FILE *file = tmpfile();
-    int usual = dup(STDERR_FILENO), byte;
-    size_t lines = 0;
-    cr_assert(file && usual >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
+    logged_begin();
     expect(path, NULL, false, STATUS_SUCCESS, NULL);
-    dup2(usual, STDERR_FILENO);
-    close(usual);
-    rewind(file);
-    while ((byte = getc(file)) != EOF)
-        lines += byte == '\n';
-    fclose(file);
-    return lines;
+    return logged_count(logged_end(), "\n");
 }
 
 /* Of more faulty files than are remembered: each is told when it is new, and the last ones are still known. */
