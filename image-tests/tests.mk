@@ -28,7 +28,8 @@ surface: $(BUILD)/surface
 $(BUILD)/server-tests: $(TESTS) $(SHARED)
 	$(call QUIET,LINK)gcc -o $@ $^ -lcriterion -lssl -lcrypto
 
-$(BUILD)/image-tests: $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/image/*.c)) $(PROBES)/client.o
+$(BUILD)/image-tests: $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/image/*.c)) $(PROBES)/client.o \
+    $(PROBES)/tests/attack.o
 	$(call QUIET,LINK)gcc -o $@ $^ -lcriterion -lssl -lcrypto
 
 $(BUILD)/soak: $(patsubst image-tests/%.c,$(PROBES)/%.o,$(wildcard image-tests/soak/*.c)) $(PROBES)/client.o

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The memory of the service, where the kernel bounds it: as many clients as there is room for, from many prefixes, who ask
+ * for a large file and read next to nothing of it. In a virtual machine alone: others do not count what sockets hold.
+ */
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../tests/attack.h"
+#include "host.h"
+
+TestSuite(memory, .timeout = 900);
+
+#define PREFIXES 64
+#define VISITS 15
+#define GROUP "/sys/fs/cgroup$(systemctl show --value --property=ControlGroup vitrine.service)"
+
+/* A client that comes through a proxy, from an address of its own. Returns milliseconds, or 0 when it was not answered. */
+static uint64_t visit(const struct host *host) {
+    static const char header[] = "PROXY TCP4 198.51.100.7 192.0.2.1 40000 1965\r\n";
+    const struct gemini_way way = {.port = host->port, .server_name = "localhost", .patience = 30000};
+    struct gemini_reply reply = {0};
+    char line[64];
+    uint64_t begun = gemini_now();
+    struct gemini_client *client = gemini_connect(&way);
+    int size = snprintf(line, sizeof line, "gemini://localhost:%u/\r\n", host->port);
+    bool answered = client && gemini_send_raw(client, header, sizeof header - 1) && gemini_shake_hands(client) &&
+                    gemini_send(client, line, (size_t)size) &&
+                    gemini_receive(client, &reply, 0) == GEMINI_CLOSE_NOTIFY && reply.status == 20;
+    gemini_reply_end(&reply);
+    gemini_end(client);
+    uint64_t taken = gemini_now() - begun;
+    return !answered ? 0 : taken > 0 ? taken : 1;
+}
+
+static int compare(const void *one, const void *other) {
+    uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+    return (a > b) - (a < b);
+}
+
+/* The median of some visits, all of which must be answered. */
+static uint64_t median(const struct host *host, const char *when) {
+    uint64_t times[VISITS];
+    for (size_t i = 0; i < VISITS; i++) {
+        times[i] = visit(host);
+        cr_expect_gt(times[i], 0, "%s: visit %zu was not answered", when, i);
+        usleep(100000);
+    }
+    qsort(times, VISITS, sizeof *times, compare);
+    return times[VISITS / 2];
+}
+
+static unsigned long long number(const struct host *host, const char *command) {
+    cr_assert_eq(host_run(host, command), 0, "%s", host_output);
+    return strtoull(host_output, NULL, 10);
+}
+
+Test(memory, slow_readers_of_many_prefixes_do_not_fill_it) {
+    char command[1024], request[64];
+    struct attack_course *course;
+    if (!host_is_virtual())
+        cr_skip_test("no virtual machine");
+    struct host host = host_start();
+    host_attach(&host);
+    snprintf(command, sizeof command,
+             "mkdir -p /etc/vitrine /srv/gemini/localhost; "
+             "printf 'proxy-ports = %u\\nreply-timeout = 10min\\n' >/etc/vitrine/vitrine.conf; "
+             "echo '# Start' >/srv/gemini/localhost/index.gmi; "
+             "head -c 8000000 /dev/zero >/srv/gemini/localhost/large.bin; "
+             "systemctl restart vitrine.service",
+             host.port);
+    cr_assert_eq(host_run(&host, command), 0, "%s", host_output);
+    unsigned long long process = number(&host, "systemctl show --value --property=MainPID vitrine.service");
+    unsigned long long limit = number(&host, "cat " GROUP "/memory.max");
+    cr_assert_eq(limit, 256ull << 20, "%llu bytes: no limit is enforced", limit);
+    uint64_t quiet = median(&host, "before");
+
+    snprintf(request, sizeof request, "gemini://localhost:%u/large.bin\r\n", host.port);
+    struct attack attack = {.port = host.port,
+                            .request = request,
+                            .crowd = 800,
+                            .most = 4000,
+                            .duration = 90000,
+                            .point = POINT_READING,
+                            .deed = DEED_SILENCE,
+                            .proxied_addresses = PREFIXES,
+                            .proxied_prefixes = PREFIXES};
+    pid_t attackers = attack_begin(&attack, &course);
+    uint64_t give_up = gemini_now() + 180000;
+    while (course->arrived < 640 && gemini_now() < give_up)
+        usleep(200000);
+    size_t arrived = course->arrived;
+    uint64_t beside = median(&host, "beside them");
+    unsigned long long sockets = number(&host, "sed -n 's/^sock //p' " GROUP "/memory.stat");
+    unsigned long long all = number(&host, "cat " GROUP "/memory.current");
+    unsigned long long kills = number(&host, "sed -n 's/^oom_kill //p' " GROUP "/memory.events");
+    cr_log_info("%zu clients; %llu kB of sockets, %llu kB in all; a visit took %llu ms before, %llu ms beside them",
+                arrived, sockets >> 10, all >> 10, (unsigned long long)quiet, (unsigned long long)beside);
+    attack_end(attackers, course);
+    cr_expect_geq(arrived, 640, "%zu clients came so far", arrived);
+    cr_expect_gt(sockets, 640 * 32768ull, "sockets are not counted");
+    cr_expect_lt(all, limit);
+    cr_expect_eq(kills, 0, "%llu processes were ended for lack of memory", kills);
+    cr_expect_eq(number(&host, "systemctl show --value --property=MainPID vitrine.service"), process,
+                 "it was started again");
+    cr_expect_leq(beside, 2 * quiet + 1000, "%llu ms, and %llu ms before", (unsigned long long)beside,
+                  (unsigned long long)quiet);
+    /* What they had is given back. */
+    give_up = gemini_now() + 60000;
+    do
+        sockets = number(&host, "sed -n 's/^sock //p' " GROUP "/memory.stat");
+    while (sockets > 4 << 20 && gemini_now() < give_up);
+    cr_expect_leq(sockets, 4 << 20, "%llu bytes of sockets are left", sockets);
+    median(&host, "afterwards");
+    host_run(&host, "systemctl show --value --property=OOMPolicy vitrine.service");
+    cr_expect_str_eq(host_output, "continue");
+    host_stop(&host);
+}
