@@ -154,7 +154,7 @@ static int answer_listing(const struct capsules *capsules, const struct way *way
 
 /* Goes the way to the folder, and opens what the request names. path, end: see open_page. */
 static struct found find_page(struct way *way, char *path, char *end) {
-    struct found found;
+    struct found found = {0};
     char name[FILE_PATH_MAX];
     strcpy(name, last_name(path));
     end[-(ptrdiff_t)strlen(name)] = '\0';

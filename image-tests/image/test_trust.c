@@ -22,6 +22,7 @@ Test(trust, an_image_is_trusted_only_as_it_was_signed) {
         {"vitrine_flipped-superblock.raw", 65, "its bytes are not those that were signed"},
         {"vitrine_flipped-tree.raw", 65, "its bytes are not those that were signed"},
         {"vitrine_flipped-signature.raw", 65, "not to be trusted"},
+        {"vitrine_broken-signature.raw", 65, "its signature cannot be read"},
         {"vitrine_unsigned.raw", 65, "is not signed: partition 3 is not the signature"},
         {"vitrine_truncated.raw", 65, "cut off"},
         {"vitrine_empty.raw", 65, "is no disk image"},

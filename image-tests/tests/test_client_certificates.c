@@ -26,9 +26,9 @@
 
 #define CLUB "gemini://localhost:PORT/club/"
 #define START "gemini://localhost:PORT/"
-#define CHAIN 4       /* authorities behind a certificate: 2 kB with keys on P-256 */
-#define VISITS 250    /* with a chain of its own each: 2.6 kB each would be kept */
-#define GROWTH_MAX 96 /* kB that a worker may grow by in these */
+#define CHAIN 4        /* authorities behind a certificate: 2 kB with keys on P-256 */
+#define VISITS 1000    /* with a chain of its own each: 1.2 kB each would be kept */
+#define GROWTH_MAX 256 /* kB that all workers together may grow by in these */
 #define MESSAGE_MAX 8192
 #define HELD 150           /* connections that stop in the midst of a message */
 #define HELD_MEMORY_MAX 28 /* kB for each, as vitrine(8) states */
