@@ -90,7 +90,7 @@ run_plain() { # SETUP PROPERTY...
 vitrine_surroundings() {
     shell 'cat "$1/work/surroundings"' "$remote" | grep -v '^key_\|^keys_\|^own_key\|^other_key'
     limits
-    printf '%s\n' image_folder=/usr content_folder=/usr/share/vitrine/sample/localhost program=/usr/bin/vitrine setid_program=/usr/bin/vitrine disk_folder=/tmp \
+    printf '%s\n' image_folder=/usr content_folder=/srv/gemini/localhost program=/usr/bin/vitrine setid_program=/usr/bin/vitrine disk_folder=/tmp \
         readonly_mount=/ descriptor_limit=16384
     shell 'key=/var/lib/private/vitrine/localhost.pem
         token=$(sed -n "s/^decoy_token=//p" "$1/work/surroundings")
@@ -117,6 +117,9 @@ start_host() {
     build/breach/attempts --list >"$results.list"
     say "starting $kind"
     image-tests/host start "$kind" "$name" --apart --while=$$
+    # The sample would not be shown beside the identity of another host, which an attempt needs.
+    image-tests/host run "$name" mkdir -p /srv/gemini
+    image-tests/host copy "$name" mkosi.extra/usr/share/vitrine/sample/localhost /srv/gemini
     image-tests/host attach "$name" "$image"
     set_up
 }
