@@ -324,6 +324,23 @@ Test(desk, answers_find_their_askers_and_nobody_else) {
     expect_all_free();
 }
 
+/* Who has left twice must not take away what somebody else asks by now. */
+Test(desk, forgotten_twice_is_forgotten_once) {
+    ask(0, 1);
+    desk_send(&desk);
+    desk_forget(&desk, &requests[0]);
+    cr_assert_eq(answer_all(1), 1);
+    receive();
+    ask(1, 1); /* in the same place */
+    desk_send(&desk);
+    desk_forget(&desk, &requests[0]);
+    cr_assert_eq(answer_all(1), 1);
+    receive();
+    cr_expect_eq(called[0], 0);
+    cr_expect_eq(called[1], 1, "her answer went to nobody");
+    expect_all_free();
+}
+
 /* The place is the same, its ticket is not. */
 Test(desk, a_late_answer_meets_nobody) {
     struct signing_answer answer;
