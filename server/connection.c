@@ -459,7 +459,10 @@ static enum wish greet(struct connection *connection, struct workbench *bench, s
     }
     kept_drop(connection);
     hello_server_name(bench->received, size, name);
-    connection->session = tls_session_begin(bench->tls, name, connection, connection->member.groups[0].hash);
+    const struct quota_member *member = &connection->member;
+    const struct desk_origin origin = {member->groups[0].hash,
+                                       member->groups[member->count > 0 ? member->count - 1 : 0].hash};
+    connection->session = tls_session_begin(bench->tls, name, connection, &origin);
     return connection->session ? shake_hands(connection, bench) : handshake_went(connection, bench, TLS_FAILED);
 }
 

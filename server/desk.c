@@ -20,27 +20,31 @@ void desk_open(struct desk *desk, int channel) {
 
 /* ---- lines ---- */
 
-/* The line of a prefix, which is made when there is none. */
-static uint32_t line_of(struct desk *desk, uint64_t prefix) {
-    uint32_t *first = &desk->alike[prefix % DESK_LINES], number = *first;
-    while (number != NONE && desk->lines[number].prefix != prefix)
+static struct desk_network *network_of(struct desk *desk, const struct desk_line *line) {
+    return &desk->networks[line->origin.network % DESK_NETWORKS];
+}
+
+/* The line of a client, which is made when there is none. */
+static uint32_t line_of(struct desk *desk, const struct desk_origin *origin) {
+    uint32_t *first = &desk->alike[origin->client % DESK_LINES], number = *first;
+    while (number != NONE && desk->lines[number].origin.client != origin->client)
         number = desk->lines[number].next_alike;
     if (number != NONE)
         return number;
     number = desk->free_line;
-    if (number == NONE) /* all are taken: this prefix joins another */
-        return (uint32_t)(prefix % DESK_LINES);
+    if (number == NONE) /* all are taken: this client joins another */
+        return (uint32_t)(origin->client % DESK_LINES);
     struct desk_line *line = &desk->lines[number];
     desk->free_line = line->next_alike;
-    *line = (struct desk_line){.prefix = prefix, .next_alike = *first};
+    *line = (struct desk_line){.origin = *origin, .next_alike = *first};
     *first = number;
     return number;
 }
 
-/* A line in which nobody waits and of which nothing is under way is free for another prefix. */
+/* A line in which nobody waits and of which nothing is under way is free for another client. */
 static void close_line(struct desk *desk, uint32_t number) {
     struct desk_line *line = &desk->lines[number];
-    uint32_t *link = &desk->alike[line->prefix % DESK_LINES];
+    uint32_t *link = &desk->alike[line->origin.client % DESK_LINES];
     if (line->first || line->under_way > 0 || line->has_turn)
         return;
     while (*link != number)
@@ -50,14 +54,16 @@ static void close_line(struct desk *desk, uint32_t number) {
     desk->free_line = number;
 }
 
-static bool may_send(const struct desk_line *line) {
-    return line->first && line->under_way < (signing_is_slow(line->first->question.scheme) ? 1 : DESK_LINE_UNDER_WAY);
+/* May its network have one more question under way? */
+static bool may_send(struct desk *desk, const struct desk_line *line) {
+    return network_of(desk, line)->under_way <
+           (signing_is_slow(line->first->question.scheme) ? 1 : DESK_NETWORK_UNDER_WAY);
 }
 
-/* Puts a line at the end of those that wait for their turn, if it has something to send. */
+/* Puts a line at the end of those that wait for their turn, if somebody waits in it. */
 static void line_up(struct desk *desk, uint32_t number) {
     struct desk_line *line = &desk->lines[number];
-    if (line->has_turn || !may_send(line))
+    if (line->has_turn || !line->first)
         return;
     line->has_turn = true;
     line->next_turn = NONE;
@@ -68,24 +74,59 @@ static void line_up(struct desk *desk, uint32_t number) {
     desk->last_turn = number;
 }
 
-/* Takes the oldest request out of the line whose turn it is. NULL: no line has a turn. */
-static struct desk_request *next_request(struct desk *desk) {
-    while (desk->first_turn != NONE) {
-        uint32_t number = desk->first_turn;
-        struct desk_line *line = &desk->lines[number];
-        struct desk_request *request = may_send(line) ? line->first : NULL;
-        desk->first_turn = line->next_turn;
-        line->has_turn = false;
-        if (request) {
-            line->first = request->later;
-            *(line->first ? &line->first->earlier : &line->last) = NULL;
-            line->under_way++;
-            line_up(desk, number);
-            return request;
+/* Takes a line out of those that wait for their turn. before: the one in front of it, or NONE. */
+static void leave_turn(struct desk *desk, uint32_t before, uint32_t number) {
+    struct desk_line *line = &desk->lines[number];
+    *(before == NONE ? &desk->first_turn : &desk->lines[before].next_turn) = line->next_turn;
+    if (desk->last_turn == number)
+        desk->last_turn = before;
+    line->has_turn = false;
+}
+
+/*
+ * Finds the line whose turn it is: the first one of the network that has had the fewest turns. Lines in which nobody waits
+ * any more are closed on the way. *before: the line in front of it. Returns NONE when none may send.
+ */
+static uint32_t choose_line(struct desk *desk, uint32_t *before) {
+    uint32_t best = NONE, earlier = NONE, next;
+    uint64_t fewest = UINT64_MAX;
+    for (uint32_t number = desk->first_turn; number != NONE; number = next) {
+        const struct desk_line *line = &desk->lines[number];
+        uint64_t turns = network_of(desk, line)->turns;
+        next = line->next_turn;
+        if (!line->first) {
+            leave_turn(desk, earlier, number);
+            close_line(desk, number);
+            continue;
         }
-        close_line(desk, number); /* whoever waited in it has gone */
+        turns = turns > desk->turn ? turns : desk->turn;
+        if (turns < fewest && may_send(desk, line)) {
+            fewest = turns;
+            best = number;
+            *before = earlier;
+        }
+        earlier = number;
     }
-    return NULL;
+    return best;
+}
+
+/* Takes the oldest request out of the line whose turn it is. NULL: no line may send. */
+static struct desk_request *next_request(struct desk *desk) {
+    uint32_t before = NONE, number = choose_line(desk, &before);
+    if (number == NONE)
+        return NULL;
+    struct desk_line *line = &desk->lines[number];
+    struct desk_network *network = network_of(desk, line);
+    struct desk_request *request = line->first;
+    desk->turn = network->turns > desk->turn ? network->turns : desk->turn;
+    network->turns = desk->turn + 1;
+    network->under_way++;
+    line->under_way++;
+    line->first = request->later;
+    *(line->first ? &line->first->earlier : &line->last) = NULL;
+    leave_turn(desk, before, number);
+    line_up(desk, number);
+    return request;
 }
 
 /* ---- places ---- */
@@ -114,6 +155,7 @@ static void give_back(struct desk *desk, uint32_t place) {
     desk->places[place].request = NULL;
     desk->places[place].generation++;
     desk->lines[line].under_way--;
+    network_of(desk, &desk->lines[line])->under_way--;
     line_up(desk, line);
     close_line(desk, line);
 }
@@ -135,8 +177,8 @@ static void take_places(struct desk *desk) {
 
 /* ---- asking ---- */
 
-void desk_ask(struct desk *desk, struct desk_request *request, uint64_t prefix) {
-    uint32_t number = line_of(desk, prefix);
+void desk_ask(struct desk *desk, struct desk_request *request, const struct desk_origin *origin) {
+    uint32_t number = line_of(desk, origin);
     struct desk_line *line = &desk->lines[number];
     request->line = number;
     request->state = DESK_WAITS;

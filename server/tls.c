@@ -34,7 +34,7 @@ struct tls_session {
     WOLFSSL *handle;
     struct tls *tls;
     const struct certificate *certificate;
-    uint64_t prefix;
+    struct desk_origin origin;
     struct desk_request request; /* for a signature, while one is waited for */
     const uint8_t *signature;    /* the answer, while it is there */
     size_t signature_size;
@@ -105,7 +105,7 @@ static bool ask(struct tls_session *session, enum kind kind) {
     if (size < 0 || !signing_ask(&session->request.question, version, scheme_of(kind, hash), session->certificate->key,
                                  content, (size_t)size))
         return false;
-    desk_ask(session->tls->desk, &session->request, session->prefix);
+    desk_ask(session->tls->desk, &session->request, &session->origin);
     return true;
 }
 
@@ -303,7 +303,8 @@ static void refuse_name(struct tls_channel *channel) {
     channel->output_size = sizeof alert;
 }
 
-struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner, uint64_t prefix) {
+struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner,
+                                      const struct desk_origin *origin) {
     const struct context *context = context_for(tls, server_name);
     if (!context->handle) {
         refuse_name(tls->channel);
@@ -319,7 +320,7 @@ struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, 
     }
     session->tls = tls;
     session->request.owner = owner;
-    session->prefix = prefix;
+    session->origin = *origin;
     session->certificate = context->certificate;
     wolfSSL_SetIOReadCtx(session->handle, tls->channel);
     wolfSSL_SetIOWriteCtx(session->handle, tls->channel);

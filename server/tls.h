@@ -57,9 +57,10 @@ void tls_close(struct tls *tls);
 /*
  * Begins a session with the identity for this server name ("" for none). NULL when memory is short, or where the host is
  * barred (certificate.h): then an alert lies in the channel's output.
- * owner: who is to be told when a signature arrives (desk_receive). prefix: where the client comes from (desk_ask).
+ * owner: who is to be told when a signature arrives (desk_receive). origin: where the client comes from (desk_ask).
  */
-struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner, uint64_t prefix);
+struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner,
+                                      const struct desk_origin *origin);
 
 /* Is this a host that has no identity which can be used? host: in any spelling, lower case. */
 bool tls_bars(const struct tls *tls, const char *host);

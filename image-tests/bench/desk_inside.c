@@ -37,9 +37,9 @@ void desk_open(struct desk *desk, int channel) {
 }
 
 /* All wait in one line, the first one of the desk. */
-void desk_ask(struct desk *desk, struct desk_request *request, uint64_t prefix) {
+void desk_ask(struct desk *desk, struct desk_request *request, const struct desk_origin *origin) {
     struct desk_line *line = &desk->lines[0];
-    (void)prefix;
+    (void)origin;
     request->state = DESK_WAITS;
     request->later = NULL;
     *(line->first ? &line->last->later : &line->first) = request;

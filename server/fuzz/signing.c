@@ -49,7 +49,7 @@ static void ask(struct desk *desk, uint8_t prefix) {
     asker->request.owner = asker;
     asker->prefix = prefix;
     asker->waits = true;
-    desk_ask(desk, &asker->request, prefix);
+    desk_ask(desk, &asker->request, &(struct desk_origin){prefix, prefix});
 }
 
 static void reply(int keys, size_t asker, uint8_t result, size_t place, uint8_t change) {
@@ -67,7 +67,8 @@ static void reply(int keys, size_t asker, uint8_t result, size_t place, uint8_t 
 static size_t under_way(const struct desk *desk, int prefix) {
     size_t count = 0;
     for (size_t i = 0; i < DESK_UNDER_WAY; i++)
-        count += desk->places[i].taken && (prefix < 0 || desk->lines[desk->places[i].line].prefix == (unsigned)prefix);
+        count += desk->places[i].taken &&
+                 (prefix < 0 || desk->lines[desk->places[i].line].origin.client == (unsigned)prefix);
     return count;
 }
 
@@ -87,7 +88,7 @@ static void drain(const struct desk *desk, int keys) {
         HOLDS(found && found->request.state == DESK_IS_UNDER_WAY);
         found->sent = true;
         found->ticket = question.ticket;
-        HOLDS(under_way(desk, found->prefix) <= (found->prefix < '4' ? 1u : DESK_LINE_UNDER_WAY));
+        HOLDS(under_way(desk, found->prefix) <= (found->prefix < '4' ? 1u : DESK_NETWORK_UNDER_WAY));
     }
 }
 

@@ -266,8 +266,11 @@ static void ask_by(size_t asker, uint64_t prefix, enum signing_scheme scheme) {
     static const uint8_t transcript[32] = {1};
     cr_assert(signing_ask(&requests[asker].question, SIGNING_TLS_1_3, scheme, key, transcript, sizeof transcript));
     requests[asker].owner = &requests[asker];
-    desk_ask(&desk, &requests[asker], prefix);
+    desk_ask(&desk, &requests[asker], &(struct desk_origin){prefix, prefix >> 32 ? prefix >> 32 : prefix});
 }
+
+/* Of a client in a network that holds others, too. */
+#define IN_NETWORK(network, client) ((uint64_t)(network) << 32 | (client))
 
 static void ask(size_t asker, uint64_t prefix) {
     ask_by(asker, prefix, SIGNING_ECDSA_SHA256);
@@ -411,7 +414,7 @@ Test(desk, prefixes_take_turns) {
     ask(101, 3);
     desk_send(&desk);
     size_t first = answer_all(1);
-    cr_expect_eq(first, DESK_LINE_UNDER_WAY + 2, "few of one prefix");
+    cr_expect_eq(first, DESK_NETWORK_UNDER_WAY + 2, "few of one prefix");
     receive();
     cr_expect(called[100] == 1 && called[101] == 1);
     for (size_t i = 102; i < 110; i++)
@@ -450,6 +453,39 @@ Test(desk, of_one_prefix_one_slow_signature_is_under_way) {
     cr_expect_eq(called[60], 0);
     go_round();
     cr_expect_eq(called[60], 1);
+    expect_all_free();
+}
+
+/* Many addresses in one network, each with a question, and others who come last. */
+Test(desk, many_addresses_in_a_network_gain_nothing) {
+    for (size_t i = 0; i < 100; i++)
+        ask_by(i, IN_NETWORK(7, i + 1), SIGNING_RSA_PSS_SHA256);
+    ask_by(100, IN_NETWORK(8, 1), SIGNING_RSA_PSS_SHA256);
+    ask_by(101, IN_NETWORK(9, 1), SIGNING_RSA_PSS_SHA256);
+    cr_expect_eq(go_round(), 3, "one of each network");
+    cr_expect(called[100] == 1 && called[101] == 1);
+    cr_expect_eq(go_round(), 1);
+    /* Whoever comes anew is not behind those who have waited, nor far ahead of them. */
+    ask_by(102, IN_NETWORK(8, 2), SIGNING_RSA_PSS_SHA256);
+    cr_expect_eq(go_round(), 2);
+    cr_expect_eq(called[102], 1);
+    for (int rounds = 0; rounds < 200 && calls < 103; rounds++)
+        go_round();
+    cr_expect_eq(calls, 103);
+    expect_all_free();
+}
+
+/* The clients of one network take turns, too. */
+Test(desk, within_a_network_addresses_take_turns) {
+    for (size_t i = 0; i < 50; i++)
+        ask_by(i, IN_NETWORK(7, 1), SIGNING_RSA_PSS_SHA256);
+    ask_by(50, IN_NETWORK(7, 2), SIGNING_RSA_PSS_SHA256);
+    for (int rounds = 0; rounds < 3; rounds++)
+        go_round();
+    cr_expect_eq(called[50], 1);
+    for (int rounds = 0; rounds < 100 && calls < 51; rounds++)
+        go_round();
+    cr_expect_eq(calls, 51);
     expect_all_free();
 }
 
