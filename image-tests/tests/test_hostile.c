@@ -405,6 +405,21 @@ Test(hostile, one_address_does_not_keep_the_key_process_for_itself) {
     expect_served_beside(&slow);
 }
 
+/* The same from as many addresses as one network may have connections: it is served like one client. */
+Test(hostile, one_network_does_not_keep_the_key_process_for_itself) {
+    static const struct hostility slow = {.name = "slow signatures for many addresses of a network",
+                                          .settings = SHORT ROOM "max-handshakes-per-minute = 0\n",
+                                          .identity = "rsa:4096",
+                                          .attack = {.crowd = 250,
+                                                     .most = 20000,
+                                                     .duration = 6000,
+                                                     .point = POINT_GREETED,
+                                                     .deed = DEED_HANG_UP,
+                                                     .proxied_addresses = 250,
+                                                     .proxied_prefixes = 1}};
+    expect_served_beside(&slow);
+}
+
 /* The most that the kernel keeps for one of the server's connections, in bytes, and how many there are. */
 static unsigned long kernel_memory(size_t *count) {
     char command[128], line[1024];
