@@ -21,7 +21,9 @@ say() {
 }
 
 bake() {
-    mkdir -p "$programs/tree/usr/bin"
+    mkdir -p "$programs/tree/usr/bin" "$programs/tree/srv/gemini"
+    # The sample would not be shown beside the identity of another host, which an attempt needs.
+    cp -r mkosi.extra/usr/share/vitrine/sample/localhost "$programs/tree/srv/gemini/"
     cmp -s "$programs/vitrine" "$programs/tree/usr/bin/vitrine" && [ -e "$image" ] && [ -z "$(find mkosi.[!t]* units -newer "$image")" ] && return
     cp "$programs/vitrine" "$programs/tree/usr/bin/vitrine"
     rm -f "$image"
@@ -117,9 +119,6 @@ start_host() {
     build/breach/attempts --list >"$results.list"
     say "starting $kind"
     image-tests/host start "$kind" "$name" --apart --while=$$
-    # The sample would not be shown beside the identity of another host, which an attempt needs.
-    image-tests/host run "$name" mkdir -p /srv/gemini
-    image-tests/host copy "$name" mkosi.extra/usr/share/vitrine/sample/localhost /srv/gemini
     image-tests/host attach "$name" "$image"
     set_up
 }
