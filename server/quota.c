@@ -143,7 +143,7 @@ static uint64_t level_at(uint64_t slot, uint64_t time) {
     if (past / HALF >= LEVEL_BITS)
         return 0;
     level >>= past / HALF;
-    return level - level * (past % HALF) / (2 * HALF);
+    return level - level * (past % HALF) / (2ull * HALF);
 }
 
 static uint64_t level_of(const _Atomic uint64_t *slots, uint64_t hash, uint64_t time) {

@@ -82,7 +82,7 @@ static void put_half_only(struct sandbox_filter *filter, uint32_t at, uint32_t v
 
 static void put_check(struct sandbox_filter *filter, const struct check *check) {
     uint32_t low = ARGUMENT_AT(check->argument), high = low + 4;
-    switch (check->kind) {
+    switch ((enum check_kind)check->kind) {
     case CHECK_NONE:
         break;
     case CHECK_IS:
