@@ -124,7 +124,7 @@ interrupt-short: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) image-tests/check-interrupted 20 nspawn-257
 
 interrupt-containers: $(WITH_HOSTS) $(call needs,variants)
-	@$(ENTER) image-tests/check-interrupted 4 nspawn-254 nspawn-257 nspawn-262
+	@$(ENTER) image-tests/check-interrupted 8 nspawn-254 nspawn-257 nspawn-262
 
 interrupt-qemu-257: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) image-tests/check-interrupted 20 qemu-257

@@ -321,6 +321,14 @@ const char *server_told(struct server *server, const char *text, unsigned patien
     return NULL;
 }
 
+const char *server_reload(struct server *server) {
+    kill(server->process, SIGHUP);
+    cr_assert_not_null(server_told(server, "RELOADING=1\nMONOTONIC_USEC=", 10000));
+    const char *answer = server_told(server, "READY=1", 10000);
+    cr_assert_not_null(answer);
+    return answer;
+}
+
 void server_forget_told(const struct server *server) {
     char message[4096];
     while (recv(server->notified, message, sizeof message, MSG_DONTWAIT) >= 0)

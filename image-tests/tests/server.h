@@ -64,6 +64,9 @@ bool server_logged(const struct server *server, const char *text);
 /* The next message to the service manager that contains `text`, within `patience` milliseconds; NULL: none came. */
 const char *server_told(struct server *server, const char *text, unsigned patience);
 
+/* Tells the server to reload, and returns what it says when it is through; READY=1 is in it. */
+const char *server_reload(struct server *server);
+
 /* Forgets the messages that came so far: they tell of earlier. */
 void server_forget_told(const struct server *server);
 

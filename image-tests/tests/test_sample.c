@@ -36,14 +36,6 @@ static void end(void) {
 
 TestSuite(sample, .init = begin, .fini = end, .timeout = 90);
 
-static const char *reload(void) {
-    kill(server.process, SIGHUP);
-    cr_assert_not_null(server_told(&server, "RELOADING=1\nMONOTONIC_USEC=", 10000));
-    const char *answer = server_told(&server, "READY=1", 10000);
-    cr_assert_not_null(answer);
-    return answer;
-}
-
 Test(sample, is_shown_to_every_name) {
     struct gemini_way way = {.address = "127.0.0.1"};
     server_start(&server);
@@ -64,7 +56,7 @@ Test(sample, gives_way_to_the_first_capsule) {
     way.port = server.port;
     cr_expect_eq(ask_by(&way, with_port("gemini://my.example:PORT/", server.port))->status, 20);
     server_put_text(&server, "my.example/index.gmi", "# Mine\n");
-    cr_expect_null(strstr(reload(), "sample"));
+    cr_expect_null(strstr(server_reload(&server), "sample"));
     const struct gemini_reply *reply = ask_by(&way, with_port("gemini://my.example:PORT/", server.port));
     cr_expect(reply->status == 20 && reply->body_size == 7 && memcmp(reply->body, "# Mine\n", 7) == 0);
     way.server_name = "localhost";
@@ -79,7 +71,7 @@ Test(sample, does_not_take_the_place_of_pages_that_are_missing) {
     snprintf(from, sizeof from, "%s/content/my.example", server.folder);
     snprintf(to, sizeof to, "%s/away", server.folder);
     cr_assert_eq(rename(from, to), 0);
-    cr_expect_not_null(strstr(reload(), "Not reloaded"));
+    cr_expect_not_null(strstr(server_reload(&server), "Not reloaded"));
     cr_expect(server_logged(&server, "holds no capsule, but there are identities of other hosts"));
     cr_expect_eq(server_stop(&server, SIGTERM), 0);
     server_launch(&server);

@@ -47,15 +47,6 @@ static void start_with(const char *text) {
     server_start(&server);
 }
 
-/* Tells the server to reload and waits until it has said how that went. */
-static const char *reload(void) {
-    kill(server.process, SIGHUP);
-    cr_assert_not_null(server_told(&server, "RELOADING=1\nMONOTONIC_USEC=", 10000));
-    const char *answer = server_told(&server, "READY=1", 10000);
-    cr_assert_not_null(answer);
-    return answer;
-}
-
 Test(settings, faults_are_named_with_file_and_line) {
     static const struct {
         const char *text;
@@ -110,7 +101,7 @@ Test(settings, a_reload_reads_settings_and_capsules_anew) {
     expect_status(&server, "gemini://new.example:PORT/", 53);
     server_put_text(&server, "new.example/index.gmi", "# New\n");
     write_settings("advertised-ports = 7070\n");
-    reload();
+    server_reload(&server);
     expect_page(&server, "gemini://localhost:7070/", "# Start\n");
     expect_page(&server, "gemini://new.example:PORT/", "# New\n");
     cr_expect(server_logged(&server, "identity new.example: made"));
@@ -119,12 +110,12 @@ Test(settings, a_reload_reads_settings_and_capsules_anew) {
 Test(settings, what_is_wrong_leaves_everything_as_it_was) {
     start_with("advertised-ports = 7070\n");
     write_settings("advertised-ports = 8080\nno-such-key = 1\n");
-    cr_expect(strstr(reload(), "STATUS=Not reloaded"));
+    cr_expect(strstr(server_reload(&server), "STATUS=Not reloaded"));
     expect_page(&server, "gemini://localhost:7070/", "# Start\n");
     expect_status(&server, "gemini://localhost:8080/", 53);
     cr_expect(server_logged(&server, "vitrine.conf\":2: "));
     write_settings("advertised-ports = 8080\n");
-    cr_expect_null(strstr(reload(), "Not reloaded"));
+    cr_expect_null(strstr(server_reload(&server), "Not reloaded"));
     expect_page(&server, "gemini://localhost:8080/", "# Start\n");
 }
 
@@ -145,7 +136,7 @@ Test(settings, no_connection_is_lost_by_reloads) {
         cr_assert(waiting[i] && (i % 2 || gemini_shake_hands(waiting[i])));
     }
     for (int round = 0; round < 20; round++) {
-        reload();
+        server_reload(&server);
         expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
     }
     for (int i = 0; i < 10; i++) {
