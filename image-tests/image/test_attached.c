@@ -9,7 +9,7 @@
 
 #include "host.h"
 
-TestSuite(attached, .timeout = 300);
+TestSuite(attached, .timeout = 900);
 
 static bool said(const char *text) {
     return strstr(host_output, text) != NULL;

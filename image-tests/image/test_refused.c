@@ -6,7 +6,7 @@
 
 #include "host.h"
 
-TestSuite(refused, .timeout = 600);
+TestSuite(refused, .timeout = 900);
 
 /* Only a virtual machine is sure to have dm-verity. */
 Test(refused, an_image_that_is_not_as_it_was_signed_does_not_run) {

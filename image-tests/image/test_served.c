@@ -8,7 +8,7 @@
 
 #include "host.h"
 
-TestSuite(served, .timeout = 300);
+TestSuite(served, .timeout = 900);
 
 Test(served, it_answers_every_kind_of_request_by_its_status) {
     struct host host = host_here();
