@@ -9,8 +9,12 @@
  * name by name, with the same result.
  */
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+/* Flags to read what somebody else put there. Nothing of this may block: not a FIFO without a writer, nor a terminal. */
+#define BENEATH_READ (O_RDONLY | O_NONBLOCK | O_NOCTTY)
 
 #define BENEATH_PATH_SIZE 4096 /* bytes of a path, its NUL included; Linux knows no longer ones */
 

@@ -381,7 +381,7 @@ static void check_entry(struct check *check, const char *path, const char *name,
         find_fault(check, path, 0, ERROR, "has an address of more than 1024 bytes, for which no client can ask");
         return;
     }
-    int file = beneath_open_confined(check->capsules.folder, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    int file = beneath_open_confined(check->capsules.folder, path, BENEATH_READ);
     if (file < 0) {
         check_unopened(check, path, file);
         return;

@@ -22,9 +22,6 @@
 #define LINE_EXTRA 48      /* bytes of a line at most, besides its name and its address: size, date, `=> ` */
 #define KEPT 8             /* listings */
 
-/* Nothing of this may block: not a FIFO without a writer, nor a terminal. */
-#define SMALL_FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
-
 /* ---- links ---- */
 
 /* Ends a walk at a folder with an access list, unless the listed folder lies in it: then the visitor was admitted. */
@@ -85,8 +82,8 @@ static bool look_up(const struct way *way, int folder, const char *name, struct 
     if (is_link && fstatat(folder, name, status, 0) < 0)
         return false;
     *cost = LINK_COST;
-    int file = is_link ? open_link(way, name, SMALL_FILE_FLAGS)
-                       : openat(folder, name, SMALL_FILE_FLAGS | O_NOFOLLOW | O_CLOEXEC);
+    int file =
+        is_link ? open_link(way, name, BENEATH_READ) : openat(folder, name, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
     bool known = file >= 0 && fstat(file, status) == 0;
     if (file >= 0)
         close(file);
@@ -154,9 +151,9 @@ static void dispose_entries(struct entries *entries) {
 static long read_preamble(const struct way *way, char **text, struct stat *status) {
     long result = -EINVAL;
     *text = NULL;
-    int file = openat(way->path.folder, LISTING_MARK, SMALL_FILE_FLAGS | O_NOFOLLOW | O_CLOEXEC);
+    int file = openat(way->path.folder, LISTING_MARK, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
     if (file < 0)
-        file = errno == ELOOP ? open_link(way, LISTING_MARK, SMALL_FILE_FLAGS) : -errno;
+        file = errno == ELOOP ? open_link(way, LISTING_MARK, BENEATH_READ) : -errno;
     if (file < 0)
         return file;
     if (fstat(file, status) == 0 && S_ISREG(status->st_mode)) {

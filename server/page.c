@@ -15,9 +15,6 @@
 
 #define FILE_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + sizeof(".directory-listing-ok"))
 
-/* Nothing of this may block: not a FIFO without a writer, nor a terminal. */
-static const int file_flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
-
 /* A folder's name without its slash: to the name with it. Links relative to its page only work there. */
 static void answer_folder(struct reply *reply, const struct request *request) {
     char target[REPLY_META_MAX + 1];
@@ -85,9 +82,9 @@ static bool append_name(struct way *way, size_t length, const char *name) {
 static struct found open_name(struct way *way, const char *path, const char *name) {
     struct found found = {.file = -ENAMETOOLONG};
     if (append_name(way, way->path.reached, name)) {
-        found.file = openat(way->path.folder, name, file_flags | O_NOFOLLOW | O_CLOEXEC);
+        found.file = openat(way->path.folder, name, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
         if (found.file < 0)
-            found.file = errno == ELOOP ? rules_open(way, path, file_flags) : -errno;
+            found.file = errno == ELOOP ? rules_open(way, path, BENEATH_READ) : -errno;
     }
     if (found.file >= 0 && fstat(found.file, &found.status) < 0) {
         close(found.file);

@@ -59,9 +59,6 @@ static void report(unsigned line, const char *problem, void *context) {
 
 /* ---- files ---- */
 
-/* Nothing of this may block: not a FIFO without a writer, nor a terminal. */
-#define SMALL_FILE_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
-
 /* Reads a file, and closes it. Returns its length, or -errno. */
 static long read_file(int file, struct source *source, size_t most, char **text) {
     long result = -EINVAL;
@@ -91,7 +88,7 @@ end:
 
 static long read_source(int content, struct source *source, size_t most, char **text) {
     *text = NULL;
-    int file = beneath_open_confined(content, source->path, SMALL_FILE_FLAGS);
+    int file = beneath_open_confined(content, source->path, BENEATH_READ);
     return file < 0 ? file : read_file(file, source, most, text);
 }
 
@@ -176,7 +173,7 @@ static bool admit_to_folder(struct way *way, int folder, size_t length) {
         refuse_unread(&source, found, way->reply);
         return false;
     }
-    int file = openat(folder, ".access", SMALL_FILE_FLAGS | O_NOFOLLOW | O_CLOEXEC);
+    int file = openat(folder, ".access", BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
     long size = file >= 0        ? read_file(file, &source, ACCESS_FILE_MAX, &text)
                 : errno == ELOOP ? read_source(way->content, &source, ACCESS_FILE_MAX, &text)
                                  : -errno;
