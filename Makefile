@@ -80,8 +80,14 @@ picture: | tools-check ## README's picture, docs/picture.svg, of its source besi
 format: | tools-check ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
-install: $(call needs,image) ## on the server: vitrinectl, profile, certificate: [PREFIX=/usr/local] [DESTDIR=]
-	@install -D -m 0755 units/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
+# One file out of the parts, so that a host never has parts of two versions.
+build/vitrinectl: units/vitrinectl $(wildcard units/vitrinectl.d/*.sh)
+	@mkdir -p $(@D)
+	@awk '/^\. "\$$here\// { gsub(/.*\/|"/, ""); while ((getline line <("units/vitrinectl.d/" $$0)) > 0) print line; next } \
+	    !/^here=|^# shellcheck source=|^# On a host this is one file/' $< >$@.new && chmod 0755 $@.new && mv $@.new $@
+
+install: build/vitrinectl $(call needs,image) ## on the server: vitrinectl, profile, certificate: [PREFIX=/usr/local] [DESTDIR=]
+	@install -D -m 0755 build/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
 	@install -D -m 0644 units/profile/vitrine/service.conf $(DESTDIR)$(PROFILE)/service.conf
 	@install -D -m 0644 mkosi.crt $(DESTDIR)/etc/verity.d/vitrine.crt
 	@install -D -m 0644 units/sysupdate/vitrine.transfer $(DESTDIR)$(TRANSFER)
@@ -101,7 +107,7 @@ uninstall: ## takes away what install brought
 
 host-files: build/vitrine-host_$(VERSION).tar ## the same files as one archive, to be unpacked at / of a server
 
-build/vitrine-host_$(VERSION).tar: units/vitrinectl units/profile/vitrine/service.conf units/sysupdate/vitrine.transfer $(HOST_UNITS) $(PAGES) $(COMPLETIONS) $(call needs,| image)
+build/vitrine-host_$(VERSION).tar: build/vitrinectl units/profile/vitrine/service.conf units/sysupdate/vitrine.transfer $(HOST_UNITS) $(PAGES) $(COMPLETIONS) $(call needs,| image)
 	@rm -rf build/host-files
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/host-files
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1735689600 -cf $@ $$(cd build/host-files && find * -type f)

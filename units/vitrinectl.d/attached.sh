@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What is attached, what is noted of it, and how the services change over to an image.
+
+recall() { # present|previous|highest|failed|heard
+    cat "$memory/$1" 2>/dev/null || :
+}
+
+# On the disk, and not only on its way there: a note counts when the power fails in the next moment.
+note() { # FILE TEXT
+    mkdir -p "$memory" 2>/dev/null && printf '%s\n' "$2" 2>/dev/null >"$memory/$1.new" && sync "$memory/$1.new" 2>/dev/null &&
+        mv "$memory/$1.new" "$memory/$1" 2>/dev/null && sync "$memory" ||
+        refuse 73 "nothing can be written to $memory, where each change is noted before it is made; make room there (or make it writable) and try again"
+}
+
+forget() { # FILE...
+    local file
+    for file; do
+        rm -f "$memory/$file" 2>/dev/null || refuse 73 "nothing can be removed from $memory; make it writable and try again"
+    done
+    [ ! -e "$memory" ] || sync "$memory"
+}
+
+# Which image the services run from, as the service manager sees it; empty if none is attached.
+attached_image() {
+    systemctl show --value --property=RootImage vitrine.service 2>/dev/null || :
+}
+
+# By the name that take_in gave it.
+version_of() { # IMAGE
+    local file
+    file=$(basename "$1" .raw)
+    file=${file#vitrine_}
+    echo "${file%+????????}"
+}
+
+# A copy of an image under a name that says which bytes it has, so that the one before stays as it is. Only the copy is
+# looked at: whoever can write to the first file could exchange it, and here nobody but root writes.
+take_in() { # IMAGE KIND FOLDER; sets copy
+    local incoming=$3/.incoming.$$ words
+    [ -e "$1" ] || refuse 66 "there is no image $1; name the file that make image or make content made"
+    [ -f "$1" ] && [ -r "$1" ] || refuse 66 "$1 is no file that can be read; look at it with: ls -l $1"
+    doomed=$incoming
+    words=$( (mkdir -p "$3" && cp --sparse=never "$1" "$incoming") 2>&1) ||
+        refuse 73 "$1 cannot be copied to $3 (${words##*: }); nothing was changed; make room there and try again"
+    chmod 0644 "$incoming"
+    examine "$incoming" "$2" "$1"
+    if [ "$2" = server ]; then
+        copy=$3/vitrine_$version+${root_hash:0:8}.raw
+    else
+        copy=$3/content_${root_hash:0:16}.raw
+    fi
+    put_in_place "$incoming"
+}
+
+# Until a change begins that needs it, a copy that is new goes with vitrinectl.
+put_in_place() { # INCOMING
+    if [ -e "$copy" ] && cmp -s "$1" "$copy"; then
+        rm -f "$1"
+        doomed=''
+        return
+    fi
+    sync "$1"
+    mv "$1" "$copy"
+    doomed=$copy
+    sync "$(dirname "$copy")"
+}
+
+# Would it run? Mounted and verified by the service manager as it will be for the service, away from everything.
+rehearse() {
+    local policy words
+    policy=$(systemctl show --value --property=RootImagePolicy vitrine.service 2>/dev/null) || policy=''
+    if ! words=$(systemd-run --quiet --wait --pipe --collect --property=RootImage="$copy" --property=RootImagePolicy="${policy:-root=signed}" \
+        --property=DynamicUser=yes --property=PrivateNetwork=yes --property=TimeoutStartSec=20s --property=RuntimeMaxSec=20s \
+        /usr/bin/vitrine --version 2>&1 </dev/null); then
+        [ -z "$words" ] || echo "$words" >&2
+        refuse 70 "the new image cannot run on this host (see above and journalctl --boot); nothing was changed"
+    fi
+}
+
+is_ready() {
+    local unit
+    # One by one: systemctl is content with one active unit out of many.
+    for unit in "${services[@]}" vitrine.socket vitrine-keys.socket; do
+        systemctl --quiet is-active "$unit" || return 1
+    done
+}
+
+show_log() {
+    journalctl --quiet --no-pager --boot --output=short --lines=15 --unit='vitrine*' --unit=systemd-portabled >&2 || :
+}
+
+# The services run from this image when it ends well. The sockets are not touched: who comes meanwhile, waits in them.
+# First the keys, so that a worker never has to wait long for a signature. Doing it twice does no harm.
+switch_to() { # IMAGE
+    local how=reattach
+    [ -n "$(attached_image)" ] || how=attach
+    if ! portablectl "$how" --quiet --profile=vitrine --enable "$1"; then
+        # Half of an image is attached, where the power failed in the middle.
+        portablectl detach --quiet --enable "$1" >/dev/null 2>&1 || :
+        portablectl attach --quiet --profile=vitrine --enable "$1" || return 1
+    fi
+    systemctl daemon-reload
+    [ "$(attached_image)" = "$1" ] && systemctl start vitrine.socket vitrine-keys.socket &&
+        systemctl restart vitrine-keys.service && systemctl restart vitrine.service && is_ready && settle
+}
+
+# What the service manager wrote is on the disk.
+settle() {
+    sync --file-system /etc/systemd/system
+}
+
+undo_attach() { # IMAGE
+    portablectl detach --quiet --enable --now "$1" >/dev/null 2>&1 || :
+    systemctl --quiet disable vitrine-recover.service 2>/dev/null || :
+    systemctl daemon-reload
+    systemctl reset-failed vitrine.socket vitrine-keys.socket "${services[@]}" 2>/dev/null || :
+    settle
+}
+
+# Copies that have served, or that never counted.
+tidy() {
+    local file shown image
+    shown=$(shown_content)
+    image=$(attached_image)
+    for file in "$portables"/vitrine_*+????????.raw "$memory"/content*.raw; do
+        case $file in
+            "$image" | "$(recall present)" | "$(recall previous)" | "$shown") ;;
+            *) rm -f "$file" ;;
+        esac
+    done
+}
+
+remember() { # PRESENT PREVIOUS
+    note previous "$2"
+    note present "$1"
+    note_highest "$1"
+}
+
+need_profile() {
+    local folder
+    for folder in /etc /run /usr/local/lib /usr/lib; do
+        [ ! -e "$folder/systemd/portable/profile/vitrine/service.conf" ] || return 0
+    done
+    refuse 78 "the profile vitrine, which makes systemd insist on the signature, is missing here; install it with: make install"
+}

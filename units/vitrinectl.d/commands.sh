@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The commands that check, attach, exchange and detach images of the server.
+
+verify() {
+    local certificate=()
+    [ $# -ge 1 ] && [ $# -le 2 ] || refuse 64 "verify takes one image; see: vitrinectl --help"
+    if [ $# -eq 2 ]; then
+        [[ $2 == --certificate=?* ]] || refuse 64 "verify takes an image and --certificate=FILE; '$2' is neither"
+        certificate=("${2#*=}")
+    fi
+    case $1 in
+        *.raw) ;;
+        SHA256SUMS | */SHA256SUMS) verify_release "$1" "${certificate[@]}"; return ;;
+        *) [ ! -f "$1" ] || refuse 64 "$(basename "$1") is no name for an image of Vitrine; images are named vitrine_VERSION.raw" ;;
+    esac
+    examine "$1" any "$1" "${certificate[@]}"
+    case $kind in
+        server) echo "$1: Vitrine $version, signed by $signer, root hash $root_hash" ;;
+        content) echo "$1: capsules, signed by $signer, root hash $root_hash" ;;
+    esac
+}
+
+attach() {
+    [ $# -eq 1 ] || refuse 64 "attach takes one image; see: vitrinectl --help"
+    [ -z "$(attached_image)" ] ||
+        refuse 75 "$(attached_image) is attached already; put another in its place with: vitrinectl upgrade $1"
+    need_profile
+    take_in "$1" server "$portables"
+    begin attach '' "$copy"
+    if ! switch_to "$copy"; then
+        show_log
+        name_holder
+        undo_attach "$copy"
+        finish
+        refuse 70 "the services of $1 did not start (their log is above); it was detached again"
+    fi
+    remember "$copy" ''
+    finish
+    echo "Vitrine $version is attached; see how it is with: vitrinectl status"
+}
+
+# Who has the port that the socket could not get?
+name_holder() {
+    local port holder
+    command -v ss >/dev/null || return 0
+    systemctl --quiet is-active vitrine.socket && return
+    for port in $(systemctl show --value --property=Listen vitrine.socket | sed -n 's/.*:\([0-9]*\) (Stream).*/\1/p' | sort -u); do
+        holder=$(ss -Hltnp "sport = :$port" | sed -n 's/.*users:((\("[^"]*"\),pid=\([0-9]*\).*/\1 (process \2)/p' | head -n 1)
+        [ -z "$holder" ] || say "port $port is held by $(printable "$holder"); stop that, and attach again"
+    done
+}
+
+upgrade() {
+    local before
+    [ $# -eq 1 ] || refuse 64 "upgrade takes one image; see: vitrinectl --help"
+    before=$(attached_image)
+    [ -n "$before" ] || refuse 75 "nothing is attached that could be upgraded; use: vitrinectl attach $1"
+    need_profile
+    take_in "$1" server "$portables"
+    [ "$copy" != "$before" ] || { remember_attached; echo "Vitrine $version is attached already, these very bytes"; return; }
+    rehearse
+    replace "$before" "$copy"
+    echo "upgraded to Vitrine $version; the image before it stays for: vitrinectl rollback"
+}
+
+# What was attached without vitrinectl, or by an older one that was killed, is known from now on.
+remember_attached() {
+    local image
+    image=$(attached_image)
+    [ "$(recall present)" = "$image" ] || remember "$image" "$(recall previous)"
+}
+
+replace() { # BEFORE AFTER
+    note_highest "$1"
+    begin upgrade "$1" "$2"
+    if switch_to "$2"; then
+        remember "$2" "$1"
+        forget failed
+        finish
+        return
+    fi
+    note_failed "$2"
+    show_log
+    say "the new image did not become ready (its log is above); going back to $1"
+    if switch_to "$1"; then
+        finish
+        refuse 70 "the image before it, $(basename "$1"), serves again; nothing else has changed"
+    fi
+    show_log
+    refuse 70 "neither image becomes ready now; the port stays open and services are tried again; look at: journalctl --unit 'vitrine*'"
+}
+
+rollback() {
+    local before previous
+    [ $# -eq 0 ] || refuse 64 "rollback takes nothing; see: vitrinectl --help"
+    before=$(attached_image)
+    previous=$(recall previous)
+    [ -n "$before" ] || refuse 75 "nothing is attached; use: vitrinectl attach IMAGE"
+    [ -z "$recovered" ] || refuse 75 "what was interrupted is settled first (see above); if it is still wanted, say again: vitrinectl rollback"
+    [ -n "$previous" ] && [ -e "$previous" ] || refuse 75 "there is no image to go back to; put another in place with: vitrinectl upgrade IMAGE"
+    examine "$previous" server
+    replace "$before" "$previous"
+    echo "went back to Vitrine $version; another rollback returns to $(basename "$before")"
+}
+
+# systemctl reload ends well as soon as the server has answered, also when it kept what it had.
+reload() {
+    local before words
+    [ $# -eq 0 ] || refuse 64 "reload takes nothing; see: vitrinectl --help"
+    [ -n "$(attached_image)" ] || refuse 75 "nothing is attached; use: vitrinectl attach IMAGE"
+    before=$(date +%s)
+    systemctl reload vitrine.service || refuse 70 "the server could not be asked; look at: journalctl --unit 'vitrine*'"
+    words=$(systemctl show --value --property=StatusText vitrine.service)
+    if [[ $words == *'Not reloaded'* ]]; then
+        journalctl --quiet --no-pager --output=short --since="@$before" --unit='vitrine*' >&2 || :
+        refuse 70 "not reloaded: everything stays as it was, and the log above says why; mend that and reload again"
+    fi
+    echo "reloaded; see what is served with: vitrinectl status"
+}
+
+detach() {
+    local image
+    [ $# -eq 0 ] || refuse 64 "detach takes nothing; see: vitrinectl --help"
+    [ "$recovered" != detach ] || return 0
+    image=$(attached_image)
+    [ -n "$image" ] || refuse 75 "nothing is attached; attach an image with: vitrinectl attach IMAGE"
+    begin detach "$image" ''
+    take_away "$image"
+    echo "detached; identities stay in /var/lib/private/vitrine, settings in /etc/vitrine"
+}
+
+take_away() { # IMAGE
+    if [ -n "$(attached_image)" ]; then
+        portablectl detach --quiet --enable --now "$1" || refuse 70 "systemd did not detach $1; its words are above"
+    fi
+    systemctl --quiet disable vitrine-recover.service 2>/dev/null || :
+    systemctl reset-failed vitrine.socket vitrine-keys.socket "${services[@]}" vitrine-fetch.service vitrine-update.service 2>/dev/null || :
+    systemctl clean --what=state vitrine-fetch.service 2>/dev/null || :
+    rm -f "$capsules_unit"
+    rmdir "$(dirname "$capsules_unit")" 2>/dev/null || :
+    systemctl daemon-reload
+    settle
+    rm -f "$portables"/vitrine_*+????????.raw
+    # The note of what is being done goes last.
+    find "$memory" -mindepth 1 ! -name journal -delete 2>/dev/null || :
+    rm -rf "$memory"
+}

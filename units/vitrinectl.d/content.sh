@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Capsules in an image of their own.
+
+capsules_unit=/etc/systemd/system/vitrine.service.d/50-vitrinectl-content.conf
+
+# Which image that is; empty if it is the server's own.
+shown_content() {
+    sed -n 's,^MountImages=\(.*\):/srv/gemini$,\1,p' "$capsules_unit" 2>/dev/null | tail -n 1
+}
+
+# The server's own image is not touched. What counts changes in one moment, by a rename.
+show_content() { # IMAGE, or nothing
+    local folder
+    folder=$(dirname "$capsules_unit")
+    if [ -n "$1" ]; then
+        mkdir -p "$folder"
+        printf '%s\n' '# Made by vitrinectl content.' '[Service]' "MountImages=$1:/srv/gemini" 'MountImagePolicy=root=signed' 2>/dev/null >"$capsules_unit.new" &&
+            sync "$capsules_unit.new" && mv "$capsules_unit.new" "$capsules_unit" ||
+            { rm -f "$capsules_unit.new"; say "$capsules_unit cannot be written; make room there"; return 1; }
+    else
+        rm -f "$capsules_unit"
+    fi
+    [ ! -e "$folder" ] || sync "$folder"
+    systemctl daemon-reload
+    systemctl restart vitrine.service && is_ready
+}
+
+content() {
+    local before
+    copy=''
+    [ $# -eq 1 ] || refuse 64 "content takes one image, or --none; see: vitrinectl --help"
+    [ -n "$(attached_image)" ] || refuse 75 "nothing is attached that could show capsules; use: vitrinectl attach IMAGE"
+    before=$(shown_content)
+    [ "$1" = --none ] || take_in "$1" content "$memory"
+    begin content "$before" "$copy"
+    if show_content "$copy"; then
+        finish
+        [ "$1" = --none ] && echo "showing the capsules of the server's own image" || echo "showing the capsules of $1, root hash $root_hash"
+        return
+    fi
+    show_log
+    say "the server did not become ready with $1 (its log is above); going back"
+    show_content "$before" || :
+    finish
+    refuse 70 "what was shown before is shown again"
+}

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# A change is whole, or it is undone.
+
+# What is about to be changed is noted before, and crossed out after. Whatever ends vitrinectl between the two (a signal,
+# a full disk, the power), the next call finds the note.
+begin() { # WHAT FROM TO
+    note journal "$1"$'\n'"$2"$'\n'"$3"
+    doomed=''
+    # After a power failure nobody need come: this unit calls vitrinectl recover at boot, if there is a note.
+    systemctl --quiet is-enabled vitrine-recover.service 2>/dev/null || systemctl --quiet enable vitrine-recover.service 2>/dev/null || :
+}
+
+finish() {
+    forget journal
+    tidy
+}
+
+# Is this process still at work? One that was killed has no command line any more, and its number may be another's by now.
+is_vitrinectl() { # PROCESS
+    [[ $1 =~ ^[0-9]+$ ]] && tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -q vitrinectl
+}
+
+# What killed processes left.
+sweep() {
+    local file process
+    for file in /var/tmp/vitrinectl.* /run/vitrinectl.*.* "$portables"/.incoming.* "$memory"/.incoming.*; do
+        process=${file##*/}
+        process=${process#.incoming.}
+        process=${process#vitrinectl.}
+        process=${process%%.*}
+        [ -O "$file" ] && [ ! -L "$file" ] && ! is_vitrinectl "$process" || continue
+        rm -rf "$file" 2>/dev/null || :
+    done
+}
+
+recovered=''
+recover() {
+    local what='' from='' to='' again=''
+    sweep
+    if [ ! -e "$memory/journal" ]; then
+        tidy
+        return
+    fi
+    { read -r what && read -r from && read -r to && read -r again; } <"$memory/journal" || :
+    case $what in
+        attach | upgrade | content | detach) ;;
+        *)
+            forget journal
+            return
+            ;;
+    esac
+    recovered=$what
+    # Once only: what brings the whole host down is not tried for ever.
+    note journal "$what"$'\n'"$from"$'\n'"$to"$'\nagain'
+    # Waits until systemd is through with what it was told before.
+    portablectl list >/dev/null 2>&1 || :
+    systemctl daemon-reload
+    "recover_$what" "$from" "$to" "$again"
+    finish
+}
+
+recover_attach() { # - TO AGAIN
+    if [ -z "$3" ] && [ "$(attached_image)" = "$2" ] && switch_to "$2"; then
+        remember "$2" ''
+        say "attach was interrupted before; it is completed now: $(basename "$2") serves"
+    else
+        undo_attach "$2"
+        say 'attach was interrupted before; it is undone now: nothing is attached'
+    fi
+}
+
+recover_upgrade() { # FROM TO AGAIN
+    if [ -z "$3" ] && [ "$(attached_image)" = "$2" ] && switch_to "$2"; then
+        remember "$2" "$1"
+        forget failed
+        say "an upgrade was interrupted before; it is completed now: $(basename "$2") serves"
+        return
+    fi
+    # Interrupted twice, or not ready: it is not tried again by itself.
+    [ "$(attached_image)" != "$2" ] && [ -z "$3" ] || note_failed "$2"
+    switch_to "$1" || { show_log; say "neither image becomes ready now; the port stays open and services are tried again"; }
+    say "an upgrade was interrupted before; it is undone now: $(basename "$1") serves as before"
+}
+
+recover_content() { # FROM TO AGAIN
+    if [ -z "$3" ] && [ "$(shown_content)" = "$2" ] && show_content "$2"; then
+        say "an exchange of capsules was interrupted before; it is completed now: ${2:-those of the image of the server} shows"
+    else
+        show_content "$1" || show_log
+        say 'an exchange of capsules was interrupted before; it is undone now: what was shown before is shown'
+    fi
+}
+
+recover_detach() { # IMAGE
+    take_away "$1"
+    say 'detach was interrupted before; it is completed now'
+}

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# New versions, fetched by systemd-sysupdate.
+
+fetched=/var/lib/vitrine-fetched # the one folder that vitrine-fetch.service can write
+transfers=/etc/sysupdate.vitrine.d
+list_size=65536 # bytes at most, of the list of versions and what comes with it
+silence=14      # days without a list that counts, after which status warns
+
+is_newer() { # VERSION THAN
+    systemd-analyze compare-versions "$1" gt "$2" 2>/dev/null
+}
+
+# The highest version that ever ran or was tried here. Nothing but a higher one is taken without an administrator: no older
+# one that whoever has the web server offers again, none that did not become ready, none that somebody went back from.
+highest() {
+    local known present
+    known=$(recall highest)
+    present=$(version_of "$(attached_image)")
+    if [ -n "$known" ] && is_newer "$known" "$present"; then
+        echo "$known"
+    else
+        echo "$present"
+    fi
+}
+
+note_highest() { # IMAGE
+    local version known
+    version=$(version_of "$1")
+    known=$(recall highest)
+    if [ -z "$known" ] || is_newer "$version" "$known"; then
+        note highest "$version"
+    fi
+}
+
+note_failed() { # IMAGE
+    note failed "$(version_of "$1")"
+    note_highest "$1"
+}
+
+# Where new versions come from; empty if nobody said.
+source_of_updates() {
+    sed -n '/^\[Source\]/,/^\[Target\]/s/^Path=//p' "$transfers/vitrine.transfer" 2>/dev/null | tail -n 1 | sed 's/%%/%/g'
+}
+
+set_source() { # ADDRESS
+    local file=$transfers/vitrine.transfer template folder
+    [[ $1 =~ ^https?://[][A-Za-z0-9._~:/@+,=%-]+$ ]] ||
+        refuse 64 "'$1' is no address of a web server's folder; one looks like https://example.org/vitrine"
+    template=$file
+    for folder in /usr/local/share /usr/share; do
+        [ -e "$template" ] || template=$folder/vitrine/vitrine.transfer
+    done
+    [ -e "$template" ] || refuse 78 "the file vitrine.transfer, which tells systemd-sysupdate what to fetch, is missing here; install it with: make install"
+    # What an administrator may have changed in it stays.
+    mkdir -p "$transfers" && sed "/^\[Source\]/,/^\[Target\]/s|^Path=.*|Path=${1//%/%%}|" "$template" >"$file.new" && sync "$file.new" &&
+        mv "$file.new" "$file" && ln -sfn vitrine.transfer "$transfers/vitrine.conf" || # the name that systemd before 257 knows
+        refuse 73 "nothing can be written to $transfers (see above); make room there and try again"
+}
+
+# What speaks with the network is a service with a user of its own: vitrine-fetch.service, which runs vitrinectl fetch.
+fetch_by_service() {
+    local words invocation
+    systemctl cat vitrine-fetch.service >/dev/null 2>&1 ||
+        refuse 78 "the unit vitrine-fetch.service, which fetches, is missing here; install it with: make install"
+    systemctl start vitrine-fetch.service 2>/dev/null && return
+    invocation=$(systemctl show --value --property=InvocationID vitrine-fetch.service)
+    words=$(journalctl --quiet --no-pager --output=cat "_SYSTEMD_INVOCATION_ID=${invocation:-none}" 2>/dev/null | LC_ALL=C tr -c '\n -~' '?') || words=''
+    [ -z "$words" ] || tail -n 6 <<<"$words" >&2
+    [[ $words != *'Operation not supported'* ]] ||
+        refuse 69 "systemd-sysupdate cannot fetch without the library curl; install it, for example with: apt install libcurl4"
+    refuse 69 "nothing could be fetched from $(source_of_updates) (look at: journalctl --unit vitrine-fetch); $(basename "$(attached_image)") goes on"
+}
+
+# Runs as the user of vitrine-fetch.service. What it writes is believed by nobody before it was checked.
+fetch() {
+    local address name
+    [ $# -eq 0 ] && [ -n "${STATE_DIRECTORY-}" ] || refuse 64 "fetch is the part of vitrine-fetch.service; use: vitrinectl update"
+    address=$(source_of_updates)
+    cd "$STATE_DIRECTORY"
+    rm -f SHA256SUMS SHA256SUMS.p7s next.crt
+    fetch_file SHA256SUMS
+    fetch_file SHA256SUMS.p7s
+    ! grep -q '^[0-9a-f]\{64\} [ *]next\.crt$' SHA256SUMS || fetch_file next.crt
+    exec /usr/lib/systemd/systemd-sysupdate --component=vitrine update
+}
+
+# One byte more than is allowed, so that its being too much is seen.
+fetch_file() { # NAME
+    (set -o pipefail && /usr/lib/systemd/systemd-pull raw --direct --verify=no "${address%/}/$1" - | head -c $((list_size + 1)) >".$1") &&
+        [ "$(stat -c %s ".$1")" -le "$list_size" ] && mv ".$1" "$1" ||
+        refuse 69 "$1 cannot be fetched from $address, or has no end; look at that folder of the web server"
+}
+
+# A private copy of what another user may still write: no link is followed, nothing blocks, nothing has no end.
+take_fetched() { # NAME TARGET SIZE
+    dd if="$fetched/$1" of="$2" iflag=nofollow,nonblock,count_bytes,fullblock count="$3" bs=1M status=none 2>/dev/null ||
+        { [ -e "$fetched/$1" ] || return 1; refuse 73 "what was fetched cannot be copied to $(dirname "$2"); make room there and try again"; }
+}
+
+# By its last bytes, which are the bare RSA signature (make release has no signed attributes): so nothing of it is parsed
+# before it is verified. Sets signer.
+check_list() { # LIST SIGNATURE
+    local certificate size
+    signer=''
+    for certificate in "${trusted[@]}"; do
+        size=$(openssl x509 -noout -modulus -in "$certificate" 2>/dev/null | sed -n 's/^Modulus=//p' | tr -d '\n' | wc -c)
+        [ "$size" -ge 512 ] && openssl x509 -noout -pubkey -in "$certificate" >"$workspace/public" 2>/dev/null || continue
+        tail -c $((size / 2)) "$2" >"$workspace/bare"
+        if openssl dgst -sha256 -verify "$workspace/public" -signature "$workspace/bare" "$1" >/dev/null 2>&1; then
+            signer=$certificate
+            return
+        fi
+    done
+}
+
+listed() { # NAME: its checksum in the list
+    sed -n "s/^\([0-9a-f]\{64\}\) [ *]$1\$/\1/p" "$workspace/list" | head -n 1
+}
+
+# Reads the list in the workspace. Sets until: the last day on which it counts; of several the earliest.
+read_list() { # NAME
+    local unusual
+    need_tool openssl openssl
+    check_list "$workspace/list" "$workspace/list.p7s"
+    [ -n "$signer" ] ||
+        refuse 65 "$1 is not to be trusted: none of ${#trusted[@]} certificates here has signed it (${trusted[*]}); ask who runs the web server"
+    unusual=$(LC_ALL=C grep -cvE '^[0-9a-f]{64} [ *][A-Za-z0-9._+~^-]+$' "$workspace/list") || :
+    [ "$unusual" -eq 0 ] || refuse 65 "$1 is signed, but is no list of a release; make it anew with: make release"
+    until=$(sed -n 's/^[0-9a-f]* [ *]BEST-BEFORE-\([0-9]\{4\}-[0-9][0-9]-[0-9][0-9]\)$/\1/p' "$workspace/list" | sort | head -n 1)
+    [ -n "$until" ] || refuse 65 "$1 has no date after which it no longer counts; make it anew with: make release"
+}
+
+today() {
+    date --utc +%Y-%m-%d
+}
+
+# BEST-BEFORE names the day at whose beginning the list ends, for systemd-sysupdate too.
+counts() { # UNTIL
+    [[ $(today) < $1 ]]
+}
+
+# What a release consists of, as it lies in a folder.
+verify_release() { # LIST [CERTIFICATE]
+    local folder faults
+    folder=$(dirname "$1")
+    [ -f "$1" ] && [ -f "$1.p7s" ] || refuse 66 "there is no $1, or no signature $1.p7s beside it; name the list of a release with all its files"
+    find_trusted server "${@:2}"
+    make_workspace
+    head -c "$list_size" "$1" >"$workspace/list" && head -c "$list_size" "$1.p7s" >"$workspace/list.p7s" || refuse 73 "no room in $(dirname "$workspace"); free some space there"
+    read_list "$1"
+    faults=$(cd "$folder" && sha256sum --check --quiet "$workspace/list" 2>/dev/null) ||
+        refuse 65 "$1 is not true of the files beside it: $(printable "$(tr '\n' ' ' <<<"$faults")"); fetch them anew"
+    counts "$until" || refuse 65 "$1 no longer counts since $until; fetch it anew, or make it anew with: make release-list"
+    end_workspace
+    echo "$1: all files are there as they were signed by $signer; hosts take it until $until"
+}
+
+# The list that was fetched, checked in a private copy. Sets until.
+hear_list() {
+    local known='' at=0 now
+    find_trusted server
+    make_workspace
+    take_fetched SHA256SUMS "$workspace/list" "$list_size" && take_fetched SHA256SUMS.p7s "$workspace/list.p7s" "$list_size" ||
+        refuse 69 "nothing could be fetched from $(source_of_updates) (look at: journalctl --unit vitrine-fetch); $(basename "$(attached_image)") goes on"
+    read_list "the list of versions at $(source_of_updates)"
+    counts "$until" ||
+        refuse 65 "the list of versions at $(source_of_updates) no longer counts since $until; renew it with make release-list, or ask who runs the web server whether newer ones are withheld"
+    read -r known at < <(recall heard) || :
+    [[ ! $until < $known ]] ||
+        refuse 65 "the list of versions at $(source_of_updates) is older (until $until) than one that this host has seen (until $known); ask who runs the web server"
+    now=$(date +%s)
+    [ "$now" -ge "${at:-0}" ] || refuse 69 "the clock of this host is behind the day on which it last heard of new versions; set it, then try again"
+    note heard "$until $now"
+    hear_announcement
+}
+
+# The list may name the certificate by which later versions will be signed. An administrator decides.
+hear_announcement() {
+    local wanted file=$workspace/next.crt
+    wanted=$(listed 'next\.crt')
+    if [ -z "$wanted" ]; then
+        [ ! -e "$memory/announced.crt" ] || forget announced.crt
+        return 0
+    fi
+    take_fetched next.crt "$file" "$list_size" && [ "$(sha256sum <"$file" | cut -c 1-64)" = "$wanted" ] ||
+        refuse 65 "next.crt at $(source_of_updates) is not the certificate that the list names; ask who runs the web server"
+    note announced.crt "$(cat "$file")"
+    ! is_awaited || say "another certificate is announced, SHA-256 $(fingerprint "$memory/announced.crt"); trust it with: vitrinectl trust --announced"
+}
+
+# Is one announced that is neither trusted nor revoked?
+is_awaited() {
+    local file mark
+    [ -e "$memory/announced.crt" ] || return 1
+    mark=$(fingerprint "$memory/announced.crt")
+    [ -n "$mark" ] && ! is_revoked "$memory/announced.crt" || return 1
+    for file in "${trusted[@]}"; do
+        [ "$(fingerprint "$file")" != "$mark" ] || return 1
+    done
+}
+
+# Of the versions in the list.
+newest_listed() {
+    local version newest=''
+    while read -r version; do
+        if [ -z "$newest" ] || is_newer "$version" "$newest"; then
+            newest=$version
+        fi
+    done < <(sed -n 's/^[0-9a-f]* [ *]vitrine_\([A-Za-z0-9.+~^-]*\)\.raw$/\1/p' "$workspace/list")
+    echo "$newest"
+}
+
+update() {
+    local from='' before present newest wanted known file
+    case $#:${1-} in
+        0:) ;;
+        1:--from=?*) from=${1#*=} ;;
+        *) refuse 64 "update takes nothing but --from=ADDRESS; see: vitrinectl --help" ;;
+    esac
+    [ -n "$(attached_image)" ] || [ -e "$memory/journal" ] || refuse 75 "nothing is attached that could be updated; use: vitrinectl attach IMAGE"
+    need_profile
+    need_tool systemd-analyze systemd
+    [ -x /usr/lib/systemd/systemd-sysupdate ] ||
+        refuse 69 "systemd-sysupdate is missing on this host; install it, for example with: apt install systemd-container"
+    [ -z "$from" ] || set_source "$from"
+    [ -n "$(source_of_updates)" ] ||
+        refuse 78 "nobody said yet where new versions come from; say it once with: vitrinectl update --from=https://example.org/vitrine"
+
+    # Not locked as long as that takes.
+    fetch_by_service
+    lock 60
+    recover
+    doubtful=yes
+    hear_list
+    before=$(attached_image)
+    [ -n "$before" ] || refuse 75 "nothing is attached that could be updated; use: vitrinectl attach IMAGE"
+    remember_attached
+    present=$(version_of "$before")
+    known=$(highest)
+    newest=$(newest_listed)
+    if [ -z "$newest" ] || ! is_newer "$newest" "$known"; then
+        if [ "$(recall failed)" = "$known" ] && [ "$known" != "$present" ]; then
+            refuse 70 "Vitrine $known did not become ready when it was tried, and is not tried again; Vitrine $present goes on until there is a newer one"
+        fi
+        echo "there is nothing newer than Vitrine $known; Vitrine $present goes on"
+        return
+    fi
+
+    file=$fetched/vitrine_$newest.raw
+    wanted=$(listed "vitrine_${newest//./\\.}\.raw")
+    end_workspace
+    take_listed "$newest" "$wanted"
+    examine "$doomed" server "$file"
+    [ "$version_told_by" = image ] || refuse 70 "$file cannot be read on this host, so it could not run; nothing was changed"
+    # The name was told by the list, the version in it was signed with the image.
+    [ "$version" = "$newest" ] || refuse 65 "$file is not to be trusted: it calls itself $newest, and was signed as $version; ask who runs the web server"
+    copy=$portables/vitrine_$version+${root_hash:0:8}.raw
+    doubtful=''
+    put_in_place "$doomed"
+    rehearse
+    replace "$before" "$copy"
+    echo "updated to Vitrine $version; the image before it stays for: vitrinectl rollback"
+}
+
+# A copy of what was fetched: nothing of it is read before its bytes are known to be those that the signed list names.
+take_listed() { # VERSION SHA-256
+    local name=vitrine_$1.raw
+    doomed=$portables/.incoming.$$
+    if [ ! -e "$fetched/$name" ] || [ -L "$fetched/$name" ]; then
+        # What is there in its stead stands in nobody's way at the next look.
+        rm -f "$fetched"/vitrine_*.raw
+        refuse 69 "Vitrine $1 is in the list of versions, but $(source_of_updates) does not give it away; ask who runs the web server"
+    fi
+    take_fetched "$name" "$doomed" 536870912
+    chmod 0644 "$doomed"
+    [ "$(sha256sum <"$doomed" | cut -c 1-64)" = "$2" ] ||
+        refuse 65 "$name at $(source_of_updates) is not the one that the list of versions names; ask who runs the web server"
+}
