@@ -93,7 +93,7 @@ profiles-nspawn-257: $(WITH_HOSTS)
 	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-257
 
 profiles-others: $(WITH_HOSTS)
-	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-262 qemu-257
+	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-254 nspawn-262 qemu-257
 
 readme-check: $(WITH_HOSTS) ## does what README says on a fresh server
 	@$(ENTER) image-tests/check-readme

@@ -42,6 +42,11 @@ MountImagePolicy=root=unprotected:=ignore
 MemoryPressureWatch=off
 UNIT
     done
+    # The host's /dev is the machine's, and read-only: journald cannot make /dev/log in it where the machine has none, which
+    # systemd before 256 has its profiles insist on.
+    if [ ! -e /dev/log ] && [ ! -L /dev/log ]; then
+        sed -i 's,^BindReadOnlyPaths=/dev/log ,BindReadOnlyPaths=-/dev/log ,' "$root"/usr/lib/systemd/portable/profile/*/service.conf
+    fi
     if [ -n "$content" ]; then
         # What an administrator writes to show the host's own content instead of the image's.
         drop_in vitrine.service content <<'UNIT'
