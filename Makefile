@@ -74,8 +74,9 @@ lint: | tools-check ## layout of the sources, faults in scripts
 manual-check: $(call needs,build/vitrine tools-check) ## man pages, help and picture: well-formed, and true to what they are of
 	@failed=0; for part in check-manual check-help; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
 
-picture: | tools-check ## README's picture, docs/picture.svg, of its source beside it
-	@$(ENTER) sh -c 'docs/draw docs/picture.pikchr >build/picture.svg && mv build/picture.svg docs/picture.svg'
+pictures: | tools-check ## pictures in docs/: README's from its source, charts from the tables that they show
+	@$(ENTER) sh -c 'docs/draw docs/picture.pikchr >build/picture.svg && docs/chart drill >build/drill.svg && \
+	    docs/chart cost >build/cost.svg && mv build/picture.svg build/drill.svg build/cost.svg docs/'
 
 format: | tools-check ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'

@@ -95,7 +95,7 @@ profiles-nspawn-257: $(WITH_HOSTS)
 profiles-others: $(WITH_HOSTS)
 	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-254 nspawn-262 qemu-257
 
-readme-check: $(WITH_HOSTS) ## does what README says on a fresh server
+readme-check: $(WITH_HOSTS) ## does what docs/install.md says on a fresh server
 	@$(ENTER) image-tests/check-readme
 
 update-check: $(WITH_HOSTS) $(call needs,release variants) ## hosts that fetch new versions from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Medians and ratios of build/bench/visits.csv, and whether each promise of README holds.
+# Medians and ratios of build/bench/visits.csv, and whether each aim of docs/performance.md is reached.
 
 function sort(list, n,    i, j, swap) {
     for (i = 2; i <= n; i++)
