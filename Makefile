@@ -12,17 +12,17 @@ needs = $(if $(PREPARED),,$(1))
 criterion = $(ENTER) image-tests/criterion "make $@" $(1) $(if $(TEST),--filter '$(TEST)')
 PREFIX ?= /usr/local
 PROFILE := $(PREFIX)/lib/systemd/portable/profile/vitrine
-PAGES := $(wildcard server/man/*.[58] units/*.8)
+MANUALS := $(wildcard server/man/*.[58] units/*.8)
 COMPLETIONS := units/completion/vitrinectl units/completion/_vitrinectl
 TRANSFER := $(PREFIX)/share/vitrine/vitrine.transfer
 HOST_UNITS := $(wildcard units/host/*)
 UNIT_FOLDER := $(PREFIX)/lib/systemd/system
 BASH_COMPLETION := $(PREFIX)/share/bash-completion/completions/vitrinectl
 ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
-SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
+IN_SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
 
 export WERROR
-.PHONY: all help tools tools-check tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check picture format install uninstall host-files release release-list next-key content-key release-check clean distclean
+.PHONY: deploy all help tools tools-check tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures format install uninstall host-files release release-list next-key content-key release-check clean distclean
 all: build/vitrine
 
 help: ## this list
@@ -42,10 +42,10 @@ endif
 build/vitrine: $(call needs,program)
 
 program: | tools
-	@$(SERVER) program
+	@$(IN_SERVER) program
 
 unit-tests: | tools-check
-	@$(SERVER) unit-tests
+	@$(IN_SERVER) unit-tests
 
 check: ## all tests but for what takes long; ends with "N passed, N failed"
 	@image-tests/tally check
@@ -97,22 +97,26 @@ install: build/vitrinectl $(call needs,image) ## on the server: vitrinectl, prof
 	    chmod 0644 $(DESTDIR)$(UNIT_FOLDER)/$${unit##*/} || exit; done
 	@install -D -m 0644 units/completion/vitrinectl $(DESTDIR)$(BASH_COMPLETION)
 	@install -D -m 0644 units/completion/_vitrinectl $(DESTDIR)$(ZSH_COMPLETION)
-	@for page in $(PAGES); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	@for page in $(MANUALS); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 uninstall: ## takes away what install brought
 	@rm -f $(DESTDIR)$(PREFIX)/sbin/vitrinectl $(DESTDIR)$(PROFILE)/service.conf $(DESTDIR)/etc/verity.d/vitrine.crt
 	@rm -f $(DESTDIR)$(BASH_COMPLETION) $(DESTDIR)$(ZSH_COMPLETION)
-	@for page in $(PAGES); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	@for page in $(MANUALS); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	@rm -f $(DESTDIR)$(TRANSFER) $(HOST_UNITS:units/host/%=$(DESTDIR)$(UNIT_FOLDER)/%)
 	@for folder in $(PROFILE) $(dir $(TRANSFER)); do rmdir $(DESTDIR)$$folder 2>/dev/null || :; done
 
 host-files: build/vitrine-host_$(VERSION).tar ## the same files as one archive, to be unpacked at / of a server
 
-build/vitrine-host_$(VERSION).tar: build/vitrinectl units/profile/vitrine/service.conf units/sysupdate/vitrine.transfer $(HOST_UNITS) $(PAGES) $(COMPLETIONS) $(call needs,| image)
+build/vitrine-host_$(VERSION).tar: build/vitrinectl units/profile/vitrine/service.conf units/sysupdate/vitrine.transfer $(HOST_UNITS) $(MANUALS) $(COMPLETIONS) $(call needs,| image)
 	@rm -rf build/host-files
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/host-files
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1735689600 -cf $@ $$(cd build/host-files && find * -type f)
 	@rm -rf build/host-files
+
+# HOST is asked for on the command line alone: some shells have a variable of that name.
+deploy: ## puts image and capsule on a server, by ssh: SERVER=root@my.domain PAGES=~/capsule [HOST=name]
+	@HOST='$(if $(filter command line,$(origin HOST)),$(HOST))' MAKE='$(MAKE)' deploy/deploy
 
 RELEASE := build/release
 RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 2025-01-01T00:00:00Z)

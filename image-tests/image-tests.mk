@@ -18,7 +18,7 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
-.PHONY: profiles-nspawn-257 profiles-others bench-programs breach-programs
+.PHONY: deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
 .PHONY: $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
 .PHONY: intruder intruder-check intruder-programs $(INTRUDERS)
 
@@ -98,6 +98,16 @@ profiles-others: $(WITH_HOSTS)
 readme-check: $(WITH_HOSTS) ## does what docs/install.md says on a fresh server
 	@$(ENTER) image-tests/check-readme
 
+deploy-check: $(WITH_HOSTS) $(call needs,variants) ## make deploy, by ssh: [HOSTS="nspawn-257 nspawn-254 nspawn-262 qemu-257"]
+	@$(ENTER) image-tests/check-deploy $(or $(HOSTS),nspawn-257 nspawn-254 nspawn-262 qemu-257)
+
+deploy-nspawn-257: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) image-tests/check-deploy nspawn-257
+
+# What depends on the kind of host.
+deploy-others: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) env FIRST_STEPS=yes image-tests/check-deploy nspawn-254 nspawn-262 qemu-257
+
 update-check: $(WITH_HOSTS) $(call needs,release variants) ## hosts that fetch new versions from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]
 	@$(ENTER) image-tests/check-update $(RELEASE) $(HOSTS)
 
@@ -142,7 +152,7 @@ $(HOST_TREES): host-tree-%:
 	@./mkosi.tools.make image-tests/hosts/trees/systemd-$* build/trees/systemd-$*
 
 breach-programs: $(call needs,image)
-	@$(SERVER) breach
+	@$(IN_SERVER) breach
 	@$(ENTER) image-tests/breach/bake
 
 breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays the attacker from inside of a worker, in four setups: [HOSTS="nspawn-257 qemu-257"]
@@ -156,7 +166,7 @@ $(PROTECTIONS): breach-protections-%: $(WITH_HOSTS) $(call needs,breach-programs
 	@$(ENTER) image-tests/breach/protections $*
 
 intruder-programs: $(call needs,image tools-check)
-	@$(SERVER) intruder
+	@$(IN_SERVER) intruder
 	@$(ENTER) image-tests/intruder/bake
 
 MINUTES ?= 10
@@ -180,7 +190,7 @@ intruder-check-qemu-257: $(WITH_HOSTS) $(call needs,intruder-programs)
 bench: $(call needs,bench-programs tools-all) ## what a visit costs, beside other servers; what the key process costs: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/compare build/vitrine $(ROUNDS)
 	@$(ENTER) image-tests/bench/dearest build/vitrine
-	@$(SERVER) measured
+	@$(IN_SERVER) measured
 	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
 
 bench-starts: $(WITH_HOSTS) $(call needs,bench-programs) ## how long until the first page, and how long building takes: [ROUNDS=5]
