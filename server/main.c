@@ -29,7 +29,7 @@
 
 /* A screen of 24 lines of 80 columns holds it. */
 static const char help[] = "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
-                           "                     [--sample DIR] [--settings FILE]\n"
+                           "                     [--sample DIR] [--settings FILE] [--keys SOCKET]\n"
                            "       vitrine keys [--state DIR]\n"
                            "       vitrine check [--strict] [--content DIR] [--state DIR] [--settings FILE]\n"
                            "       vitrine fingerprint [--state DIR] [HOST | FILE]...\n"
@@ -39,8 +39,7 @@ static const char help[] = "Usage: vitrine serve [--listen ADDR:PORT]... [--cont
                            "serve        serves the capsules in DIR/HOST/ over Gemini\n"
                            "keys         holds the private keys for it, as a service of its own\n"
                            "check        tells what is wrong in settings, metadata, identities and pages\n"
-                           "fingerprint  shows what visitors can compare, for each host or PEM file: SHA-256\n"
-                           "             of certificate and public key, the TLSA record, and the end\n"
+                           "fingerprint  what visitors can compare: SHA-256 of certificate and key, TLSA\n"
                            "renew        makes a host a new certificate with the same key; with --new-key\n"
                            "             --announce the next key, which later --new-key puts in force\n"
                            "\n"
@@ -50,6 +49,7 @@ static const char help[] = "Usage: vitrine serve [--listen ADDR:PORT]... [--cont
                            "--sample DIR        shown while there is no capsule (" SAMPLE_DEFAULT ")\n"
                            "--state DIR         identities ($STATE_DIRECTORY or " STATE_DEFAULT ")\n"
                            "--settings FILE     the settings (" SETTINGS_PATH ", where there is one)\n"
+                           "--keys SOCKET       the service that holds the keys; else one is started\n"
                            "--strict            warnings of check count as errors\n"
                            "More in vitrine(8).\n";
 
@@ -106,6 +106,8 @@ static int serve(char **arguments) {
             options.state = value;
         } else if (take_value(arguments, &at, "--settings", &value)) {
             options.settings = value;
+        } else if (take_value(arguments, &at, "--keys", &value)) {
+            options.keys = value;
         } else {
             return wrong_usage("there is no option", argument);
         }

@@ -62,21 +62,31 @@ size_t manager_take_sockets(struct manager_socket *sockets, size_t max) {
     return taken;
 }
 
+int manager_connect(const char *path, int type) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if ((path[0] != '/' && path[0] != '@') || length >= sizeof address.sun_path) {
+        errno = EINVAL;
+        return -1;
+    }
+    memcpy(address.sun_path, path, length);
+    if (path[0] == '@')
+        address.sun_path[0] = '\0'; /* an abstract socket: exactly these bytes, no NUL behind */
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    int descriptor = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    if (descriptor >= 0 && connect(descriptor, (struct sockaddr *)&address, size) == 0)
+        return descriptor;
+    int reason = errno;
+    if (descriptor >= 0)
+        close(descriptor);
+    errno = reason;
+    return -1;
+}
+
 void manager_open(void) {
     const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (notify_descriptor < 0 && path && (path[0] == '/' || path[0] == '@') && strlen(path) < sizeof address.sun_path) {
-        size_t length = strlen(path);
-        memcpy(address.sun_path, path, length);
-        if (path[0] == '@')
-            address.sun_path[0] = '\0'; /* an abstract socket: exactly these bytes, no NUL behind */
-        socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-        int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (descriptor >= 0 && connect(descriptor, (struct sockaddr *)&address, size) == 0)
-            notify_descriptor = descriptor;
-        else if (descriptor >= 0)
-            close(descriptor);
-    }
+    if (notify_descriptor < 0 && path)
+        notify_descriptor = manager_connect(path, SOCK_DGRAM);
     unsetenv("NOTIFY_SOCKET");
 }
 

@@ -30,6 +30,12 @@ size_t manager_take_sockets(struct manager_socket *sockets, size_t max);
  */
 void manager_open(void);
 
+/*
+ * Connects to a local socket: `type` SOCK_DGRAM, SOCK_SEQPACKET...; `path` begins with '/', or with '@' for an abstract
+ * one. Returns a close-on-exec descriptor, the caller's, or -1 with errno.
+ */
+int manager_connect(const char *path, int type);
+
 /* Sends one message such as "READY=1\nSTATUS=serving". A manager that does not listen is no error. */
 void manager_notify(const char *message);
 

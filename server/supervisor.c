@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -74,6 +75,19 @@ static int take_listeners(struct supervisor *supervisor, const struct serve_opti
     if (options->listen_count > 0)
         return open_listeners(supervisor, options);
     return supervisor->listener_count > 0 ? 0 : open_listeners(supervisor, &everywhere);
+}
+
+/* A connection to the key service, by its path where the service manager handed none over (systemd before 253). */
+static int reach_keys(struct staff *staff, const char *path) {
+    if (staff->keys_apart || !path)
+        return EX_OK;
+    staff->control = manager_connect(path, SOCK_SEQPACKET);
+    staff->keys_apart = staff->control >= 0;
+    if (staff->keys_apart)
+        return EX_OK;
+    log_line(LOG_LEVEL_ERROR, "the key service cannot be reached at %s: %s; name its socket with --keys", path,
+             strerror(errno));
+    return EX_UNAVAILABLE;
 }
 
 /* ---- folders ---- */
@@ -280,6 +294,8 @@ int supervisor_serve(const struct serve_options *options) {
 
     staff_begin(staff);
     int status = prepare_signals(staff) ? take_listeners(&supervisor, options) : EX_OSERR;
+    if (status == 0)
+        status = reach_keys(staff, options->keys);
     if (status == 0)
         status = generation_open(&supervisor.generation, &supervisor.sources);
     if (status == 0 && !staff->keys_apart)

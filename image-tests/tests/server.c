@@ -25,7 +25,7 @@
 #define STOP_WITHIN 60000
 #define LOGGED_WITHIN 30000
 
-static const char *program(void) {
+const char *server_program(void) {
     const char *path = getenv("VITRINE");
     return path ? path : "build/vitrine";
 }
@@ -125,7 +125,7 @@ static void collect_arguments(const struct server *server, const char **argument
     snprintf(address, sizeof address, "127.0.0.1:%u", server->port);
     snprintf(content, sizeof content, "%s/content", server->folder);
     snprintf(state, sizeof state, "%s/state", server->folder);
-    arguments[count++] = program();
+    arguments[count++] = server_program();
     arguments[count++] = "serve";
     arguments[count++] = "--content";
     arguments[count++] = content;
@@ -244,7 +244,7 @@ void server_end(struct server *server) {
 }
 
 int run_program(char *output, size_t size, const char *const *arguments) {
-    const char *all[SERVER_ARGUMENTS_MAX] = {program()};
+    const char *all[SERVER_ARGUMENTS_MAX] = {server_program()};
     int ends[2];
     size_t length = 0;
     for (size_t i = 0; arguments[i]; i++)

@@ -33,6 +33,9 @@ struct server {
 /* Makes the folder, with content/localhost/index.gmi in it, and chooses a port. */
 void server_prepare(struct server *server);
 
+/* The path of the program under test. */
+const char *server_program(void);
+
 /* Starts the program and waits until it says READY=1. */
 void server_start(struct server *server);
 

@@ -3,12 +3,17 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "server.h"
@@ -43,6 +48,62 @@ Test(service, it_says_that_it_is_ready_and_how_it_is) {
     cr_expect_not_null(message, "no later STATUS= came");
     cr_assert_eq(server_stop(&server, SIGTERM), 0);
     cr_expect_not_null(server_told(&server, "STOPPING=1", 1000));
+}
+
+/* ---- a key service that is reached by its path ---- */
+
+/* `vitrine keys` with a state folder of its own, and the socket that a service manager would hand over to it. */
+static pid_t start_key_service(const char *path,
+                               const char *state) { /* path: at most 107 bytes */ /* path: at most 107 bytes */
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    mkdir(state, 0700);
+    int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    cr_assert_eq(listen(listener, 8), 0);
+    pid_t process = fork();
+    if (process == 0) {
+        char number[32];
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(fcntl(listener, F_DUPFD, 10), 3);
+        close_range(4, ~0u, 0);
+        snprintf(number, sizeof number, "%d", (int)getpid());
+        setenv("LISTEN_PID", number, 1);
+        setenv("LISTEN_FDS", "1", 1);
+        unsetenv("NOTIFY_SOCKET");
+        execl(server_program(), server_program(), "keys", "--state", state, NULL);
+        _exit(127);
+    }
+    close(listener);
+    cr_assert_gt(process, 0);
+    return process;
+}
+
+Test(service, keys_are_asked_for_at_the_path_that_it_was_told) {
+    char path[108], state[128], here[32], identity[192], output[4096];
+    snprintf(path, sizeof path, "%.90s/keys.sock", server.folder);
+    snprintf(state, sizeof state, "%s/elsewhere", server.folder);
+    snprintf(here, sizeof here, "127.0.0.1:%u", server.port);
+    server.arguments[0] = "--listen";
+    server.arguments[1] = here;
+    server.arguments[2] = "--keys";
+    server.arguments[3] = path;
+
+    /* Nobody there: said, and no key process of its own in its stead. */
+    const char *const alone[] = {"serve", "--listen", here, "--keys", path, NULL};
+    cr_expect_eq(run_program(output, sizeof output, alone), 69, "%s", output);
+    cr_expect_not_null(strstr(output, "the key service cannot be reached at "), "%s", output);
+
+    pid_t keys = start_key_service(path, state);
+    server_start(&server);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    snprintf(identity, sizeof identity, "%s/localhost.pem", state);
+    cr_expect_eq(access(identity, F_OK), 0, "the identity is where the key service keeps it");
+    snprintf(identity, sizeof identity, "%s/state/localhost.pem", server.folder);
+    cr_expect_neq(access(identity, F_OK), 0, "the server has made none itself");
+    cr_expect_eq(server_stop(&server, SIGTERM), 0);
+    kill(keys, SIGTERM);
+    cr_expect_eq(waitpid(keys, NULL, 0), keys);
 }
 
 Test(service, it_is_ready_when_it_says_so) {

@@ -3,6 +3,7 @@
 #include "../manager.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,4 +138,33 @@ Test(manager, the_watchdog_of_this_process) {
     cr_expect_eq(manager_watchdog_milliseconds(), 30000);
     set_number("WATCHDOG_PID", getpid() + 1);
     cr_expect_eq(manager_watchdog_milliseconds(), 0, "it is that of another process");
+}
+
+static int connect_to_paths(void) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char *folder = mkdtemp((char[]){"/tmp/manager-XXXXXX"}), path[64];
+    HOLDS(folder);
+    snprintf(path, sizeof path, "%s/socket", folder);
+    HOLDS(manager_connect(path, SOCK_SEQPACKET) < 0 && errno == ENOENT);
+    strcpy(address.sun_path, path);
+    int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    HOLDS(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0);
+    int connected = manager_connect(path, SOCK_SEQPACKET);
+    HOLDS(connected >= 0 && fcntl(connected, F_GETFD) == FD_CLOEXEC);
+    /* Another kind of socket, a path that is none, and one that does not fit: refused, and no descriptor stays. */
+    HOLDS(manager_connect(path, SOCK_DGRAM) < 0 && errno == EPROTOTYPE);
+    HOLDS(manager_connect("socket", SOCK_SEQPACKET) < 0 && errno == EINVAL);
+    HOLDS(manager_connect("", SOCK_SEQPACKET) < 0 && errno == EINVAL);
+    char longer[sizeof address.sun_path + 1];
+    memset(longer, '/', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    HOLDS(manager_connect(longer, SOCK_SEQPACKET) < 0 && errno == EINVAL);
+    HOLDS(!is_open(connected + 1));
+    unlink(path);
+    rmdir(folder);
+    return 0;
+}
+
+Test(manager, local_sockets_are_connected_to_by_path) {
+    expect_in_child(connect_to_paths);
 }
