@@ -11,7 +11,8 @@ needs = $(if $(PREPARED),,$(1))
 # Runs tests of Criterion: which (TEST=suite/name), and how to run one of them again is told with each that fails.
 criterion = $(ENTER) image-tests/criterion "make $@" $(1) $(if $(TEST),--filter '$(TEST)')
 PREFIX ?= /usr/local
-PROFILE := $(PREFIX)/lib/systemd/portable/profile/vitrine
+PROFILES := $(PREFIX)/lib/systemd/portable/profile
+PROFILE_FILES := $(wildcard units/profile/*/*.conf)
 MANUALS := $(wildcard server/man/*.[58] units/*.8)
 COMPLETIONS := units/completion/vitrinectl units/completion/_vitrinectl
 TRANSFER := $(PREFIX)/share/vitrine/vitrine.transfer
@@ -89,7 +90,8 @@ build/vitrinectl: units/vitrinectl $(wildcard units/vitrinectl.d/*.sh)
 
 install: build/vitrinectl $(call needs,image) ## on the server: vitrinectl, profile, certificate: [PREFIX=/usr/local] [DESTDIR=]
 	@install -D -m 0755 build/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
-	@install -D -m 0644 units/profile/vitrine/service.conf $(DESTDIR)$(PROFILE)/service.conf
+	@for file in $(PROFILE_FILES:units/profile/%=%); do \
+	    install -D -m 0644 units/profile/$$file $(DESTDIR)$(PROFILES)/$$file || exit; done
 	@install -D -m 0644 mkosi.crt $(DESTDIR)/etc/verity.d/vitrine.crt
 	@install -D -m 0644 units/sysupdate/vitrine.transfer $(DESTDIR)$(TRANSFER)
 	@install -d $(DESTDIR)$(UNIT_FOLDER)
@@ -100,15 +102,15 @@ install: build/vitrinectl $(call needs,image) ## on the server: vitrinectl, prof
 	@for page in $(MANUALS); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 
 uninstall: ## takes away what install brought
-	@rm -f $(DESTDIR)$(PREFIX)/sbin/vitrinectl $(DESTDIR)$(PROFILE)/service.conf $(DESTDIR)/etc/verity.d/vitrine.crt
-	@rm -f $(DESTDIR)$(BASH_COMPLETION) $(DESTDIR)$(ZSH_COMPLETION)
+	@rm -f $(DESTDIR)$(PREFIX)/sbin/vitrinectl $(DESTDIR)/etc/verity.d/vitrine.crt
+	@rm -f $(PROFILE_FILES:units/profile/%=$(DESTDIR)$(PROFILES)/%) $(DESTDIR)$(BASH_COMPLETION) $(DESTDIR)$(ZSH_COMPLETION)
 	@for page in $(MANUALS); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	@rm -f $(DESTDIR)$(TRANSFER) $(HOST_UNITS:units/host/%=$(DESTDIR)$(UNIT_FOLDER)/%)
-	@for folder in $(PROFILE) $(dir $(TRANSFER)); do rmdir $(DESTDIR)$$folder 2>/dev/null || :; done
+	@for folder in $(sort $(dir $(PROFILE_FILES:units/profile/%=$(PROFILES)/%))) $(dir $(TRANSFER)); do rmdir $(DESTDIR)$$folder 2>/dev/null || :; done
 
 host-files: build/vitrine-host_$(VERSION).tar ## the same files as one archive, to be unpacked at / of a server
 
-build/vitrine-host_$(VERSION).tar: build/vitrinectl units/profile/vitrine/service.conf units/sysupdate/vitrine.transfer $(HOST_UNITS) $(MANUALS) $(COMPLETIONS) $(call needs,| image)
+build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) units/sysupdate/vitrine.transfer $(HOST_UNITS) $(MANUALS) $(COMPLETIONS) $(call needs,| image)
 	@rm -rf build/host-files
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/host-files
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1735689600 -cf $@ $$(cd build/host-files && find * -type f)

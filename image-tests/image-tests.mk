@@ -4,13 +4,13 @@
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
 
-HOST_KINDS := image nspawn-254 nspawn-257 nspawn-262 qemu-257
-HOST_PARTS := $(HOST_KINDS:%=hosts-%)
+HOST_KINDS := image nspawn-252 nspawn-254 nspawn-257 nspawn-262 qemu-257
+HOST_PARTS := $(HOST_KINDS:%=hosts-%) hosts-qemu-252
 BREACH_KINDS := nspawn-257 qemu-257
 DRILLS := $(BREACH_KINDS:%=breach-drill-%)
 PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
 INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
-HOST_TREES := host-tree-254 host-tree-257 host-tree-262
+HOST_TREES := host-tree-252 host-tree-254 host-tree-257 host-tree-262
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
 .PHONY: readme-check update-check update-drill interrupt-check soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
@@ -139,7 +139,7 @@ interrupt-containers: $(WITH_HOSTS) $(call needs,variants)
 interrupt-qemu-257: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) image-tests/check-interrupted 20 qemu-257
 
-image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests that need hosts: [HOSTS="image nspawn-254 nspawn-257 nspawn-262 qemu-257"]
+image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests that need hosts: [HOSTS="image nspawn-252 nspawn-254 nspawn-257 nspawn-262 qemu-257"]
 	@failed=0; for kind in $(or $(HOSTS),$(HOST_KINDS)); do \
 	    $(MAKE) --no-print-directory PREPARED=1 hosts-$$kind || failed=1; done; exit $$failed
 

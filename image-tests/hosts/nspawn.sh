@@ -39,9 +39,15 @@ UNIT
 [Service]
 RootImagePolicy=root=unprotected:=ignore
 MountImagePolicy=root=unprotected:=ignore
+RootHash=
 MemoryPressureWatch=off
 UNIT
     done
+    if [ "$version" -lt 254 ]; then
+        # No policy says there that the verity tree is not used.
+        mkdir -p "$root/etc/systemd/system.conf.d"
+        printf '[Manager]\nManagerEnvironment=SYSTEMD_DISSECT_VERITY_EMBEDDED=0\n' >"$root/etc/systemd/system.conf.d/host.conf"
+    fi
     # The host's /dev is the machine's, and read-only: journald cannot make /dev/log in it where the machine has none, which
     # systemd before 256 has its profiles insist on.
     if [ ! -e /dev/log ] && [ ! -L /dev/log ]; then

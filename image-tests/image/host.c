@@ -98,6 +98,11 @@ int host_run(const struct host *host, const char *command) {
     return machine_run(whole);
 }
 
+int host_systemd(const struct host *host) {
+    cr_assert_eq(host_run(host, "systemctl --version | sed -n '1s/[^0-9]*\\([0-9]*\\).*/\\1/p'"), 0, "%s", host_output);
+    return atoi(host_output);
+}
+
 void host_read_console(const struct host *host) {
     char command[512];
     snprintf(command, sizeof command, "cat build/hosts/%s/console", host->name);

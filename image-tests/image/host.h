@@ -39,6 +39,9 @@ bool host_stop(const struct host *host);
 int host_run(const struct host *host, const char *command);
 extern char host_output[65536];
 
+/* The version of the host's systemd, such as 257. Uses host_output. */
+int host_systemd(const struct host *host);
+
 /* Runs a shell command on this machine, likewise. */
 int machine_run(const char *command);
 

@@ -156,6 +156,13 @@ Test(attached, identity_and_port_outlive_a_restart) {
     "-days 300 2>/dev/null; cat k c >identity.localhost.pem; cat k c >identity.200-db8--1.pem; "                       \
     "openssl x509 -in c -noout -fingerprint -sha256 | cut -d= -f2; rm k c"
 
+/* From which version on systemd passes them by their place; before it, they have to be named. */
+#define CREDENTIALS_BY_PLACE 254
+#define NAME_GIVEN                                                                                                     \
+    "mkdir -p /etc/systemd/system/vitrine-keys.service.d; cd /etc/credstore; { echo \"[Service]\"; "                   \
+    "for file in identity.*; do echo \"LoadCredential=$file:/etc/credstore/$file\"; done; } "                          \
+    ">/etc/systemd/system/vitrine-keys.service.d/identities.conf; systemctl daemon-reload"
+
 /* A certificate that has ended, for the key k, to c: OpenSSL from 3.4 on is told when, earlier ones take days below 0. */
 #define ENDED                                                                                                          \
     "openssl req -x509 -key k -subj /CN=localhost -not_before 20200101000000Z -not_after 20200102000000Z -out c "      \
@@ -169,12 +176,12 @@ Test(attached, given_identities_count_after_a_reload) {
     cr_assert_eq(host_run(&host, "mkdir -p /srv/gemini/localhost && echo '# Mine' >/srv/gemini/localhost/index.gmi"), 0,
                  "%s", host_output);
     host_attach(&host);
-    /* Before version 260 systemd shows a running service no other credentials than those that it started with. */
-    bool by_itself =
-        host_run(&host, "[ \"$(systemctl --version | sed -n '1s/[^0-9]*\\([0-9]*\\).*/\\1/p')\" -ge 260 ]") == 0;
-    const char *restart = by_itself ? "true" : "systemctl restart vitrine-keys.service";
-    char command[128];
-    snprintf(command, sizeof command, "%s; systemctl reload vitrine.service", restart);
+    int systemd = host_systemd(&host);
+    char command[640];
+    snprintf(command, sizeof command, "%s; %s; systemctl reload vitrine.service",
+             systemd < CREDENTIALS_BY_PLACE ? NAME_GIVEN : "true",
+             /* Before version 260 systemd shows a running service no other credentials than it started with. */
+             systemd < 260 ? "systemctl restart vitrine-keys.service" : "true");
     fingerprint_of(&host, before);
     for (int round = 0; round < 3; round++) {
         cr_assert_eq(host_run(&host, GIVE), 0, "%s", host_output);
@@ -233,7 +240,7 @@ Test(attached, an_encrypted_identity_is_served) {
                 {"named by a drop-in", INSIST}};
     struct host host = host_start();
     host_attach(&host);
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+    for (size_t i = host_systemd(&host) < CREDENTIALS_BY_PLACE; i < sizeof ways / sizeof ways[0]; i++) {
         char given[GEMINI_FINGERPRINT_SIZE], served[GEMINI_FINGERPRINT_SIZE], command[1024];
         cr_assert_eq(host_run(&host, MAKE_GIVEN), 0, "%s", host_output);
         snprintf(given, sizeof given, "%.*s", GEMINI_FINGERPRINT_SIZE - 1, host_output);
@@ -374,5 +381,45 @@ Test(attached, detached_it_leaves_nothing_but_its_identities) {
     cr_expect(!host_answers(&host), "the port still answers");
     host_run(&host, "ls /etc/systemd/system.attached /run/systemd/system.attached 2>/dev/null | grep vitrine");
     cr_expect_str_eq(host_output, "");
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
+/* ---- hosts that offer less ---- */
+
+Test(attached, a_systemd_that_is_too_old_is_told_first) {
+    struct host host = host_start();
+    host_attach(&host);
+    host_run(&host, "cp $(systemctl show --value --property=RootImage vitrine.service) /run/vitrine_1.raw");
+    cr_assert_eq(host_run(&host,
+                          "vitrinectl detach; mkdir -p /usr/local/sbin; "
+                          "printf '#!/bin/sh\n[ \"$1\" != --version ] || { echo \"systemd 251 (251.4)\"; exit; }\n"
+                          "exec /usr/bin/systemctl \"$@\"\n' >/usr/local/sbin/systemctl; "
+                          "chmod 0755 /usr/local/sbin/systemctl"),
+                 0, "%s", host_output);
+    cr_expect_eq(host_run(&host, "vitrinectl attach /run/vitrine_1.raw"), 69, "%s", host_output);
+    cr_expect(said("this host has systemd 251, and Vitrine needs 252 or newer; upgrade the system"), "%s", host_output);
+    const char *end = strchr(host_output, '\n');
+    cr_expect(!end || end[1] == '\0', "more than one sentence: %s", host_output);
+    host_run(&host, "ls -A /var/lib/portables /etc/systemd/system.attached");
+    cr_expect(!said("vitrine"), "something was attached: %s", host_output);
+    cr_expect(host_stop(&host), "%s", host_output);
+}
+
+/* Most containers that are rented have none; a host in one is like them once it insists, as hosts do. */
+Test(attached, a_kernel_without_dm_verity_is_named) {
+    struct host host = host_start();
+    host_attach(&host);
+    host_run(&host, "cp $(systemctl show --value --property=RootImage vitrine.service) /run/vitrine_1.raw");
+    if (host_run(&host, "[ -e /sys/module/dm_verity ] && [ -e /dev/mapper/control ]") == 0) {
+        host_stop(&host);
+        cr_skip_test("the kernel has dm-verity");
+    }
+    cr_assert_eq(host_run(&host, "vitrinectl detach; rm /etc/systemd/system/vitrine*.service.d/99-host.conf; "
+                                 "systemctl daemon-reload"),
+                 0, "%s", host_output);
+    cr_expect_eq(host_run(&host, "vitrinectl attach /run/vitrine_1.raw"), 70, "%s", host_output);
+    cr_expect(said("the kernel here offers no dm-verity") && said("OTHER HOSTS in vitrinectl(8)"), "%s", host_output);
+    host_run(&host, "ls -A /var/lib/portables /etc/systemd/system.attached /etc/systemd/system/vitrine*");
+    cr_expect(!said("vitrine_") && !said("vitrinectl-root"), "something stayed: %s", host_output);
     cr_expect(host_stop(&host), "%s", host_output);
 }

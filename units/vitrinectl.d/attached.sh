@@ -67,9 +67,15 @@ put_in_place() { # INCOMING
 
 # Would it run? Mounted and verified by the service manager as it will be for the service, away from everything.
 rehearse() {
-    local policy words
-    policy=$(systemctl show --value --property=RootImagePolicy vitrine.service 2>/dev/null) || policy=''
-    if ! words=$(systemd-run --quiet --wait --pipe --collect --property=RootImage="$copy" --property=RootImagePolicy="${policy:-root=signed}" \
+    local insist words
+    if is_insisting; then
+        insist=$(systemctl show --value --property=RootImagePolicy vitrine.service 2>/dev/null) || insist=''
+        insist=--property=RootImagePolicy=${insist:-root=signed}
+    else
+        insist=$(systemctl show --value --property=RootHash vitrine.service)
+        insist=${insist:+--property=RootHash=$root_hash}
+    fi
+    if ! words=$(systemd-run --quiet --wait --pipe --collect --property=RootImage="$copy" ${insist:+"$insist"} \
         --property=DynamicUser=yes --property=PrivateNetwork=yes --property=TimeoutStartSec=20s --property=RuntimeMaxSec=20s \
         /usr/bin/vitrine --version 2>&1 </dev/null); then
         [ -z "$words" ] || echo "$words" >&2
@@ -94,10 +100,11 @@ show_log() {
 switch_to() { # IMAGE
     local how=reattach
     [ -n "$(attached_image)" ] || how=attach
-    if ! portablectl "$how" --quiet --profile=vitrine --enable "$1"; then
+    pin_root "$1" || return 1
+    if ! portablectl "$how" --quiet --profile="$(profile)" --enable "$1"; then
         # Half of an image is attached, where the power failed in the middle.
         portablectl detach --quiet --enable "$1" >/dev/null 2>&1 || :
-        portablectl attach --quiet --profile=vitrine --enable "$1" || return 1
+        portablectl attach --quiet --profile="$(profile)" --enable "$1" || return 1
     fi
     systemctl daemon-reload
     [ "$(attached_image)" = "$1" ] && systemctl start vitrine.socket vitrine-keys.socket &&
@@ -111,6 +118,7 @@ settle() {
 
 undo_attach() { # IMAGE
     portablectl detach --quiet --enable --now "$1" >/dev/null 2>&1 || :
+    pin_root ''
     systemctl --quiet disable vitrine-recover.service 2>/dev/null || :
     systemctl daemon-reload
     systemctl reset-failed vitrine.socket vitrine-keys.socket "${services[@]}" 2>/dev/null || :
@@ -134,12 +142,4 @@ remember() { # PRESENT PREVIOUS
     note previous "$2"
     note present "$1"
     note_highest "$1"
-}
-
-need_profile() {
-    local folder
-    for folder in /etc /run /usr/local/lib /usr/lib; do
-        [ ! -e "$folder/systemd/portable/profile/vitrine/service.conf" ] || return 0
-    done
-    refuse 78 "the profile vitrine, which makes systemd insist on the signature, is missing here; install it with: make install"
 }

@@ -30,6 +30,7 @@ attach() {
     if ! switch_to "$copy"; then
         show_log
         name_holder
+        name_missing_verity "$root_hash"
         undo_attach "$copy"
         finish
         refuse 70 "the services of $1 did not start (their log is above); it was detached again"
@@ -136,6 +137,7 @@ take_away() { # IMAGE
     systemctl --quiet disable vitrine-recover.service 2>/dev/null || :
     systemctl reset-failed vitrine.socket vitrine-keys.socket "${services[@]}" vitrine-fetch.service vitrine-update.service 2>/dev/null || :
     systemctl clean --what=state vitrine-fetch.service 2>/dev/null || :
+    pin_root ''
     rm -f "$capsules_unit"
     rmdir "$(dirname "$capsules_unit")" 2>/dev/null || :
     systemctl daemon-reload

@@ -18,9 +18,8 @@ show_signature() { # IMAGE
         trouble signature "${words#vitrinectl: }"
     fi
     for unit in "${services[@]}"; do
-        # systemd 260 and newer add what they saw of the partition's flags to the profile's root=signed.
-        [[ $(systemctl show --value --property=RootImagePolicy "$unit") =~ ^root=signed(\+read-only-on|\+growfs-off|\+erofs)*(:|$) ]] ||
-            trouble enforced "no: $unit would run an image whose signature is wrong; attach with the profile vitrine, and look for drop-ins with: systemctl cat $unit"
+        insists "$unit" "${words%% *}" ||
+            trouble enforced "no: $unit would run an image whose signature is wrong; attach it with vitrinectl, and look for drop-ins with: systemctl cat $unit"
     done
 }
 
@@ -69,8 +68,8 @@ show_units() {
         case $unit in
             *.service)
                 text=$(readlink "/etc/systemd/system.attached/$unit.d/10-profile.conf") || text=''
-                [[ $text == */profile/vitrine/service.conf ]] ||
-                    trouble profile "$unit has the profile '${text:-none}' in place of vitrine; detach and attach with vitrinectl"
+                [[ $text == */profile/$(profile)/service.conf ]] ||
+                    trouble profile "$unit has the profile '${text:-none}' in place of $(profile); detach and attach with vitrinectl"
                 ;;
         esac
     done
@@ -105,6 +104,7 @@ show_identities() {
         host=$(basename "$file" .pem)
         show_identity "${host#identity.}" given <"$file"
     done
+    is_insisting || show_unnamed
     for file in /etc/credstore.encrypted/identity.*; do
         [ -e "$file" ] || continue
         name=$(basename "$file")
@@ -113,7 +113,7 @@ show_identities() {
             trouble identity "$file cannot be decrypted: ${words##*$'\n'}; encrypt it anew on this host with: systemd-creds encrypt --name=$name"
             continue
         fi
-        [ -e "/run/credentials/vitrine-keys.service/$name" ] ||
+        ! is_insisting || [ -e "/run/credentials/vitrine-keys.service/$name" ] ||
             trouble identity "$file has not reached vitrine-keys; restart that, reload vitrine, and if this stays look at: journalctl --unit vitrine-keys"
         host=${name#identity.}
         [ "$host" = "${host%.pem}" ] ||

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Kinds of hosts: what an older systemd, or a kernel without dm-verity, lacks.
+
+oldest=252     # version of systemd
+insisting=254  # from which on a unit can insist on the signature (RootImagePolicy=)
+
+systemd_version() {
+    systemctl --version | sed -n '1s/[^0-9]*\([0-9]*\).*/\1/p'
+}
+
+need_systemd() {
+    local version
+    version=$(systemd_version)
+    [ "${version:-0}" -ge "$oldest" ] ||
+        refuse 69 "this host has systemd ${version:-unknown}, and Vitrine needs $oldest or newer; upgrade the system (Debian 12 and RHEL 9 are new enough)"
+}
+
+is_insisting() {
+    [ "$(systemd_version)" -ge "$insisting" ]
+}
+
+# The name of the portable profile for this host.
+profile() {
+    is_insisting && echo vitrine || echo vitrine-252
+}
+
+need_profile() {
+    local folder name
+    need_systemd
+    name=$(profile)
+    for folder in /etc /run /usr/local/lib /usr/lib; do
+        [ ! -e "$folder/systemd/portable/profile/$name/service.conf" ] || return 0
+    done
+    refuse 78 "the profile $name, which makes systemd insist on the signature, is missing here; install it with: make install"
+}
+
+pins=("${services[@]/%/.d/50-vitrinectl-root.conf}")
+pins=("${pins[@]/#//etc/systemd/system/}")
+
+# Where no unit can insist on a signature, it can insist on the root hash, which was signed: that of this image is written
+# into a drop-in of each service. Elsewhere, and for no image, there is none.
+pin_root() { # IMAGE, or nothing
+    local file hash=''
+    if [ -n "$1" ] && ! is_insisting; then
+        hash=$(trap leave EXIT && examine "$1" server >&2 && echo "$root_hash") || return
+    fi
+    for file in "${pins[@]}"; do
+        if [ -z "$hash" ]; then
+            rm -f "$file"
+            rmdir "${file%/*}" 2>/dev/null || :
+            continue
+        fi
+        mkdir -p "${file%/*}" && printf '%s\n' '# Made by vitrinectl: what was signed, for the image that is attached.' '[Service]' "RootHash=$hash" \
+            2>/dev/null >"$file.new" && sync "$file.new" && mv "$file.new" "$file" && sync "${file%/*}" ||
+            { rm -f "$file.new"; say "$file cannot be written; make room there"; return 1; }
+    done
+}
+
+# Would the service manager refuse an image that is not the signed one?
+insists() { # UNIT ROOT-HASH
+    local policy
+    if ! is_insisting; then
+        [ "$(systemctl show --value --property=RootHash "$1")" = "$2" ]
+        return
+    fi
+    policy=$(systemctl show --value --property=RootImagePolicy "$1")
+    # systemd 260 and newer add what they saw of the partition's flags to the profile's root=signed.
+    [[ $policy =~ ^root=signed(\+read-only-on|\+growfs-off|\+erofs)*(:|$) ]]
+}
+
+# Why services may not have started, if that is the reason.
+name_missing_verity() { # ROOT-HASH
+    insists vitrine.service "$1" || return 0
+    modprobe --quiet dm-verity 2>/dev/null || :
+    [ -e /sys/module/dm_verity ] && [ -e /dev/mapper/control ] ||
+        say "the kernel here offers no dm-verity, by which an image is checked while it runs (as in most rented containers); take a virtual machine, or serve a folder in place of the image: see OTHER HOSTS in vitrinectl(8)"
+}
+
+# Given identities that this systemd has not been told of; one that is newer finds them by their place.
+show_unnamed() {
+    local file
+    for file in /etc/credstore/identity.* /etc/credstore.encrypted/identity.*; do
+        [ ! -e "$file" ] || [ -e "/run/credentials/vitrine-keys.service/${file##*/}" ] ||
+            trouble identity "$file has not reached vitrine-keys: this systemd has to be told of each, as OTHER HOSTS in vitrinectl(8) says; then restart that, and reload vitrine"
+    done
+}
