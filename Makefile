@@ -88,11 +88,19 @@ build/vitrinectl: units/vitrinectl $(wildcard units/vitrinectl.d/*.sh)
 	@awk '/^\. "\$$here\// { gsub(/.*\/|"/, ""); while ((getline line <("units/vitrinectl.d/" $$0)) > 0) print line; next } \
 	    !/^here=|^# shellcheck source=|^# On a host this is one file/' $< >$@.new && chmod 0755 $@.new && mv $@.new $@
 
-install: build/vitrinectl $(call needs,image) ## on the server: vitrinectl, profile, certificate: [PREFIX=/usr/local] [DESTDIR=]
+# Paths of what install brings, and vitrinectl uninstall takes away. A certificate is one of them where there is one.
+VERITY_CERTIFICATE ?= $(wildcard mkosi.crt)
+VERITY_FOLDER ?= /etc/verity.d
+FILES := $(PREFIX)/share/vitrine/files
+INSTALLED = $(PREFIX)/sbin/vitrinectl $(PROFILE_FILES:units/profile/%=$(PROFILES)/%) $(if $(VERITY_CERTIFICATE),$(VERITY_FOLDER)/vitrine.crt) $(TRANSFER) \
+    $(HOST_UNITS:units/host/%=$(UNIT_FOLDER)/%) $(BASH_COMPLETION) $(ZSH_COMPLETION) \
+    $(foreach page,$(MANUALS),$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) $(FILES)
+
+install: build/vitrinectl ## on the server: vitrinectl, profile, certificate: [PREFIX=] [DESTDIR=] [VERITY_CERTIFICATE=]
 	@install -D -m 0755 build/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
 	@for file in $(PROFILE_FILES:units/profile/%=%); do \
 	    install -D -m 0644 units/profile/$$file $(DESTDIR)$(PROFILES)/$$file || exit; done
-	@install -D -m 0644 mkosi.crt $(DESTDIR)/etc/verity.d/vitrine.crt
+	@[ -z "$(VERITY_CERTIFICATE)" ] || install -D -m 0644 $(VERITY_CERTIFICATE) $(DESTDIR)$(VERITY_FOLDER)/vitrine.crt
 	@install -D -m 0644 units/sysupdate/vitrine.transfer $(DESTDIR)$(TRANSFER)
 	@install -d $(DESTDIR)$(UNIT_FOLDER)
 	@for unit in $(HOST_UNITS); do sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,' $$unit >$(DESTDIR)$(UNIT_FOLDER)/$${unit##*/} && \
@@ -100,12 +108,10 @@ install: build/vitrinectl $(call needs,image) ## on the server: vitrinectl, prof
 	@install -D -m 0644 units/completion/vitrinectl $(DESTDIR)$(BASH_COMPLETION)
 	@install -D -m 0644 units/completion/_vitrinectl $(DESTDIR)$(ZSH_COMPLETION)
 	@for page in $(MANUALS); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	@printf '%s\n' $(INSTALLED) >$(DESTDIR)$(FILES) && chmod 0644 $(DESTDIR)$(FILES)
 
 uninstall: ## takes away what install brought
-	@rm -f $(DESTDIR)$(PREFIX)/sbin/vitrinectl $(DESTDIR)/etc/verity.d/vitrine.crt
-	@rm -f $(PROFILE_FILES:units/profile/%=$(DESTDIR)$(PROFILES)/%) $(DESTDIR)$(BASH_COMPLETION) $(DESTDIR)$(ZSH_COMPLETION)
-	@for page in $(MANUALS); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
-	@rm -f $(DESTDIR)$(TRANSFER) $(HOST_UNITS:units/host/%=$(DESTDIR)$(UNIT_FOLDER)/%)
+	@rm -f $(INSTALLED:%=$(DESTDIR)%)
 	@for folder in $(sort $(dir $(PROFILE_FILES:units/profile/%=$(PROFILES)/%))) $(dir $(TRANSFER)); do rmdir $(DESTDIR)$$folder 2>/dev/null || :; done
 
 host-files: build/vitrine-host_$(VERSION).tar ## the same files as one archive, to be unpacked at / of a server

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Takes away all that Vitrine brought to this host.
+
+# Who installed this file knows its other files: the archive by the list that it brings.
+prefix=$(dirname "$(dirname "$(readlink -f "$0")")")
+installed=$prefix/share/vitrine/files
+
+refuse_package() {
+    local self
+    self=$(readlink -f "$0")
+    ! dpkg-query --search "$self" >/dev/null 2>&1 ||
+        refuse 75 'the package vitrine-host brought vitrinectl; remove it with: apt purge vitrine-host'
+    ! rpm --query --file "$self" >/dev/null 2>&1 ||
+        refuse 75 'the package vitrine-host brought vitrinectl; remove it with: dnf remove vitrine-host'
+}
+
+# What was made here since: state, settings, drop-ins.
+remove_state() {
+    systemctl --quiet disable --now vitrine-update.timer 2>/dev/null || :
+    systemctl stop vitrine-update.service vitrine-fetch.service 2>/dev/null || :
+    systemctl --quiet disable vitrine-recover.service 2>/dev/null || :
+    systemctl clean --what=state vitrine-update.timer vitrine-fetch.service 2>/dev/null || :
+    rm -rf "$memory" "$transfers" /var/lib/vitrine-fetched /var/lib/private/vitrine-fetched /var/lib/vitrine-deploy \
+        "$portables"/vitrine_*.raw /var/lib/systemd/timers/stamp-vitrine-update.timer /etc/vitrine \
+        /etc/systemd/system/vitrine*.service.d /etc/systemd/system/vitrine*.socket.d \
+        "$revoked_list" /etc/verity.d/vitrine-????????.crt /etc/verity.d/vitrine-????????.content.crt ||
+        refuse 73 'not everything can be removed (see above); make that writable, and uninstall again'
+}
+
+remove_identities() {
+    rm -rf /var/lib/private/vitrine /var/lib/vitrine /etc/credstore/identity.* /etc/credstore.encrypted/identity.* ||
+        refuse 73 'not all identities can be removed (see above); make that writable, and uninstall again'
+}
+
+# This file last, so that what is interrupted can be done again.
+remove_files() {
+    local file folder self
+    local -a files
+    self=$(readlink -f "$0")
+    mapfile -t files < <(grep -vxF -e "$self" -e "$installed" "$installed")
+    for file in "${files[@]}" "$installed" "$self"; do
+        rm -f "$file" || refuse 73 "$file cannot be removed; make that writable, and uninstall again"
+        folder=$(dirname "$file")
+        # Folders that are there for Vitrine alone; those of every system stay.
+        while [[ $folder != /etc && $folder != "$prefix" && $folder != "$prefix"/@(sbin|lib|share|share/man) ]]; do
+            rmdir "$folder" 2>/dev/null || break
+            folder=$(dirname "$folder")
+        done
+    done
+}
+
+uninstall() { # [--identities]
+    local image kept=()
+    case $#:${1-} in
+        0: | 1:--identities) ;;
+        *) refuse 64 "uninstall takes nothing but --identities; see: vitrinectl --help" ;;
+    esac
+    refuse_package
+    [ -e "$installed" ] ||
+        refuse 78 "$installed, which lists the files to remove, is missing here; unpack vitrine-host_VERSION.tar again, then uninstall"
+    image=$(attached_image)
+    if [ -n "$image" ]; then
+        need_tool portablectl systemd-container
+        begin detach "$image" ''
+        take_away "$image"
+    fi
+    remove_state
+    [ $# -eq 0 ] || remove_identities
+    remove_files
+    systemctl daemon-reload
+    rm -f /run/vitrinectl.lock
+    [ ! -e /srv/gemini ] || kept+=('pages in /srv/gemini')
+    [ ! -e /var/lib/private/vitrine ] || kept+=('identities in /var/lib/private/vitrine')
+    ! compgen -G '/etc/credstore*/identity.*' >/dev/null || kept+=('identities in /etc/credstore')
+    echo "Vitrine is removed from this host"
+    for image in "${kept[@]}"; do
+        echo "kept: $image"
+    done
+}
