@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "tls.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ struct context {
 struct tls {
     struct context *contexts; /* sorted by host, as the identities are */
     size_t count;
-    size_t fallback;
+    size_t fallback, nameless; /* whose context answers an unknown server name, and none */
     bool has_barred;
     struct tls_channel *channel;
     struct desk *desk;
@@ -235,6 +236,26 @@ static WOLFSSL_CTX *context_open(const struct certificate *certificate, bool onl
     return NULL;
 }
 
+static bool is_address(const char *host) {
+    struct in6_addr address;
+    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+}
+
+/*
+ * A client that asks for an address sends no server name (RFC 6066 section 3). So a capsule named by an address goes before
+ * all but `default`: the first whose identity can be used, else none, since another's would take its place.
+ */
+static size_t choose_nameless(const struct tls *tls) {
+    size_t chosen = tls->count;
+    if (strcmp(tls->contexts[tls->fallback].certificate->host, "default") == 0)
+        return tls->fallback;
+    for (size_t i = 0; i < tls->count; i++) {
+        if (is_address(tls->contexts[i].certificate->host) && (chosen == tls->count || !tls->contexts[chosen].handle))
+            chosen = i;
+    }
+    return chosen < tls->count ? chosen : tls->fallback;
+}
+
 struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
                      struct tls_channel *channel, struct desk *desk) {
     struct tls *tls = calloc(1, sizeof *tls);
@@ -257,6 +278,7 @@ struct tls *tls_open(const struct certificates *certificates, const char *fallba
         if (strcmp(certificate->host, fallback) == 0)
             tls->fallback = i;
     }
+    tls->nameless = choose_nameless(tls);
     return tls;
 failed:
     tls_close(tls);
@@ -285,7 +307,7 @@ static const struct context *find_context(const struct tls *tls, const char *hos
 
 static const struct context *context_for(const struct tls *tls, const char *server_name) {
     const struct context *found = find_context(tls, server_name);
-    return found ? found : &tls->contexts[tls->fallback];
+    return found ? found : &tls->contexts[server_name[0] == '\0' ? tls->nameless : tls->fallback];
 }
 
 bool tls_bars(const struct tls *tls, const char *host) {

@@ -46,7 +46,8 @@ struct tls_session;
 /*
  * Sets up TLS for these certificates; signatures are asked for at the desk, no private key is ever here.
  * certificates, channel and desk must outlive the result. Returns NULL after logging one sentence.
- * fallback: the host whose identity answers clients without a known server name. only_1_3: TLS 1.2 is not spoken.
+ * fallback: the host whose identity answers unknown server names; and clients without one, unless it is another than
+ * `default` and a certificate is of an address. only_1_3: TLS 1.2 is not spoken.
  */
 struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
                      struct tls_channel *channel, struct desk *desk);

@@ -271,6 +271,38 @@ Test(given, nobody_is_shown_another_in_place_of_the_default) {
     expect_given("p256", "p256");
 }
 
+/* Who asks for an address sends no server name (RFC 6066 section 3). */
+Test(given, an_address_is_shown_its_own_without_a_server_name) {
+    struct gemini_way way = way_to(&server);
+    char localhost[GEMINI_FINGERPRINT_SIZE], shown[GEMINI_FINGERPRINT_SIZE];
+    expect_given(NULL, "200-db8--1");
+    way.server_name = NULL;
+    cr_expect_eq(ask_by(&way, "gemini://[200:db8::1]:PORT/")->status, 20);
+    fingerprint_of("localhost", localhost);
+    fingerprint_of("unknown.example", shown);
+    cr_expect_str_eq(shown, localhost, "a name that is not here is no address");
+    /* A second one takes over only where the first cannot be used; with neither, nobody else's is shown. */
+    cr_assert_eq(server_stop(&server, SIGTERM), 0);
+    server_put_text(&server, "200:db8::2/index.gmi", "# Given\n");
+    give("200-db8--2", "ed25519", "IP:200:db8::2");
+    server_start(&server);
+    expect_given(NULL, "200-db8--1");
+    cr_assert_eq(server_stop(&server, SIGTERM), 0);
+    shell("echo nothing >%s/identity.200-db8--1.pem", given);
+    server_start(&server);
+    expect_given(NULL, "200-db8--2");
+    cr_assert_eq(server_stop(&server, SIGTERM), 0);
+    shell("echo nothing >%s/identity.200-db8--2.pem", given);
+    server_start(&server);
+    expect_refused(NULL);
+    expect_given("p256", "p256");
+    /* `default` is there for whoever uses an address. */
+    server_put_text(&server, "default/index.gmi", "# Default\n");
+    give("default", "ed25519", "DNS:default");
+    reload();
+    expect_given(NULL, "default");
+}
+
 Test(given, read_anew_at_a_reload) {
     char localhost[GEMINI_FINGERPRINT_SIZE], before[GEMINI_FINGERPRINT_SIZE], after[GEMINI_FINGERPRINT_SIZE];
     static const char request[] = "gemini://p256/\r\n";
