@@ -542,6 +542,8 @@ static void stop_within(struct staff *staff, unsigned milliseconds) {
     while (any_worker(staff)) {
         uint64_t now = clock_milliseconds();
         int signal = now < give_up ? staff_wait(staff, give_up - now) : 0;
+        if (signal == 0 && milliseconds > 0)
+            log_line(LOG_LEVEL_WARNING, "workers have not finished within %u seconds; ended", milliseconds / 1000);
         if (signal != SIGCHLD)
             signal_workers(staff, SIGKILL);
         int status;

@@ -264,7 +264,16 @@ Test(service, a_reply_on_its_way_is_finished_after_a_reload) {
     gemini_end(client);
 }
 
-Test(service, visitors_who_say_nothing_do_not_hold_up_a_stop) {
+static size_t times_logged(const char *text) {
+    char *log = server_log(&server);
+    size_t times = 0;
+    for (const char *at = log; (at = strstr(at, text)); at++)
+        times++;
+    free(log);
+    return times;
+}
+
+static void stop_beside_idle_visitors(void) {
     struct gemini_client *idle[20];
     server_start(&server);
     struct gemini_way way = way_to(&server);
@@ -274,11 +283,40 @@ Test(service, visitors_who_say_nothing_do_not_hold_up_a_stop) {
         if (i % 2)
             cr_assert(gemini_shake_hands(idle[i]));
     }
-    uint64_t begun = gemini_now();
     cr_expect_eq(server_stop(&server, SIGTERM), 0);
-    cr_expect_lt(gemini_now() - begun, 12000);
     for (int i = 0; i < 20; i++)
         gemini_end(idle[i]);
+}
+
+/* Workers end by themselves, before the supervisor loses patience with them. A busy machine may be late once. */
+Test(service, a_reload_is_over_when_the_old_workers_have_left) {
+    pid_t workers[WORKERS_MAX];
+    server_start(&server);
+    cr_assert_gt(server_workers(&server, workers), 0);
+    kill(workers[0], SIGSTOP);
+    uint64_t begun = gemini_now();
+    server_reload(&server);
+    /* It waits for the one that does not leave, as long as it waits for any. */
+    cr_expect_geq(gemini_now() - begun, 2900);
+    kill(workers[0], SIGCONT);
+}
+
+Test(service, visitors_who_say_nothing_do_not_hold_up_a_stop) {
+    size_t late = 0;
+    for (size_t round = 1; round <= 3 && late == round - 1; round++) {
+        stop_beside_idle_visitors();
+        late = times_logged("workers have not finished");
+    }
+    cr_expect_lt(late, 3, "workers had to be ended");
+}
+
+Test(service, a_worker_that_hangs_does_not_hold_up_a_stop) {
+    pid_t workers[WORKERS_MAX];
+    server_start(&server);
+    cr_assert_gt(server_workers(&server, workers), 0);
+    kill(workers[0], SIGSTOP);
+    cr_expect_eq(server_stop(&server, SIGTERM), 0);
+    cr_expect(server_logged(&server, "workers have not finished within 6 seconds; ended"));
 }
 
 /* ---- workers ---- */

@@ -327,6 +327,7 @@ Test(keyring, folders_that_are_missing) {
     cr_expect_eq(keyring_open(&keyring, "nowhere", NULL), EX_NOINPUT);
     cr_expect_eq(keyring_open(&keyring, "state", "nowhere"), EX_OK, "systemd 254 names a folder that is not there");
     cr_expect_eq(keyring_open(&keyring, "state", "/dev/null"), EX_NOINPUT);
+    cr_expect_eq(keyring_open(&keyring, "/dev/null", NULL), EX_NOINPUT, "no folder");
     cr_expect_eq(keyring_open(&keyring, "state", NULL), EX_OK);
 }
 

@@ -187,6 +187,8 @@ Test(meta, faulty_lines) {
         "a: text/plain; x=\"open\\\"",
         "a: ;x=\"",
         "a: ;x=\"b\\",
+        "a: ;x=\"\\",
+        "a: ;x=\"\\\"",
         "a: ;",
         "a: ;lang=",
         "a: ;lang=en_GB",
