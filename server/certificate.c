@@ -64,8 +64,7 @@ static void copy_common_name(struct certificate_facts *facts, const DecodedCert 
     size_t length = decoded->subjectCN && decoded->subjectCNLen > 0 ? (size_t)decoded->subjectCNLen : 0;
     if (length == 0 || length >= sizeof facts->common_name || !text_is_clean(decoded->subjectCN, length))
         return;
-    memcpy(facts->common_name, decoded->subjectCN, length);
-    facts->common_name[length] = '\0';
+    memcpy(facts->common_name, decoded->subjectCN, length); /* it was all zeroes */
 }
 
 /* Time of RFC 5280 section 4.1.2.5; always in UTC. */

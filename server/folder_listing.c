@@ -305,6 +305,5 @@ int folder_listing(const struct way *way, const char *path, struct reply *reply)
     if (!text)
         return error;
     reply->text = text;
-    reply->body_size = text->size;
     return 0;
 }

@@ -316,7 +316,6 @@ static const char *copy_chain(struct certificate *public, const char *pem) {
     public->chain = malloc(strlen(pem) + 2);
     if (!public->chain)
         return "memory is short";
-    public->chain_size = 0;
     for (const char *at = strstr(pem, begin); at; at = strstr(at, begin)) {
         const char *last = strstr(at, end);
         if (!last)

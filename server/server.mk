@@ -134,8 +134,8 @@ $(GENERATED)/media-table.h: server/media-table.sh $(MEDIA_TYPES)
 
 TESTED := $(filter-out server/main.c,$(SOURCES))
 
-# What a test makes fail (test_sandbox.c).
-WRAPPED := --wrap=syscall,--wrap=prctl,--wrap=setrlimit,--wrap=sigaction
+# What a test makes fail (test_sandbox.c), and the date that it pretends (pretended.c).
+WRAPPED := --wrap=syscall,--wrap=prctl,--wrap=setrlimit,--wrap=sigaction,--wrap=time
 
 define test_variant
 $(BUILD)/unit-tests$(1): $$(TESTED:server/%.c=$(OBJECTS)/tests$(1)/%.o) $$(TESTS:server/tests/%.c=$(OBJECTS)/tests$(1)/tests/%.o)

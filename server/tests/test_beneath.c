@@ -109,6 +109,7 @@ static const struct {
     {"slash/file", file_flags, 0, "b/file"},
     {"pipe", file_flags, 0, "pipe"},
     {"a", O_PATH, 0, "a"},
+    {"a", O_RDONLY, 0, "a"},
     {"to-file", O_PATH, 0, "b/file"},
     {"", file_flags, ENOENT, NULL},
     {"missing", file_flags, ENOENT, NULL},
@@ -200,10 +201,11 @@ Test(beneath, confined) {
     for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
         cr_assert_eq(symlinkat(links[i][0], folder, links[i][1]), 0);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct beneath_path path = {.is_confined = true};
+        struct beneath_path path = {.is_confined = true, .reached = 9, .root = 9, .strayed = true, .floor = 9};
         struct stat found, expected;
         strcpy(path.text, cases[i].path);
         long result = identify(beneath_follow(&path, folder, file_flags), &found);
+        cr_expect(result < 0 || path.root > 0 || path.reached == 0, "'%s': %zu", cases[i].path, path.reached);
         cr_expect_eq(result, -cases[i].error, "'%s' gave %ld", cases[i].path, result);
         if (cases[i].text) {
             cr_expect_str_eq(path.text, cases[i].text, "'%s' is %s", cases[i].path, path.text);
@@ -256,6 +258,39 @@ Test(beneath, folders_that_are_entered) {
     }
 }
 
+Test(beneath, folders_that_nobody_looks_at) {
+    struct beneath_path path = {.text = "b/c"};
+    cr_expect_eq(beneath_enter(&path, folder), 0);
+    cr_expect_eq(path.reached, strlen("b/c/"));
+    beneath_leave(&path);
+}
+
+/* 127 links in a row are followed, and one more is not. */
+Test(beneath, how_many_links_are_followed) {
+    char name[32] = "a", next[32];
+    for (int i = 1; i <= 128; i++) {
+        snprintf(next, sizeof next, "link-%d", i);
+        cr_assert_eq(symlinkat(name, folder, next), 0);
+        strcpy(name, next);
+    }
+    struct stat found;
+    cr_expect_eq(identify(beneath_walk(folder, "link-127", file_flags), &found), 0);
+    cr_expect_eq(identify(beneath_walk(folder, "link-128", file_flags), &found), -ELOOP);
+}
+
+/* A link holds up to 4095 bytes. */
+Test(beneath, the_longest_link) {
+    char target[BENEATH_PATH_SIZE];
+    struct stat found, expected;
+    for (size_t at = 0; at < sizeof target - 2; at += 2)
+        memcpy(target + at, "./", 2);
+    strcpy(target + sizeof target - 2, "a");
+    cr_assert_eq(symlinkat(target, folder, "long"), 0);
+    cr_expect_eq(identify(beneath_walk(folder, "long", file_flags), &found), 0);
+    cr_assert_eq(fstatat(folder, "a", &expected, 0), 0);
+    cr_expect_eq(found.st_ino, expected.st_ino);
+}
+
 Test(beneath, what_is_too_long_is_no_path) {
     char path[5000];
     memset(path, 'a', sizeof path - 1);
@@ -285,8 +320,11 @@ Test(beneath, what_is_too_long_is_no_path) {
     cr_expect(result == -ELOOP || result == -ENAMETOOLONG, "%d", result);
 }
 
-/* No descriptor stays behind, whatever the way. */
+/* No descriptor stays behind, whatever the way; number 0 is one like the others. */
 Test(beneath, nothing_is_left_open) {
+    close(STDIN_FILENO);
+    expect_all(beneath_open);
+    expect_all(beneath_walk);
     int before = dup(folder);
     close(before);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {

@@ -451,3 +451,20 @@ Test(capsule, folders_that_cannot_be_opened) {
     capsules_close(&others);
     capsules_close(&others);
 }
+
+/* Number 0 is a descriptor like the others, and what stood in the memory before means nothing. */
+Test(capsule, without_a_standard_input) {
+    struct capsules other = {.folder = 77, .language = "xx", .only = "nobody"};
+    close(STDIN_FILENO);
+    cr_assert_eq(capsules_open(&other, "."), 0);
+    cr_expect_eq(other.folder, 0);
+    cr_expect_null(other.only);
+    cr_expect_null(other.language);
+    capsules_close(&other);
+    cr_expect_lt(fcntl(0, F_GETFD), 0, "it is closed");
+    expect_page("example.org", "/", "text/gemini", "start");
+    expect_page("example.org", "/dir/", "text/gemini", "dir");
+    expect_status("example.org", "/missing.gmi", STATUS_NOT_FOUND);
+    expect_status("example.com", "/", STATUS_PROXY_REQUEST_REFUSED);
+    cr_expect_lt(fcntl(0, F_GETFD), 0, "nothing stays open");
+}

@@ -161,6 +161,95 @@ static size_t make_client_certificate(unsigned char der[static 4096]) {
     return (size_t)size;
 }
 
+/* ---- keys of clients, by hand ---- */
+
+struct der {
+    uint8_t bytes[4096];
+    size_t size;
+};
+
+static void add(struct der *to, const void *bytes, size_t size) {
+    cr_assert_leq(to->size + size, sizeof to->bytes);
+    memcpy(to->bytes + to->size, bytes, size);
+    to->size += size;
+}
+
+/* Puts tag and length before what is there (X.690 section 8.1). */
+static void wrap(struct der *content, uint8_t tag) {
+    struct der whole = {.size = 0};
+    size_t size = content->size;
+    const uint8_t head[] = {tag, 0x82, (uint8_t)(size >> 8), (uint8_t)size}, brief[] = {tag, (uint8_t)size};
+    if (size < 128)
+        add(&whole, brief, sizeof brief);
+    else
+        add(&whole, size < 256 ? (const uint8_t[]){tag, 0x81, (uint8_t)size} : head, size < 256 ? 3 : 4);
+    add(&whole, content->bytes, size);
+    *content = whole;
+}
+
+/* A number of so many bits; a zero goes before it where it would be negative. */
+static void add_number(struct der *to, size_t bits) {
+    struct der number = {.size = 0};
+    if (bits % 8 == 0)
+        add(&number, "", 1);
+    memset(number.bytes + number.size, 0xa5, (bits + 7) / 8);
+    number.bytes[number.size] = (uint8_t)(1 << (bits - 1) % 8);
+    number.size += (bits + 7) / 8;
+    number.bytes[number.size - 1] |= 1;
+    wrap(&number, 2);
+    add(to, number.bytes, number.size);
+}
+
+/* A certificate with an RSA key whose two numbers have so many bits. Nobody has signed it. */
+static struct der rsa_certificate(size_t modulus, size_t exponent) {
+    static const uint8_t start[] = {0xa0, 3, 2, 1, 2, 2, 1, 1},
+                         signed_by[] = {0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2},
+                         kind[] = {0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1, 5, 0},
+                         name[] = {0x30, 12, 0x31, 10, 0x30, 8, 6, 3, 0x55, 4, 3, 12, 1, 'v'};
+    static const char dates[] = "\x30\x1e\x17\x0d"
+                                "200101000000Z\x17\x0d"
+                                "300101000000Z";
+    struct der key = {.size = 0}, to_be_signed = {.size = 0}, whole = {.size = 0};
+    add_number(&key, modulus);
+    add_number(&key, exponent);
+    wrap(&key, 0x30);
+    memmove(key.bytes + 1, key.bytes, key.size++);
+    key.bytes[0] = 0;
+    wrap(&key, 3);
+    memmove(key.bytes + sizeof kind, key.bytes, key.size);
+    memcpy(key.bytes, kind, sizeof kind);
+    key.size += sizeof kind;
+    wrap(&key, 0x30);
+    add(&to_be_signed, start, sizeof start);
+    add(&to_be_signed, signed_by, sizeof signed_by);
+    add(&to_be_signed, name, sizeof name);
+    add(&to_be_signed, dates, sizeof dates - 1);
+    add(&to_be_signed, name, sizeof name);
+    add(&to_be_signed, key.bytes, key.size);
+    wrap(&to_be_signed, 0x30);
+    add(&whole, to_be_signed.bytes, to_be_signed.size);
+    add(&whole, signed_by, sizeof signed_by);
+    add(&whole, "\x03\x09\x00\x30\x06\x02\x01\x01\x02\x01\x01", 11);
+    wrap(&whole, 0x30);
+    return whole;
+}
+
+Test(certificate, of_a_client_with_an_rsa_key) {
+    static const struct {
+        size_t modulus, exponent;
+        bool fits;
+    } cases[] = {{2048, 17, true},  {2047, 17, true}, {4096, 17, true},  {4097, 17, false},
+                 {4104, 17, false}, {2048, 32, true}, {2048, 33, false}, {2048, 31, true},
+                 {2048, 40, false}, {4096, 32, true}, {4095, 33, false}, {4100, 32, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool fits = !cases[i].fits;
+        struct der der = rsa_certificate(cases[i].modulus, cases[i].exponent);
+        enum certificate_state state = certificate_judge(der.bytes, der.size, BEGINS, &fits);
+        cr_expect_eq(state, CERTIFICATE_VALID, "%zu, %zu: %d", cases[i].modulus, cases[i].exponent, state);
+        cr_expect_eq(fits, cases[i].fits, "%zu, %zu", cases[i].modulus, cases[i].exponent);
+    }
+}
+
 Test(certificate, of_a_client_and_its_dates) {
     static const struct {
         time_t now;

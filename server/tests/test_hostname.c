@@ -32,6 +32,12 @@ Test(hostname, both_spellings) {
          "e.de",
          "xn--strae-oqa.de"},
         {"fa\xc3\x9f", "xn--fa-hia"},
+        /* The last and the first of each length in UTF-8. */
+        {"\xdf\xbf", "xn--3tb"},
+        {"\xe0\xa0\x80", "xn--4tb"},
+        {"\xef\xbf\xbd", "xn--zn7c"},
+        {"\xf0\x90\x80\x80", "xn--2n7c"},
+        {"\xf4\x8f\xbf\xbd", "xn--bn32g"},
         {"\xe5\xae\x89\xe5\xae\xa4\xe5\xa5\x88\xe7\xbe\x8e\xe6\x81\xb5-with-super-monkeys",
          "xn---with-super-monkeys-pc58ag80a8qai00g7n9n"},
         {"a.\xc3\xa4.b.\xc3\xb6.c", "a.xn--4ca.b.xn--nda.c"},

@@ -13,6 +13,7 @@
 #include "../keyring.h"
 #include "../random.h"
 #include "logged.h"
+#include "pretended.h"
 
 static char base[] = "/tmp/vitrine-keyring-XXXXXX";
 static struct keyring keyring = {.state = -1};
@@ -500,6 +501,54 @@ Test(keyring, an_end_is_told_once) {
 }
 
 /* Once a day all of those that are served are looked at; here the first look is that one. */
+/* How many days there are, to the second; and one that is past its end is told each day. */
+Test(keyring, how_many_days_are_left) {
+    order("given/identity.near", "ed25519", 100, "DNS:near");
+    shell("rm errors");
+    open_keyring();
+    const struct holding *holding = holder("near");
+    cr_assert_not_null(holding);
+    time_t ends = holding->facts.ends;
+    static const struct {
+        time_t left;
+        const char *told;
+    } cases[] = {{61 * 86400, NULL},
+                 {60 * 86400, " ends on "},
+                 {60 * 86400 - 1, NULL},
+                 {30 * 86400, ", 30 days from now"},
+                 {7 * 86400, ", 7 days from now"},
+                 {0, " ended on "},
+                 {-86400, " ended on "}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pretended_time = ends - cases[i].left;
+        logged_begin();
+        keyring_warn(&keyring);
+        const char *text = logged_end();
+        pretended_time = 0;
+        cr_expect(cases[i].told ? strstr(text, cases[i].told) != NULL : text[0] == '\0', "case %zu: %s", i, text);
+    }
+}
+
+/* What clients may take amiss is told once. */
+Test(keyring, what_clients_may_refuse_is_told_once) {
+    order("given/identity.bare", "ed25519", 300, NULL);
+    shell("rm errors");
+    open_keyring();
+    const char *text = told_by_providing("bare");
+    cr_expect_eq(logged_count(text, "has no subject alternative name"), 1, "%s", text);
+    cr_expect_eq(logged_count(text, "is not valid before"), 0, "%s", text);
+    text = told_by_providing("bare");
+    cr_expect_str_eq(text, "");
+    time_t begins = holder("bare")->facts.begins;
+    for (time_t early = 0; early <= 1; early++) {
+        pretended_time = begins - early;
+        open_keyring();
+        text = told_by_providing("bare");
+        pretended_time = 0;
+        cr_expect_eq(logged_count(text, "is not valid before"), early, "%s", text);
+    }
+}
+
 Test(keyring, what_is_served_is_looked_at_daily) {
     order("given/identity.near", "ed25519", 20, "DNS:near");
     order("given/identity.unused", "ed25519", 20, "DNS:unused");

@@ -14,6 +14,7 @@
 #include "../capsule.h"
 #include "../folder_listing.h"
 #include "logged.h"
+#include "pretended.h"
 
 #define ADA "aa23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define BOB "bb23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -468,9 +469,40 @@ Test(rules, a_listed_folder_that_is_empty) {
     reply_dispose(&reply);
 }
 
+/* How many links a listing has, and whether it says that there are more. */
+static unsigned links_of(const char *path, bool *is_cut) {
+    struct visitor visitor = {0};
+    unsigned links = 0;
+    ask(path, &visitor);
+    cr_assert_eq(reply.status, STATUS_SUCCESS);
+    cr_expect_leq(reply.body_size, FOLDER_LISTING_MAX);
+    char *page = strndup(reply.text->bytes, reply.body_size);
+    for (const char *at = page; (at = strstr(at, "\n=> ")); at++)
+        links++;
+    cr_expect_eq(strlen(page), reply.body_size);
+    *is_cut = strstr(page, "\nThis folder holds more than is listed here.\n") != NULL;
+    free(page);
+    reply_dispose(&reply);
+    return links;
+}
+
+static void expect_shown_links(struct visitor *visitor) {
+    ask("/links/", visitor);
+    cr_assert_eq(reply.status, STATUS_SUCCESS);
+    char *page = strndup(reply.text->bytes, reply.body_size);
+    cr_expect(strstr(page, "=> good.gmi ") && strstr(page, "=> folder/ ") && strstr(page, "=> closed.gmi ") &&
+                  strstr(page, "=> over.gmi "),
+              "%s", page);
+    for (const char *const *name = (const char *const[]){"club.gmi", "other", "system", "hidden", "dangling", NULL};
+         *name; name++)
+        cr_expect_null(strstr(page, *name), "%s is in %s", *name, page);
+    free(page);
+    reply_dispose(&reply);
+}
+
 /* What a listing shows of links: only what this link gives to everybody who sees the listing. */
 Test(rules, links_in_listings) {
-    struct visitor visitor = {0};
+    struct visitor visitor = {0}, member = {.has_certificate = true, .fingerprint = ADA};
     put("host/links/.directory-listing-ok", "");
     put("other/index.gmi", "# Other\n");
     put("host/.secret", "x");
@@ -483,16 +515,45 @@ Test(rules, links_in_listings) {
     link_to("/etc/passwd", "host/links/system.gmi");
     link_to("../.secret", "host/links/hidden.gmi");
     link_to("nowhere", "host/links/dangling.gmi");
-    ask("/links/", &visitor);
-    cr_assert_eq(reply.status, STATUS_SUCCESS);
-    char *page = strndup(reply.text->bytes, reply.body_size);
-    cr_expect(strstr(page, "=> good.gmi ") && strstr(page, "=> folder/ ") && strstr(page, "=> closed.gmi "), "%s",
-              page);
-    for (const char *const *name = (const char *const[]){"club.gmi", "other", "system", "hidden", "dangling", NULL};
-         *name; name++)
-        cr_expect_null(strstr(page, *name), "%s is in %s", *name, page);
-    free(page);
-    reply_dispose(&reply);
+    link_to("../sub/over.gmi", "host/links/over.gmi");
+    expect_shown_links(&visitor);
+    /* A member sees no more: the same text goes to others. */
+    expect_shown_links(&member);
+    /* Nothing stays open, and number 0 is a descriptor like the others. */
+    int before = dup(capsules.folder);
+    close(before);
+    expect_shown_links(&visitor);
+    int after = dup(capsules.folder);
+    close(after);
+    cr_expect_eq(after, before);
+    close(STDIN_FILENO);
+    expect_shown_links(&visitor);
+}
+
+/* Each link takes as long as eight names: 512 of them are all that is looked at. */
+Test(rules, listings_of_many_links) {
+    char path[64];
+    bool is_cut;
+    put("host/linked/.directory-listing-ok", "");
+    for (unsigned i = 0; i < 512; i++) {
+        snprintf(path, sizeof path, "host/linked/%03u", i);
+        link_to("../page.gmi", path);
+    }
+    cr_expect_eq(links_of("/linked/", &is_cut), 512);
+    cr_expect_not(is_cut);
+    link_to("../page.gmi", "host/linked/more");
+    cr_expect_eq(links_of("/linked/", &is_cut), 512);
+    cr_expect(is_cut);
+}
+
+Test(rules, the_longest_preamble) {
+    static char text[65538];
+    memset(text, 'p', sizeof text - 1);
+    put("host/said/.directory-listing-ok", text);
+    expect("/said/", NULL, false, STATUS_TEMPORARY_FAILURE, NULL);
+    text[65536] = '\0';
+    put("host/said/.directory-listing-ok", text);
+    expect("/said/", NULL, false, STATUS_SUCCESS, NULL);
 }
 
 static double seconds_for(const char *path, unsigned times) {
@@ -523,30 +584,90 @@ Test(rules, names_that_cannot_be_served_count) {
     cr_expect_lt(dead, 3 * full, "%.1f ms, of files %.1f ms", dead * 200, full * 200);
 }
 
-/* A listing that was made is used again, until its folder changes. */
-Test(rules, listings_are_kept) {
-    char path[64];
+/* Asks for a listing. Returns its text, which is there as long as it is kept or the next one is not asked for. */
+static const struct reply_text *listing_of(const char *path) {
     struct visitor visitor = {0};
+    reply_dispose(&reply);
+    ask(path, &visitor);
+    cr_assert_eq(reply.status, STATUS_SUCCESS);
+    cr_expect_eq(reply.body_size, reply.text->size);
+    return reply.text;
+}
+
+/* A listing that was made is used again, for two seconds, until its folder changes. */
+Test(rules, listings_are_kept) {
+    reply.body = -1;
     put("host/kept/.directory-listing-ok", "# Kept\n");
-    for (unsigned i = 0; i < 2000; i++) {
-        snprintf(path, sizeof path, "host/kept/%05u", i);
-        put(path, "");
+    put("host/kept/one.gmi", "");
+    struct stat status;
+    char path[64];
+    snprintf(path, sizeof path, "%s/host/kept", root);
+    cr_assert_eq(stat(path, &status), 0);
+    time_t made = status.st_ctime;
+    for (time_t later = 0; later <= FOLDER_LISTING_SECONDS; later++) { /* what has just changed is not kept */
+        pretended_time = made + later;
+        listing_of("/kept/");
+        size_t alone = reply_text_total();
+        reply_dispose(&reply);
+        cr_expect_lt(reply_text_total(), alone);
     }
-    double fresh = seconds_for("/kept/", 5);
-    sleep(FOLDER_LISTING_SECONDS + 2); /* what has just changed is not kept */
-    seconds_for("/kept/", 1);
-    double again = seconds_for("/kept/", 5);
-    cr_expect_lt(again, fresh / 4, "%.2f ms, made anew %.2f ms", again * 200, fresh * 200);
+    made += 10;
+    pretended_time = made;
+    const struct reply_text *text = listing_of("/kept/");
+    size_t all = reply_text_total();
+    cr_expect_eq(listing_of("/kept/"), text);
+    pretended_time = made + FOLDER_LISTING_SECONDS - 1;
+    cr_expect_eq(listing_of("/kept/"), text);
+    cr_expect_eq(text->holders, 2, "the one that is kept, and this answer");
+    /* Its time is over: what it took is given back. */
+    pretended_time = made + FOLDER_LISTING_SECONDS;
+    listing_of("/kept/");
+    cr_expect_eq(reply.text->holders, 2);
+    cr_expect_eq(reply_text_total(), all);
+    /* A clock that was set back makes it old as well. */
+    text = listing_of("/kept/");
+    pretended_time = made + FOLDER_LISTING_SECONDS - 1;
+    listing_of("/kept/");
+    cr_expect_eq(reply_text_total(), all);
+    pretended_time = made + FOLDER_LISTING_SECONDS;
+    text = listing_of("/kept/");
+    cr_expect_eq(listing_of("/kept/"), text);
+    /* A change is seen at once. */
     put("host/kept/new.gmi", "");
-    ask("/kept/", &visitor);
+    listing_of("/kept/");
     char *page = strndup(reply.text->bytes, reply.body_size);
     cr_expect_not_null(strstr(page, "=> new.gmi "));
     free(page);
-    reply_dispose(&reply);
     put("host/kept/.directory-listing-ok", "# Changed\n");
-    ask("/kept/", &visitor);
+    listing_of("/kept/");
     cr_expect_eq(strncmp(reply.text->bytes, "# Changed\n", 10), 0);
     reply_dispose(&reply);
+    pretended_time = 0;
+}
+
+/* As many as eight are kept; each is found. */
+Test(rules, eight_listings_are_kept) {
+    const struct reply_text *texts[9];
+    char path[64];
+    reply.body = -1;
+    for (int i = 0; i < 9; i++) {
+        snprintf(path, sizeof path, "host/kept%d/.directory-listing-ok", i);
+        put(path, "");
+    }
+    pretended_time = real_time() + 10;
+    for (int i = 0; i < 8; i++) {
+        snprintf(path, sizeof path, "/kept%d/", i);
+        texts[i] = listing_of(path);
+    }
+    for (int i = 0; i < 8; i++) {
+        snprintf(path, sizeof path, "/kept%d/", i);
+        cr_expect_eq(listing_of(path), texts[i], "%d", i);
+    }
+    size_t all = reply_text_total();
+    listing_of("/kept8/");
+    cr_expect_eq(reply_text_total(), all, "the oldest gives way");
+    reply_dispose(&reply);
+    pretended_time = 0;
 }
 
 /* Many clients that read long listings slowly share one text, and cannot take more than there is for all. */
@@ -593,22 +714,6 @@ Test(rules, no_descriptor_left) {
     expect("/club/missing.gmi", BOB, true, STATUS_SERVER_UNAVAILABLE, NULL);
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     expect("/club/", NULL, false, STATUS_CERTIFICATE_REQUIRED, NULL);
-}
-
-/* How many links a listing has, and whether it says that there are more. */
-static unsigned links_of(const char *path, bool *is_cut) {
-    struct visitor visitor = {0};
-    unsigned links = 0;
-    ask(path, &visitor);
-    cr_assert_eq(reply.status, STATUS_SUCCESS);
-    cr_expect_leq(reply.body_size, FOLDER_LISTING_MAX);
-    char *page = strndup(reply.text->bytes, reply.body_size);
-    for (const char *at = page; (at = strstr(at, "\n=> ")); at++)
-        links++;
-    *is_cut = strstr(page, "\nThis folder holds more than is listed here.\n") != NULL;
-    free(page);
-    reply_dispose(&reply);
-    return links;
 }
 
 /* 704 names of 255 bytes, each twice in its line of at most 48 bytes more, leave 384 bytes for path and preamble. */
