@@ -32,14 +32,14 @@ static const char *take_fingerprint(char fingerprint[static VISITOR_FINGERPRINT 
 static const char *read_entry(struct access_entry *entry, const char *at, const char *end) {
     at = take_fingerprint(entry->fingerprint, at, end);
     if (!at)
-        return "does not begin with the SHA-256 of a certificate, 64 hexadecimal digits";
+        return "must begin with the SHA-256 of a certificate: 64 hexadecimal digits";
     while (at < end && is_space(*at))
         at++;
     size_t length = (size_t)(end - at);
     if (length > VISITOR_NAME_MAX)
-        return "has a name of more than 63 bytes";
+        return "the name is longer than 63 bytes";
     if (!text_is_clean(at, length))
-        return "has a name that is no clean UTF-8";
+        return "the name is not valid UTF-8";
     memcpy(entry->name, at, length);
     entry->name[length] = '\0';
     return NULL;

@@ -136,7 +136,7 @@ const char *certificate_examine(struct certificate_facts *facts, const char *pem
     *facts = (struct certificate_facts){0};
     int size = wc_CertPemToDer((const unsigned char *)pem, (int)strlen(pem), der, sizeof der, CERT_TYPE);
     if (size <= 0)
-        return "its certificate cannot be read; it has to be PEM text";
+        return "its certificate cannot be read; it must be in PEM form";
     wc_InitDecodedCert(&decoded, der, (word32)size, NULL);
     bool good = wc_ParseCert(&decoded, CERT_TYPE, NO_VERIFY, NULL) == 0 &&
                 take_time(decoded.beforeDate, decoded.beforeDateLen, &facts->begins) &&
@@ -148,7 +148,7 @@ const char *certificate_examine(struct certificate_facts *facts, const char *pem
     if (good)
         copy_common_name(facts, &decoded);
     wc_FreeDecodedCert(&decoded);
-    return good ? NULL : "its certificate cannot be read; it has to be an X.509 certificate";
+    return good ? NULL : "its certificate is not a valid X.509 certificate";
 }
 
 void certificate_facts_dispose(struct certificate_facts *facts) {

@@ -121,8 +121,8 @@ static void check_elsewhere(struct check *check, const char *path, unsigned line
         request->port == REQUEST_DEFAULT_PORT || settings_has_port(&check->settings.advertised_ports, request->port);
     if (is_port && is_of_this_server(check, request))
         find_fault(check, path, line, WARNING,
-                   "the link %s leads to a host that is not served here; if it is yours, make a folder of its name, or "
-                   "a link to one",
+                   "link %s points to a host that this server does not serve; if the host is yours, create a folder "
+                   "with its name, or a symbolic link to one",
                    quoted);
 }
 
@@ -134,20 +134,19 @@ static void check_link(struct check *check, const char *path, unsigned line, con
     struct reply reply = {.body = -1};
     log_quote(quoted, sizeof quoted, link);
     if (gemtext_flatten(uri))
-        find_fault(check, path, line, WARNING, "the link %s climbs above the root; clients leave that part of it out",
-                   quoted);
+        find_fault(check, path, line, WARNING, "link %s climbs above the root; clients ignore the extra `..`", quoted);
     int length = snprintf(request_line, sizeof request_line, "%s\r\n", uri);
     switch (request_parse(request_line, (size_t)length, &request)) {
     case REQUEST_VALID:
         break;
     case REQUEST_UNNAMEABLE:
         if (capsules_serve(&check->capsules, request.host, request.host_is_address))
-            find_fault(check, path, line, ERROR, "the link %s leads to what no file can be named", quoted);
+            find_fault(check, path, line, ERROR, "link %s can never name a file", quoted);
         return;
     case REQUEST_FOREIGN:
         return;
     default:
-        find_fault(check, path, line, ERROR, "the link %s is no address that a client can ask for: %s", quoted,
+        find_fault(check, path, line, ERROR, "link %s is not a valid address: %s", quoted,
                    request.problem ? request.problem : "it is incomplete");
         return;
     }
@@ -163,15 +162,15 @@ static void check_link(struct check *check, const char *path, unsigned line, con
     if (size >= 0)
         strcpy(slashed + size, "/");
     if (reply.status == STATUS_NOT_FOUND)
-        find_fault(check, path, line, ERROR, "the link %s leads to nothing", quoted);
+        find_fault(check, path, line, ERROR, "link %s points to nothing", quoted);
     else if (reply.status == STATUS_GONE)
-        find_fault(check, path, line, WARNING, "the link %s leads to what is gone", quoted);
+        find_fault(check, path, line, WARNING, "link %s points to a page that .meta declares gone", quoted);
     else if (reply.status == STATUS_TEMPORARY_FAILURE || reply.status == STATUS_SERVER_UNAVAILABLE)
-        find_fault(check, path, line, ERROR, "the link %s leads to a failure: %s", quoted, reply.meta);
+        find_fault(check, path, line, ERROR, "link %s leads to a failure: %s", quoted, reply.meta);
     else if (reply.status == STATUS_REDIRECT_PERMANENT && size >= 0 &&
              strncmp(reply.meta, slashed, (size_t)size + 1) == 0 && strchr("?", reply.meta[size + 1]))
-        find_fault(check, path, line, WARNING, "the link %s names a folder without its slash, which costs a redirect",
-                   quoted);
+        find_fault(check, path, line, WARNING,
+                   "link %s names a folder without a final slash, so each visit needs a redirect", quoted);
     reply_dispose(&reply);
 }
 
@@ -191,7 +190,7 @@ static void check_line_end(struct check *check, struct reading *reading, unsigne
     reading->paired |= paired;
     reading->bare |= !paired;
     if (reading->url_path && reading->paired && reading->bare && !reading->told_ends) {
-        find_fault(check, reading->path, line, WARNING, "the lines of this page do not all end alike (LF, CRLF)");
+        find_fault(check, reading->path, line, WARNING, "this page mixes line endings (LF and CRLF)");
         reading->told_ends = true;
     }
 }
@@ -202,15 +201,14 @@ static void check_bytes(struct check *check, struct reading *reading, const char
     bool is_utf8 = declared_is_utf8(reading->charset);
     if (is_utf8 && !reading->told_bytes && whole && !text_is_utf8(line, length)) {
         if (reading->charset)
-            find_fault(check, reading->path, number, ERROR, "is not UTF-8, as .meta says that it is");
+            find_fault(check, reading->path, number, ERROR, "is not UTF-8, although .meta says so");
         else
             find_fault(check, reading->path, number, reading->url_path ? ERROR : WARNING,
                        "is not UTF-8; convert it, or declare its charset in .meta, for example: ;charset=iso-8859-1");
         reading->told_bytes = true;
     }
     if (is_utf8 && !reading->told_return && memchr(line, '\r', length)) {
-        find_fault(check, reading->path, number, WARNING,
-                   "a carriage return without a line feed ends no line for clients");
+        find_fault(check, reading->path, number, WARNING, "a carriage return without a line feed does not end a line");
         reading->told_return = true;
     }
 }
@@ -235,7 +233,7 @@ static void check_line(struct check *check, struct reading *reading, const char 
     if (!gemtext_line(&reading->gemtext, line, length, number, link))
         return;
     if (link[0] == '\0')
-        find_fault(check, reading->path, number, ERROR, "a link line without an address");
+        find_fault(check, reading->path, number, ERROR, "link line has no address");
     else if (gemtext_resolve(uri, link, reading->host, reading->url_path))
         check_link(check, reading->path, number, link, uri);
 }
@@ -253,7 +251,7 @@ static void check_text(struct check *check, struct reading *reading, int file) {
         length -= (size_t)ended + (size_t)paired;
         if (reading->url_path && number == 1 && begins && length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
             find_fault(check, reading->path, 1, ERROR,
-                       "begins with a byte order mark, which clients show or stumble over");
+                       "begins with a byte order mark, which some clients show or reject");
         check_bytes(check, reading, line, length, number, whole);
         if (ended)
             check_line_end(check, reading, number, paired);
@@ -263,10 +261,10 @@ static void check_text(struct check *check, struct reading *reading, int file) {
         number += ended;
     }
     if (!line || !text || ferror(text))
-        find_fault(check, reading->path, 0, ERROR, "cannot be read to its end: %s", strerror(errno));
+        find_fault(check, reading->path, 0, ERROR, "reading stopped before the end: %s", strerror(errno));
     if (reading->gemtext.preformatted)
         find_fault(check, reading->path, reading->gemtext.preformatted_at, WARNING,
-                   "preformatted text begins here and has no end");
+                   "preformatted text begins here and never ends");
     if (text)
         fclose(text);
     else if (copy >= 0)
@@ -293,7 +291,7 @@ static void check_rules_file(struct check *check, const char *path, const char *
         struct access_list list;
         result = access_parse(&list, text, (size_t)size, take_fault, &place);
         if (result == 0 && list.count == 0)
-            find_fault(check, path, 0, WARNING, "lists nobody, so nobody may enter this folder");
+            find_fault(check, path, 0, WARNING, "lists no certificate, so nobody can enter this folder");
         access_dispose(&list);
     }
     free(text);
@@ -343,17 +341,17 @@ static bool is_known_dotfile(const char *name) {
 static void check_unopened(struct check *check, const char *path, int error) {
     switch (-error) {
     case EXDEV:
-        find_fault(check, path, 0, ERROR, "is a link that leads out of %s, and is never served",
+        find_fault(check, path, 0, ERROR, "symbolic link leads out of %s; never served",
                    strchr(path, '/') ? "its capsule" : "the content folder");
         break;
     case ENOENT:
-        find_fault(check, path, 0, ERROR, "is a link that leads to nothing");
+        find_fault(check, path, 0, ERROR, "symbolic link leads to nothing");
         break;
     case ELOOP:
-        find_fault(check, path, 0, ERROR, "is a link that leads round in a circle");
+        find_fault(check, path, 0, ERROR, "symbolic link leads back to itself");
         break;
     case ENXIO:
-        find_fault(check, path, 0, WARNING, "is no file, and is never served");
+        find_fault(check, path, 0, WARNING, "not a regular file; never served");
         break;
     default:
         find_fault(check, path, 0, ERROR, "cannot be read: %s", strerror(-error));
@@ -369,16 +367,17 @@ static void check_entry(struct check *check, const char *path, const char *name,
     const char *in_capsule = strchr(path, '/');
     check->files++;
     if (name[0] == '.' && !is_known_dotfile(name)) {
-        find_fault(check, path, 0, WARNING, "begins with a dot, and is never served");
+        find_fault(check, path, 0, WARNING, "name begins with a dot; never served");
         return;
     }
     if (!text_is_clean(name, strlen(name))) {
-        find_fault(check, path, 0, ERROR, "has a name that no client can ask for; it has to be UTF-8 without controls");
+        find_fault(check, path, 0, ERROR,
+                   "no client can ask for this name; it must be UTF-8 without control characters");
         return;
     }
     if (text_encode_path(encoded, sizeof encoded, in_capsule) < 0 ||
         strlen("gemini://") + strlen(host) + strlen(encoded) > REQUEST_URI_MAX) {
-        find_fault(check, path, 0, ERROR, "has an address of more than 1024 bytes, for which no client can ask");
+        find_fault(check, path, 0, ERROR, "its address is longer than 1024 bytes, so no client can ask for it");
         return;
     }
     int file = beneath_open_confined(check->capsules.folder, path, BENEATH_READ);
@@ -389,11 +388,12 @@ static void check_entry(struct check *check, const char *path, const char *name,
     bool known = fstat(file, &status) == 0, is_rules = name[0] == '.' && strcmp(name, ".well-known") != 0;
     bool is_file = known && S_ISREG(status.st_mode), is_folder = known && S_ISDIR(status.st_mode) && !is_rules;
     if (is_rules && !is_file)
-        find_fault(check, path, 0, ERROR, "is no file, so the server cannot read it");
+        find_fault(check, path, 0, ERROR, "not a regular file, so the server cannot read it");
     else if (!is_file && !is_folder)
-        find_fault(check, path, 0, WARNING, "is no file, and is never served");
+        find_fault(check, path, 0, WARNING, "not a regular file; never served");
     else if (!(status.st_mode & S_IROTH) || (is_folder && !(status.st_mode & S_IXOTH)))
-        find_fault(check, path, 0, ERROR, "is not readable for everybody, so not for the server either (chmod o+r%s)",
+        find_fault(check, path, 0, ERROR,
+                   "not readable for everybody, so the server cannot read it either (chmod o+r%s)",
                    is_folder ? "x" : "");
     if (is_file && is_rules)
         encoded[strlen(encoded) - strlen(name)] = '\0'; /* it is shown as the page of its folder */
@@ -442,8 +442,7 @@ static void check_host(const char *name, void *context) {
     if (!authority_write(authority, name)) {
         find_fault(
             check, name, 0, WARNING,
-            "is no name of a host in lower case, so nobody can ask for this capsule; what is in it is not looked "
-            "at");
+            "not a host name in lower case, so no client can ask for this capsule; its contents are not checked");
         return;
     }
     /* An alias is looked at under its own name only. */
@@ -461,7 +460,7 @@ static void check_top(struct check *check) {
         if (name[0] != '.' && target < 0)
             check_unopened(check, name, target);
         else if (target >= 0 && fstat(target, &status) == 0 && !S_ISDIR(status.st_mode))
-            find_fault(check, name, 0, WARNING, "is no folder, so no capsule; it is never served");
+            find_fault(check, name, 0, WARNING, "not a folder, so not a capsule; never served");
         if (target >= 0)
             close(target);
     }
@@ -473,29 +472,28 @@ static void check_top(struct check *check) {
 /* name: of a file that is a given identity, or one of the state folder. */
 static void judge_certificate(struct check *check, const char *path, const char *name, bool given,
                               const struct certificate_facts *facts) {
-    const char *advice = given ? "give one that is renewed" : "renew it with vitrine renew";
+    const char *advice = given ? "install a renewed one" : "renew it with: vitrinectl renew";
     char host[CERTIFICATE_HOST_MAX + 1];
     long long now = (long long)time(NULL), left = (long long)facts->ends - now;
     if (left < 0)
         find_fault(check, path, 0, ERROR,
-                   "the certificate ended %lld days ago; it is still served, and clients warn of it; %s", -left / 86400,
-                   advice);
+                   "the certificate expired %lld days ago; the server still uses it, and clients warn their users; %s",
+                   -left / 86400, advice);
     else if (left < SOON)
-        find_fault(check, path, 0, WARNING, "the certificate ends in %lld days; %s", left / 86400, advice);
+        find_fault(check, path, 0, WARNING, "the certificate expires in %lld days; %s", left / 86400, advice);
     if ((long long)facts->begins > now)
-        find_fault(check, path, 0, WARNING, "the certificate is not valid yet; see that this machine's clock is right");
+        find_fault(check, path, 0, WARNING, "the certificate is not valid yet; check the clock of this machine");
     if (facts->has_unicode)
         find_fault(check, path, 0, WARNING,
-                   "the certificate holds a name in letters beyond ASCII, which some clients "
-                   "refuse; %s",
-                   given ? "give one that holds it as the DNS does" : advice);
+                   "the certificate contains a name with letters outside ASCII, which some clients reject; %s",
+                   given ? "install one that spells it as in DNS (xn--...)" : advice);
     if (facts->names[0] == '\0')
         find_fault(check, path, 0, WARNING,
-                   "the certificate has no subject alternative name, so some clients refuse it");
+                   "the certificate has no subject alternative name, so some clients reject it");
     else if (holding_host_of(name, given, host) && strcmp(host, "default") != 0 &&
              certificate_match(facts->names, host) == CERTIFICATE_OTHER)
         find_fault(check, path, 0, given ? ERROR : WARNING, "the certificate does not name its host%s",
-                   given ? ", so it is not used for it" : ", which some clients refuse");
+                   given ? ", so the server does not use it" : ", so some clients reject it");
 }
 
 static void check_identity(struct check *check, int folder, const char *folder_name, const char *name, bool given) {
@@ -551,7 +549,7 @@ int check_run(const struct check_options *options) {
         return status;
     int result = capsules_open(&check.capsules, options->content);
     if (result < 0) {
-        log_line(LOG_LEVEL_ERROR, "content folder %s: %s; name one with --content", options->content,
+        log_line(LOG_LEVEL_ERROR, "content folder %s: %s; name another with --content", options->content,
                  strerror(-result));
         return EX_NOINPUT;
     }
@@ -559,7 +557,7 @@ int check_run(const struct check_options *options) {
     check_top(&check);
     if (capsules_each_host(&check.capsules, check_host, &check) == 0)
         find_fault(&check, options->content, 0, ERROR,
-                   "holds no capsule; make a folder in it that is named like your host");
+                   "contains no capsule; create a folder in it with the name of your host");
     check_identities(&check, check.state, options->state, false);
     check_given(&check);
     if (check.state >= 0)

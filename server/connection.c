@@ -271,20 +271,20 @@ static void decide(struct connection *connection, struct workbench *bench, enum 
     switch (verdict) {
     case REQUEST_VALID:
         if (!port_is_served)
-            reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "this port is not served here");
+            reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "wrong port");
         else if (tls_bars(bench->tls, request->host)) /* asked for under the certificate of another host */
-            reply_set(reply, STATUS_SERVER_UNAVAILABLE, "the identity of this host cannot be used");
+            reply_set(reply, STATUS_SERVER_UNAVAILABLE, "identity of this host cannot be used");
         else
             capsules_answer(bench->capsules, request, visitor, reply);
         break;
     case REQUEST_UNNAMEABLE:
         if (!port_is_served || !capsules_serve(bench->capsules, request->host, request->host_is_address))
-            reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "this host is not served here");
+            reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "host not served here");
         else
             reply_set(reply, STATUS_NOT_FOUND, "not found");
         break;
     case REQUEST_FOREIGN:
-        reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "only gemini addresses are served here");
+        reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "only gemini URLs are served here");
         break;
     default:
         reply_set(reply, STATUS_BAD_REQUEST, request->problem);
@@ -306,7 +306,7 @@ static enum wish answer(struct connection *connection, struct workbench *bench, 
     unsigned seconds = quota_spend(&bench->quota, &connection->member, QUOTA_REQUESTS, bench->now);
     if (seconds > 0) {
         char wait[64];
-        snprintf(wait, sizeof wait, "Too many requests, come again in %u seconds", seconds);
+        snprintf(wait, sizeof wait, "Too many requests; try again in %u seconds", seconds);
         reply_set(&delivery->reply, STATUS_SLOW_DOWN, wait);
         bench->tally->slowed++;
     } else {

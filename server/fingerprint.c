@@ -18,12 +18,12 @@ static const char *read_certificate(int file, char pem[static FINGERPRINT_PEM_MA
     static const char end[] = "-----END CERTIFICATE-----";
     for (size_t size = 0; size < FINGERPRINT_PEM_MAX - 1;) {
         if (read(file, pem + size, 1) != 1)
-            return "it holds no certificate";
+            return "it contains no certificate";
         pem[++size] = '\0';
         if (size >= sizeof end - 1 && memcmp(pem + size - (sizeof end - 1), end, sizeof end - 1) == 0)
             return NULL;
     }
-    return "it holds no certificate";
+    return "it contains no certificate";
 }
 
 const char *fingerprint_examine(int folder, const char *name, struct certificate_facts *facts) {
@@ -68,7 +68,7 @@ static int show(int folder, const char *file, const char *host, const char *rema
         char quoted[512];
         bool missing = errno == ENOENT;
         log_line(LOG_LEVEL_ERROR, "%s: %s%s", log_quote(quoted, sizeof quoted, file), problem,
-                 missing ? "; see which there are with: vitrine fingerprint" : "");
+                 missing ? "; list all with: vitrine fingerprint" : "");
         return missing ? EX_NOINPUT : EX_DATAERR;
     }
     facts.names[strcspn(facts.names, " ")] = '\0'; /* of several names the first will do */
@@ -83,13 +83,13 @@ static int show_host(int folder, const char *name) {
     if (strchr(name, '/'))
         return show(AT_FDCWD, name, NULL, "", false);
     if (!hostname_canonical(host, name) || !holding_is_host(host)) {
-        log_line(LOG_LEVEL_ERROR, "a host to be shown is none; name it as its folder is named");
+        log_line(LOG_LEVEL_ERROR, "invalid host name; use the name of the capsule's folder");
         return EX_NOINPUT;
     }
     holding_file(folder, host, ".pem", file);
     int status = show(folder, file, host, "", false);
     holding_file(folder, host, ".next", file);
-    return status != EX_OK ? status : show(folder, file, host, " (announced, not in force)", true);
+    return status != EX_OK ? status : show(folder, file, host, " (announced, not in use yet)", true);
 }
 
 static int is_identity(const struct dirent *entry) {
@@ -115,7 +115,7 @@ static int show_all(int folder, const char *state) {
         free(entries);
     if (count <= 0)
         log_line(LOG_LEVEL_NOTICE,
-                 "the state folder %s holds no identity; they are made when capsules are first served", state);
+                 "state folder %s contains no identity; the server makes one when it first serves a capsule", state);
     return status;
 }
 
@@ -126,7 +126,7 @@ int fingerprint(const char *state, char *const *hosts) {
         needed = needed || !strchr(*host, '/');
     int folder = needed ? open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : AT_FDCWD;
     if (needed && folder < 0) {
-        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", state, strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name another with --state", state, strerror(errno));
         return EX_NOINPUT;
     }
     if (!*hosts)

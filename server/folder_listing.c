@@ -247,7 +247,7 @@ static bool make_room(void) {
 /* folder: is closed. Returns the listing, or NULL with *error set. */
 static struct reply_text *make(const struct way *way, int folder, const char *path, const char *preamble, size_t length,
                                int *error) {
-    static const char note[] = "\nThis folder holds more than is listed here.\n";
+    static const char note[] = "\nThis folder contains more files than are listed here.\n";
     struct entries *entries = make_room() ? calloc(1, sizeof *entries) : NULL;
     struct reply_text *text = NULL;
     char *page = NULL;

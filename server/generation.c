@@ -20,11 +20,10 @@ static void warn_of_lost_page(struct generation *generation, const struct genera
         if (fstatat(generation->capsules.folder, pages[i], &status, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(status.st_mode))
             continue;
         generation->has_lost_page = true;
-        log_line(
-            LOG_LEVEL_WARNING,
-            "%s/%s belongs to no host and is not served; move your pages into a folder in %s that is named like your "
-            "host",
-            sources->content, pages[i], sources->content);
+        log_line(LOG_LEVEL_WARNING,
+                 "%s/%s belongs to no host and is not served; move your pages into a folder in %s with the name of "
+                 "your host",
+                 sources->content, pages[i], sources->content);
     }
 }
 
@@ -38,7 +37,7 @@ int generation_open(struct generation *generation, const struct generation_sourc
     int result = capsules_open(&generation->capsules, sources->content);
     if (result < 0) {
         generation->capsules.folder = -1;
-        log_line(LOG_LEVEL_ERROR, "content folder %s: %s; name one with --content", sources->content,
+        log_line(LOG_LEVEL_ERROR, "content folder %s: %s; name another with --content", sources->content,
                  strerror(-result));
         return EX_NOINPUT;
     }
@@ -63,7 +62,7 @@ static void provide_identity(const char *folder, void *context) {
     provision->generation->capsule_count++;
     if (!hostname_canonical(host, folder)) {
         char quoted[512];
-        log_line(LOG_LEVEL_WARNING, "the folder %s has a name that no host can have; nobody can ask for it",
+        log_line(LOG_LEVEL_WARNING, "folder %s is not named like a host, so no client can ask for it; rename it",
                  log_quote(quoted, sizeof quoted, folder));
         return;
     }
@@ -82,7 +81,7 @@ static void provide_identity(const char *folder, void *context) {
         break;
     }
     if (!certificates_bar(certificates, host))
-        log_line(LOG_LEVEL_ERROR, "identity %s: memory is short", host);
+        log_line(LOG_LEVEL_ERROR, "identity %s: out of memory", host);
 }
 
 /*
@@ -105,7 +104,7 @@ static int show_sample(struct generation *generation, const struct generation_so
     capsules_close(&generation->capsules);
     if (capsules_open(&generation->capsules, sources->sample) < 0) {
         log_line(LOG_LEVEL_ERROR,
-                 "content folder %s holds no capsule; make a folder in it that is named like your host",
+                 "content folder %s contains no capsule; create a folder in it with the name of your host",
                  sources->content);
         return EX_NOINPUT;
     }
@@ -117,22 +116,20 @@ static int show_sample(struct generation *generation, const struct generation_so
     case KEYS_UNUSABLE:
         return EX_DATAERR;
     default:
-        log_line(
-            LOG_LEVEL_ERROR,
-            "content folder %s holds no capsule, but there are identities of other hosts; put their pages there, then "
-            "start or reload again",
-            sources->content);
+        log_line(LOG_LEVEL_ERROR,
+                 "content folder %s contains no capsule, but there are identities for other hosts; put their pages "
+                 "there, then start or reload again",
+                 sources->content);
         return EX_NOINPUT;
     }
     generation->capsules.only = SAMPLE_HOST;
     generation->capsule_count = 1;
     generation->is_sample = true;
     generation->fallback = certificates_find(&generation->certificates, SAMPLE_HOST)->host;
-    log_line(
-        LOG_LEVEL_WARNING,
-        "content folder %s holds no capsule, so the sample is shown to everybody; put your pages into a folder in it "
-        "that is named like your host, then reload",
-        sources->content);
+    log_line(LOG_LEVEL_WARNING,
+             "content folder %s contains no capsule, so every name shows the sample; put your pages into a folder in "
+             "it with the name of your host, then reload",
+             sources->content);
     return EX_OK;
 }
 
@@ -149,13 +146,12 @@ int generation_identify(struct generation *generation, const struct generation_s
     if (provision.silent)
         return EX_UNAVAILABLE;
     if (generation->certificates.count == generation->certificates.barred) {
-        log_line(LOG_LEVEL_ERROR, "no capsule has an identity that can be used; the lines above say why");
+        log_line(LOG_LEVEL_ERROR, "no capsule has a usable identity; the lines above say why");
         return provision.unusable ? EX_DATAERR : EX_CANTCREAT;
     }
     if (generation->certificates.barred > 0)
         log_line(LOG_LEVEL_ERROR,
-                 "%zu of the hosts here have no identity that can be used, and their handshakes are "
-                 "refused; the lines above say why",
+                 "hosts without a usable identity: %zu; their handshakes are refused, and the lines above say why",
                  generation->certificates.barred);
     generation->fallback = choose_fallback(&generation->certificates);
     return EX_OK;

@@ -19,7 +19,7 @@
 #define ENDING_SIZE 4 /* .pem, .key */
 #define HOST_MAX 250  /* with ".next" behind it, it is the name of a file */
 
-static const char unreadable[] = "it is no file that can be read; put it back from a backup";
+static const char unreadable[] = "it is not a readable file; restore it from a backup";
 
 bool holding_is_host(const char *host) {
     size_t length = strlen(host);
@@ -116,14 +116,13 @@ static const char *read_file(int folder, const char *file, bool given, struct st
         close(opened);
     }
     if (size == -EACCES || size == -EPERM)
-        return "it may not be read; give it to the user who owns the folder that it lies in";
+        return "it cannot be read; make the owner of its folder own it too (chown)";
     if (size == -EXDEV)
-        return "it is a link that leads out of its folder; put a copy in its place";
+        return "it is a symbolic link that leads out of its folder; replace it by a copy";
     if (size < 0)
         return unreadable;
     return !given && (about->st_mode & 077) != 0
-               ? "others than its owner may open it; forbid that (chmod 600), and should somebody have read it, move "
-                 "to a new key"
+               ? "other users may read it; run chmod 600 on it, and change to a new key if somebody may have read it"
                : NULL;
 }
 
@@ -175,7 +174,7 @@ struct holding *holding_load(int folder, const char *file, bool given) {
     else
         holding->problem = load(holding, folder);
     if (!holding->problem && !given && holding_match(holding, holding->host) == CERTIFICATE_OTHER)
-        holding->problem = "its certificate is for another host; put the right one back from a backup";
+        holding->problem = "its certificate is for another host; restore the right one from a backup";
     return holding;
 }
 
@@ -233,27 +232,26 @@ static void tell(struct holding *holding, time_t now) {
     show_date(holding->facts.begins, date);
     if (holding->facts.begins > now)
         log_line(LOG_LEVEL_WARNING,
-                 "identity %s: the certificate in %s is not valid before %s, and clients may refuse it until then; see "
-                 "that this machine's clock is right",
+                 "identity %s: the certificate in %s is not valid before %s, so clients may reject it until then; "
+                 "check the clock of this machine",
                  holding->host, file, date);
     if (holding->facts.names[0] == '\0')
         log_line(LOG_LEVEL_WARNING,
-                 "identity %s: the certificate in %s has no subject alternative name; clients that know it go on, some "
-                 "refuse it at a first visit",
+                 "identity %s: the certificate in %s has no subject alternative name, so some clients reject it on a "
+                 "first visit",
                  holding->host, file);
     if (holding->facts.has_unicode)
-        log_line(
-            LOG_LEVEL_WARNING,
-            "identity %s: the certificate in %s holds its name in letters beyond ASCII, which some clients refuse; %s",
-            holding->host, file,
-            holding->given ? "give one that holds it as above" : "vitrine renew makes the next one with the same key");
+        log_line(LOG_LEVEL_WARNING,
+                 "identity %s: the certificate in %s contains a name with letters outside ASCII, which some clients "
+                 "reject; %s",
+                 holding->host, file,
+                 holding->given ? "install one that spells it as above" : "renew it with: vitrinectl renew");
 }
 
 void holding_warn(struct holding *holding) {
     time_t now = time(NULL), ends = holding->facts.ends;
     unsigned stage = certificate_stage(ends, now);
-    const char *advice =
-        holding->given ? "give one that is renewed" : "vitrine renew makes the next one with the same key";
+    const char *advice = holding->given ? "install a renewed one" : "renew it with: vitrinectl renew";
     char date[32];
     tell(holding, now);
     if (stage <= holding->warned && stage < 4)
@@ -262,12 +260,12 @@ void holding_warn(struct holding *holding) {
     show_date(ends, date);
     if (stage == 4)
         log_line(LOG_LEVEL_ERROR,
-                 "identity %s: the certificate in %s ended on %s; it is still served, but clients warn of it or refuse "
-                 "it; %s",
+                 "identity %s: the certificate in %s expired on %s; the server still uses it, but clients warn their "
+                 "users or reject it; %s",
                  holding->host, holding->file, date, advice);
     else
-        log_line(LOG_LEVEL_WARNING, "identity %s: the certificate in %s ends on %s, %lld days from now; %s",
-                 holding->host, holding->file, date, (long long)((ends - now) / 86400), advice);
+        log_line(LOG_LEVEL_WARNING, "identity %s: the certificate in %s expires on %s, in %lld days; %s", holding->host,
+                 holding->file, date, (long long)((ends - now) / 86400), advice);
 }
 
 void holding_dispose(struct holding *holding) {

@@ -210,7 +210,7 @@ static const char *key_decode(struct private_key *key, const unsigned char *der,
         if (wc_EccPrivateKeyDecode(der, &at, &key->ecdsa, size) == 0) {
             int curve = wc_ecc_get_curve_id(key->ecdsa.idx);
             if (curve != ECC_SECP256R1 && curve != ECC_SECP384R1)
-                return "its key is on another curve than P-256 and P-384; make a new key on P-256";
+                return "its key is on an unsupported curve; make a new key on P-256";
             key->kind = curve == ECC_SECP256R1 ? KEY_P256 : KEY_P384;
             return wc_ecc_set_rng(&key->ecdsa, &key->random) == 0 ? NULL : "the key cannot be used";
         }
@@ -235,23 +235,24 @@ static const char *key_decode(struct private_key *key, const unsigned char *der,
         if (wc_RsaPrivateKeyDecode(der, &at, &key->rsa, size) == 0) {
             int bytes = wc_RsaEncryptSize(&key->rsa);
             if (bytes < RSA_BYTES_MIN || bytes > SIGNING_SIGNATURE_MAX)
-                return "its RSA key does not have 2048 to 4096 bits; make one that has, or better a P-256 one";
+                return "its RSA key must have 2048 to 4096 bits; make a new key, preferably on P-256";
             return wc_RsaSetRNG(&key->rsa, &key->random) == 0 ? NULL : "the key cannot be used";
         }
     }
-    return "its private key is of another kind than P-256, P-384, Ed25519 and RSA; make a new key on P-256";
+    return "its private key is not P-256, P-384, Ed25519 or RSA; make a new key on P-256";
 }
 
 static const char *key_load(struct private_key *key, const char *pem) {
     const char *start;
     size_t size;
     if (!find_key(pem, &start, &size))
-        return "it holds no private key; put that behind the certificate, or beside it into a file that ends with .key";
+        return "it contains no private key; add the key after the certificate, or put it beside this file in one that "
+               "ends in .key";
     unsigned char *der = malloc(size);
     if (!der)
-        return "memory is short";
+        return "out of memory";
     int der_size = wc_KeyPemToDer((const unsigned char *)start, (int)size, der, (int)size, NULL);
-    const char *problem = "its private key cannot be read; it has to be PEM text without a password";
+    const char *problem = "its private key cannot be read; it must be in PEM form without a password";
     if (der_size > 0)
         problem = key_decode(key, der, (word32)der_size);
     explicit_bzero(der, size);
@@ -276,27 +277,28 @@ static const char *name_key(struct certificate *public) {
 const char *identity_renew(const char *host, const char *old, char pem[static IDENTITY_PEM_MAX], size_t *size) {
     unsigned char der[DER_MAX];
     int der_size = 0;
-    const char *problem = "memory is short";
+    const char *problem = "out of memory";
     struct private_key *key = key_room();
     *size = 0;
     if (strlen(host) <= CERTIFICATE_HOST_MAX && key && wc_InitRng(&key->random) == 0)
         problem = key_load(key, old);
     if (!problem && key->kind != KEY_P256)
-        problem = "its key is none that was made here; have its certificate renewed where that came from";
+        problem = "its key was not made here; have the certificate renewed by whoever issued it";
     /* A key from elsewhere may come without its public half. */
     if (!problem && wc_ecc_make_pub(&key->ecdsa, NULL) == 0 &&
         make_certificate(host, &key->ecdsa, &key->random, der, &der_size))
         *size = write_pem(der, (word32)der_size, &key->ecdsa, pem);
     if (!problem && *size == 0)
-        problem = "no certificate could be made for it";
+        problem = "making a certificate failed";
     key_dispose(key);
     return problem;
 }
 
 /* Does the key belong to the certificate? wolfSSL compares them when both are loaded. */
 static const char *compare(const struct certificate *public, const char *key_pem) {
-    const char *start, *problem = "its private key does not belong to its certificate; put the certificate first in "
-                                  "the file, before its chain";
+    const char *start,
+        *problem =
+            "its private key does not match its certificate; in the file, the certificate must come before its chain";
     size_t size;
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLSv1_3_server_method());
     if (context && find_key(key_pem, &start, &size) &&
@@ -315,11 +317,11 @@ static const char *copy_chain(struct certificate *public, const char *pem) {
     static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
     public->chain = malloc(strlen(pem) + 2);
     if (!public->chain)
-        return "memory is short";
+        return "out of memory";
     for (const char *at = strstr(pem, begin); at; at = strstr(at, begin)) {
         const char *last = strstr(at, end);
         if (!last)
-            return "a certificate in it is cut off; copy the file again";
+            return "a certificate in it is incomplete; copy the file again";
         size_t size = (size_t)(last - at) + sizeof end - 1;
         memcpy(public->chain + public->chain_size, at, size);
         public->chain_size += size;
@@ -327,7 +329,7 @@ static const char *copy_chain(struct certificate *public, const char *pem) {
         at = last;
     }
     public->chain[public->chain_size] = '\0';
-    return public->chain_size > 0 ? NULL : "it holds no certificate; put that in front of the private key";
+    return public->chain_size > 0 ? NULL : "it contains no certificate; add it before the private key";
 }
 
 static uint32_t signature_max(const struct private_key *key) {
@@ -342,7 +344,7 @@ static uint32_t signature_max(const struct private_key *key) {
 }
 
 const char *identity_load(struct identity *identity, const char *host, const char *pem, const char *key_pem) {
-    const char *problem = "memory is short";
+    const char *problem = "out of memory";
     *identity = (struct identity){0};
     if (strlen(host) > CERTIFICATE_HOST_MAX)
         return "the host name is too long";

@@ -92,7 +92,7 @@ static struct holding *load(struct keyring *keyring, int folder, const char *fil
         keyring->list = list;
     if (!list || !holding) {
         holding_dispose(holding);
-        log_line(LOG_LEVEL_ERROR, "identity %s: memory is short", file);
+        log_line(LOG_LEVEL_ERROR, "identity %s: out of memory", file);
         return NULL;
     }
     return list[keyring->count++] = holding;
@@ -150,15 +150,15 @@ static void exchange_given(struct keyring *keyring, int folder, struct holding *
     if (!given)
         return;
     if (given->problem)
-        log_line(LOG_LEVEL_ERROR, "identity %s: the given %s cannot be used: %s%s", given->host, given->file,
-                 given->problem, before->problem ? "" : "; the one that was read before stays in use");
+        log_line(LOG_LEVEL_ERROR, "identity %s: %s cannot be used: %s%s", given->host, given->file, given->problem,
+                 before->problem ? "" : "; the version read earlier stays in use");
     given->told = given->problem != NULL;
     if (given->problem && !before->problem) {
         drop(keyring, given);
         return;
     }
     if (!given->problem)
-        log_line(LOG_LEVEL_NOTICE, "identity %s: the given %s was read anew", given->host, given->file);
+        log_line(LOG_LEVEL_NOTICE, "identity %s: %s reloaded", given->host, given->file);
     retire(keyring, before);
 }
 
@@ -174,11 +174,11 @@ static void load_given(struct keyring *keyring, int folder, const char *file) {
             return;
         struct holding *given = load(keyring, folder, file, true);
         if (given && given->problem) {
-            log_line(LOG_LEVEL_ERROR, "identity %s: the given %s cannot be used: %s", host, file, given->problem);
+            log_line(LOG_LEVEL_ERROR, "identity %s: %s cannot be used: %s", host, file, given->problem);
             given->told = true;
         }
     } else if (strlen(file) < 4 || strcmp(file + strlen(file) - 4, ".key") != 0) {
-        log_line(LOG_LEVEL_WARNING, "credential %s: named neither identity.HOST.pem nor identity.HOST.key; left alone",
+        log_line(LOG_LEVEL_WARNING, "credential %s ignored: its name must be identity.HOST.pem or identity.HOST.key",
                  log_quote(quoted, sizeof quoted, file));
     }
 }
@@ -205,7 +205,7 @@ static int open_given(const struct keyring *keyring) {
 int keyring_open(struct keyring *keyring, const char *state, const char *credentials) {
     *keyring = (struct keyring){.state = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .credentials = credentials};
     if (keyring->state < 0) {
-        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", state, strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name another with --state", state, strerror(errno));
         return EX_NOINPUT;
     }
     load_each(keyring, keyring->state, load_kept);
@@ -220,7 +220,7 @@ int keyring_open(struct keyring *keyring, const char *state, const char *credent
             serve(keyring->list[i], KEYRING_FOUND);
         return EX_OK;
     }
-    log_line(LOG_LEVEL_ERROR, "credentials %s: %s; look at $CREDENTIALS_DIRECTORY", credentials, strerror(errno));
+    log_line(LOG_LEVEL_ERROR, "credentials folder %s: %s; check $CREDENTIALS_DIRECTORY", credentials, strerror(errno));
     keyring_dispose(keyring);
     return EX_NOINPUT;
 }
@@ -236,8 +236,7 @@ static void tell_of_gone(const struct keyring *keyring, int folder) {
         if (holding->given && !holding->former && !holding->problem &&
             (folder < 0 || fstatat(folder, holding->file, &about, AT_SYMLINK_NOFOLLOW) < 0))
             log_line(LOG_LEVEL_WARNING,
-                     "identity %s: the given %s is gone; what was read from it stays in use until the key process is "
-                     "started again",
+                     "identity %s: %s is gone; the version read earlier stays in use until the key process restarts",
                      holding->host, holding->file);
     }
 }
@@ -245,8 +244,8 @@ static void tell_of_gone(const struct keyring *keyring, int folder) {
 void keyring_refresh(struct keyring *keyring) {
     int folder = open_given(keyring);
     if (folder < 0 && errno != ENOENT) {
-        log_line(LOG_LEVEL_ERROR, "credentials %s: %s; given identities stay as they were", keyring->credentials,
-                 strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "credentials folder %s: %s; identities read from it stay in use",
+                 keyring->credentials, strerror(errno));
         return;
     }
     if (folder >= 0)
@@ -265,12 +264,11 @@ static struct holding *make(struct keyring *keyring, const char *host) {
     size_t size = identity_make(host, pem);
     bool stored = size > 0 && (store_create(keyring->state, name, pem, size) || errno == EEXIST);
     if (size == 0)
-        log_line(LOG_LEVEL_ERROR, "identity %s: no key could be made for this host", host);
+        log_line(LOG_LEVEL_ERROR, "identity %s: making a key failed", host);
     else if (!stored)
-        log_line(LOG_LEVEL_ERROR, "identity %s: %s cannot be written to the state folder: %s", host, name,
-                 strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "identity %s: cannot write %s to the state folder: %s", host, name, strerror(errno));
     else
-        log_line(LOG_LEVEL_NOTICE, "identity %s: made, visitors pin it at their first visit", host);
+        log_line(LOG_LEVEL_NOTICE, "identity %s: made; clients remember it from their first visit", host);
     explicit_bzero(pem, sizeof pem);
     return stored ? load(keyring, keyring->state, name, false) : NULL;
 }
@@ -293,24 +291,22 @@ static void tell(const char *host, const struct holding *own, const struct holdi
     char credential[HOLDING_FILE_MAX + 1];
     holding_credential(host, credential);
     if (own && kept)
-        log_line(LOG_LEVEL_NOTICE, "identity %s: the given %s is used, the one made earlier (%s) is left alone", host,
+        log_line(LOG_LEVEL_NOTICE, "identity %s: using %s; the identity made earlier (%s) is kept but not used", host,
                  own->file, kept->file);
     else if (kept && matching)
-        log_line(
-            LOG_LEVEL_NOTICE,
-            "identity %s: the one made earlier (%s) is used, though the given %s is for this host too; to use that, "
-            "give it as %s",
-            host, kept->file, matching->file, credential);
+        log_line(LOG_LEVEL_NOTICE,
+                 "identity %s: using the identity made earlier (%s), although %s is for this host too; to use that "
+                 "one, rename it to %s",
+                 host, kept->file, matching->file, credential);
     else if (!own && matching)
-        log_line(LOG_LEVEL_NOTICE, "identity %s: the given %s is used, it is for this host too", host, matching->file);
+        log_line(LOG_LEVEL_NOTICE, "identity %s: using %s, which is for this host too", host, matching->file);
 }
 
 const struct identity *keyring_provide(struct keyring *keyring, const char *host, bool *unusable) {
     *unusable = false;
     if (!holding_is_host(host)) {
         log_line(LOG_LEVEL_WARNING,
-                 "keys: asked for an identity of what cannot be the name of a host, or has more than "
-                 "250 bytes; refused");
+                 "keys: refused a request for an identity: not a valid host name, or longer than 250 bytes");
         return NULL;
     }
     struct holding *own = find_own(keyring, host, true), *kept = find_kept(keyring, host);
@@ -321,15 +317,14 @@ const struct identity *keyring_provide(struct keyring *keyring, const char *host
     const char *problem = chosen->problem;
     *unusable = true;
     if (!problem && chosen == own && holding_match(own, host) == CERTIFICATE_OTHER)
-        problem =
-            "its certificate names other hosts than this one; give one that has this host as subject alternative name";
+        problem = "its certificate is for other hosts; install one with this host as subject alternative name";
     if (problem) {
         bool told =
             chosen == own && chosen->told; /* just now, when it was loaded; at the next reload it is told again */
         chosen->told = false;
         if (!told)
             log_line(LOG_LEVEL_ERROR, "identity %s: %s %s cannot be used: %s", host,
-                     chosen->given ? "the given" : "the file", chosen->file, problem);
+                     chosen->given ? "credential" : "file", chosen->file, problem);
         return NULL;
     }
     *unusable = false;

@@ -113,13 +113,13 @@ static void report(int control, const struct identity *identity, bool unusable, 
         size += identity->public.chain_size;
     }
     if (send(control, &buffer, size, MSG_NOSIGNAL) < 0)
-        log_line(LOG_LEVEL_ERROR, "keys: the supervisor could not be answered: %s", strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "keys: cannot answer the supervisor: %s", strerror(errno));
 }
 
 /* Returns false when there is no room for it; then it is closed. */
 static bool add_channel(struct keys *keys, int descriptor, uint64_t generation) {
     if (keys->channel_count == KEYS_CHANNELS_MAX) {
-        log_line(LOG_LEVEL_ERROR, "keys: more than %d workers ask for a channel", KEYS_CHANNELS_MAX);
+        log_line(LOG_LEVEL_ERROR, "keys: refused a channel: there are %d already", KEYS_CHANNELS_MAX);
         close(descriptor);
         return false;
     }
@@ -193,7 +193,7 @@ static bool obey(struct keys *keys, int control) {
         if (!is_sample || keyring_holds_only(&keys->keyring, order.host))
             identity = provide(&keys->keyring, &order, &unusable);
     } else {
-        log_line(LOG_LEVEL_WARNING, "keys: an order makes no sense; refused");
+        log_line(LOG_LEVEL_WARNING, "keys: refused a malformed control message");
     }
     report(control, identity, unusable, &order);
     return true;
@@ -215,11 +215,10 @@ static void sign(const struct keys *keys, const struct channel *channel, const s
 
 static void complain(const struct signing_question *question, size_t size) {
     if (signing_question_is_foreign(question, size))
-        log_line(LOG_LEVEL_WARNING, "keys: a worker of another version of Vitrine asks for signatures; its channel is "
-                                    "closed; restart vitrine.service");
+        log_line(LOG_LEVEL_WARNING, "keys: closed the channel of a worker of another version; restart vitrine.service");
     else
-        log_line(LOG_LEVEL_WARNING, "keys: a worker asked for what is no signature of a TLS handshake; its channel is "
-                                    "closed");
+        log_line(LOG_LEVEL_WARNING,
+                 "keys: closed the channel of a worker that asked to sign something other than a TLS handshake");
 }
 
 static unsigned allowance(struct channel *channel) {
@@ -296,7 +295,7 @@ static void welcome(struct keys *keys) {
     if (control < 0)
         return;
     if (keys->control_count == KEYS_CONTROLS_MAX) {
-        log_line(LOG_LEVEL_ERROR, "keys: more than %d supervisors ask to be served", KEYS_CONTROLS_MAX);
+        log_line(LOG_LEVEL_ERROR, "keys: refused a supervisor: there are %d already", KEYS_CONTROLS_MAX);
         close(control);
         return;
     }
@@ -434,8 +433,8 @@ int keys_service(const char *state) {
     for (size_t i = 0; i < count; i++)
         adopt(&options, &sockets[i]);
     if (options.listener < 0) {
-        log_line(LOG_LEVEL_ERROR, "keys: no listening socket from the service manager; let vitrine-keys.socket start "
-                                  "this, or use vitrine serve alone, which has a key process of its own");
+        log_line(LOG_LEVEL_ERROR, "keys: no listening socket from the service manager; start it through "
+                                  "vitrine-keys.socket, or run vitrine serve, which has a key process of its own");
         return EX_USAGE;
     }
     signal(SIGINT, SIG_IGN); /* like SIGTERM of the service: workers still finish handshakes */
@@ -488,7 +487,7 @@ static enum keys_answer ask_for(int control, enum order what, const char *host, 
     static uint32_t serial;
     struct control_order order = {.order = what, .serial = ++serial, .generation = certificates->generation};
     if (strlen(host) >= sizeof order.host) {
-        log_line(LOG_LEVEL_ERROR, "identity: a host name of %zu bytes is too long", strlen(host));
+        log_line(LOG_LEVEL_ERROR, "identity: host name too long (%zu bytes)", strlen(host));
         return KEYS_HAVE_NONE;
     }
     memcpy(order.host, host, strlen(host));
@@ -496,7 +495,7 @@ static enum keys_answer ask_for(int control, enum order what, const char *host, 
     if (send(control, &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof order)
         got = await_report(control, order.serial, &buffer);
     if (got < 0) {
-        log_line(LOG_LEVEL_ERROR, "identity %s: the key process does not answer; see that it runs, then try again",
+        log_line(LOG_LEVEL_ERROR, "identity %s: the key process does not answer; check that it runs, then try again",
                  host);
         return KEYS_SILENT;
     }

@@ -91,7 +91,8 @@ int listen_open(const char *text, bool only_six, struct listener *listener) {
     union socket_address address;
     socklen_t size;
     if (!parse_address(text, &address, &size)) {
-        log_line(LOG_LEVEL_ERROR, "--listen %s: not an address with a port; write 127.0.0.1:1965 or [::1]:1965", text);
+        log_line(LOG_LEVEL_ERROR, "--listen %s: expected an address with a port, such as 127.0.0.1:1965 or [::1]:1965",
+                 text);
         return EX_USAGE;
     }
     int descriptor = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -108,10 +109,10 @@ int listen_open(const char *text, bool only_six, struct listener *listener) {
 failed:
     if (errno == EADDRINUSE)
         log_line(LOG_LEVEL_ERROR,
-                 "%s: port %u is in use by another program; stop that one or choose another port with --listen", text,
-                 port_of(&address));
+                 "%s: port %u is in use by another program; stop that program, or choose another port with --listen",
+                 text, port_of(&address));
     else
-        log_line(LOG_LEVEL_ERROR, "%s: cannot listen here: %s", text, strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "cannot listen on %s: %s", text, strerror(errno));
     if (descriptor >= 0)
         close(descriptor);
     return EX_UNAVAILABLE;
@@ -136,8 +137,8 @@ bool listen_adopt(int descriptor, struct listener *listener) {
     if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening ||
         getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM) {
         log_line(LOG_LEVEL_ERROR,
-                 "descriptor %d from the service manager is no listening stream socket; if the socket unit says "
-                 "ListenStream= and Accept=no, restart it: systemctl restart vitrine.socket",
+                 "descriptor %d from the service manager is not a listening stream socket; check that the socket unit "
+                 "has ListenStream= and Accept=no, then run: systemctl restart vitrine.socket",
                  descriptor);
         return false;
     }

@@ -60,8 +60,8 @@ static void write_or_count(const char *line, size_t size) {
     static unsigned long lost;
     char told[64];
     if (lost > 0) {
-        int length =
-            snprintf(told, sizeof told, "%s%lu lines of the log found no room\n", priorities ? "<4>" : "", lost);
+        int length = snprintf(told, sizeof told, "%s%lu log lines were dropped because the log was full\n",
+                              priorities ? "<4>" : "", lost);
         if (log_write(told, (size_t)length))
             lost = 0;
     }

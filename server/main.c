@@ -109,10 +109,10 @@ static int serve(char **arguments) {
         } else if (take_value(arguments, &at, "--keys", &value)) {
             options.keys = value;
         } else {
-            return wrong_usage("there is no option", argument);
+            return wrong_usage("unknown option", argument);
         }
         if (value[0] == '\0')
-            return wrong_usage("a value is missing behind", argument);
+            return wrong_usage("missing value after", argument);
     }
     be_a_batch();
     return supervisor_serve(&options);
@@ -131,9 +131,9 @@ static int check(char **arguments) {
         else if (take_value(arguments, &at, "--settings", &value))
             options.settings = value;
         else
-            return wrong_usage("there is no option", argument);
+            return wrong_usage("unknown option", argument);
         if (value[0] == '\0')
-            return wrong_usage("a value is missing behind", argument);
+            return wrong_usage("missing value after", argument);
     }
     return check_run(&options);
 }
@@ -153,9 +153,9 @@ static int identities(const char *verb, char **arguments) {
         else if (!keys && argument[0] != '-')
             arguments[hosts++] = argument;
         else if (!take_value(arguments, &at, "--state", &state))
-            return wrong_usage("there is no option", argument);
+            return wrong_usage("unknown option", argument);
         if (state[0] == '\0')
-            return wrong_usage("a value is missing behind", argument);
+            return wrong_usage("missing value after", argument);
     }
     arguments[hosts] = NULL;
     if (keys) {
@@ -165,9 +165,9 @@ static int identities(const char *verb, char **arguments) {
     if (!renews)
         return fingerprint(state, arguments);
     if (hosts != 1)
-        return wrong_usage("name one host behind", verb);
+        return wrong_usage("expected one host after", verb);
     if (renewal.announce && !renewal.new_key)
-        return wrong_usage("--new-key is missing beside", "--announce");
+        return wrong_usage("--new-key is required with", "--announce");
     renewal.host = arguments[0];
     return renew(state, &renewal);
 }
@@ -178,7 +178,7 @@ int main(int count, char **arguments) {
     if (getpid() == 1 && (count < 2 || strcmp(arguments[1], "serve") != 0))
         return serve(&arguments[count]);
     if (count < 2) {
-        fprintf(stderr, "vitrine: say what to do, for example vitrine serve; see vitrine --help\n");
+        fprintf(stderr, "vitrine: missing command, such as vitrine serve; see vitrine --help\n");
         return EX_USAGE;
     }
     const char *verb = arguments[1];
@@ -196,5 +196,5 @@ int main(int count, char **arguments) {
         fputs(help, stdout);
         return log_printed() ? EX_OK : EX_IOERR;
     }
-    return wrong_usage("there is no verb", verb);
+    return wrong_usage("unknown command", verb);
 }

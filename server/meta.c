@@ -127,15 +127,16 @@ static bool match_path(const char *pattern, const char *path) {
 /* NULL, or what is wrong with the pattern. */
 static const char *judge_pattern(const char *pattern) {
     if (*pattern == '\0')
-        return "there is no name in front of the colon";
+        return "missing pattern before the colon";
     if (*pattern == '/')
-        return "the name begins with a slash; it has to be relative to this folder";
+        return "the pattern begins with a slash; write it relative to this folder";
     for (const char *name = pattern; *name != '\0'; name = next_name(name)) {
         size_t length = strcspn(name, "/");
         if (length == 0)
-            return "the name holds two slashes in a row";
+            return "the pattern contains two slashes in a row";
         if (strncmp(name, "..", length) == 0)
-            return length == 1 ? "the name holds `.`" : "the name holds `..`; put the rule in the folder above";
+            return length == 1 ? "the pattern contains `.` as a folder"
+                               : "the pattern contains `..`; put the rule into the folder above";
         if (name[length] == '/' && name[length + 1] == '\0')
             return "the name ends with a slash; rules are for files, so name those in the folder: `folder/*`";
         for (const char *at = name; at < name + length;) {
@@ -190,21 +191,21 @@ static const char *judge_parameters(const char *text) {
         while (is_space(*text))
             text++;
         if (*text++ != ';')
-            return "something other than a parameter follows the media type; parameters begin with a semicolon, and "
-                   "values with commas or spaces stand in double quotes";
+            return "unexpected text after the media type; parameters begin with a semicolon, and values with commas or "
+                   "spaces need double quotes";
         while (is_space(*text))
             text++;
         size_t name_length = token_length(text);
         const char *value = text + name_length + 1;
         if (name_length == 0 || text[name_length] != '=')
-            return "a parameter is not of the form `;name=value`";
+            return "expected a parameter of the form `;name=value`";
         bool quoted = *value == '"';
         size_t length = quoted ? quoted_length(value) : token_length(value);
         if (length == 0)
-            return quoted ? "the quotes of a parameter are not closed" : "a parameter has no value";
+            return quoted ? "missing closing quote" : "a parameter has no value";
         if (name_length == 4 && strncasecmp(text, "lang", 4) == 0 &&
             !meta_is_languages(quoted ? value + 1 : value, quoted ? length - 2 : length))
-            return "`lang` is no language tag (BCP 47); write for example `;lang=en` or `;lang=\"en,fr\"`";
+            return "`lang` must be a language tag (BCP 47), such as `;lang=en` or `;lang=\"en,fr\"`";
         text = value + length;
     }
     return NULL;
@@ -214,7 +215,7 @@ static const char *judge_type(const char *text) {
     size_t type = token_length(text);
     size_t subtype = type > 0 && text[type] == '/' ? token_length(text + type + 1) : 0;
     if (subtype == 0)
-        return "the value is neither a media type (`text/plain`) nor parameters (`;lang=en`) nor a header (`52 Gone`)";
+        return "expected a media type (`text/plain`), parameters (`;lang=en`) or a header (`52 Gone`)";
     return judge_parameters(text + type + 1 + subtype);
 }
 
@@ -232,21 +233,21 @@ static bool is_reference(const char *text) {
 /* header = status [ " " META ]. NULL, or what is wrong. */
 static const char *judge_header(char *text, struct meta_rule *rule) {
     if (text[1] < '0' || text[1] > '9' || (text[2] != '\0' && !is_space(text[2])))
-        return "the value begins like a header, but not with a status of two digits and a space";
+        return "a header must begin with a status of two digits and a space";
     int status = (text[0] - '0') * 10 + (text[1] - '0');
     if (!reply_status_exists(status))
-        return "there is no such status in the Gemini protocol";
+        return "the Gemini protocol has no such status";
     rule->kind = META_HEADER;
     rule->status = (enum status)status;
     rule->value = trim(text + 2);
     if (rule->value[0] == '\0' && status < STATUS_TEMPORARY_FAILURE)
-        return "this status needs a text behind it";
+        return "this status needs a text after it";
     if (!reply_meta_is_clean(rule->value))
-        return "the text behind the status is longer than 1024 bytes or holds control characters";
+        return "the text after the status is longer than 1024 bytes or contains control characters";
     if (status == STATUS_SUCCESS)
         return judge_type(rule->value);
     if (status / 10 == 3 && !is_reference(rule->value))
-        return "the target of a redirect is no URI reference; spaces and other special characters are written %20";
+        return "the target of a redirect must be a URI reference; write a space as %20";
     return NULL;
 }
 
@@ -256,7 +257,7 @@ static const char *judge_value(char *text, struct meta_rule *rule) {
     rule->kind = *text == '\0' || *text == ';' ? META_PARAMETERS : META_TYPE;
     rule->value = text;
     if (!reply_meta_is_clean(text))
-        return "the media type is longer than 1024 bytes or holds control characters";
+        return "the media type is longer than 1024 bytes or contains control characters";
     return rule->kind == META_PARAMETERS ? judge_parameters(text) : judge_type(text);
 }
 
@@ -298,7 +299,7 @@ static int read_line(struct reader *reader, char *line, unsigned number, const c
     if (line[0] == '[' && line[length - 1] == ']') {
         reader->skipping = strcmp(line, "[mime]") != 0;
         if (reader->skipping)
-            *problem = "only the section [mime] is known; the rules of this one are left out";
+            *problem = "unknown section; only [mime] exists, and the rules in this one are ignored";
         return 0;
     }
     if (reader->skipping)
@@ -306,7 +307,7 @@ static int read_line(struct reader *reader, char *line, unsigned number, const c
 
     size_t name_length = strcspn(line, ":=");
     if (line[name_length] == '\0') {
-        *problem = "there is no colon between the name and what is said of it";
+        *problem = "missing colon after the pattern";
         return 0;
     }
     line[name_length] = '\0';
@@ -345,7 +346,7 @@ int meta_parse(struct meta *meta, const char *text, size_t length, text_fault *f
         number++;
         const char *problem = NULL;
         if (memchr(line, '\0', (size_t)(line_end - line)) != NULL)
-            problem = "the line holds a NUL byte";
+            problem = "the line contains a NUL byte";
         else if (!text_is_utf8(line, (size_t)(line_end - line)))
             problem = "the line is not UTF-8";
         else

@@ -17,7 +17,7 @@
 #include "random.h"
 #include "store.h"
 
-#define IN_FORCE "It is in force after: systemctl reload vitrine.service\n"
+#define IN_FORCE "The server uses it after: systemctl reload vitrine.service\n"
 
 static int complain(const char *host, const char *file, const char *problem, int status) {
     log_line(LOG_LEVEL_ERROR, "identity %s: %s: %s", host, file, problem);
@@ -51,7 +51,8 @@ static int renew_certificate(int folder, const char *host, const char *file) {
     holding_file(folder, host, ".pem", former);
     ssize_t size = store_read(folder, former, &old);
     if (size == -ENOENT)
-        return complain(host, file, "there is none; it is made when the host is first served", EX_NOINPUT);
+        return complain(host, file, "it does not exist yet; the server makes it when it first serves the host",
+                        EX_NOINPUT);
     if (size < 0)
         return complain(host, file, strerror((int)-size), EX_NOINPUT);
     const char *problem = identity_renew(host, old, pem, &made);
@@ -65,19 +66,17 @@ static int renew_certificate(int folder, const char *host, const char *file) {
     if (!stored)
         return complain(host, file, strerror(reason), EX_CANTCREAT);
     take_away(folder, file, former);
-    return conclude(
-        folder, host, file,
-        "A new certificate with the same key. Clients that remember the certificate will ask their visitors\n"
-        "whether they trust this one; clients that remember the public key, and the TLSA record, see no\n"
-        "change.\n" IN_FORCE);
+    return conclude(folder, host, file,
+                    "This is a new certificate with the same key. Clients that remember certificates will ask "
+                    "their\nusers whether to trust it. Clients that remember public keys notice nothing, and the TLSA "
+                    "record\nstays the same.\n" IN_FORCE);
 }
 
 static int show_announced(int folder, const char *host, const char *next) {
-    return conclude(
-        folder, host, next,
-        "The next identity of this host, not in force yet. Publish it where visitors will look, for example\n"
-        "in the capsule, and add its TLSA record to the one that is there. After some weeks:\n"
-        "vitrine renew --new-key, with the host.\n");
+    return conclude(folder, host, next,
+                    "This is the next identity of the host; it is not in use yet. Publish its fingerprint where "
+                    "readers\nwill look, for example in the capsule, and add its TLSA record beside the present one. "
+                    "After a few\nweeks, run: vitrine renew --new-key HOST\n");
 }
 
 /* One that was announced already is shown again: whoever has noted it down must not have done so in vain. */
@@ -92,7 +91,7 @@ static int announce(int folder, const char *host) {
     int reason = errno;
     explicit_bzero(pem, sizeof pem);
     if (!stored)
-        return complain(host, next, size > 0 ? strerror(reason) : "no key could be made", EX_CANTCREAT);
+        return complain(host, next, size > 0 ? strerror(reason) : "making a key failed", EX_CANTCREAT);
     return show_announced(folder, host, next);
 }
 
@@ -100,11 +99,11 @@ static int put_in_force(int folder, const char *host, const char *file) {
     char next[HOLDING_FILE_MAX + 1], former[HOLDING_FILE_MAX + 1];
     holding_file(folder, host, ".pem", former);
     if (!holding_file(folder, host, ".next", next))
-        return complain(host, next, "no new key was announced; do that first with vitrine renew --new-key --announce",
+        return complain(host, next, "no new key was announced; run vitrine renew --new-key --announce first",
                         EX_NOINPUT);
     /* What could not be served is not put in the place of what can. */
     struct holding *holding = holding_load(folder, next, false);
-    const char *problem = holding ? holding->problem : "memory is short";
+    const char *problem = holding ? holding->problem : "out of memory";
     holding_dispose(holding);
     if (problem)
         return complain(host, next, problem, EX_DATAERR);
@@ -113,26 +112,26 @@ static int put_in_force(int folder, const char *host, const char *file) {
     take_away(folder, file, former);
     return conclude(
         folder, host, file,
-        "A new key, as it was announced; the old one is gone. All clients that remember this host will ask\n"
-        "their visitors, who can compare with what was announced. Take the old TLSA record away.\n" IN_FORCE);
+        "The announced key is now in place, and the old one is gone. All clients that remember this host\nwill ask "
+        "their users, who can compare it with your announcement. Remove the old TLSA record.\n" IN_FORCE);
 }
 
 int renew(const char *state, const struct renewal *renewal) {
     char host[HOSTNAME_MAX + 1], file[HOSTNAME_MAX + sizeof ".pem"];
     int folder = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) {
-        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", state, strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name another with --state", state, strerror(errno));
         return EX_NOINPUT;
     }
     int status = EX_NOINPUT;
     if (!hostname_canonical(host, renewal->host) || !holding_is_host(host)) {
-        log_line(LOG_LEVEL_ERROR, "this is no host; name it as its folder is named");
+        log_line(LOG_LEVEL_ERROR, "invalid host name; use the name of the capsule's folder");
         close(folder);
         return status;
     }
     snprintf(file, sizeof file, "%s.pem", host);
     if (!random_open())
-        status = complain(host, file, "the system gives no random bytes", EX_OSERR);
+        status = complain(host, file, "the system provides no random bytes", EX_OSERR);
     else if (!renewal->new_key)
         status = renew_certificate(folder, host, file);
     else if (renewal->announce)

@@ -61,7 +61,7 @@ static bool is_sendable(const struct reply *reply) {
 size_t reply_header(struct reply *reply, char header[static REPLY_HEADER_MAX]) {
     if (!is_sendable(reply)) {
         reply->status = STATUS_TEMPORARY_FAILURE;
-        strcpy(reply->meta, "The server could not describe its answer");
+        strcpy(reply->meta, "The server could not describe its response");
     }
     size_t length = 0;
     header[length++] = (char)('0' + (int)reply->status / 10);

@@ -100,7 +100,7 @@ static bool parse_ip_literal(struct parser *parser, struct request *request, boo
     const char *start = ++parser->at;
     const char *close = memchr(start, ']', (size_t)(parser->end - start));
     if (close == NULL)
-        return fail(parser, "the bracket of an address is not closed");
+        return fail(parser, "missing closing bracket of an address");
     size_t length = (size_t)(close - start);
     parser->at = close + 1;
 
@@ -112,7 +112,7 @@ static bool parse_ip_literal(struct parser *parser, struct request *request, boo
         for (at++; valid && at < close; at++)
             valid = is_unreserved(*at) || is_sub_delim(*at) || *at == ':';
         if (!valid)
-            return fail(parser, "there is no address between the brackets");
+            return fail(parser, "invalid address between the brackets");
         *servable = false;
         return true;
     }
@@ -120,12 +120,12 @@ static bool parse_ip_literal(struct parser *parser, struct request *request, boo
     char literal[INET6_ADDRSTRLEN];
     struct in6_addr address;
     if (length >= sizeof(literal))
-        return fail(parser, "there is no address between the brackets");
+        return fail(parser, "invalid address between the brackets");
     memcpy(literal, start, length);
     literal[length] = '\0';
     if (inet_pton(AF_INET6, literal, &address) != 1 ||
         inet_ntop(AF_INET6, &address, request->host, sizeof(request->host)) == NULL)
-        return fail(parser, "there is no address between the brackets");
+        return fail(parser, "invalid address between the brackets");
     request->host_is_address = true;
     return true;
 }
@@ -144,11 +144,11 @@ static bool parse_reg_name(struct parser *parser, struct request *request, bool 
         if (!parse_byte(parser, &byte, &encoded))
             return false;
         if (encoded ? byte == '/' : !is_unreserved(byte) && !is_sub_delim(byte))
-            return fail(parser, "the host holds a character that no name can have");
+            return fail(parser, "the host contains an invalid character");
         name[length++] = to_lower(byte);
     }
     if (!text_is_clean(name, length))
-        return fail(parser, "the host holds a character that no name can have");
+        return fail(parser, "the host contains an invalid character");
     if (length > 0 && name[length - 1] == '.')
         length--; /* the root of the DNS, written out */
     if (length > REQUEST_HOST_MAX || (length > 0 && name[length - 1] == '.')) {
@@ -187,7 +187,7 @@ static bool parse_authority(struct parser *parser, bool is_gemini, struct reques
 
     bool valid;
     if (memchr(part.at, '@', (size_t)(part.end - part.at)) != NULL)
-        valid = fail(&part, "the URI holds userinfo");
+        valid = fail(&part, "the URI contains userinfo");
     else if (part.at < part.end && *part.at == '[')
         valid = parse_ip_literal(&part, request, servable);
     else
@@ -195,7 +195,7 @@ static bool parse_authority(struct parser *parser, bool is_gemini, struct reques
 
     if (valid && part.at < part.end) {
         if (*part.at++ != ':')
-            valid = fail(&part, "something other than a port stands behind the host");
+            valid = fail(&part, "unexpected text after the host");
         else
             valid = parse_port(&part, &request->port);
     }
@@ -218,7 +218,7 @@ static bool parse_path(struct parser *parser, char path[static REQUEST_URI_MAX +
         if (!parse_byte(parser, &byte, &encoded))
             return false;
         if (!encoded && !is_unreserved(byte) && !is_sub_delim(byte) && strchr(":@/", byte) == NULL)
-            return fail(parser, "the path holds a character that must be percent-encoded");
+            return fail(parser, "the path contains a character that must be percent-encoded");
         if (encoded && (byte == '/' || byte == '\0')) {
             *nameable = false;
             byte = '_';
@@ -270,7 +270,7 @@ static bool parse_query(struct parser *parser, struct request *request) {
         if (!parse_byte(parser, &byte, &encoded))
             return false;
         if (!encoded && !is_unreserved(byte) && !is_sub_delim(byte) && strchr(":@/?", byte) == NULL)
-            return fail(parser, "the query holds a character that must be percent-encoded");
+            return fail(parser, "the query contains a character that must be percent-encoded");
     }
     size_t length = (size_t)(parser->end - start);
     memcpy(request->query, start, length);
@@ -330,9 +330,9 @@ static bool find_line(struct parser *parser, bool *has_line, size_t *length) {
             if (at + 1 == parser->end)
                 return true;
             if (at[1] != '\n')
-                return fail(parser, "a carriage return stands alone");
+                return fail(parser, "carriage return without line feed");
             if (has_line_feed)
-                return fail(parser, "a line feed stands alone");
+                return fail(parser, "line feed without carriage return");
             *has_line = true;
             *length = (size_t)(at - start);
             return true;
@@ -342,7 +342,7 @@ static bool find_line(struct parser *parser, bool *has_line, size_t *length) {
         if (*at == '\n')
             has_line_feed = true;
         else if (!is_uri_byte(*at))
-            return fail(parser, "the line holds a character that no URI can have");
+            return fail(parser, "the line contains a character that is invalid in a URI");
     }
     return true;
 }

@@ -112,8 +112,7 @@ static void refuse_unread(struct source *source, long error, struct reply *reply
         return;
     }
     report(1,
-           error == -EFBIG ? "is too long for an access list; nobody may enter"
-                           : "cannot be read as an access list; nobody may enter",
+           error == -EFBIG ? "too long for an access list, so nobody can enter" : "cannot be read, so nobody can enter",
            source);
     reply_set(reply, STATUS_TEMPORARY_FAILURE, "The access list of this folder cannot be read");
 }
@@ -131,7 +130,7 @@ static const char *describe_state(enum certificate_state state) {
 
 static bool admit(const struct access_list *list, struct visitor *visitor, struct reply *reply) {
     if (!visitor->has_certificate) {
-        reply_set(reply, STATUS_CERTIFICATE_REQUIRED, "This folder is for visitors with a certificate");
+        reply_set(reply, STATUS_CERTIFICATE_REQUIRED, "This folder needs a client certificate");
         return false;
     }
     if (visitor->certificate_state != CERTIFICATE_VALID) {
@@ -140,7 +139,8 @@ static bool admit(const struct access_list *list, struct visitor *visitor, struc
     }
     const char *name = access_find(list, visitor->fingerprint);
     if (!name) {
-        reply_set(reply, STATUS_CERTIFICATE_NOT_AUTHORISED, "This certificate is not on the list of this folder");
+        reply_set(reply, STATUS_CERTIFICATE_NOT_AUTHORISED,
+                  "This certificate is not on the access list of this folder");
         return false;
     }
     snprintf(visitor->name, sizeof visitor->name, "%s", name);
@@ -291,9 +291,7 @@ const struct meta_rule *rules_find(const struct way *way, struct meta *meta) {
                 return rule;
             meta_dispose(meta);
         } else if (found != 0 && !beneath_is_busy(size)) {
-            report(1,
-                   size == -EFBIG ? "is too long for metadata and does not count" : "cannot be read and does not count",
-                   &source);
+            report(1, size == -EFBIG ? "too long for a metadata file; ignored" : "cannot be read; ignored", &source);
         }
     }
     return NULL;

@@ -249,7 +249,7 @@ static void die(int signal, siginfo_t *about, void *context) {
     } while (call > 0 && at > 0);
     end = append(end, line_has_priority ? "<3>" : "");
     end = append(end, role_name);
-    end = append(end, ": ended at a forbidden system call: ");
+    end = append(end, ": killed at a forbidden system call: ");
     end = append(end, sandbox_call_name(about->si_syscall));
     end = append(end, " (number ");
     end = append(end, digits + at);

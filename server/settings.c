@@ -221,16 +221,16 @@ static bool read_setting(struct reader *reader, const char *key, const char *val
         if (strcmp(key, keys[i].key) != 0)
             continue;
         if (reader->seen[i] > 0) {
-            snprintf(after, sizeof(after), " stands in line %u already; keep one of the two", reader->seen[i]);
+            snprintf(after, sizeof(after), " is already set on line %u; keep one of the two", reader->seen[i]);
             return refuse(reader, "", key, after);
         }
         reader->seen[i] = number;
         if (keys[i].parse(value, (char *)reader->settings + keys[i].place))
             return true;
-        snprintf(after, sizeof(after), " is no value for %s; it takes %s", key, keys[i].expected);
+        snprintf(after, sizeof(after), " is not a valid value for %s; expected %s", key, keys[i].expected);
         return refuse(reader, "", value, after);
     }
-    return refuse(reader, "", key, " is no setting; vitrine.conf(5) lists them");
+    return refuse(reader, "", key, " is not a setting; vitrine.conf(5) lists them all");
 }
 
 /* line = [ key "=" value / "#" comment ] */
@@ -241,7 +241,7 @@ static bool read_line(struct reader *reader, const char *bytes, size_t length, u
         return false;
     }
     if (memchr(bytes, '\0', length) != NULL) {
-        snprintf(reader->problem, sizeof(reader->problem), "the line holds a NUL byte");
+        snprintf(reader->problem, sizeof(reader->problem), "the line contains a NUL byte");
         return false;
     }
     memcpy(line, bytes, length);

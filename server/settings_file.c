@@ -53,23 +53,23 @@ int settings_load(struct settings *settings, const char *path, text_fault *fault
     log_quote(quoted, sizeof quoted, name);
     char *text = malloc(SETTINGS_FILE_MAX + 1);
     if (!text) {
-        log_line(LOG_LEVEL_ERROR, "settings file %s: no memory to read it", quoted);
+        log_line(LOG_LEVEL_ERROR, "settings file %s: out of memory", quoted);
         return EX_OSERR;
     }
     ssize_t length = read_whole(name, text, SETTINGS_FILE_MAX + 1);
     if (length == -ENOENT && !path)
         length = 0;
     if (length < 0) {
-        log_line(LOG_LEVEL_ERROR, "settings file %s: %s; name a readable one with --settings", quoted,
-                 length == -EINVAL ? "no regular file" : strerror((int)-length));
+        log_line(LOG_LEVEL_ERROR,
+                 "settings file %s: %s; make it readable for everybody (chmod o+r), or name another with --settings",
+                 quoted, length == -EINVAL ? "not a regular file" : strerror((int)-length));
         free(text);
         return EX_NOINPUT;
     }
     int faults = settings_parse(&fresh, text, (size_t)length, fault, context);
     free(text);
     if (faults < 0)
-        log_line(LOG_LEVEL_ERROR, "settings file %s: longer than %d bytes, which no settings are", quoted,
-                 SETTINGS_FILE_MAX);
+        log_line(LOG_LEVEL_ERROR, "settings file %s: too long; %d bytes at most", quoted, SETTINGS_FILE_MAX);
     if (faults != 0)
         return EX_CONFIG;
     *settings = fresh;

@@ -68,7 +68,7 @@ bool staff_make_places(struct staff *staff) {
     staff->board_count = staff->worker_count + RETIRED_MAX;
     void *boards = mmap(NULL, boards_size(staff), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (boards == MAP_FAILED) {
-        log_line(LOG_LEVEL_ERROR, "no memory for the workers: %s", strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "no memory for workers: %s", strerror(errno));
         return false;
     }
     staff->boards = boards;
@@ -177,13 +177,13 @@ static void leave_root(const struct staff *staff, pid_t parent) {
     if (fstat(staff->generation->capsules.folder, &content) < 0 ||
         (content.st_mode & (S_IROTH | S_IXOTH)) != (S_IROTH | S_IXOTH)) {
         log_line(LOG_LEVEL_WARNING,
-                 "content folder %s is not open to everybody, so workers have to go on as root; "
-                 "chmod o+rx lets them do without",
+                 "content folder %s is not readable for everybody, so workers must run as root; chmod o+rx lets them "
+                 "run as nobody",
                  staff->content);
         return;
     }
     if (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
-        log_line(LOG_LEVEL_WARNING, "a worker goes on as root: %s", strerror(errno));
+        log_line(LOG_LEVEL_WARNING, "a worker keeps running as root: %s", strerror(errno));
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* another id undoes it */
     if (getppid() != parent)
         _exit(0);
@@ -198,7 +198,7 @@ static bool keep_to_own_board(const struct staff *staff, const struct worker_boa
 static void work(struct staff *staff, size_t number, pid_t parent, int log) {
     follow_parent(parent, "vitrine-worker");
     if (!relay_enter(log) || !keep_to_own_board(staff, staff->employees[number].board)) {
-        log_line(LOG_LEVEL_ERROR, "a worker cannot be set up: %s", strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "cannot set up a worker: %s", strerror(errno));
         _exit(EX_OSERR);
     }
     leave_behind(staff);
@@ -255,7 +255,7 @@ static void start_worker(struct staff *staff, size_t number) {
         close(log);
     employee->started = employee->beat_seen = clock_milliseconds();
     if (employee->process < 0) {
-        log_line(LOG_LEVEL_ERROR, "worker %zu: no process for it: %s; tried again", number, strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "worker %zu: cannot start a process: %s; trying again", number, strerror(errno));
         employee->process = 0;
         employee->start_at = employee->started + DELAY_MAX;
     }
@@ -266,9 +266,10 @@ static void tell_of_the_end(const char *who, pid_t process, int status, int forb
     bool signalled = WIFSIGNALED(status);
     int how = signalled ? WTERMSIG(status) : WEXITSTATUS(status);
     if (signalled ? how == SIGSYS : how == SANDBOX_EXIT)
-        log_line(LOG_LEVEL_ERROR,
-                 "%s (process %d) ended at a forbidden system call: %s (number %d); it may have been taken over", who,
-                 (int)process, sandbox_call_name(forbidden), forbidden);
+        log_line(
+            LOG_LEVEL_ERROR,
+            "%s (process %d) was killed at a forbidden system call: %s (number %d); an attacker may have taken it over",
+            who, (int)process, sandbox_call_name(forbidden), forbidden);
     else
         log_line(LOG_LEVEL_WARNING, "%s (process %d) ended by %s %d", who, (int)process,
                  signalled ? "signal" : "exit status", how);
@@ -331,7 +332,7 @@ static bool keys_are_missing(const struct staff *staff) {
 static void look_after_keys(struct staff *staff) {
     uint64_t now = clock_milliseconds();
     if (keys_are_missing(staff) && now >= staff->keys.start_at && !staff_start_keys(staff)) {
-        log_line(LOG_LEVEL_ERROR, "the key process cannot be started: %s; tried again", strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "cannot start the key process: %s; trying again", strerror(errno));
         staff->keys.process = 0;
         staff->keys.start_at = now + DELAY_MAX;
     }
@@ -363,8 +364,8 @@ static void look_after_retired(struct staff *staff) {
         const struct employee *retired = &staff->retired[i];
         bool listens = retired->process > 0 && retired->board->ready && now - retired->retired > LEAVE_WITHIN;
         if (listens || (retired->process > 0 && now - retired->retired > STAY_MAX)) {
-            log_line(LOG_LEVEL_WARNING, "worker of an earlier generation (process %d) %s; ended", (int)retired->process,
-                     listens ? "does not leave the port" : "has not finished in 15 minutes");
+            log_line(LOG_LEVEL_WARNING, "worker of an earlier generation (process %d) %s; killed",
+                     (int)retired->process, listens ? "did not release the port" : "did not finish within 15 minutes");
             kill(retired->process, SIGKILL);
         }
     }

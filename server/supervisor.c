@@ -96,7 +96,7 @@ static int reach_keys(struct staff *staff, const char *path) {
 static int check_state(const char *folder) {
     int state = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (state < 0) {
-        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name one with --state", folder, strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name another with --state", folder, strerror(errno));
         return EX_NOINPUT;
     }
     close(state);
@@ -106,11 +106,11 @@ static int check_state(const char *folder) {
 /* ---- telling ---- */
 
 /* Said until a reload succeeds, so that nobody has to look at the right moment. */
-#define NOT_RELOADED "Not reloaded, everything stays as it was; the log says why. "
+#define NOT_RELOADED "Not reloaded: the old state stays; the log says why. "
 
-#define SAMPLE_SHOWN "Showing the sample to everybody, because there is no capsule; the log says what to do. "
+#define SAMPLE_SHOWN "Every name shows the sample, because there is no capsule; the log says what to do. "
 #define LOST_PAGE "A page in the content folder belongs to no host; the log says what to do. "
-#define BARRED "%zu hosts refused, their identities cannot be used; the log says why. "
+#define BARRED "%zu hosts refused because their identities cannot be used; the log says why. "
 
 static void tell(const struct supervisor *supervisor, const char *first) {
     const struct staff *staff = &supervisor->staff;
@@ -162,7 +162,7 @@ static void reload(struct supervisor *supervisor) {
         status = generation_identify(&next, &supervisor->sources, supervisor->staff.control);
     if (status != EX_OK) {
         generation_dispose(&next);
-        log_line(LOG_LEVEL_ERROR, "not reloaded, everything stays as it was; the lines above say why");
+        log_line(LOG_LEVEL_ERROR, "not reloaded: the old state stays; the lines above say why");
         supervisor->not_reloaded = true;
         tell(supervisor, "READY=1\n");
         return;
@@ -195,7 +195,7 @@ static bool start_workers(struct staff *staff, int *signal) {
             return false;
         }
         if (clock_milliseconds() > give_up) {
-            log_line(LOG_LEVEL_ERROR, "the workers are not ready within %d seconds", START_WITHIN / 1000);
+            log_line(LOG_LEVEL_ERROR, "the workers were not ready within %d seconds", START_WITHIN / 1000);
             return false;
         }
     }
@@ -212,14 +212,15 @@ static bool look_after_listeners(struct supervisor *supervisor) {
         const struct listener *listener = &supervisor->listeners[i];
         enum listen_state state = listen_look_after(listener);
         if (state == LISTEN_DEAD) {
-            log_line(LOG_LEVEL_ERROR,
-                     "nobody listens on port %u any more, the socket was shut down; ended, so that the "
-                     "service manager opens it anew",
-                     listener->port);
+            log_line(
+                LOG_LEVEL_ERROR,
+                "the listening socket of port %u was shut down; exiting, so that the service manager opens a new one",
+                listener->port);
             return false;
         }
         if (state == LISTEN_MENDED) {
-            log_line(LOG_LEVEL_ERROR, "the listening socket of port %u had been made to block; mended", listener->port);
+            log_line(LOG_LEVEL_ERROR, "the listening socket of port %u had been set to blocking mode; corrected",
+                     listener->port);
             staff_examine(&supervisor->staff);
         }
     }
@@ -238,8 +239,8 @@ static int run(struct supervisor *supervisor) {
         if (is_stop(signal))
             return EX_OK;
         if (staff->keys_apart && keys_are_gone(staff->control)) {
-            log_line(LOG_LEVEL_ERROR, "the key service has closed this connection for good; started again, the service "
-                                      "manager opens another (OpenFile=)");
+            log_line(LOG_LEVEL_ERROR, "the key service closed the connection; exiting, so that the service manager "
+                                      "opens a new one (OpenFile=)");
             return EX_UNAVAILABLE;
         }
         if (signal == SIGCHLD)
@@ -313,7 +314,7 @@ int supervisor_serve(const struct serve_options *options) {
     /* The key process comes first: from here on no other process has a reason to come near a key. */
     if (status == 0 && (!random_open() || vitrine_random_block(staff->hash_key, sizeof staff->hash_key) != 0 ||
                         !staff_start_keys(staff))) {
-        log_line(LOG_LEVEL_ERROR, "the key process cannot be started: %s", strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "cannot start the key process: %s", strerror(errno));
         status = EX_OSERR;
     }
     if (status == 0)

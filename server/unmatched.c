@@ -82,7 +82,7 @@ int unmatched_report(int folder, const char *path, const struct meta *meta, text
     for (size_t i = 0; i < meta->count; i++) {
         const struct meta_rule *rule = &meta->rules[i];
         if (!search.used[i] && !(search.has_link && strchr(rule->pattern, '/')))
-            fault(rule->line, "no file has this name, so nothing is said of any", context);
+            fault(rule->line, "pattern matches no file", context);
     }
     free(search.used);
     return 0;

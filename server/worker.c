@@ -275,7 +275,7 @@ static void welcome(struct worker *worker, int socket, const struct listener *li
 /* No room in the system is no reason to spin or to end: look away for a moment, what waits stays in the backlog. */
 static void pause_listening(struct worker *worker) {
     if (worker->listening)
-        log_line(LOG_LEVEL_WARNING, "accept: %s, with %zu connections open; goes on when there is room",
+        log_line(LOG_LEVEL_WARNING, "cannot accept connections: %s, with %zu open; continues when there is room",
                  strerror(errno), worker->open);
     listen_no_more(worker);
     worker->paused_until = worker->bench->now + PAUSE;

@@ -232,7 +232,7 @@ int write_control_group(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* Who is ended first when memory is short. */
+/* Who is ended first when out of memory. */
 int write_memory_score(const struct surroundings *surroundings) {
     int file = openat(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (file < 0)

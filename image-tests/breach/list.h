@@ -135,7 +135,7 @@ ATTEMPT(write_kernel_trigger, "writing/kernel-trigger", "gives the kernel orders
 ATTEMPT(write_kernel_parameters, "writing/kernel-parameters", "changes parameters in /sys")
 ATTEMPT(write_kernel_log, "writing/kernel-log", "writes into the kernel's log")
 ATTEMPT(write_control_group, "writing/control-group", "moves itself to where no limits are")
-ATTEMPT(write_memory_score, "writing/memory-score", "changes who is ended first when memory is short")
+ATTEMPT(write_memory_score, "writing/memory-score", "changes who is ended first when out of memory")
 
 /* ---- attempts_running.c ---- */
 ATTEMPT(run_shell, "running/shell", "starts a shell")
@@ -215,7 +215,7 @@ ATTEMPT(others_scheduler, "others/scheduler", "makes another process wait by the
 ATTEMPT(others_processor, "others/processors", "chooses the processors of another process")
 ATTEMPT(others_disk_priority, "others/disk-priority", "makes another process wait for the disk")
 ATTEMPT(others_limits, "others/limits", "sets limits of another process")
-ATTEMPT(others_memory_score, "others/memory-score", "has another process ended first when memory is short")
+ATTEMPT(others_memory_score, "others/memory-score", "has another process ended first when out of memory")
 ATTEMPT(others_memory, "others/process-vm-write", "changes memory of another process by process_vm_writev")
 ATTEMPT(others_memory_file, "others/process-memory", "changes memory of another process by its file in /proc")
 ATTEMPT(others_descriptor, "others/pidfd-getfd", "takes an open file away from another process")

@@ -24,7 +24,7 @@ configure
 open amfora "$start"
 expect "the start page" "The front door" 20 /
 terminal send-keys 1
-expect "a certificate is asked for" "This folder is for visitors with a certificate" 60 /members/
+expect "a certificate is asked for" "This folder needs a client certificate" 60 /members/
 terminal send-keys Enter
 terminal send-keys 2
 if shows "That file could not be displayed"; then
@@ -49,4 +49,4 @@ open amfora "${start}members/"
 expect "a certificate that is on the list" "The room of the members" 20 /members/
 configure bob
 open amfora "${start}members/"
-expect "a certificate that is not on the list" "This certificate is not on the list" 61 /members/
+expect "a certificate that is not on the list" "This certificate is not on the access list" 61 /members/

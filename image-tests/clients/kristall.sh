@@ -125,4 +125,4 @@ expect "a certificate that is on the list" "The room of the members" 60 /members
 xdotool key ctrl+t
 visit_page "${start}members/"
 use_identity Down Down
-expect "a certificate that is not on the list" "This certificate is not on the list" 60 /members/ 61 /members/
+expect "a certificate that is not on the list" "This certificate is not on the access list" 60 /members/ 61 /members/

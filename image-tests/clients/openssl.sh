@@ -28,11 +28,11 @@ follow() {
 ask "$start"
 expect "the start page" "# The front door" 20 /
 ask "${start}members/"
-expect "a certificate is asked for" "60 This folder is for visitors with a certificate" 60 /members/
+expect "a certificate is asked for" "60 This folder needs a client certificate" 60 /members/
 ask "${start}members/" -cert "$all/ada.pem" -key "$all/ada.key"
 expect "a certificate that is on the list" "# The room of the members" 20 /members/
 ask "${start}members/" -cert "$all/bob.pem" -key "$all/bob.key"
-expect "a certificate that is not on the list" "61 This certificate is not on the list" 61 /members/
+expect "a certificate that is not on the list" "61 This certificate is not on the access list" 61 /members/
 ask "${start}large.gz"
 sed '1d' "$home/reply" >"$home/large.gz"
 expect_large "a large file, whole" "$home/large.gz"

@@ -28,7 +28,7 @@ Test(attached, the_service_manager_knows_that_it_is_ready) {
                                  "StatusText,NRestarts,RootImage,Result"),
                  0, "%s", host_output);
     cr_expect(said("Type=notify") && said("SubState=running"), "%s", host_output);
-    cr_expect(said("StatusText=Showing the sample") && said("Serving 1 capsules"), "%s", host_output);
+    cr_expect(said("StatusText=Every name shows the sample") && said("Serving 1 capsules"), "%s", host_output);
     cr_expect(said("NRestarts=0") && said("Result=success"), "%s", host_output);
     cr_expect(said("RootImage=/var/lib/portables/vitrine_"), "%s", host_output);
     cr_assert_eq(host_run(&host, "systemctl show vitrine.socket --property=ActiveState,SubState,Result"), 0, "%s",
@@ -213,7 +213,7 @@ Test(attached, given_identities_count_after_a_reload) {
     cr_expect_neq(host_run(&host, "vitrinectl status"), 0);
     cr_expect(said(" (given); it is still served"), "%s", host_output);
     cr_expect_neq(host_run(&host, "echo nothing >/etc/credstore/identity.localhost.pem; vitrinectl status"), 0);
-    cr_expect(said("localhost has a file that holds no certificate (given)"), "%s", host_output);
+    cr_expect(said("localhost has a file that contains no certificate (given)"), "%s", host_output);
     cr_expect(!said("unable to load"), "%s", host_output);
     cr_expect(host_stop(&host), "%s", host_output);
 }
@@ -346,12 +346,12 @@ Test(attached, a_port_that_was_spoiled_answers_again, .timeout = 900) {
     }
     cr_expect(answers_within(&host, 120), "it blocks");
     host_run(&host, "journalctl --sync; journalctl --no-pager --output=cat --priority=err --unit=vitrine.service");
-    cr_expect(said("had been made to block; mended"), "%s", host_output);
+    cr_expect(said("had been set to blocking mode; corrected"), "%s", host_output);
     for (int round = 0; round < 2; round++) {
         cr_expect(spoil(&host, "shutdown") && answers_within(&host, 120), "it is closed");
     }
     host_run(&host, "journalctl --sync; journalctl --no-pager --output=cat --priority=err --unit=vitrine.service");
-    cr_expect(said("nobody listens on port ") && said(" any more"), "%s", host_output);
+    cr_expect(said("the listening socket of port ") && said(" was shut down"), "%s", host_output);
     cr_expect_eq(host_run(&host, "systemctl is-active vitrine.service vitrine.socket"), 0, "%s", host_output);
     cr_expect(host_stop(&host));
 }

@@ -37,7 +37,7 @@ Test(looked_after, status_tells_all_that_matters) {
     int status = host_run(&host, "vitrinectl status");
     cr_expect(said("Vitrine, vitrine_"), "%s", host_output);
     cr_expect(said("signature     good: root hash "), "%s", host_output);
-    cr_expect(said("server        Showing the sample") && said("keys          Holding "), "%s", host_output);
+    cr_expect(said("server        Every name shows the sample") && said("keys          Holding "), "%s", host_output);
     cr_expect(said(fingerprint), "%s is not in: %s", fingerprint, host_output);
     cr_expect(said("vitrine.service 0.1 of 10") && said("vitrine-keys.service 0.1 of 10"), "%s", host_output);
     /* In a container the signature cannot be enforced, and that must not be passed over. */
@@ -167,7 +167,7 @@ Test(looked_after, a_reload_that_was_refused_is_told) {
     cr_expect(said("reloaded; see what is served"), "%s", host_output);
     host_run(&host, "echo langauge = en >>/etc/vitrine/vitrine.conf");
     cr_expect_eq(host_run(&host, "vitrinectl reload"), 70, "%s", host_output);
-    cr_expect(said("langauge") && said("everything stays as it was"), "%s", host_output);
+    cr_expect(said("langauge") && said("the old state stays"), "%s", host_output);
     cr_expect(host_answers(&host), "after a reload that was refused");
     host_run(&host, "sed -i /langauge/d /etc/vitrine/vitrine.conf");
     cr_expect_eq(host_run(&host, "vitrinectl reload"), 0, "%s", host_output);

@@ -672,7 +672,7 @@ static void read_arguments(int count, char **arguments) {
         else if (sscanf(arguments[i], "--session=%ld", &settings.only_session) != 1 &&
                  sscanf(arguments[i], "--rounds=%u-%u", &settings.round_first, &settings.round_last) != 2 &&
                  sscanf(arguments[i], "--calls=%u-%u", &settings.call_first, &settings.call_last) != 2)
-            errx(EX_USAGE, "there is no option %s", arguments[i]);
+            errx(EX_USAGE, "unknown option %s", arguments[i]);
     }
     if (settings.rounds == 0 || settings.at_once == 0 || settings.at_once > AT_ONCE_MAX ||
         settings.round_first >= settings.rounds)

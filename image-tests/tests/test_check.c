@@ -44,40 +44,40 @@ static void link_to(const char *target, const char *path) {
 
 Test(check, every_fault_is_reported) {
     static const char *const findings[] = {
-        "alias: error: is a link that leads to nothing",
-        "bad name: warning: is no name of a host",
-        "note.txt: warning: is no folder, so no capsule",
-        "Upper.example: warning: is no name of a host",
-        "localhost/.hidden: warning: begins with a dot, and is never served",
-        "localhost/.meta:2: error: there is no colon",
-        "\"localhost/a\\x0ab\": error: has a name that no client can ask for",
-        "localhost/dangling: error: is a link that leads to nothing",
-        "localhost/club/.access:1: error: does not begin with the SHA-256",
-        "localhost/nobody/.access: warning: lists nobody",
+        "alias: error: symbolic link points to nothing",
+        "bad name: warning: not a host name",
+        "note.txt: warning: not a folder, so not a capsule",
+        "Upper.example: warning: not a host name",
+        "localhost/.hidden: warning: name begins with a dot; never served",
+        "localhost/.meta:2: error: missing colon",
+        "\"localhost/a\\x0ab\": error: no client can ask for this name",
+        "localhost/dangling: error: symbolic link points to nothing",
+        "localhost/club/.access:1: error: must begin with the SHA-256",
+        "localhost/nobody/.access: warning: lists no certificate",
         "localhost/latin.gmi:2: error: is not UTF-8",
-        "localhost/.meta:3: warning: no file has this name",
-        "localhost/away: error: is a link that leads out of its capsule",
+        "localhost/.meta:3: warning: pattern matches no file",
+        "localhost/away: error: symbolic link leads out of its capsule",
         "localhost/last.gmi:1: error: is not UTF-8",
-        "localhost/list/.directory-listing-ok:1: error: the link \"none.gmi\" leads to nothing",
-        "localhost/locked/.access: error: is no file",
-        "localhost/long.gmi:1: error: the link \"0000",
-        "localhost/nul.gmi:2: error: the link \"none.gmi\" leads to nothing",
+        "localhost/list/.directory-listing-ok:1: error: link \"none.gmi\" points to nothing",
+        "localhost/locked/.access: error: not a regular file",
+        "localhost/long.gmi:1: error: link \"0000",
+        "localhost/nul.gmi:2: error: link \"none.gmi\" points to nothing",
         "localhost/page.gmi:1: error: begins with a byte order mark",
-        "localhost/page.gmi:2: warning: the lines of this page do not all end alike",
-        "localhost/page.gmi:2: error: the link \"missing.gmi\" leads to nothing",
-        "localhost/page.gmi:3: warning: the link \"sub\" names a folder without its slash",
-        "localhost/page.gmi:4: warning: the link \"/a/../..\" climbs above the root",
-        "localhost/page.gmi:5: error: the link \"a%zz\" is no address",
-        "localhost/page.gmi:6: warning: the link \"gone.gmi\" leads to what is gone",
-        "localhost/page.gmi:7: error: the link \"gemini://localhost/no\" leads to nothing",
-        "localhost/page.gmi:8: error: a link line without an address",
+        "localhost/page.gmi:2: warning: this page mixes line endings",
+        "localhost/page.gmi:2: error: link \"missing.gmi\" points to nothing",
+        "localhost/page.gmi:3: warning: link \"sub\" names a folder without a final slash",
+        "localhost/page.gmi:4: warning: link \"/a/../..\" climbs above the root",
+        "localhost/page.gmi:5: error: link \"a%zz\" is not a valid address",
+        "localhost/page.gmi:6: warning: link \"gone.gmi\" points to a page that .meta declares gone",
+        "localhost/page.gmi:7: error: link \"gemini://localhost/no\" points to nothing",
+        "localhost/page.gmi:8: error: link line has no address",
         "localhost/page.gmi:9: warning: preformatted text begins here",
-        "localhost/loop: error: is a link that leads round in a circle",
-        "localhost/out.txt: error: is a link that leads out of its capsule",
-        "localhost/pipe: warning: is no file",
-        "localhost/secret.gmi: error: is not readable for everybody",
-        "/bad.pem: error: it holds no certificate",
-        "/pipe.pem: error: it holds no certificate",
+        "localhost/loop: error: symbolic link leads back to itself",
+        "localhost/out.txt: error: symbolic link leads out of its capsule",
+        "localhost/pipe: warning: not a regular file",
+        "localhost/secret.gmi: error: not readable for everybody",
+        "/bad.pem: error: it contains no certificate",
+        "/pipe.pem: error: it contains no certificate",
         "vitrine.conf:1: error: ",
     };
     char path[256];
@@ -154,10 +154,10 @@ Test(check, text_and_what_it_is_said_to_be) {
         "localhost/return.txt:2: warning: a carriage return without a line feed",
         "localhost/latin.txt:1: warning: is not UTF-8; convert it, or declare its charset",
         "localhost/sub/latin.gmi:1: error: is not UTF-8; convert it",
-        "localhost/sub/wrong.gmi:1: error: is not UTF-8, as .meta says that it is",
-        "localhost/up.gmi:1: warning: the link \"../up.gmi\" climbs above the root",
-        "localhost/up.gmi:2: warning: the link \"/./../none.gmi\" climbs above the root",
-        "localhost/up.gmi:2: error: the link \"/./../none.gmi\" leads to nothing",
+        "localhost/sub/wrong.gmi:1: error: is not UTF-8, although .meta says so",
+        "localhost/up.gmi:1: warning: link \"../up.gmi\" climbs above the root",
+        "localhost/up.gmi:2: warning: link \"/./../none.gmi\" climbs above the root",
+        "localhost/up.gmi:2: error: link \"/./../none.gmi\" points to nothing",
     };
     server_put_text(&server, "localhost/.meta",
                     "said.*: ;charset=iso-8859-1\nsub/said.gmi: text/gemini; lang=de; charset=\"ISO-8859-1\"\n"
@@ -185,13 +185,17 @@ Test(check, text_and_what_it_is_said_to_be) {
 /* Hosts of this server that are not there; of others nobody here can know. */
 Test(check, links_to_hosts_that_are_not_here) {
     static const char *const findings[] = {
-        "localhost/index.gmi:1: warning: the link \"gemini://gone.example/\" leads to a host that is not served here",
-        "localhost/index.gmi:2: warning: the link \"gemini://www.a.example/\" leads to a host that is not served here",
-        "localhost/index.gmi:3: warning: the link \"gemini://b.example/\" leads to a host that is not served here",
-        "localhost/index.gmi:4: warning: the link \"//xn--bcher-kva.example/\" leads to a host that is not served here",
-        "localhost/index.gmi:5: warning: the link \"gemini://dangling.example/\" leads to a host that is not served "
-        "here",
-        "dangling.example: error: is a link that leads to nothing",
+        "localhost/index.gmi:1: warning: link \"gemini://gone.example/\" points to a host that this server does not "
+        "serve",
+        "localhost/index.gmi:2: warning: link \"gemini://www.a.example/\" points to a host that this server does not "
+        "serve",
+        "localhost/index.gmi:3: warning: link \"gemini://b.example/\" points to a host that this server does not serve",
+        "localhost/index.gmi:4: warning: link \"//xn--bcher-kva.example/\" points to a host that this server does not "
+        "serve",
+        "localhost/index.gmi:5: warning: link \"gemini://dangling.example/\" points to a host that this server does "
+        "not "
+        "serve",
+        "dangling.example: error: symbolic link points to nothing",
     };
     server_put_text(&server, "a.example/index.gmi", "# A\n");
     server_put_text(&server, "www.b.example/index.gmi", "# B\n");
@@ -239,11 +243,11 @@ Test(check, identities_that_clients_may_refuse) {
     setenv("CREDENTIALS_DIRECTORY", given, 1);
     static const char *const findings[] = {
         "/given/identity.a.pem: warning: the certificate has no subject alternative name",
-        "/given/identity.a.pem: warning: the certificate ends in ",
-        "/given/identity.b.pem: error: the certificate ended ",
+        "/given/identity.a.pem: warning: the certificate expires in ",
+        "/given/identity.b.pem: error: the certificate expired ",
         "/given/identity.c.pem: warning: the certificate is not valid yet",
-        "/given/identity.d.pem: error: the certificate does not name its host, so it is not used for it",
-        "/state/b.pem: error: the certificate ended ",
+        "/given/identity.d.pem: error: the certificate does not name its host, so the server does not use it",
+        "/state/b.pem: error: the certificate expired ",
     };
     cr_expect_eq(check(NULL), 1);
     expect_findings(findings, sizeof findings / sizeof findings[0]);

@@ -298,7 +298,7 @@ Test(contained, a_worker_that_does_not_leave_is_ended) {
     while (kill(stays, 0) == 0 && gemini_now() < give_up)
         usleep(50000);
     cr_expect_neq(kill(stays, 0), 0, "it is still there");
-    cr_expect(server_logged(&server, "does not leave the port; ended"));
+    cr_expect(server_logged(&server, "did not release the port; killed"));
     expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
 }
 
@@ -354,7 +354,7 @@ Test(contained, a_listener_that_was_made_to_block_is_mended) {
     struct gemini_way way = way_to(&server);
     for (size_t i = 0; i <= worker_count; i++) /* each of these makes a worker wait that was not waiting yet */
         gemini_end(gemini_connect(&way));
-    cr_expect(server_logged(&server, "had been made to block; mended"));
+    cr_expect(server_logged(&server, "had been set to blocking mode; corrected"));
     cr_expect(fcntl(server.handed_over, F_GETFL) & O_NONBLOCK);
     expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
     cr_expect(fcntl(server.handed_over, F_GETFL) & O_NONBLOCK);
@@ -368,7 +368,7 @@ Test(contained, when_a_listener_is_dead_the_service_ends_soon) {
     struct gemini_client *silent = gemini_connect(&way);
     cr_assert_not_null(silent);
     shutdown(server.handed_over, SHUT_RDWR);
-    cr_expect(server_logged(&server, "nobody listens on port"));
+    cr_expect(server_logged(&server, "the listening socket of port"));
     uint64_t began = gemini_now();
     int result = -1000;
     siginfo_t ended = {0};

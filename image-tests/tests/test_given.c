@@ -193,7 +193,7 @@ Test(given, one_made_under_an_international_name_goes_on) {
     shell("test \"$(openssl x509 -in %s/" GREETINGS ".pem -noout -fingerprint -sha256)\" = 'sha256 Fingerprint=%s' && "
           "test ! -e %s/xn--gre-6ka8l.example.pem",
           state, before, state);
-    cr_expect(server_logged(&server, "holds its name in letters beyond ASCII"));
+    cr_expect(server_logged(&server, "contains a name with letters outside ASCII"));
     const char *const renew[] = {"renew", "--state", state, GREETINGS, NULL};
     cr_assert_eq(run_program(output, sizeof output, renew), 0, "%s", output);
     cr_expect_eq(strncmp(output, "xn--gre-6ka8l.example\n", sizeof "xn--gre-6ka8l.example"), 0, "%s", output);
@@ -242,8 +242,8 @@ Test(given, never_the_certificate_of_another) {
     cr_expect_str_eq(own, shown);
     way.server_name = "unknown.example";
     cr_expect_eq(ask_by(&way, "gemini://unknown.example:PORT/")->status, 53);
-    cr_expect_not_null(server_told(&server, "STATUS=1 hosts refused, their identities cannot be used", 20000));
-    cr_expect(server_logged(&server, "1 of the hosts here have no identity that can be used"));
+    cr_expect_not_null(server_told(&server, "STATUS=1 hosts refused because their identities cannot be used", 20000));
+    cr_expect(server_logged(&server, "hosts without a usable identity: 1;"));
     /* Each reload says why. */
     reload();
     reload();
@@ -332,8 +332,8 @@ Test(given, read_anew_at_a_reload) {
     reload();
     fingerprint_of("p256", before);
     cr_expect_str_eq(before, after);
-    cr_expect(server_logged(&server, "the one that was read before stays in use"));
-    cr_expect(server_logged(&server, "identity new: the given identity.new.pem is gone"));
+    cr_expect(server_logged(&server, "the version read earlier stays in use"));
+    cr_expect(server_logged(&server, "identity new: identity.new.pem is gone"));
     fingerprint_of("new", after);
     shell("test ! -e %s/new.pem", state);
     fingerprint_of("localhost", after);

@@ -186,7 +186,7 @@ static size_t each_file(const char *folder, int depth, void (*each)(const char *
 static void expect_private(const char *path) {
     struct stat status;
     cr_assert_eq(lstat(path, &status), 0);
-    cr_expect(S_ISREG(status.st_mode), "%s is no regular file", path);
+    cr_expect(S_ISREG(status.st_mode), "%s is not a regular file", path);
     cr_expect_eq(status.st_mode & 07777, 0600, "%s has the mode %o", path, status.st_mode & 07777);
     cr_expect_eq(status.st_uid, geteuid());
 }

@@ -46,8 +46,8 @@ Test(sample, is_shown_to_every_name) {
     way.server_name = NULL;
     cr_expect_eq(ask_by(&way, with_port("gemini://192.0.2.1:PORT/", server.port))->status, 20);
     cr_expect_eq(ask_by(&way, with_port("gemini://my.example:PORT/missing", server.port))->status, 51);
-    cr_expect(server_logged(&server, "so the sample is shown to everybody"));
-    cr_expect_not_null(server_told(&server, "STATUS=Showing the sample to everybody", 5000));
+    cr_expect(server_logged(&server, "so every name shows the sample"));
+    cr_expect_not_null(server_told(&server, "STATUS=Every name shows the sample", 5000));
 }
 
 Test(sample, gives_way_to_the_first_capsule) {
@@ -72,10 +72,10 @@ Test(sample, does_not_take_the_place_of_pages_that_are_missing) {
     snprintf(to, sizeof to, "%s/away", server.folder);
     cr_assert_eq(rename(from, to), 0);
     cr_expect_not_null(strstr(server_reload(&server), "Not reloaded"));
-    cr_expect(server_logged(&server, "holds no capsule, but there are identities of other hosts"));
+    cr_expect(server_logged(&server, "contains no capsule, but there are identities for other hosts"));
     cr_expect_eq(server_stop(&server, SIGTERM), 0);
     server_launch(&server);
-    cr_expect(server_logged(&server, "holds no capsule, but there are identities of other hosts"));
+    cr_expect(server_logged(&server, "contains no capsule, but there are identities for other hosts"));
     cr_expect_eq(server_stop(&server, 0), EX_NOINPUT);
 }
 

@@ -318,7 +318,7 @@ Test(secrets, workers_do_without_the_rights_of_root) {
     size_t count = server_workers(&server, workers);
     for (size_t i = 0; i < count; i++)
         cr_expect_neq(user_of(workers[i]), 0);
-    cr_expect_eq(user_of(server_keys(&server)), 0, "the state folder is root's");
+    cr_expect_eq(user_of(server_keys(&server)), 0, "state folder is root's");
     server_stop(&server, SIGKILL);
     struct gemini_way way = way_to(&server);
     cr_expect_null(gemini_connect(&way), "a worker was left behind");

@@ -237,7 +237,7 @@ Test(identity, a_key_of_another_certificate_is_refused) {
     second[identity_make("b.example", second)] = '\0';
     cr_expect_str_eq(
         identity_load(&identity, "a.example", first, second),
-        "its private key does not belong to its certificate; put the certificate first in the file, before its chain");
+        "its private key does not match its certificate; in the file, the certificate must come before its chain");
     cr_expect_null(identity_load(&identity, "a.example", first, first));
     identity_dispose(&identity);
 }

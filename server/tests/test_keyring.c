@@ -264,7 +264,7 @@ Test(keyring, what_cannot_be_used_is_not_replaced) {
     } cases[] = {
         {"small", "rsa:1024", "DNS:small", "2048"},
         {"curve", "ec -pkeyopt ec_paramgen_curve:P-521", "DNS:curve", "P-256"},
-        {"mixed", "ec -pkeyopt ec_paramgen_curve:P-256", "DNS:mixed", "belong"},
+        {"mixed", "ec -pkeyopt ec_paramgen_curve:P-256", "DNS:mixed", "does not match"},
         {"keyless", "ec -pkeyopt ec_paramgen_curve:P-256", "DNS:keyless", "no private key"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -485,15 +485,15 @@ Test(keyring, an_end_is_told_once) {
     shell("rm errors");
     open_keyring();
     const char *text = told_by_providing("near");
-    cr_expect_eq(logged_count(text, "identity near: the certificate in identity.near.pem ends on "), 1, "%s", text);
-    cr_expect(strstr(text, ", 19 days from now") || strstr(text, ", 20 days from now"), "%s", text);
+    cr_expect_eq(logged_count(text, "identity near: the certificate in identity.near.pem expires on "), 1, "%s", text);
+    cr_expect(strstr(text, ", in 19 days") || strstr(text, ", in 20 days"), "%s", text);
     text = told_by_providing("nearer");
-    cr_expect_eq(logged_count(text, " ends on "), 1, "%s", text);
+    cr_expect_eq(logged_count(text, " expires on "), 1, "%s", text);
     text = told_by_providing("far");
-    cr_expect_eq(logged_count(text, " ends on "), 0, "%s", text);
+    cr_expect_eq(logged_count(text, " expires on "), 0, "%s", text);
     for (const char *const *host = (const char *const[]){"near", "nearer", "far", NULL}; *host; host++) {
         text = told_by_providing(*host);
-        cr_expect_eq(logged_count(text, " ends on "), 0, "it is told again: %s", text);
+        cr_expect_eq(logged_count(text, " expires on "), 0, "it is told again: %s", text);
     }
     logged_begin();
     keyring_warn(&keyring);
@@ -573,27 +573,27 @@ Test(keyring, words_about_credentials) {
     open_keyring();
     const char *text = logged_end();
     cr_expect_eq(logged_count(text, "\n"), 1, "%s", text);
-    cr_expect(strstr(text, "identity-b.pem") && strstr(text, "named neither identity.HOST.pem nor identity.HOST.key"),
+    cr_expect(strstr(text, "identity-b.pem") && strstr(text, "its name must be identity.HOST.pem or identity.HOST.key"),
               "%s", text);
     text = told_by_refreshing();
     cr_expect_null(strstr(text, "identity a"), "what has not changed is no news: %s", text);
     put_identity("given/identity.a.pem", "a");
     text = told_by_refreshing();
-    cr_expect_eq(logged_count(text, "identity a: the given identity.a.pem was read anew\n"), 1, "%s", text);
+    cr_expect_eq(logged_count(text, "identity a: identity.a.pem reloaded\n"), 1, "%s", text);
     put("given/identity.a.pem", "broken");
     text = told_by_refreshing();
     cr_expect_eq(logged_count(text, "cannot be used"), 1, "%s", text);
-    cr_expect_not_null(strstr(text, "the one that was read before stays in use"), "%s", text);
-    cr_expect_null(strstr(text, "read anew"), "%s", text);
+    cr_expect_not_null(strstr(text, "the version read earlier stays in use"), "%s", text);
+    cr_expect_null(strstr(text, " reloaded"), "%s", text);
     cr_assert_eq(unlink("given/identity.a.pem"), 0);
     text = told_by_refreshing();
-    cr_expect_eq(logged_count(text, "identity a: the given identity.a.pem is gone"), 1, "%s", text);
+    cr_expect_eq(logged_count(text, "identity a: identity.a.pem is gone"), 1, "%s", text);
     shell("rm -r given");
     text = told_by_refreshing();
     cr_expect_eq(logged_count(text, "identity.a.pem is gone"), 1, "the folder is gone, too: %s", text);
     put("given", "a file");
     text = told_by_refreshing();
-    cr_expect_not_null(strstr(text, "given identities stay as they were"), "%s", text);
+    cr_expect_not_null(strstr(text, "identities read from it stay in use"), "%s", text);
     cr_expect_null(strstr(text, "is gone"), "%s", text);
     cr_expect_not_null(provide("a"));
 }

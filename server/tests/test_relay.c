@@ -126,7 +126,7 @@ Test(relay, a_worker_counts_what_is_lost) {
     }
     all[size] = '\0';
     unsigned long lost = 0;
-    cr_expect_eq(sscanf(all, "<4>%lu lines of the log found no room", &lost), 1, "%s", all);
+    cr_expect_eq(sscanf(all, "<4>%lu log lines were dropped because the log was full", &lost), 1, "%s", all);
     cr_expect(lost > 100 && lost < 3000, "%lu", lost);
     cr_expect_not_null(strstr(all, "<6>there is room again\n"));
     struct stat in, out, error;

@@ -480,7 +480,7 @@ static unsigned links_of(const char *path, bool *is_cut) {
     for (const char *at = page; (at = strstr(at, "\n=> ")); at++)
         links++;
     cr_expect_eq(strlen(page), reply.body_size);
-    *is_cut = strstr(page, "\nThis folder holds more than is listed here.\n") != NULL;
+    *is_cut = strstr(page, "\nThis folder contains more files than are listed here.\n") != NULL;
     free(page);
     reply_dispose(&reply);
     return links;

@@ -509,7 +509,7 @@ Test(sandbox, what_was_forbidden_is_named) {
     cr_assert_gt(read(ends[0], said, sizeof said - 1), 0);
     waitpid(child, NULL, 0);
     close(ends[0]);
-    cr_expect_str_eq(said, "worker: ended at a forbidden system call: execve (number " EXECVE ")\n");
+    cr_expect_str_eq(said, "worker: killed at a forbidden system call: execve (number " EXECVE ")\n");
 }
 
 /* A line of /proc/PID/NAME that begins like that. Returns what follows, which the next call overwrites, or "". */

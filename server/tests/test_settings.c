@@ -174,9 +174,9 @@ Test(settings, faults_name_what_is_wrong) {
     char faults[8192];
     cr_expect_eq(parse(&settings, file, faults), 4);
     cr_expect_str_eq(faults,
-                     "1: \"1.1\" is no value for min-tls; it takes 1.2 or 1.3;"
-                     "2: \"colour\" is no setting; vitrine.conf(5) lists them;"
-                     "4: \"language\" stands in line 3 already; keep one of the two;"
+                     "1: \"1.1\" is not a valid value for min-tls; expected 1.2 or 1.3;"
+                     "2: \"colour\" is not a setting; vitrine.conf(5) lists them all;"
+                     "4: \"language\" is already set on line 3; keep one of the two;"
                      "5: \"nonsense\" is not of the form `key = value`;",
                      "%s", faults);
 }

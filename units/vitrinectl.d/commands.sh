@@ -114,7 +114,7 @@ reload() {
     words=$(systemctl show --value --property=StatusText vitrine.service)
     if [[ $words == *'Not reloaded'* ]]; then
         journalctl --quiet --no-pager --output=short --since="@$before" --unit='vitrine*' >&2 || :
-        refuse 70 "not reloaded: everything stays as it was, and the log above says why; mend that and reload again"
+        refuse 70 "not reloaded: the old state stays, and the log above says why; mend that and reload again"
     fi
     echo "reloaded; see what is served with: vitrinectl status"
 }
