@@ -91,7 +91,7 @@ int listen_open(const char *text, bool only_six, struct listener *listener) {
     union socket_address address;
     socklen_t size;
     if (!parse_address(text, &address, &size)) {
-        log_line(LOG_LEVEL_ERROR, "--listen %s: expected an address with a port, such as 127.0.0.1:1965 or [::1]:1965",
+        log_line(LOG_LEVEL_ERROR, "--listen %s: not an address with a port; write it like 127.0.0.1:1965 or [::1]:1965",
                  text);
         return EX_USAGE;
     }

@@ -44,14 +44,14 @@ static void link_to(const char *target, const char *path) {
 
 Test(check, every_fault_is_reported) {
     static const char *const findings[] = {
-        "alias: error: symbolic link points to nothing",
+        "alias: error: symbolic link leads to nothing",
         "bad name: warning: not a host name",
         "note.txt: warning: not a folder, so not a capsule",
         "Upper.example: warning: not a host name",
         "localhost/.hidden: warning: name begins with a dot; never served",
         "localhost/.meta:2: error: missing colon",
         "\"localhost/a\\x0ab\": error: no client can ask for this name",
-        "localhost/dangling: error: symbolic link points to nothing",
+        "localhost/dangling: error: symbolic link leads to nothing",
         "localhost/club/.access:1: error: must begin with the SHA-256",
         "localhost/nobody/.access: warning: lists no certificate",
         "localhost/latin.gmi:2: error: is not UTF-8",
@@ -195,7 +195,7 @@ Test(check, links_to_hosts_that_are_not_here) {
         "localhost/index.gmi:5: warning: link \"gemini://dangling.example/\" points to a host that this server does "
         "not "
         "serve",
-        "dangling.example: error: symbolic link points to nothing",
+        "dangling.example: error: symbolic link leads to nothing",
     };
     server_put_text(&server, "a.example/index.gmi", "# A\n");
     server_put_text(&server, "www.b.example/index.gmi", "# B\n");

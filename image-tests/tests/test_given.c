@@ -150,7 +150,7 @@ Test(given, identities_as_people_have_them) {
     expect_given("nameless", "nameless");
     cr_expect(server_logged(&server, "identity nameless: the certificate in identity.nameless.pem has no subject"));
     expect_given("ended", "ended");
-    cr_expect(server_logged(&server, "identity ended: the certificate in identity.ended.pem ended on 2020-01-02"));
+    cr_expect(server_logged(&server, "identity ended: the certificate in identity.ended.pem expired on 2020-01-02"));
     expect_given("p384", "p384");
     expect_given("xn--bcher-kva.example", "xn--bcher-kva.example");
     expect_given("200:db8::1", "200-db8--1");
