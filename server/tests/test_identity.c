@@ -223,11 +223,10 @@ Test(identity, a_certificate_alone_and_its_key) {
     identity_dispose(&identity);
     free(exact);
     cr_expect_str_eq(identity_load(&identity, host, key, NULL),
-                     "it holds no certificate; put that in front of the private key");
-    cr_expect_str_eq(
-        identity_load(&identity, host, certificate, NULL),
-        "it holds no private key; put that behind the certificate, or beside it into a file that ends with "
-        ".key");
+                     "it contains no certificate; add it before the private key");
+    cr_expect_str_eq(identity_load(&identity, host, certificate, NULL),
+                     "it contains no private key; add the key after the certificate, or put it beside this file in one "
+                     "that ends in .key");
 }
 
 Test(identity, a_key_of_another_certificate_is_refused) {

@@ -512,13 +512,9 @@ Test(keyring, how_many_days_are_left) {
     static const struct {
         time_t left;
         const char *told;
-    } cases[] = {{61 * 86400, NULL},
-                 {60 * 86400, " ends on "},
-                 {60 * 86400 - 1, NULL},
-                 {30 * 86400, ", 30 days from now"},
-                 {7 * 86400, ", 7 days from now"},
-                 {0, " ended on "},
-                 {-86400, " ended on "}};
+    } cases[] = {{61 * 86400, NULL},           {60 * 86400, " expires on "}, {60 * 86400 - 1, NULL},
+                 {30 * 86400, ", in 30 days"}, {7 * 86400, ", in 7 days"},   {0, " expired on "},
+                 {-86400, " expired on "}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         pretended_time = ends - cases[i].left;
         logged_begin();
