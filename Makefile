@@ -79,6 +79,10 @@ pictures: | tools-check ## pictures in docs/: README's from its source, charts f
 	@$(ENTER) sh -c 'docs/draw docs/picture.pikchr >build/picture.svg && docs/chart drill >build/drill.svg && \
 	    docs/chart cost >build/cost.svg && mv build/picture.svg build/drill.svg build/cost.svg docs/'
 
+screenshot: $(call needs,build/vitrine tools-all) ## docs/screenshot.png: the sample capsule in kristall
+	@$(ENTER) unshare --net sh -c 'ip link set lo up && image-tests/screenshot build/vitrine build/screenshot.png' && \
+	    mv build/screenshot.png docs/
+
 format: | tools-check ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
