@@ -23,7 +23,7 @@ ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 IN_SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
 
 export WERROR
-.PHONY: deploy all help tools tools-check tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures format install uninstall host-files release release-list next-key content-key release-check clean distclean
+.PHONY: deploy all help tools tools-check tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files release release-list next-key content-key release-check clean distclean
 all: build/vitrine
 
 help: ## this list
@@ -72,12 +72,12 @@ mutants: $(call needs,unit-tests) ## changes of the code that no unit test notic
 lint: | tools-check ## layout of the sources, faults in scripts
 	@$(ENTER) image-tests/lint
 
-manual-check: $(call needs,build/vitrine tools-check) ## man pages, help and picture: well-formed, and true to what they are of
+manual-check: $(call needs,build/vitrine tools-check) ## man pages, help and pictures screenshot: well-formed, and true to what they are of
 	@failed=0; for part in check-manual check-help; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
 
 pictures: | tools-check ## pictures in docs/: README's from its source, charts from the tables that they show
-	@$(ENTER) sh -c 'docs/draw docs/picture.pikchr >build/picture.svg && docs/chart drill >build/drill.svg && \
-	    docs/chart cost >build/cost.svg && mv build/picture.svg build/drill.svg build/cost.svg docs/'
+	@$(ENTER) sh -c 'docs/draw docs/pictures screenshot.pikchr >build/picture.svg && docs/chart drill >build/drill.svg && \
+	    docs/chart cost >build/cost.svg && mv build/pictures screenshot.svg build/drill.svg build/cost.svg docs/'
 
 screenshot: $(call needs,build/vitrine tools-all) ## docs/screenshot.png: the sample capsule in kristall
 	@$(ENTER) unshare --net sh -c 'ip link set lo up && image-tests/screenshot build/vitrine build/screenshot.png' && \
