@@ -593,3 +593,63 @@ Test(keyring, words_about_credentials) {
     cr_expect_null(strstr(text, "is gone"), "%s", text);
     cr_expect_not_null(provide("a"));
 }
+
+/* What an owner reads who has made or given more than one, or something that cannot be used. */
+Test(keyring, words_about_what_is_chosen) {
+    put_identity("state/both.pem", "both");
+    put_identity("given/identity.both.pem", "both");
+    put_identity("state/kept.pem", "kept");
+    put_identity("given/identity.other.pem", "kept");
+    put_identity("state/200:db8::1.pem", "200:db8::1");
+    put_identity("given/identity.address.pem", "200:db8::1");
+    put_identity("given/identity.wide.pem", "*.wide");
+    put("given/identity.text.pem", "nothing");
+    open_keyring();
+    static const struct {
+        const char *host, *told;
+    } cases[] = {
+        {"both", "identity both: the given identity.both.pem is used, the one made earlier (both.pem) is left alone\n"},
+        {"kept", "identity kept: the one made earlier (kept.pem) is used, though the given identity.other.pem is for this "
+                 "host too; to use that, give it as identity.kept.pem\n"},
+        {"200:db8::1", "to use that, give it as identity.200-db8--1.pem\n"},
+        {"a.wide", "identity a.wide: the given identity.wide.pem is used, it is for this host too\n"},
+        {"new", "identity new: made, visitors pin it at their first visit\n"},
+        {"no/host", "keys: asked for an identity of what cannot be the name of a host"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *text = told_by_providing(cases[i].host);
+        cr_expect(strstr(text, cases[i].told), "%s: %s", cases[i].host, text);
+        cr_expect_eq(logged_count(text, "\n"), 1, "%s: %s", cases[i].host, text);
+    }
+    /* Why one cannot be used is told each time but right behind the reading, which told it. */
+    cr_expect_str_eq(told_by_providing("text"), "");
+    cr_expect_eq(logged_count(told_by_providing("text"), "identity text: the given identity.text.pem cannot be used"),
+                 1);
+    put("given/identity.text.pem", "nothing again");
+    cr_expect_eq(logged_count(told_by_refreshing(), "cannot be used"), 1);
+    cr_expect_eq(logged_count(told_by_providing("text"), "cannot be used"), 0);
+    cr_expect_eq(logged_count(told_by_providing("text"), "cannot be used"), 1);
+    logged_begin();
+    cr_expect_eq(keyring_open(&(struct keyring){.state = -1}, "state", "/dev/null"), EX_NOINPUT);
+    cr_expect_eq(logged_count(logged_end(), "credentials /dev/null: Not a directory; look at $CREDENTIALS_DIRECTORY\n"),
+                 1);
+}
+
+/* Number 0 is a descriptor like the others. */
+Test(keyring, without_a_standard_input) {
+    close(STDIN_FILENO);
+    put_identity("given/identity.a.pem", "a");
+    open_keyring();
+    cr_expect_eq(keyring.state, 0);
+    cr_expect_not_null(provide("b"));
+    keyring_dispose(&keyring);
+    cr_expect_lt(fcntl(0, F_GETFD), 0, "it is closed");
+    /* Now the folder of the credentials is number 0. */
+    cr_assert_eq(keyring_open(&keyring, "state", NULL), 0);
+    keyring.credentials = "given";
+    keyring.state = fcntl(0, F_DUPFD_CLOEXEC, 5);
+    close(0);
+    keyring_refresh(&keyring);
+    cr_expect_lt(fcntl(0, F_GETFD), 0, "it was read and closed");
+    cr_expect_str_eq(file_for("a"), "identity.a.pem");
+}

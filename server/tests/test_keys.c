@@ -232,6 +232,59 @@ Test(keys, more_questions_than_a_worker_may_ask_wait) {
 }
 
 /* A signature that takes long is a turn by itself. */
+/* What was used up comes back, so much in a second, and no more than at first. */
+Test(keys, an_allowance_grows_with_time) {
+    open_keys();
+    open_channel(1001);
+    uint64_t before, after;
+    do {
+        before = clock_milliseconds();
+        channel->allowance = 0;
+        channel->counted = before - 250;
+        unsigned grown = allowance(channel);
+        after = clock_milliseconds();
+        cr_expect(grown >= 250 * RATE / 1000 && grown <= (250 + after - before) * RATE / 1000, "%u", grown);
+        cr_expect_geq(channel->counted, before);
+    } while (before != after);
+    channel->allowance = BURST - 1;
+    channel->counted = clock_milliseconds() - 60000;
+    cr_expect_eq(allowance(channel), BURST);
+    struct watch watch;
+    uint64_t now;
+    do { /* one is enough to be heard */
+        now = channel->counted = clock_milliseconds();
+        channel->allowance = 1;
+        cr_expect_eq(prepare(&keys, &watch), -1);
+    } while (now != clock_milliseconds());
+    cr_expect_eq(watch.count, 2);
+    cr_expect_eq(watch.list[0].fd, keys.listener);
+    cr_expect_eq(watch.list[1].fd, channel->descriptor);
+    cr_expect_eq(watch.list[1].events, POLLIN);
+    channel->full = true;
+    prepare(&keys, &watch);
+    cr_expect_eq(watch.list[1].events, POLLOUT);
+    cr_expect(answer(&keys, channel), "nobody asks");
+    cr_expect_not(channel->full);
+    int descriptor = channel->descriptor;
+    channel->descriptor = -1;
+    cr_expect_not(answer(&keys, channel), "a channel that cannot be read has ended");
+    channel->descriptor = descriptor;
+}
+
+Test(keys, who_asks_nonsense_is_told_of) {
+    static const uint8_t nobody[SIGNING_KEY_NAME];
+    struct signing_question question = transcript_by(nobody, SIGNING_ECDSA_SHA256, "a hash of thirty-two bytes, or so");
+    open_keys();
+    open_channel(1001);
+    ask_bytes(&question, sizeof question - 1);
+    log_limit(LOG_LEVEL_INFO);
+    logged_begin();
+    cr_expect_not(answer(&keys, channel));
+    const char *text = logged_end();
+    log_limit(LOG_LEVEL_ERROR);
+    cr_expect_eq(logged_count(text, "keys: a worker "), 1, "%s", text);
+}
+
 Test(keys, channels_take_turns) {
     shell("openssl req -x509 -newkey rsa:4096 -nodes -subj /CN=slow -addext subjectAltName=DNS:slow "
           "-keyout given/identity.slow.key -out given/identity.slow.pem 2>/dev/null");
