@@ -609,8 +609,9 @@ Test(keyring, words_about_what_is_chosen) {
         const char *host, *told;
     } cases[] = {
         {"both", "identity both: the given identity.both.pem is used, the one made earlier (both.pem) is left alone\n"},
-        {"kept", "identity kept: the one made earlier (kept.pem) is used, though the given identity.other.pem is for this "
-                 "host too; to use that, give it as identity.kept.pem\n"},
+        {"kept",
+         "identity kept: the one made earlier (kept.pem) is used, though the given identity.other.pem is for this "
+         "host too; to use that, give it as identity.kept.pem\n"},
         {"200:db8::1", "to use that, give it as identity.200-db8--1.pem\n"},
         {"a.wide", "identity a.wide: the given identity.wide.pem is used, it is for this host too\n"},
         {"new", "identity new: made, visitors pin it at their first visit\n"},

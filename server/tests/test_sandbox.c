@@ -545,6 +545,37 @@ int __wrap_setrlimit(int resource, const struct rlimit *limit);
 int __real_sigaction(int signal, const struct sigaction *action, struct sigaction *before);
 int __wrap_sigaction(int signal, const struct sigaction *action, struct sigaction *before);
 
+/* A kernel with another version of Landlock, and what it was asked for. */
+static struct {
+    bool pretended;
+    long version;
+    size_t size; /* bytes of what follows */
+    uint64_t files, network, scopes;
+    uint64_t access; /* beneath the folder */
+    int32_t folder;
+    bool fenced;
+} landlock;
+
+static long pretend_landlock(long number, const long values[6]) {
+    static const uint8_t *rule;
+    switch (number) {
+    case SYS_landlock_create_ruleset:
+        if (values[0] == 0)
+            return values[2] == 1 ? landlock.version : -1;
+        landlock.size = (size_t)values[1];
+        memcpy(&landlock.files, (const void *)(uintptr_t)values[0], landlock.size);
+        return dup(STDERR_FILENO);
+    case SYS_landlock_add_rule:
+        rule = (const uint8_t *)(uintptr_t)values[2];
+        memcpy(&landlock.access, rule, sizeof landlock.access);
+        memcpy(&landlock.folder, rule + sizeof landlock.access, sizeof landlock.folder);
+        return values[1] == 1 && values[3] == 0 ? 0 : -1;
+    default:
+        landlock.fenced = values[1] == 0;
+        return 0;
+    }
+}
+
 static bool refuse(bool it_is) {
     if (it_is)
         errno = EPERM;
@@ -558,6 +589,8 @@ long __wrap_syscall(long number, ...) {
     for (int i = 0; i < 6; i++)
         values[i] = va_arg(rest, long);
     va_end(rest);
+    if (landlock.pretended && number >= SYS_landlock_create_ruleset && number <= SYS_landlock_restrict_self)
+        return pretend_landlock(number, values);
     if (refuse((refused == RULESET && number == SYS_landlock_create_ruleset && values[0] != 0) ||
                (refused == RULE_OF_FOLDER && number == SYS_landlock_add_rule) ||
                (refused == FENCE && number == SYS_landlock_restrict_self) ||
@@ -608,6 +641,71 @@ Test(sandbox, what_cannot_be_given_up_is_told) {
     for (enum refused what = NOTHING + 1; what < REFUSED_COUNT; what++) {
         if (has_landlock || (what != RULESET && what != RULE_OF_FOLDER && what != FENCE))
             cr_expect_eq(enter_when(what), -EPERM, "part %d is passed over", what);
+    }
+}
+
+/* Each version knows more that can be forbidden (landlock(7)); none is asked for what it does not know. */
+Test(sandbox, each_version_of_landlock_is_used_whole) {
+    static const struct {
+        long version;
+        size_t size;
+        uint64_t files, network, scopes;
+    } cases[] = {{-1, 0, 0, 0, 0},      {0, 0, 0, 0, 0},       {1, 8, 0x1fff, 0, 0},
+                 {2, 8, 0x3fff, 0, 0},  {3, 8, 0x7fff, 0, 0},  {4, 16, 0x7fff, 3, 0},
+                 {5, 16, 0xffff, 3, 0}, {6, 24, 0xffff, 3, 3}, {7, 24, 0xffff, 3, 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int said[2];
+        cr_assert_eq(pipe(said), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            int before = dup(0);
+            close(before);
+            landlock.pretended = true;
+            landlock.version = cases[i].version;
+            refused = FILTER; /* nothing is entered */
+            bool good = sandbox_enter(SANDBOX_WORKER, 5) == -EPERM && dup(0) == before;
+            (void)!write(said[1], &landlock, sizeof landlock);
+            __real_syscall(SYS_exit_group, good ? 0 : 1);
+        }
+        int status;
+        cr_assert_eq(read(said[0], &landlock, sizeof landlock), (ssize_t)sizeof landlock);
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        close(said[0]);
+        close(said[1]);
+        landlock.pretended = false;
+        cr_expect_eq(status, 0, "version %ld: %x", cases[i].version, status);
+        cr_expect_eq(landlock.size, cases[i].size, "version %ld: %zu", cases[i].version, landlock.size);
+        cr_expect_eq(landlock.files, cases[i].files, "version %ld", cases[i].version);
+        cr_expect_eq(landlock.network, cases[i].network, "version %ld", cases[i].version);
+        cr_expect_eq(landlock.scopes, cases[i].scopes, "version %ld", cases[i].version);
+        cr_expect_eq(landlock.fenced, cases[i].size > 0);
+        cr_expect_eq(landlock.access, cases[i].size > 0 ? 12u : 0u, "to read files and folders");
+        cr_expect_eq(landlock.folder, cases[i].size > 0 ? 5 : 0);
+    }
+}
+
+/* Only a worker with a folder is fenced in: the others need what lies elsewhere. */
+Test(sandbox, who_is_fenced_in) {
+    static const struct {
+        enum sandbox_role role;
+        int folder;
+        bool fenced;
+    } cases[] = {{SANDBOX_WORKER, 0, true},
+                 {SANDBOX_WORKER, -1, false},
+                 {SANDBOX_KEYS, 5, false},
+                 {SANDBOX_SUPERVISOR, 5, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            landlock.pretended = true;
+            landlock.version = 6;
+            refused = FILTER;
+            sandbox_enter(cases[i].role, cases[i].folder);
+            __real_syscall(SYS_exit_group, landlock.fenced);
+        }
+        int status;
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == cases[i].fenced, "case %zu: %x", i, status);
     }
 }
 
