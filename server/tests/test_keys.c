@@ -282,7 +282,7 @@ Test(keys, who_asks_nonsense_is_told_of) {
     cr_expect_not(answer(&keys, channel));
     const char *text = logged_end();
     log_limit(LOG_LEVEL_ERROR);
-    cr_expect_eq(logged_count(text, "keys: a worker "), 1, "%s", text);
+    cr_expect_eq(logged_count(text, "keys: closed the channel of a worker"), 1, "%s", text);
 }
 
 Test(keys, channels_take_turns) {
