@@ -205,8 +205,7 @@ void desk_forget(struct desk *desk, struct desk_request *request) {
     struct desk_line *line = &desk->lines[request->line];
     if (request->state == DESK_WAITS) {
         *(request->earlier ? &request->earlier->later : &line->first) = request->later;
-        *(request->later ? &request->later->earlier : &line->last) = request->earlier;
-        close_line(desk, request->line);
+        *(request->later ? &request->later->earlier : &line->last) = request->earlier; /* closed at its turn */
     } else if (request->state == DESK_IS_UNDER_WAY) {
         desk->places[request->place].request = NULL;
         if (take_back(desk, request->place))

@@ -204,6 +204,8 @@ Test(request, authority) {
         {"gemini://[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]/", REQUEST_MALFORMED},
         {"gemini://[v1.a:b]/", REQUEST_FOREIGN},
         {"gemini://[v.a]/", REQUEST_MALFORMED},
+        {"gemini://[vg.a]/", REQUEST_MALFORMED},
+        {"gemini://[v]/", REQUEST_MALFORMED},
         {"gemini://[v1.]/", REQUEST_MALFORMED},
         {"gemini://[v1]/", REQUEST_MALFORMED},
         {"gemini://h%2Fx/", REQUEST_MALFORMED},

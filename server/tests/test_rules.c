@@ -145,6 +145,21 @@ Test(rules, metadata) {
         expect(requests[i].path, NULL, false, requests[i].status, requests[i].meta);
 }
 
+/* Number 0 is a descriptor like the others: a page that has it is there. */
+Test(rules, without_a_standard_input) {
+    put("host/.meta", "sub: 52 It is gone\nmissing: 52 It is gone, too\n");
+    put("host/sub/.meta", "");
+    close(STDIN_FILENO);
+    expect("/sub/", NULL, false, STATUS_SUCCESS, NULL);
+    expect("/missing/", NULL, false, STATUS_GONE, NULL);
+    expect("/list/", NULL, false, STATUS_SUCCESS, NULL);
+    expect("/club/", ADA, true, STATUS_SUCCESS, NULL);
+    expect("/club/", BOB, true, STATUS_CERTIFICATE_NOT_AUTHORISED, NULL);
+    expect("/club/board", ADA, true, STATUS_REDIRECT_PERMANENT, NULL);
+    expect("/nobody/", ADA, true, STATUS_CERTIFICATE_NOT_AUTHORISED, NULL);
+    cr_expect_lt(fcntl(0, F_GETFD), 0, "nothing stays open");
+}
+
 Test(rules, changed_metadata_counts_at_once) {
     expect("/gone.gmi", NULL, false, STATUS_GONE, NULL);
     put("host/.meta", "gone.gmi: 51 Not yet\n");

@@ -475,6 +475,27 @@ Test(desk, many_addresses_in_a_network_gain_nothing) {
     expect_all_free();
 }
 
+/* Where there are more networks than places, who comes last with a first question goes before others with their tenth. */
+Test(desk, networks_take_turns_for_places) {
+    enum { CROWDED = DESK_UNDER_WAY / DESK_NETWORK_UNDER_WAY, LAST = 100 * CROWDED };
+    for (size_t i = 0; i < LAST; i++)
+        ask(i, IN_NETWORK(7 + i % CROWDED, i + 1));
+    ask(LAST, IN_NETWORK(99, 1));
+    cr_expect_eq(go_round(), DESK_UNDER_WAY);
+    cr_expect_eq(called[LAST], 1);
+    /* It has had its turn by now, and is no further ahead. */
+    for (size_t i = 1; i <= 20; i++)
+        ask(LAST + i, IN_NETWORK(99, i));
+    cr_expect_eq(go_round(), DESK_UNDER_WAY);
+    size_t others = 0;
+    for (size_t i = 0; i < LAST; i++)
+        others += called[i];
+    cr_expect_geq(others, DESK_UNDER_WAY - 1 + DESK_UNDER_WAY / 2, "%zu", others);
+    while (calls < LAST + 21)
+        cr_assert_gt(go_round(), 0);
+    expect_all_free();
+}
+
 /* The clients of one network take turns, too. */
 Test(desk, within_a_network_addresses_take_turns) {
     for (size_t i = 0; i < 50; i++)
