@@ -23,7 +23,7 @@ ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 IN_SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
 
 export WERROR
-.PHONY: deploy all help tools tools-check tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files release release-list next-key content-key release-check clean distclean
+.PHONY: deploy all help tools tools-check tools-packages tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-list next-key content-key release-check clean distclean
 all: build/vitrine
 
 help: ## this list
@@ -34,8 +34,8 @@ ifneq ($(ENTER),)
 	@./mkosi.tools.make
 endif
 
-# With what tests need, and with what only make check-all and make bench need.
-tools-check tools-all: tools-%:
+# With what tests need, with what packages are made with, and with what only make check-all and make bench need.
+tools-check tools-packages tools-all: tools-%:
 ifneq ($(ENTER),)
 	@./mkosi.tools.make mkosi.tools.packages mkosi.tools $*
 endif
@@ -130,6 +130,15 @@ build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) units/sysup
 deploy: ## puts image and capsule on a server, by ssh: SERVER=root@my.domain PAGES=~/capsule [HOST=name]
 	@HOST='$(if $(filter command line,$(origin HOST)),$(HOST))' MAKE='$(MAKE)' deploy/deploy
 
+# Not for a packager who names a certificate, or says VERITY_CERTIFICATE= to bring none: that makes no image and no key.
+NEED_IMAGE = $(if $(filter command line,$(origin VERITY_CERTIFICATE)),,image)
+
+packages: build/vitrinectl $(call needs,$(NEED_IMAGE) tools-packages) ## the files of a host as .deb and .rpm: [VERITY_CERTIFICATE=] [PACKAGER="name <address>"]
+	@rm -rf build/package
+	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/package PREFIX=/usr VERITY_FOLDER=/usr/lib/verity.d
+	@$(ENTER) packaging/make $(VERSION) build/package build
+	@rm -rf build/package
+
 RELEASE := build/release
 RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 2025-01-01T00:00:00Z)
 
@@ -137,7 +146,7 @@ RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%
 RELEASE_DAYS ?= 90
 UNTIL := $(shell date --utc --date='+$(RELEASE_DAYS) days' +%Y-%m-%d)
 
-release: $(call needs,host-files) ## all that is published of a version, in build/release/, with a signed list: [RELEASE_DAYS=90]
+release: $(call needs,host-files packages) ## all that is published of a version, in build/release/, with a signed list: [RELEASE_DAYS=90]
 	@mkdir -p build
 	@units/release/notes $(VERSION) >build/notes.md
 	@$(ENTER) units/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) $(UNTIL) <build/notes.md

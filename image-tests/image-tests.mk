@@ -18,7 +18,7 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
-.PHONY: deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
+.PHONY: packages-check packages-lint deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
 .PHONY: $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
 .PHONY: intruder intruder-check intruder-programs $(INTRUDERS)
 
@@ -98,15 +98,21 @@ profiles-others: $(WITH_HOSTS)
 readme-check: $(WITH_HOSTS) ## does what docs/install.md says on a fresh server
 	@$(ENTER) image-tests/check-readme
 
-deploy-check: $(WITH_HOSTS) $(call needs,variants) ## make deploy, by ssh: [HOSTS="nspawn-257 nspawn-254 nspawn-262 qemu-257"]
-	@$(ENTER) image-tests/check-deploy $(or $(HOSTS),nspawn-257 nspawn-254 nspawn-262 qemu-257)
+deploy-check: $(WITH_HOSTS) $(call needs,variants) ## make deploy, by ssh: [HOSTS="nspawn-257 nspawn-252 nspawn-254 nspawn-262 qemu-257"]
+	@$(ENTER) image-tests/check-deploy $(or $(HOSTS),nspawn-257 nspawn-252 nspawn-254 nspawn-262 qemu-257)
 
 deploy-nspawn-257: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) image-tests/check-deploy nspawn-257
 
 # What depends on the kind of host.
 deploy-others: $(WITH_HOSTS) $(call needs,variants)
-	@$(ENTER) env FIRST_STEPS=yes image-tests/check-deploy nspawn-254 nspawn-262 qemu-257
+	@$(ENTER) env FIRST_STEPS=yes image-tests/check-deploy nspawn-252 nspawn-254 nspawn-262 qemu-257
+
+packages-check: $(WITH_HOSTS) $(call needs,packages variants) ## .deb and .rpm: made twice, installed, upgraded, removed on hosts
+	@$(ENTER) image-tests/check-packages
+
+packages-lint: $(call needs,packages tools-all)
+	@$(ENTER) image-tests/check-packages lint
 
 update-check: $(WITH_HOSTS) $(call needs,release variants) ## hosts that fetch new versions from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]
 	@$(ENTER) image-tests/check-update $(RELEASE) $(HOSTS)

@@ -29,26 +29,53 @@ static int parse(struct settings *settings, const char *text, char faults[static
     return result;
 }
 
+static void expect_defaults(const struct settings *settings) {
+    cr_expect_eq(settings->advertised_ports.count, 0);
+    cr_expect_eq(settings->min_tls, SETTINGS_TLS_1_2);
+    cr_expect_str_empty(settings->language);
+    cr_expect_eq(settings->log_addresses, LOG_ADDRESSES_OFF);
+    cr_expect_eq(settings->proxy_ports.count, 0);
+    cr_expect_eq(settings->max_connections, 650);
+    cr_expect_eq(settings->max_connections_per_address, 32);
+    cr_expect_eq(settings->max_connections_from_loopback, 325);
+    cr_expect_eq(settings->max_handshakes_per_minute, 600);
+    cr_expect_eq(settings->max_requests_per_minute, 300);
+    cr_expect_eq(settings->handshake_timeout, 10000);
+    cr_expect_eq(settings->request_timeout, 10000);
+    cr_expect_eq(settings->reply_timeout, 20000);
+}
+
 Test(settings, defaults) {
     static const char *const files[] = {"", "\n\n", "# comment\n  # comment\n\t\r\n", "\xef\xbb\xbf# comment"};
     for (size_t i = 0; i < COUNT(files); i++) {
         struct settings settings;
         char faults[8192];
         cr_expect_eq(parse(&settings, files[i], faults), 0, "%s", faults);
-        cr_expect_eq(settings.advertised_ports.count, 0);
-        cr_expect_eq(settings.min_tls, SETTINGS_TLS_1_2);
-        cr_expect_str_empty(settings.language);
-        cr_expect_eq(settings.log_addresses, LOG_ADDRESSES_OFF);
-        cr_expect_eq(settings.proxy_ports.count, 0);
-        cr_expect_eq(settings.max_connections, 650);
-        cr_expect_eq(settings.max_connections_per_address, 32);
-        cr_expect_eq(settings.max_connections_from_loopback, 325);
-        cr_expect_eq(settings.max_handshakes_per_minute, 600);
-        cr_expect_eq(settings.max_requests_per_minute, 300);
-        cr_expect_eq(settings.handshake_timeout, 10000);
-        cr_expect_eq(settings.request_timeout, 10000);
-        cr_expect_eq(settings.reply_timeout, 20000);
+        expect_defaults(&settings);
     }
+}
+
+/* What packages bring as the settings file, with every line in force: the defaults, but for those that have none. */
+Test(settings, defaults_of_packages) {
+    FILE *file = popen("awk -f packaging/settings.awk server/man/vitrine.conf.5", "r");
+    cr_assert_not_null(file);
+    char line[256], text[8192] = "", faults[8192];
+    unsigned count = 0, without = 0;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (line[0] != '#' || line[1] < 'a' || line[1] > 'z')
+            continue;
+        count++;
+        if (strstr(line, " =\n") != NULL)
+            without++;
+        else
+            strcat(text, line + 1);
+    }
+    cr_expect_eq(pclose(file), 0);
+    cr_expect_eq(count, 13);
+    cr_expect_eq(without, 3); /* both lists of ports, and the language */
+    struct settings settings;
+    cr_expect_eq(parse(&settings, text, faults), 0, "%s", faults);
+    expect_defaults(&settings);
 }
 
 Test(settings, every_key) {

@@ -136,8 +136,8 @@ show_exposure() {
 
 show_trusted() {
     local file mark what
-    for file in /etc/verity.d/*.crt /run/verity.d/*.crt /usr/local/lib/verity.d/*.crt /usr/lib/verity.d/*.crt; do
-        [ -e "$file" ] || continue
+    mapfile -t trusted < <(certificates)
+    for file in "${trusted[@]}"; do
         mark=$(fingerprint "$file")
         what="$file SHA-256 ${mark:-unreadable}"
         [[ $file != *.content.crt ]] || what+=', for capsules'
@@ -147,7 +147,6 @@ show_trusted() {
             line trusts "$what"
         fi
     done
-    trusted=(/etc/verity.d/*.crt /run/verity.d/*.crt /usr/local/lib/verity.d/*.crt /usr/lib/verity.d/*.crt)
     ! is_awaited || line announced "another certificate, SHA-256 $(fingerprint "$memory/announced.crt"); trust it with: vitrinectl trust --announced"
 }
 

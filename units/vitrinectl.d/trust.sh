@@ -7,6 +7,21 @@ fingerprint() { # CERTIFICATE: its SHA-256
 
 revoked_list=/etc/verity.d/vitrine.revoked
 
+# Those that count for systemd: of several with one name the one in the first folder, and an empty one, such as a link to
+# /dev/null, hides the others.
+certificates() {
+    local folder file
+    local -A seen=()
+    for folder in /etc /run /usr/local/lib /usr/lib; do
+        for file in "$folder"/verity.d/*.crt; do
+            if [ -e "$file" ] && [ -z "${seen[${file##*/}]-}" ]; then
+                seen[${file##*/}]=yes
+                [ ! -s "$file" ] || echo "$file"
+            fi
+        done
+    done
+}
+
 # Those for images of this kind: a certificate named *.content.crt counts for capsules alone.
 find_trusted() { # KIND [CERTIFICATE]
     local file
@@ -16,11 +31,9 @@ find_trusted() { # KIND [CERTIFICATE]
         trusted=("$2")
         return
     fi
-    shopt -s nullglob
-    for file in /etc/verity.d/*.crt /run/verity.d/*.crt /usr/local/lib/verity.d/*.crt /usr/lib/verity.d/*.crt; do
+    while read -r file; do
         [[ $1 != server || $file != *.content.crt ]] && ! is_revoked "$file" && trusted+=("$file")
-    done
-    shopt -u nullglob
+    done < <(certificates)
     [ ${#trusted[@]} -gt 0 ] ||
         refuse 78 "this host trusts no certificate; put the one that belongs to mkosi.key into /etc/verity.d/vitrine.crt"
 }
@@ -80,6 +93,10 @@ revoke() { # FILE | SHA-256
     for file in "${named[@]}"; do
         [[ $file != /etc/verity.d/* ]] || rm -f "$file"
     done
+    # What a package brought stays, and is hidden.
+    while read -r file; do
+        [ "$(fingerprint "$file")" != "$mark" ] || ln -sfn /dev/null "/etc/verity.d/${file##*/}"
+    done < <(certificates)
     sync /etc/verity.d
     image=$(recall previous)
     if [ -n "$image" ] && signed_by "$image" "$mark"; then
