@@ -392,8 +392,7 @@ static void check_entry(struct check *check, const char *path, const char *name,
     else if (!is_file && !is_folder)
         find_fault(check, path, 0, WARNING, "not a regular file; never served");
     else if (!(status.st_mode & S_IROTH) || (is_folder && !(status.st_mode & S_IXOTH)))
-        find_fault(check, path, 0, ERROR,
-                   "not readable for everybody, so the server cannot read it either (chmod o+r%s)",
+        find_fault(check, path, 0, ERROR, "not readable by everyone, so the server cannot read it either (chmod o+r%s)",
                    is_folder ? "x" : "");
     if (is_file && is_rules)
         encoded[strlen(encoded) - strlen(name)] = '\0'; /* it is shown as the page of its folder */

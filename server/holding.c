@@ -118,7 +118,7 @@ static const char *read_file(int folder, const char *file, bool given, struct st
     if (size == -EACCES || size == -EPERM)
         return "it cannot be read; make the owner of its folder own it too (chown)";
     if (size == -EXDEV)
-        return "it is a symbolic link that leads out of its folder; replace it by a copy";
+        return "it is a symbolic link that leads out of its folder; replace it with a copy";
     if (size < 0)
         return unreadable;
     return !given && (about->st_mode & 077) != 0

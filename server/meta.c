@@ -142,7 +142,7 @@ static const char *judge_pattern(const char *pattern) {
         for (const char *at = name; at < name + length;) {
             bool matches;
             if (strncmp(at, "**", 2) == 0 && length != 2)
-                return "`**` has to stand alone between slashes";
+                return "`**` must stand alone between slashes";
             if (*at++ == '[' && !match_set(&at, name + length, 0, &matches))
                 return "the bracket in the name is not closed";
         }

@@ -61,7 +61,7 @@ int settings_load(struct settings *settings, const char *path, text_fault *fault
         length = 0;
     if (length < 0) {
         log_line(LOG_LEVEL_ERROR,
-                 "settings file %s: %s; make it readable for everybody (chmod o+r), or name another with --settings",
+                 "settings file %s: %s; make it readable by everyone (chmod o+r), or name another with --settings",
                  quoted, length == -EINVAL ? "not a regular file" : strerror((int)-length));
         free(text);
         return EX_NOINPUT;

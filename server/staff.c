@@ -177,7 +177,7 @@ static void leave_root(const struct staff *staff, pid_t parent) {
     if (fstat(staff->generation->capsules.folder, &content) < 0 ||
         (content.st_mode & (S_IROTH | S_IXOTH)) != (S_IROTH | S_IXOTH)) {
         log_line(LOG_LEVEL_WARNING,
-                 "content folder %s is not readable for everybody, so workers must run as root; chmod o+rx lets them "
+                 "content folder %s is not readable by everyone, so workers must run as root; chmod o+rx lets them "
                  "run as nobody",
                  staff->content);
         return;

@@ -75,7 +75,7 @@ Test(check, every_fault_is_reported) {
         "localhost/loop: error: symbolic link leads back to itself",
         "localhost/out.txt: error: symbolic link leads out of its capsule",
         "localhost/pipe: warning: not a regular file",
-        "localhost/secret.gmi: error: not readable for everybody",
+        "localhost/secret.gmi: error: not readable by everyone",
         "/bad.pem: error: it contains no certificate",
         "/pipe.pem: error: it contains no certificate",
         "vitrine.conf:1: error: ",

@@ -107,7 +107,7 @@ Test(contained, workers_stay_root_where_the_content_is_closed) {
         for (size_t j = 0; j < worker_count; j++)
             cr_expect_str_eq(status_of(workers[j], "Uid:"), "0\t0\t0\t0", "mode %o", modes[i]);
         expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
-        cr_expect(server_logged(&server, "is not readable for everybody, so workers must run as root"));
+        cr_expect(server_logged(&server, "is not readable by everyone, so workers must run as root"));
         cr_assert_eq(server_stop(&server, SIGTERM), 0);
     }
 }
