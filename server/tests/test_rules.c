@@ -470,6 +470,15 @@ Test(rules, faults_of_many_files_are_told_once) {
     cr_expect_geq(lines_logged_by("/faulty/0/page.gmi"), 1, "the first ones are forgotten by now");
 }
 
+/* An owner may keep one list for several folders. */
+Test(rules, a_list_by_a_link) {
+    put("host/guild/index.gmi", "# Guild\n");
+    link_to("../club/.access", "host/guild/.access");
+    expect("/guild/", ADA, true, STATUS_SUCCESS, NULL);
+    expect("/guild/", BOB, true, STATUS_CERTIFICATE_NOT_AUTHORISED, NULL);
+    expect("/guild/", NULL, false, STATUS_CERTIFICATE_REQUIRED, NULL);
+}
+
 /* Nothing in it that could be shown is not the same as no listing. */
 Test(rules, a_listed_folder_that_is_empty) {
     struct visitor visitor = {0};

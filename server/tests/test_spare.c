@@ -76,6 +76,17 @@ Test(spare, what_stays_is_bounded) {
     }
 }
 
+/* What was taken again does not count any more, however often that happens. */
+Test(spare, what_is_taken_again_makes_room) {
+    void *block = spare_take(20000);
+    for (int i = 0; i < 100; i++) {
+        spare_give(block);
+        void *again = spare_take(20000);
+        cr_assert_eq(again, block, "round %d", i);
+    }
+    free(block);
+}
+
 Test(spare, what_is_given_back_twice_ends_the_process, .signal = SIGABRT) {
     void *block = spare_take(1000);
     spare_give(block);

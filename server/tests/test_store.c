@@ -94,11 +94,33 @@ Test(store, what_is_no_small_file) {
     } cases[] = {{"link", -ELOOP},  {"fifo", -EINVAL},  {"folder", -EINVAL},
                  {"large", -EFBIG}, {"empty", -EINVAL}, {"none", -ENOENT}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        text = (char *)1; /* what stood there before */
         cr_expect_eq(store_read(folder, cases[i].name, &text), cases[i].expected, "%s", cases[i].name);
         cr_expect_null(text);
+        int file = openat(folder, cases[i].name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+        if (file < 0)
+            continue;
+        text = (char *)1;
+        cr_expect_eq(store_read_open(file, &text), cases[i].expected, "%s", cases[i].name);
+        cr_expect_null(text);
+        close(file);
     }
+    int file = openat(folder, "full", O_WRONLY);
+    text = (char *)1;
+    cr_expect_eq(store_read_open(file, &text), -EBADF, "it cannot be read");
+    cr_expect_null(text);
+    close(file);
     cr_expect_eq(store_read(folder, "full", &text), STORE_FILE_MAX);
     free(text);
+}
+
+/* Number 0 is a descriptor like the others, and nothing stays open. */
+Test(store, without_a_standard_input) {
+    close(STDIN_FILENO);
+    cr_assert(store_create(folder, "a", "first", 5));
+    cr_assert(store_replace(folder, "a", "other", 5));
+    expect_content("a", "other");
+    cr_expect_lt(fcntl(0, F_GETFD), 0, "it is open still");
 }
 
 Test(store, a_folder_that_cannot_be_written) {
