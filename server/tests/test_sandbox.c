@@ -512,6 +512,36 @@ Test(sandbox, what_was_forbidden_is_named) {
     cr_expect_str_eq(said, "worker: killed at a forbidden system call: execve (number " EXECVE ")\n");
 }
 
+/* Where the supervisor tells it, the process notes the call, and writes nothing itself. */
+Test(sandbox, what_was_forbidden_is_noted) {
+    static const long calls[] = {SYS_execve, SYS_setns, SYS_io_setup, 0x7fffffff};
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    _Atomic int *note = page;
+    cr_assert_neq(page, MAP_FAILED);
+    for (size_t i = 0; i < COUNT(calls); i++) {
+        char said[16];
+        int ends[2], status;
+        *note = 7;
+        cr_assert_eq(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            dup2(ends[1], STDERR_FILENO);
+            sandbox_tell(true, note);
+            if (*note != -1 || sandbox_enter(SANDBOX_WORKER, -1) != 0)
+                syscall(SYS_exit_group, 1);
+            syscall(calls[i], NO_FILE, 0, 0);
+            syscall(SYS_exit_group, 0);
+        }
+        close(ends[1]);
+        cr_expect_eq(read(ends[0], said, sizeof said), 0, "call %ld", calls[i]);
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        close(ends[0]);
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == SANDBOX_EXIT, "call %ld: %x", calls[i], status);
+        cr_expect_eq(*note, (int)calls[i]);
+    }
+    munmap(page, 4096);
+}
+
 /* A line of /proc/PID/NAME that begins like that. Returns what follows, which the next call overwrites, or "". */
 static const char *line_of(pid_t process, const char *name, const char *start) {
     static char line[256];
