@@ -86,6 +86,20 @@ Test(address, who_is_in_the_same_groups) {
             cr_expect(group == 0 ? ones[group].times == 1 : ones[group].times > ones[group - 1].times);
         }
     }
+    /* How wide each is, and how many times as much as one client it may take. */
+    static const struct {
+        const char *address;
+        uint8_t bits[ADDRESS_GROUPS_MAX], times[ADDRESS_GROUPS_MAX];
+    } widths[] = {{"192.0.2.1", {32, 24}, {1, 4}}, {"2001:db8::1", {64, 56, 48}, {1, 4, 8}}};
+    for (size_t i = 0; i < 2; i++) {
+        struct address address = parse(widths[i].address);
+        struct address_group groups[ADDRESS_GROUPS_MAX];
+        size_t count = address_groups(&address, groups);
+        for (size_t group = 0; group < count; group++) {
+            cr_expect_eq(groups[group].bits, widths[i].bits[group], "%s, %zu", widths[i].address, group);
+            cr_expect_eq(groups[group].times, widths[i].times[group], "%s, %zu", widths[i].address, group);
+        }
+    }
     struct sockaddr local = {.sa_family = AF_UNIX};
     struct address none = address_of_socket(&local);
     cr_expect_eq(memcmp(&none, &(struct address){0}, sizeof none), 0);

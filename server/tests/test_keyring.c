@@ -635,6 +635,17 @@ Test(keyring, words_about_what_is_chosen) {
     cr_expect_eq(logged_count(logged_end(), "credentials folder /dev/null: Not a directory"), 1);
 }
 
+/* Of the names of a certificate those count that a capsule can have. */
+Test(keyring, names_of_other_kinds) {
+    order("given/identity.mixed", "ed25519", 300,
+          "email:a@mixed,DNS:mixed,URI:gemini://mixed/,IP:192.0.2.1,RID:1.2.3,IP:::1,DNS:Mixed.Example");
+    shell("rm errors");
+    open_keyring();
+    const struct holding *holding = holder("mixed");
+    cr_assert_not_null(holding);
+    cr_expect_str_eq(holding->facts.names, "mixed.example ::1 192.0.2.1 mixed ", "in whatever order they are kept");
+}
+
 /* Number 0 is a descriptor like the others. */
 Test(keyring, without_a_standard_input) {
     close(STDIN_FILENO);
