@@ -67,6 +67,38 @@ enum hello_verdict hello_examine(const uint8_t *bytes, size_t length) {
     return length >= HELLO_MAX ? HELLO_FOREIGN : HELLO_INCOMPLETE;
 }
 
+size_t hello_join(uint8_t *bytes, size_t length) {
+    size_t at = 0, to = RECORD_HEADER, records = 0;
+    for (size_t gathered = 0; length - at >= RECORD_HEADER && bytes[at] == RECORD_HANDSHAKE && bytes[at + 1] == 3 &&
+                              gathered < whole(bytes + RECORD_HEADER, gathered);
+         gathered = to - RECORD_HEADER) {
+        size_t size = (size_t)bytes[at + 3] << 8 | bytes[at + 4];
+        if (size == 0 || gathered + size > HELLO_MAX || length - at - RECORD_HEADER < size)
+            break;
+        memmove(bytes + to, bytes + at + RECORD_HEADER, size);
+        at += RECORD_HEADER + size;
+        to += size;
+        records++;
+    }
+    if (records < 2)
+        return length;
+    size_t gathered = to - RECORD_HEADER, message = whole(bytes + RECORD_HEADER, gathered);
+    message = message < gathered ? message : gathered;
+    bytes[3] = (uint8_t)(message >> 8);
+    bytes[4] = (uint8_t)message;
+    if (message < gathered) { /* what stands behind the message becomes a record of its own */
+        size_t rest = gathered - message;
+        uint8_t *next = bytes + RECORD_HEADER + message;
+        memmove(next + RECORD_HEADER, next, rest);
+        memcpy(next, bytes, RECORD_HEADER);
+        next[3] = (uint8_t)(rest >> 8);
+        next[4] = (uint8_t)rest;
+        to += RECORD_HEADER;
+    }
+    memmove(bytes + to, bytes + at, length - at);
+    return to + length - at;
+}
+
 /* What is left of a message while it is read from front to back. */
 struct reader {
     const uint8_t *at;

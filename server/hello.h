@@ -27,6 +27,13 @@ enum hello_verdict {
 enum hello_verdict hello_examine(const uint8_t *bytes, size_t length);
 
 /*
+ * Makes one record of the first ones, as far as they are whole and belong to the ClientHello: a TLS library need not cope
+ * with a message whose header is spread over records, and what is kept of it does not grow with their number.
+ * Returns the new length, which is never larger.
+ */
+size_t hello_join(uint8_t *bytes, size_t length);
+
+/*
  * Takes the server name (RFC 6066 section 3) out of a complete ClientHello, in lower case, without a trailing dot.
  * name: "" when there is none, or when it is not a plausible host name (the handshake itself judges broken hellos).
  */

@@ -32,5 +32,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         if (complete > 0)
             HOLDS(strcmp(name, early_name) == 0);
     }
+    /* Joined, it is the same message, and not longer. */
+    uint8_t *joined = fuzz_copy(bytes, size);
+    size_t length = hello_join(joined, size);
+    HOLDS(length <= size && hello_join(joined, length) <= length);
+    if (verdict == HELLO_COMPLETE) {
+        HOLDS(hello_examine(joined, length) == HELLO_COMPLETE);
+        hello_server_name(joined, length, early_name);
+        HOLDS(strcmp(name, early_name) == 0);
+    }
+    free(joined);
     return 0;
 }

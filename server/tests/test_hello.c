@@ -138,3 +138,60 @@ Test(hello, longest) {
     cr_assert_gt(make_records(records, message, 4000, 1), HELLO_MAX);
     cr_expect_eq(hello_examine(records, HELLO_MAX), HELLO_FOREIGN);
 }
+
+/* A ClientHello in records of any size becomes one record, and what follows it stays. */
+Test(hello, joined) {
+    static const uint8_t behind[] = {0x14, 3, 3, 0, 1, 1, 0x16, 3, 3};
+    static const size_t parts[] = {16000, 300, 9, 4, 3, 2, 1};
+    static uint8_t message[1024], records[8192], whole[2048];
+    char name[HELLO_NAME_MAX + 1];
+    size_t size = make_message(message, 0, "example.org", 300), one = make_records(whole, message, size, 16000);
+    memcpy(whole + one, behind, sizeof behind);
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+        size_t length = make_records(records, message, size, parts[p]);
+        memcpy(records + length, behind, sizeof behind);
+        length = hello_join(records, length + sizeof behind);
+        cr_expect_eq(length, one + sizeof behind, "parts of %zu", parts[p]);
+        cr_expect_eq(memcmp(records, whole, length), 0, "parts of %zu", parts[p]);
+        cr_expect_eq(hello_examine(records, length), HELLO_COMPLETE);
+        hello_server_name(records, length, name);
+        cr_expect_str_eq(name, "example.org");
+    }
+}
+
+/* It may come in any pieces, each of which is joined with what was kept of those before. */
+Test(hello, joined_as_it_comes) {
+    static uint8_t message[8192], records[65536], kept[HELLO_MAX + 4096];
+    size_t size = make_message(message, 0, "example.org", 4000), length = make_records(records, message, size, 1);
+    for (size_t step = 1; step < 2000; step = step * 3 + 1) {
+        size_t there = 0, most = 0;
+        for (size_t at = 0; at < length; at += step) {
+            size_t now = length - at < step ? length - at : step;
+            memcpy(kept + there, records + at, now);
+            there = hello_join(kept, there + now);
+            most = there > most ? there : most;
+            cr_assert_eq(hello_examine(kept, there), at + now < length ? HELLO_INCOMPLETE : HELLO_COMPLETE);
+        }
+        cr_expect_eq(there, size + 5, "in steps of %zu", step);
+        cr_expect_leq(most, size + 16, "%zu bytes are kept, in steps of %zu", most, step);
+    }
+}
+
+/* The rest of a record that holds the message's end becomes a record of its own. */
+Test(hello, joined_up_to_its_end) {
+    static uint8_t message[1024], records[2048];
+    size_t size = make_message(message, 0, NULL, 0);
+    memset(message + size, 0x0b, 20);
+    size_t length = make_records(records, message, size + 20, size - 10);
+    length = hello_join(records, length);
+    cr_assert_eq(length, 5 + size + 5 + 20);
+    cr_expect_eq(records[3] << 8 | records[4], (int)size);
+    cr_expect_eq(memcmp(records + 5, message, size), 0);
+    cr_expect_eq(memcmp(records + 5 + size, "\x16\x03\x01\x00\x14\x0b\x0b", 7), 0);
+    /* one record needs nothing, nor what is no handshake */
+    length = make_records(records, message, size + 20, 16000);
+    cr_expect_eq(hello_join(records, length), length);
+    cr_expect_eq(records[3] << 8 | records[4], (int)size + 20);
+    memcpy(records, "\x16\x03\x01\x00\x01\x01\x16\x03\x01\x00\x00\x17\x03\x03\x00\x01z", 17);
+    cr_expect_eq(hello_join(records, 17), 17);
+}
