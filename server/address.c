@@ -47,6 +47,26 @@ static struct address cut(const struct address *address, size_t bytes) {
 }
 
 /*
+ * IPv6 addresses that stand for one of IPv4: behind a translator (64:ff9b::/96, RFC 6052), of 6to4 (2002::/16, RFC 3056) and
+ * of Teredo (2001::/32, RFC 4380, where it is inverted). All clients behind a translator share a /64, and each of 6to4 has a
+ * /48: what counts is the address within.
+ */
+static struct address unwrap(const struct address *address) {
+    static const uint8_t translated[12] = {0x00, 0x64, 0xff, 0x9b}, six_to_four[2] = {0x20, 0x02},
+                         teredo[4] = {0x20, 0x01, 0x00, 0x00};
+    const uint8_t *bytes = address->bytes;
+    if (memcmp(bytes, translated, sizeof translated) == 0)
+        return address_of_bytes(bytes + 12, 0);
+    if (memcmp(bytes, six_to_four, sizeof six_to_four) == 0)
+        return address_of_bytes(bytes + 2, 0);
+    if (memcmp(bytes, teredo, sizeof teredo) == 0) {
+        const uint8_t four[4] = {bytes[12] ^ 0xff, bytes[13] ^ 0xff, bytes[14] ^ 0xff, bytes[15] ^ 0xff};
+        return address_of_bytes(four, 0);
+    }
+    return *address;
+}
+
+/*
  * Providers give an IPv6 client a /64, a /56 or a /48. A wider prefix may be many clients or one, so it may take more than
  * one client, and less than all of its parts together.
  */
@@ -54,11 +74,12 @@ size_t address_groups(const struct address *address, struct address_group groups
     static const struct {
         uint8_t bits, times;
     } four[] = {{32, 1}, {24, 4}}, six[] = {{64, 1}, {56, 4}, {48, 8}};
-    bool is_ipv4 = is_four(address);
+    struct address client = unwrap(address);
+    bool is_ipv4 = is_four(&client);
     size_t count = is_ipv4 ? sizeof four / sizeof four[0] : sizeof six / sizeof six[0];
     for (size_t i = 0; i < count; i++) {
         size_t bytes = is_ipv4 ? sizeof four_prefix + four[i].bits / 8u : six[i].bits / 8u;
-        groups[i] = (struct address_group){cut(address, bytes), is_ipv4 ? four[i].bits : six[i].bits,
+        groups[i] = (struct address_group){cut(&client, bytes), is_ipv4 ? four[i].bits : six[i].bits,
                                            is_ipv4 ? four[i].times : six[i].times};
     }
     return count;

@@ -33,7 +33,8 @@ struct address_group {
 
 /*
  * The groups that an address lies in, the narrowest first, which stands for one client: IPv4 /32 and /24, IPv6 /64, /56
- * and /48. Returns how many there are.
+ * and /48. An IPv6 address that stands for one of IPv4 (NAT64, 6to4, Teredo) lies in the groups of that one.
+ * Returns how many there are.
  */
 size_t address_groups(const struct address *address, struct address_group groups[static ADDRESS_GROUPS_MAX]);
 

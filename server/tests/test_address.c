@@ -73,6 +73,14 @@ Test(address, who_is_in_the_same_groups) {
         {"2001:db8:1:200::1", "2001:db8:1:2ff::1", "nyy"},
         {"2001:db8:1:200::1", "2001:db8:1:300::1", "nny"},
         {"2001:db8:1:2::1", "2001:db8:2:2::1", "nnn"},
+        {"64:ff9b::c000:201", "192.0.2.1", "yy"}, /* behind NAT64 */
+        {"64:ff9b::c000:201", "64:ff9b::c000:301", "nn"},
+        {"64:ff9b:0:1::c000:201", "64:ff9b:0:1::c000:301", "yyy"}, /* no address of IPv4 in it */
+        {"2002:c000:201:1::1", "192.0.2.1", "yy"},                 /* 6to4 */
+        {"2002:c000:201:1::1", "2002:c000:301:1::1", "nn"},
+        {"2001:0:c633:6401:8000:63bf:3fff:fdfe", "192.0.2.1", "yy"}, /* Teredo */
+        {"2001:0:c633:6401:8000:63bf:3fff:fdfe", "2001:0:c633:6401:8000:63bf:3fff:fcfe", "nn"},
+        {"2001:1:1:2::1", "2001:1:1:2:ffff::1", "yyy"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         struct address one = parse(pairs[i].one), other = parse(pairs[i].other);
