@@ -34,9 +34,3 @@
 
 _Static_assert((unsigned long long)BOUND_CONNECTIONS *BOUND_CONNECTION + BOUND_APART < BOUND_MEMORY,
                "as many connections as the default allows must fit below MemoryMax=");
-
-/*
- * Bytes that a closed connection may leave to the kernel, unacknowledged. More are waited for, within the time that a
- * response may take, or thrown away.
- */
-#define BOUND_LEFT_BEHIND 4096

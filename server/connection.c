@@ -25,6 +25,7 @@
 #define HEARD_BASE 18432
 #define HEARD_PER_BYTE 64
 #define RESPONSES_MAX 2048
+#define IDLE_RECORDS 2 /* without a part of the request: a record that has only begun, and one for good measure */
 /* Parts of a body that go out before others have their turn: 160 kB, a fifth of a millisecond. The farewell is one, too. */
 #define TURNS_AT_ONCE 5
 
@@ -45,7 +46,8 @@ struct connection *connection_begin(int socket, uint16_t port, const struct addr
     connection->port = port;
     connection->address = *from;
     connection->proxied = proxied;
-    connection->begun = now;
+    connection->stage = STAGE_HANDSHAKE;
+    connection->begun = connection->stirred = now;
     return connection;
 }
 
@@ -139,9 +141,23 @@ uint64_t connection_untaken(const struct connection *connection) {
     return ioctl(connection->socket, TIOCOUTQ, &bytes) < 0 || bytes < 0 ? 0 : (uint64_t)bytes;
 }
 
-/* Does the kernel keep more of the reply than a closed connection may leave behind? */
-static bool leaves_much(const struct connection *connection) {
-    return connection->moved > BOUND_LEFT_BEHIND && connection_untaken(connection) > BOUND_LEFT_BEHIND;
+bool connection_has_all(struct connection *connection) {
+    connection->acknowledged = connection->stage == STAGE_FAREWELL && connection_untaken(connection) == 0;
+    return connection->acknowledged;
+}
+
+/*
+ * Ends the way to the client. From now on the connection waits until the client has acknowledged all of it, so that the
+ * kernel never holds anything that no bound counts.
+ */
+static bool begin_farewell(struct connection *connection) {
+    connection->stage = STAGE_FAREWELL;
+    return shutdown(connection->socket, SHUT_WR) == 0;
+}
+
+static void drop_session(struct connection *connection) {
+    tls_session_end(connection->session);
+    connection->session = NULL;
 }
 
 /* ---- the log ---- */
@@ -222,8 +238,8 @@ static bool make_records(struct connection *connection, struct workbench *bench,
 /* After the last byte: a peer that may still be sending gets time to read before a reset can reach it. */
 static enum wish say_farewell(struct connection *connection, struct workbench *bench) {
     struct delivery *delivery = connection->delivery;
-    bool there = shutdown(connection->socket, SHUT_WR) == 0;
-    bool patient = connection->talkative || delivery->reply.status != STATUS_SUCCESS || leaves_much(connection);
+    bool there = begin_farewell(connection);
+    bool patient = connection->talkative || delivery->reply.status != STATUS_SUCCESS;
     record(connection, bench);
     if (delivery->broken)
         bench->tally->broken_off++;
@@ -232,12 +248,8 @@ static enum wish say_farewell(struct connection *connection, struct workbench *b
     reply_dispose(&delivery->reply);
     spare_give(delivery);
     connection->delivery = NULL;
-    if (!patient || !there)
-        return WISH_END;
-    connection->stage = STAGE_FAREWELL;
-    tls_session_end(connection->session);
-    connection->session = NULL;
-    return WISH_INPUT;
+    drop_session(connection);
+    return !there || (connection_has_all(connection) && !patient) ? WISH_END : WISH_INPUT;
 }
 
 /* Sends until the kernel takes no more, all is said, or it is others' turn. filled: see make_records. */
@@ -319,15 +331,13 @@ static enum wish answer(struct connection *connection, struct workbench *bench, 
     return deliver(connection, bench, header);
 }
 
-/* Sends the alert that lies in the channel. A client that is still sending gets time to read it, as after a reply. */
+/* Sends the alert or the goodbye that lies in the channel. A client that is still sending gets time to read it, as after a reply. */
 static enum wish say_why(struct connection *connection, struct workbench *bench) {
-    if (flush(connection, bench) != MOVED_ALL || shutdown(connection->socket, SHUT_WR) != 0)
+    if (flush(connection, bench) != MOVED_ALL)
         return WISH_END;
     kept_drop(connection);
-    tls_session_end(connection->session);
-    connection->session = NULL;
-    connection->stage = STAGE_FAREWELL;
-    return WISH_INPUT;
+    drop_session(connection);
+    return begin_farewell(connection) ? WISH_INPUT : WISH_END;
 }
 
 /* Does a client keep TLS busy, by new keys or empty records, in place of asking? `length` bytes of its request are there. */
@@ -336,10 +346,22 @@ static bool says_too_little(struct connection *connection, const struct workbenc
     return connection->heard > HEARD_BASE + HEARD_PER_BYTE * length || connection->responses > RESPONSES_MAX;
 }
 
+/* The same for the address and its prefixes: each record that brings nothing of the request counts as one. */
+static bool asks_too_often(struct connection *connection, struct workbench *bench, int filled) {
+    connection->idle_records += (int)bench->channel.records - filled;
+    bench->channel.records = 0;
+    for (; connection->idle_records > IDLE_RECORDS; connection->idle_records--) {
+        if (quota_spend(&bench->quota, &connection->member, QUOTA_REQUESTS, bench->now) > 0)
+            return true;
+    }
+    return false;
+}
+
 /* Reads the request line out of the session; all of its start that came before was kept. */
 static enum wish read_request(struct connection *connection, struct workbench *bench) {
     struct request request;
     size_t length = connection->kept_size;
+    int filled = 0;
     if (length > 0)
         memcpy(bench->line, connection->kept, length);
     for (;;) {
@@ -350,13 +372,12 @@ static enum wish read_request(struct connection *connection, struct workbench *b
             break;
         if (progress != TLS_DONE) {
             /* An early goodbye is answered with ours; a broken record with the alert that lies in the channel. */
-            if (progress != TLS_ENDED)
-                return say_why(connection, bench);
-            tls_close_notify(connection->session);
-            flush(connection, bench);
-            return WISH_END;
+            if (progress == TLS_ENDED)
+                tls_close_notify(connection->session);
+            return say_why(connection, bench);
         }
         length += got;
+        filled++;
         enum request_verdict verdict = request_parse(bench->line, length, &request);
         if (verdict == REQUEST_INCOMPLETE && length > REQUEST_LINE_MAX) {
             verdict = REQUEST_MALFORMED;
@@ -369,6 +390,10 @@ static enum wish read_request(struct connection *connection, struct workbench *b
     }
     if (length != connection->kept_size && !keep(connection, bench->line, length))
         return WISH_END;
+    if (asks_too_often(connection, bench, filled)) {
+        connection_refuse(connection, bench, TOO_OFTEN);
+        return WISH_END;
+    }
     if (says_too_little(connection, bench, length)) {
         bench->tally->failed++;
         connection_remark(connection, bench, REMARK_FAILED);
@@ -382,6 +407,11 @@ static enum wish read_request(struct connection *connection, struct workbench *b
 }
 
 /* ---- handshake ---- */
+
+static void get_on(struct connection *connection, const struct workbench *bench) {
+    connection->steps++;
+    connection->stirred = bench->now;
+}
 
 /*
  * The last message of a handshake of TLS 1.3 is the visitor's, and nothing of ours follows that would acknowledge it. The
@@ -397,6 +427,8 @@ static enum wish handshake_went(struct connection *connection, struct workbench 
     switch (progress) {
     case TLS_DONE:
         connection->stage = STAGE_REQUEST;
+        get_on(connection, bench);
+        channel->records = 0; /* those of the handshake */
         wish = read_request(connection, bench);
         connection->responses = 0; /* that was the end of the handshake */
         if (wish == WISH_INPUT && connection->stage == STAGE_REQUEST)
@@ -435,6 +467,7 @@ enum wish connection_sign(struct connection *connection, struct workbench *bench
                           size_t size) {
     bench->channel.input_size = bench->channel.output_size = 0;
     connection->signing = false;
+    get_on(connection, bench);
     if (connection->kept) {
         memcpy(bench->received, connection->kept, connection->kept_size);
         bench->channel.input = bench->received;
@@ -447,6 +480,8 @@ enum wish connection_sign(struct connection *connection, struct workbench *bench
 /* Collects the ClientHello; size: bytes of it in the workbench. */
 static enum wish greet(struct connection *connection, struct workbench *bench, size_t size) {
     char name[HELLO_NAME_MAX + 1];
+    size = hello_join(bench->received, size);
+    bench->channel.input_size = size;
     switch (hello_examine(bench->received, size)) {
     case HELLO_INCOMPLETE:
         return keep(connection, bench->received, size) ? WISH_INPUT : WISH_END;
@@ -458,6 +493,7 @@ static enum wish greet(struct connection *connection, struct workbench *bench, s
         break;
     }
     kept_drop(connection);
+    get_on(connection, bench);
     hello_server_name(bench->received, size, name);
     const struct quota_member *member = &connection->member;
     const struct desk_origin origin = {member->groups[0].hash,
@@ -501,11 +537,22 @@ static void find_groups(struct connection *connection, const struct workbench *b
         join(connection, bench, &groups[i], bench->settings->max_connections_per_address * groups[i].times);
 }
 
+void connection_wait(struct connection *connection, struct workbench *bench) {
+    connection->stage = STAGE_WAITING;
+    quota_leave(&bench->quota, &connection->member);
+    connection->member = (struct quota_member){0};
+    quota_enter(&bench->quota, &connection->member);
+}
+
 enum admission connection_admit(struct connection *connection, struct workbench *bench) {
     quota_leave(&bench->quota, &connection->member);
     find_groups(connection, bench);
     if (!quota_enter(&bench->quota, &connection->member))
         return NO_PLACE;
+    if (connection->stage == STAGE_WAITING) {
+        connection->stage = STAGE_HANDSHAKE;
+        connection->begun = connection->stirred = bench->now;
+    }
     return quota_spend(&bench->quota, &connection->member, QUOTA_HANDSHAKES, bench->now) > 0 ? TOO_OFTEN : ADMITTED;
 }
 
@@ -554,8 +601,8 @@ static enum wish take_input(struct connection *connection, struct workbench *ben
     if (before > 0)
         memcpy(bench->received, connection->kept, before);
     ssize_t got = receive(connection, bench, before);
-    if (got < 0)
-        return WISH_END;
+    if (got < 0) /* a client may end its half before it has all of ours */
+        return connection->stage != STAGE_FAREWELL || connection_has_all(connection) ? WISH_END : WISH_NEWS;
     if (got == 0)
         return WISH_INPUT;
     if (greeting) {
@@ -580,6 +627,7 @@ static enum wish take_input(struct connection *connection, struct workbench *ben
 enum wish connection_continue(struct connection *connection, struct workbench *bench, bool readable) {
     bench->channel.input_size = 0;
     bench->channel.output_size = 0;
+    bench->channel.records = 0;
     if (connection->signing)
         return WISH_SIGNATURE;
     if (connection->stage == STAGE_REPLY)
@@ -603,7 +651,7 @@ void connection_end(struct connection *connection, struct workbench *bench) {
     }
     quota_leave(&bench->quota, &connection->member);
     tls_session_end(connection->session);
-    if (leaves_much(connection))
+    if (!connection->acknowledged)
         setsockopt(connection->socket, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     close(connection->socket);
     free(connection->kept);

@@ -21,6 +21,7 @@
 
 /* Where a connection stands. Each stage has its own deadline. */
 enum stage {
+    STAGE_WAITING,   /* it is from this machine, and waits for one of the places that this machine may take */
     STAGE_HANDSHAKE, /* from accept to the end of the TLS handshake */
     STAGE_REQUEST,   /* until the request line is whole */
     STAGE_REPLY,     /* until the last byte is in the kernel's hands */
@@ -32,6 +33,7 @@ enum stage {
 enum wish {
     WISH_INPUT,     /* go on when bytes are there */
     WISH_OUTPUT,    /* go on when there is room to send */
+    WISH_NEWS,      /* go on when something changes: the client has ended its half, and that alone is no news */
     WISH_SIGNATURE, /* go on when the key process has answered: connection_sign */
     WISH_END,       /* the connection is over: connection_end */
 };
@@ -76,15 +78,19 @@ struct connection {
     int socket;
     uint16_t port; /* of the listener it came in by */
     enum stage stage;
-    bool talkative; /* the peer sent more than its request */
-    bool signing;   /* it waits for a signature; `kept` holds input that the session has not taken */
+    bool talkative;    /* the peer sent more than its request */
+    bool acknowledged; /* all that was sent to the client; looked at in STAGE_FAREWELL */
+    bool signing;      /* it waits for a signature; `kept` holds input that the session has not taken */
     struct tls_session *session;
     uint8_t *kept; /* bytes that wait: the start of a greeting or request, or records that found no room */
     size_t kept_size;
     struct delivery *delivery;
     uint64_t moved;     /* bytes of the reply that the kernel has taken */
     uint64_t begun;     /* when it was accepted */
+    uint64_t stirred;   /* when it last got on with its handshake */
+    uint8_t steps;      /* how often it did: a whole ClientHello, the signature, the end */
     uint32_t heard;     /* bytes that came while the request was waited for */
+    int idle_records;   /* of these, without a part of the request; those that were counted in its rate are taken off */
     uint32_t responses; /* bytes that TLS itself said meanwhile, answers to new keys */
     struct address address;
     struct quota_member member; /* whose quotas it counts for */
@@ -96,7 +102,8 @@ struct connection {
     uint64_t deadline;
     uint64_t due;   /* when a reply ends whose client takes no more of it */
     uint64_t taken; /* bytes of the reply that the client had at the last look */
-    uint32_t pace;  /* and how many of these came since the look before */
+    uint32_t pace; /* how many of these come between two looks, by and large: the latest count for half of it; more than
+                       enough count for no more */
     bool looked_at; /* the reply, once */
     enum stage queued;
     enum wish armed;
@@ -110,8 +117,11 @@ struct connection *connection_begin(int socket, uint16_t port, const struct addr
 
 enum admission { ADMITTED, NO_PLACE, TOO_OFTEN };
 
+/* Lets it wait for a place: it counts as open, and for no quota. Its time begins when it is admitted. */
+void connection_wait(struct connection *connection, struct workbench *bench);
+
 /*
- * May it go on, by the quotas of its address and the prefixes around it? Else it is to be ended. For one that is proxied
+ * May it go on, by the quotas of its address and the prefixes around it? Else it is to be ended, or to wait. For one that is proxied
  * this is asked again when its header has come.
  * NO_PLACE: one of them has as many connections as it may have; TOO_OFTEN: too many handshakes in a minute.
  */
@@ -123,8 +133,11 @@ bool connection_is_local(const struct connection *connection);
 /* Counts that it was not admitted, for that reason, and notes it for the log. */
 void connection_refuse(const struct connection *connection, struct workbench *bench, enum admission why);
 
-/* Bytes of the reply that the kernel has taken and the client has not acknowledged. */
+/* Bytes that the kernel has taken and the client has not acknowledged; the end of the connection counts as one. */
 uint64_t connection_untaken(const struct connection *connection);
+
+/* Is nothing left to say, and has the client acknowledged all that was said? Then it may end at any time. */
+bool connection_has_all(struct connection *connection);
 
 /*
  * Goes on until the connection has to wait. readable: bytes, the peer's end or an error may be there.
@@ -141,8 +154,8 @@ enum wish connection_sign(struct connection *connection, struct workbench *bench
 void connection_remark(const struct connection *connection, struct workbench *bench, enum remark remark);
 
 /*
- * Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. What the
- * client has not taken of it, if that is more than a little, is thrown away: a socket that nobody owns any more would keep
- * it for minutes.
+ * Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. Unless the
+ * client has acknowledged everything, its end included, the connection is reset: a socket that nobody owns any more would
+ * keep the rest for minutes, outside of all bounds.
  */
 void connection_end(struct connection *connection, struct workbench *bench);

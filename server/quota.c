@@ -2,6 +2,7 @@
 #include "quota.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #define WINDOW 16 /* slots in which a group may be found, from where its hash points to */
 
@@ -57,7 +58,8 @@ void quota_weigh(struct quota *quota, const struct quota_member *member) {
         uint32_t allowed = member->groups[i].connections_max;
         if (allowed == 0 || member->groups[i].slot >= QUOTA_SLOTS)
             continue;
-        uint64_t part = sum_of(quota, member->groups[i].hash) * 8 / allowed;
+        uint64_t sum = sum_of(quota, member->groups[i].hash), part = sum * 8 / allowed;
+        quota->own->sums[member->groups[i].slot] = sum < UINT16_MAX ? (uint16_t)sum : UINT16_MAX;
         quota->own->loads[member->groups[i].slot] = part > 8 ? 8 : (uint8_t)part;
     }
 }
@@ -68,6 +70,16 @@ unsigned quota_load(const struct quota *quota, const struct quota_member *member
         size_t at = member->groups[i].slot;
         if (member->groups[i].connections_max > 0 && at < QUOTA_SLOTS && quota->own->loads[at] > most)
             most = quota->own->loads[at];
+    }
+    return most;
+}
+
+unsigned quota_crowd(const struct quota *quota, const struct quota_member *member) {
+    unsigned most = 0;
+    for (size_t i = 0; i < member->count; i++) {
+        size_t at = member->groups[i].slot;
+        if (member->groups[i].connections_max > 0 && at < QUOTA_SLOTS && quota->own->sums[at] > most)
+            most = quota->own->sums[at];
     }
     return most;
 }
@@ -104,6 +116,13 @@ void quota_leave(struct quota *quota, struct quota_member *member) {
     }
     store(&quota->own->open, load(&quota->own->open) - 1);
     member->entered = false;
+}
+
+void quota_forget_connections(struct quota_table *table) {
+    store(&table->open, 0);
+    memset((void *)(uintptr_t)table->connections, 0, sizeof table->connections);
+    memset(table->sums, 0, sizeof table->sums);
+    memset(table->loads, 0, sizeof table->loads);
 }
 
 uint64_t quota_open(const struct quota *quota) {

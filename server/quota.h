@@ -3,7 +3,7 @@
 
 /*
  * How much one client, and the prefixes that its address lies in (address.h), may take of all workers together. Each
- * worker counts in a table of its own, which the others read; what a dead worker counted goes with its table. Memory is
+ * worker counts in a table of its own, which the others read; what a worker that died had counted goes with its table. Memory is
  * bounded: a group that finds no room in the table is not counted, and the bounds for all connections still hold.
  */
 
@@ -20,10 +20,11 @@ enum quota_rate { QUOTA_HANDSHAKES, QUOTA_REQUESTS, QUOTA_RATES };
 /* All zero: empty. In memory that all workers share; only its owner writes. */
 struct quota_table {
     /* Most tables are idle. These say so, because to look into one makes the system provide memory for it. */
-    _Atomic uint64_t open;                     /* connections, counted in `connections` or not */
-    _Atomic uint64_t spent;                    /* when something was last counted in `rates`, in milliseconds */
-    _Atomic uint64_t connections[QUOTA_SLOTS]; /* 48 bits of the group's hash, 16 bits of count */
-    uint8_t loads[QUOTA_SLOTS];                /* of `connections`: how full each group is, for the owner alone */
+    _Atomic uint64_t open;                            /* connections, counted in `connections` or not */
+    _Atomic uint64_t spent;                           /* when something was last counted in `rates`, in milliseconds */
+    _Atomic uint64_t connections[QUOTA_SLOTS];        /* 48 bits of the group's hash, 16 bits of count */
+    uint16_t sums[QUOTA_SLOTS];                       /* of `connections`: what all workers have, for the owner alone */
+    uint8_t loads[QUOTA_SLOTS];                       /* and how full the group is */
     _Atomic uint64_t rates[QUOTA_RATES][QUOTA_SLOTS]; /* 20 bits of the hash, 16 of the time, 28 of a level */
 };
 
@@ -54,6 +55,12 @@ bool quota_enter(struct quota *quota, struct quota_member *member);
 /* A connection ends. Nothing happens to one that has not entered, or has left. */
 void quota_leave(struct quota *quota, struct quota_member *member);
 
+/*
+ * Forgets the connections of a worker that has ended, so that its table can be another's. What was counted in a minute
+ * stays: it is the clients', and sinks by itself.
+ */
+void quota_forget_connections(struct quota_table *table);
+
 /* How many connections all workers have. */
 uint64_t quota_open(const struct quota *quota);
 
@@ -62,6 +69,9 @@ uint64_t quota_open(const struct quota *quota);
  * group last entered in this worker, or was weighed. For one that has entered.
  */
 unsigned quota_load(const struct quota *quota, const struct quota_member *member);
+
+/* How many connections the largest of its groups has; likewise. */
+unsigned quota_crowd(const struct quota *quota, const struct quota_member *member);
 
 /* Finds out anew how full the groups are. For one that has entered. */
 void quota_weigh(struct quota *quota, const struct quota_member *member);

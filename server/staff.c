@@ -221,7 +221,8 @@ static void work(struct staff *staff, size_t number, pid_t parent, int log) {
         .settings = &generation->settings,
         .channel = staff->employees[number].desk,
         .fallback = generation->fallback,
-        .deadlines = {.stage = {[STAGE_HANDSHAKE] = generation->settings.handshake_timeout,
+        .deadlines = {.stage = {[STAGE_WAITING] = generation->settings.handshake_timeout,
+                                [STAGE_HANDSHAKE] = generation->settings.handshake_timeout,
                                 [STAGE_REQUEST] = generation->settings.request_timeout,
                                 [STAGE_REPLY] = generation->settings.reply_timeout,
                                 [STAGE_FAREWELL] = FAREWELL},
@@ -243,7 +244,7 @@ static void start_worker(struct staff *staff, size_t number) {
     employee->board->room = 0;
     employee->board->tally.open = 0;
     if (employee->board->used) /* what was never touched takes no memory */
-        memset(&employee->board->quota, 0, sizeof employee->board->quota);
+        quota_forget_connections(&employee->board->quota);
     employee->board->used = true;
     int log = relay_open(&employee->log);
     if (!open_channel(staff, employee))
@@ -296,16 +297,25 @@ static bool mourn(struct employee *employee, const char *who, pid_t process, int
     return true;
 }
 
+/* well: its worker ended as it should, so that the rates it counted are true, and go on to hold. */
+static void clear_board(struct worker_board *board, bool well) {
+    memset(board, 0, well ? offsetof(struct worker_board, quota) : sizeof *board);
+    board->used = well;
+    if (well)
+        quota_forget_connections(&board->quota);
+}
+
 /* One of an earlier generation has finished. Its board is free for another. */
 static bool bury(struct staff *staff, pid_t process, int status) {
     for (size_t i = 0; i < RETIRED_MAX; i++) {
         struct employee *retired = &staff->retired[i];
         if (retired->process == process) {
             relay_close(&retired->log, process, clock_milliseconds());
-            if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+            if (!well)
                 tell_of_the_end("worker of an earlier generation", process, status, retired->board->forbidden);
             staff->answered += retired->board->tally.answered;
-            memset(retired->board, 0, sizeof *retired->board);
+            clear_board(retired->board, well);
             retired->process = 0;
             return true;
         }

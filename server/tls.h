@@ -28,6 +28,7 @@
 struct tls_channel {
     const uint8_t *input; /* bytes from the network that no session has taken yet */
     size_t input_size;
+    size_t records; /* that a session began to take; set it to 0 to count anew */
     size_t output_size;
     uint8_t output[TLS_OUTPUT_MAX]; /* records that wait to be sent */
 };

@@ -24,8 +24,11 @@
 #define CREDIT 4                         /* times reply-timeout: how long bytes that a client took ahead count */
 #define LOOK 2000                        /* milliseconds between two looks at a reply */
 #define SLOW 16384                       /* bytes between two looks; a reply that moves less gives way early */
+#define FAREWELLS_AT_ONCE 16             /* of those that end, looked at for one that is over */
 #define SCAN_MAX 512                     /* connections of each stage that are looked at for one that gives way */
 #define PAUSE 250                        /* milliseconds without accepting after the system had no room */
+#define IDLE 500                         /* milliseconds in which a handshake of somebody who is there gets on */
+#define SPEECHLESS 200                   /* the same for its first message, which follows without being asked for */
 #define FULL_BEAT 100                    /* milliseconds between two attempts to accept when all places are taken */
 
 /* Connections in one stage, in the order in which their time runs out: each stage has one duration. */
@@ -119,14 +122,16 @@ static void obey(struct worker *worker, struct connection *connection, enum wish
     /* The peer is as a rule silent while its signature is made: what epoll watches need not change for that. */
     enum wish watched = wish == WISH_SIGNATURE ? WISH_INPUT : wish;
     if (fresh || (connection->armed != watched && wish != WISH_SIGNATURE)) {
-        struct epoll_event event = {.events = watched == WISH_INPUT ? EPOLLIN : EPOLLOUT, .data.ptr = connection};
+        struct epoll_event event = {.events = watched == WISH_OUTPUT ? EPOLLOUT : EPOLLIN, .data.ptr = connection};
+        if (watched == WISH_NEWS)
+            event.events |= EPOLLET;
         connection->armed = watched;
         if (epoll_ctl(worker->events, fresh ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, connection->socket, &event) < 0) {
             finish(worker, connection, !fresh);
             return;
         }
     }
-    if (connection->stage == STAGE_REPLY && (fresh || connection->queued != STAGE_REPLY))
+    if (connection->stage >= STAGE_REPLY && (fresh || connection->queued < STAGE_REPLY))
         connection->due = worker->bench->now + worker->orders->deadlines.stage[STAGE_REPLY];
     if (fresh) {
         queue_enter(worker, connection);
@@ -156,85 +161,176 @@ static bool others_have_room(const struct worker *worker) {
 }
 
 /*
- * Who gives way when all places are taken. The address or prefix that has the largest part of what it may have goes first;
- * within it, and among all that have little, the order of these. Whoever is in the midst of a handshake is young; silent
- * crowds are not for long. A reply that moves well is ended only where somebody has many connections.
+ * Who gives way when all places are taken: first those that are through, and those that wait for a place of this machine,
+ * then by two things together. One is how a connection behaves: silent for long, a response that hardly moves, a handshake
+ * that does not get on, a response that moves well. The other is what part of what they may have its address and prefixes
+ * take. A few connections are no fault, so that somebody who loads some pages at once goes after those who do nothing,
+ * however many addresses these have.
+ *
+ * A response in its first seconds, one that moves well, and a handshake that gets on are ended only where one prefix has
+ * many connections, in favour of somebody who has far fewer: else a crowd that comes back at once would always be in its
+ * first seconds. Where there is nobody of that kind either, those who come wait for their turn: ending all of them in turn
+ * would mean that none is answered.
  */
-enum giver { GIVER_THROUGH, GIVER_SILENT, GIVER_SLOW, GIVER_YOUNG, GIVER_QUICK, GIVER_NONE };
+enum giver {
+    GIVER_THROUGH,
+    GIVER_WAITING,
+    GIVER_SILENT,
+    GIVER_SLOW,
+    GIVER_YOUNG,
+    GIVER_QUICK,
+    GIVER_ONE_OF_MANY,
+    GIVER_NONE
+};
+
+#define FEW 2      /* eighths of what a group may have that are no reason to go */
+#define MANY 8     /* connections of one prefix that others need not wait for */
+#define COMPARED 8 /* so many responses must move well before the slowest of them gives way to its own kind */
 
 static unsigned load_of(const struct worker *worker, const struct connection *connection) {
     return quota_load(&worker->bench->quota, &connection->member);
 }
 
-static enum giver giver_of(const struct worker *worker, const struct connection *connection) {
+static unsigned crowd_of(const struct worker *worker, const struct connection *connection) {
+    return quota_crowd(&worker->bench->quota, &connection->member);
+}
+
+static unsigned weight_of(const struct worker *worker, const struct connection *connection) {
+    unsigned load = load_of(worker, connection);
+    return load > FEW ? load - FEW : 0;
+}
+
+/* Does a handshake go on as that of somebody who is there does? While it waits for its signature, it does. */
+static bool gets_on(const struct worker *worker, const struct connection *connection) {
+    uint64_t idle = worker->bench->now - connection->stirred;
+    return connection->signing || idle < (connection->steps == 0 ? SPEECHLESS : IDLE);
+}
+
+static enum giver giver_of(const struct worker *worker, const struct connection *connection, unsigned weight,
+                           bool alike) {
+    /* Of this machine nobody can tell how many they are. */
+    bool is_known = !alike && !connection_is_local(connection);
+    enum giver of_many = is_known && crowd_of(worker, connection) >= MANY ? GIVER_ONE_OF_MANY : GIVER_NONE;
     switch (connection->stage) {
+    case STAGE_WAITING:
+        return GIVER_WAITING;
     case STAGE_HANDSHAKE:
     case STAGE_REQUEST:
-        return worker->bench->now - connection->begun < LOOK ? GIVER_YOUNG : GIVER_SILENT;
+        if (worker->bench->now - connection->begun >= LOOK)
+            return GIVER_SILENT;
+        return gets_on(worker, connection) && weight == 0 ? of_many : GIVER_YOUNG;
     case STAGE_FAREWELL:
-        if (connection->moved <= BOUND_LEFT_BEHIND)
+        if (connection->acknowledged || connection->moved == 0)
             return GIVER_THROUGH;
         break;
     default:
         break;
     }
     if (!connection->looked_at)
-        return GIVER_NONE;
+        return of_many;
     if (connection->pace < SLOW)
         return GIVER_SLOW;
-    return load_of(worker, connection) > 0 ? GIVER_QUICK : GIVER_NONE;
+    return load_of(worker, connection) > 0 ? GIVER_QUICK : of_many;
 }
 
 struct candidate {
-    const struct connection *connection;
+    struct connection *connection;
     enum giver giver;
-    unsigned load;
+    unsigned reasons; /* to give way */
+    unsigned load, crowd;
 };
 
-/* Does one give way before the other? Of the silent ones who came first, of replies the one that moved least. */
-static bool gives_way_before(const struct candidate *one, const struct candidate *other) {
-    if (one->giver == GIVER_THROUGH || other->giver == GIVER_THROUGH)
-        return one->giver < other->giver;
-    if (one->load != other->load)
-        return one->load > other->load;
-    if (one->giver != other->giver)
-        return one->giver < other->giver;
-    return one->giver == GIVER_SILENT || one->giver == GIVER_YOUNG ? one->connection->begun < other->connection->begun
-                                                                   : one->connection->pace < other->connection->pace;
+/* alike: it is compared with those of its own group alone. */
+static struct candidate consider(const struct worker *worker, struct connection *connection, bool alike) {
+    static const unsigned behaves[] = {[GIVER_THROUGH] = 100, [GIVER_WAITING] = 50, [GIVER_SILENT] = 6,
+                                       [GIVER_SLOW] = 4,      [GIVER_YOUNG] = 1,    [GIVER_QUICK] = 0};
+    unsigned weight = alike ? 0 : weight_of(worker, connection);
+    enum giver giver = giver_of(worker, connection, weight, alike);
+    unsigned reasons = giver <= GIVER_QUICK ? behaves[giver] + weight : 0;
+    return (struct candidate){connection, giver, reasons, load_of(worker, connection), crowd_of(worker, connection)};
 }
 
-/* NULL: there is nobody. only_local: of those that come from this machine. */
-static struct connection *find_giver(const struct worker *worker, bool only_local) {
+/* Does one give way before the other? Of responses the one that moves least, of others who has not got on for longest. */
+static bool gives_way_before(const struct candidate *one, const struct candidate *other) {
+    if (one->reasons != other->reasons)
+        return one->reasons > other->reasons;
+    if (one->giver != other->giver)
+        return one->giver < other->giver;
+    if (one->giver == GIVER_ONE_OF_MANY && one->crowd != other->crowd)
+        return one->crowd > other->crowd;
+    if (one->giver != GIVER_SLOW && one->giver != GIVER_QUICK)
+        return one->connection->stirred < other->connection->stirred;
+    if (one->load != other->load)
+        return one->load > other->load;
+    if (one->connection->pace != other->connection->pace)
+        return one->connection->pace < other->connection->pace;
+    return one->connection->taken < other->connection->taken;
+}
+
+/* Finds out which of the oldest farewells are over. */
+static void look_at_farewells(const struct worker *worker) {
+    struct connection *connection = worker->queues[STAGE_FAREWELL].first;
+    for (int i = 0; i < FAREWELLS_AT_ONCE && connection; i++, connection = connection->later)
+        connection_has_all(connection);
+}
+
+/*
+ * Who gives way to this newcomer, or, NULL, to whoever comes? .connection is NULL: there is nobody. only_local: of those
+ * that have a place of this machine.
+ */
+static struct candidate find_giver(const struct worker *worker, const struct connection *newcomer, bool only_local) {
     struct candidate best = {.giver = GIVER_NONE};
-    struct connection *found = NULL;
+    int quick = 0;
+    look_at_farewells(worker);
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         struct connection *connection = worker->queues[stage].first;
         for (int i = 0; i < SCAN_MAX && connection; i++, connection = connection->later) {
-            struct candidate next = {connection, giver_of(worker, connection), load_of(worker, connection)};
-            if (next.giver == GIVER_NONE || (only_local && !connection_is_local(connection)) ||
-                (found && !gives_way_before(&next, &best)))
+            struct candidate next = consider(worker, connection, only_local);
+            if (next.giver == GIVER_NONE || connection == newcomer ||
+                (only_local && (connection->stage == STAGE_WAITING || !connection_is_local(connection))))
                 continue;
-            best = next;
-            found = connection;
+            quick += next.giver == GIVER_QUICK;
+            if (!best.connection || gives_way_before(&next, &best))
+                best = next;
         }
     }
-    return found;
+    if (only_local && best.giver == GIVER_QUICK && quick < COMPARED)
+        best.connection = NULL;
+    return best;
 }
 
-static void displace(struct worker *worker, struct connection *giver) {
-    if (giver_of(worker, giver) != GIVER_THROUGH) {
+static void displace(struct worker *worker, const struct candidate *giver) {
+    if (giver->giver != GIVER_THROUGH) {
         worker->bench->tally->displaced++;
-        connection_remark(giver, worker->bench, REMARK_DISPLACED);
+        connection_remark(giver->connection, worker->bench, REMARK_DISPLACED);
     }
-    finish(worker, giver, true);
+    finish(worker, giver->connection, true);
 }
 
-/* Ends another connection in favour of a new one, unless the new one has the larger part already. */
-static bool make_room(struct worker *worker, const struct connection *newcomer, bool only_local) {
-    struct connection *giver = !only_local && worker->giver ? worker->giver : find_giver(worker, only_local);
-    if (!giver || (load_of(worker, giver) < load_of(worker, newcomer) && giver_of(worker, giver) != GIVER_THROUGH))
+/* Has a new connection less reason to go than this one? Among connections of this machine that is the case. */
+static bool may_displace(const struct worker *worker, const struct connection *newcomer, const struct candidate *giver,
+                         bool only_local) {
+    if (!giver->connection)
         return false;
-    displace(worker, giver);
+    if (only_local)
+        return true;
+    switch (giver->giver) {
+    case GIVER_ONE_OF_MANY:
+        return crowd_of(worker, newcomer) * 2 <= giver->crowd;
+    case GIVER_QUICK:
+        return load_of(worker, newcomer) < giver->load;
+    default:
+        return weight_of(worker, newcomer) <= giver->reasons;
+    }
+}
+
+/* Ends another connection in favour of a new one, unless the new one has more reason to go. */
+static bool make_room(struct worker *worker, const struct connection *newcomer, bool only_local) {
+    struct candidate giver = !only_local && worker->giver ? consider(worker, worker->giver, false)
+                                                          : find_giver(worker, newcomer, only_local);
+    if (!may_displace(worker, newcomer, &giver, only_local))
+        return false;
+    displace(worker, &giver);
     return true;
 }
 
@@ -250,6 +346,17 @@ static enum admission admit(struct worker *worker, struct connection *connection
     return admission == ADMITTED && is_over(worker) && !make_room(worker, connection, false) ? NO_PLACE : admission;
 }
 
+/* Lets a connection begin that was admitted, and ends one that was not. */
+static void begin(struct worker *worker, struct connection *connection, enum admission admission) {
+    if (admission != ADMITTED) {
+        connection_refuse(connection, worker->bench, admission);
+        finish(worker, connection, false);
+        return;
+    }
+    /* The visitor speaks first, and often has by now: one wake-up less. */
+    obey(worker, connection, connection_continue(connection, worker->bench, true), true);
+}
+
 static void welcome(struct worker *worker, int socket, const struct listener *listener,
                     const struct sockaddr_storage *from) {
     struct address address = address_of_socket((const struct sockaddr *)from);
@@ -263,13 +370,26 @@ static void welcome(struct worker *worker, int socket, const struct listener *li
     worker->bench->tally->accepted++;
     worker->bench->tally->open++;
     enum admission admission = admit(worker, connection);
-    if (admission != ADMITTED) {
-        connection_refuse(connection, worker->bench, admission);
-        finish(worker, connection, false);
+    if (admission == NO_PLACE && connection_is_local(connection) && has_room(worker)) {
+        connection_wait(connection, worker->bench);
+        queue_enter(worker, connection);
         return;
     }
-    /* The visitor speaks first, and often has by now: one wake-up less. */
-    obey(worker, connection, connection_continue(connection, worker->bench, true), true);
+    begin(worker, connection, admission);
+}
+
+/* Gives places of this machine to those who wait for one, in the order in which they came. */
+static void admit_waiting(struct worker *worker) {
+    struct connection *connection;
+    while ((connection = worker->queues[STAGE_WAITING].first)) {
+        enum admission admission = admit(worker, connection);
+        if (admission == NO_PLACE) {
+            connection_wait(connection, worker->bench);
+            return;
+        }
+        queue_leave(worker, connection);
+        begin(worker, connection, admission);
+    }
 }
 
 /* No room in the system is no reason to spin or to end: look away for a moment, what waits stays in the backlog. */
@@ -290,7 +410,7 @@ static bool can_accept(struct worker *worker) {
     if (has_room(worker))
         return true;
     if (house_is_full(worker) || !others_have_room(worker))
-        worker->giver = find_giver(worker, false);
+        worker->giver = find_giver(worker, NULL, false).connection;
     return worker->giver != NULL;
 }
 
@@ -327,9 +447,9 @@ static void attend_listeners(struct worker *worker, const struct listener *const
         worker->tried_at = now;
     /* A worker that takes none any more still holds places that are wanted. */
     if (due && worker->told_to_stop && house_is_full(worker)) {
-        struct connection *giver = find_giver(worker, false);
-        if (giver && giver_of(worker, giver) < GIVER_YOUNG)
-            displace(worker, giver);
+        struct candidate giver = find_giver(worker, NULL, false);
+        if (giver.connection && giver.giver < GIVER_YOUNG)
+            displace(worker, &giver);
     }
     bool may = !worker->told_to_stop && now >= worker->paused_until;
     orders->board->room = may && has_room(worker);
@@ -351,15 +471,13 @@ static bool look_at_reply(struct worker *worker, struct connection *connection) 
     uint64_t taken = connection->moved > untaken ? connection->moved - untaken : 0;
     uint64_t more = taken > connection->taken ? taken - connection->taken : 0;
     uint64_t latest = now + (uint64_t)CREDIT * worker->orders->deadlines.stage[STAGE_REPLY];
-    connection->pace = more < UINT32_MAX ? (uint32_t)more : UINT32_MAX;
+    connection->pace = connection->pace / 2 + (uint32_t)(more < 2 * SLOW ? more : 2 * SLOW) / 2;
     connection->taken += more;
     connection->looked_at = true;
     connection->due += more * 1000 / REPLY_RATE_MIN;
     connection->due = connection->due < latest ? connection->due : latest;
     quota_weigh(&worker->bench->quota, &connection->member);
-    if (connection->stage == STAGE_FAREWELL && untaken <= BOUND_LEFT_BEHIND)
-        connection->moved = 0; /* it is through */
-    return connection->moved > BOUND_LEFT_BEHIND && now < connection->due;
+    return !connection_has_all(connection) && now < connection->due;
 }
 
 /* A reply that moves may go on; everything else that is out of time ends. */
@@ -372,7 +490,7 @@ static void end_the_late(struct worker *worker) {
                 queue_enter(worker, connection);
                 continue;
             }
-            if (stage != STAGE_FAREWELL || connection->moved > BOUND_LEFT_BEHIND) {
+            if (!connection->acknowledged) {
                 worker->bench->tally->late++;
                 connection_remark(connection, worker->bench, REMARK_LATE);
             }
@@ -382,7 +500,8 @@ static void end_the_late(struct worker *worker) {
 }
 
 static int time_to_wait(const struct worker *worker) {
-    uint64_t until = worker->bench->now + (house_is_full(worker) ? FULL_BEAT : WORKER_BEAT);
+    uint64_t until =
+        worker->bench->now + (house_is_full(worker) || worker->queues[STAGE_WAITING].first ? FULL_BEAT : WORKER_BEAT);
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         const struct connection *first = worker->queues[stage].first;
         if (first && first->deadline < until)
@@ -470,6 +589,7 @@ static void run(struct worker *worker) {
         if (answers && !desk_receive(worker->desk, signed_for, worker))
             leave_desk(worker);
         end_the_late(worker);
+        admit_waiting(worker);
         attend_listeners(worker, waiting, waiting_count);
         desk_send(worker->desk);
         remarks_settle(&bench->remarks, bench->now);

@@ -329,6 +329,8 @@ static bool turn(struct visit *visit) {
             connection->armed = WISH_SIGNATURE; /* it looks away until the signature has come */
         return false;
     }
+    if (connection->armed == WISH_NEWS && !visit->reset && visit->room != UNLIMITED)
+        return false;
     if (connection->armed == WISH_OUTPUT ? visit->room == 0 && !visit->reset : !readable)
         return false;
     go_on(visit, connection->armed != WISH_OUTPUT);

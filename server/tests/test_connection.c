@@ -12,6 +12,8 @@
 #define connection_sign test_sign
 #define connection_remark test_remark
 #define connection_end test_end
+#define connection_has_all test_has_all
+#define connection_wait test_wait
 #include "../connection.c"
 
 static int pair[2]; /* the client's end, and the server's */

@@ -94,6 +94,37 @@ Test(quota, the_load_is_that_of_the_fullest_group) {
     cr_expect_eq(quota_load(&one, &members[14]), 1, "most have left");
 }
 
+Test(quota, the_crowd_is_that_of_the_largest_group) {
+    struct quota one = quota_of(0, 0), two = quota_of(1, 0);
+    struct quota_member members[6], alone = member_within(hash(500), 32, hash(600), 128);
+    for (size_t i = 0; i < 6; i++) {
+        members[i] = member_within(hash(i + 1), 32, hash(1000), 128);
+        cr_assert(quota_enter(i % 2 ? &two : &one, &members[i]));
+    }
+    cr_assert(quota_enter(&one, &alone));
+    cr_expect_eq(quota_crowd(&two, &members[5]), 6, "all of its prefix, whichever worker has them");
+    cr_expect_eq(quota_crowd(&one, &alone), 1);
+    for (size_t i = 1; i < 5; i++)
+        quota_leave(i % 2 ? &two : &one, &members[i]);
+    quota_weigh(&one, &members[0]);
+    cr_expect_eq(quota_crowd(&one, &members[0]), 2);
+}
+
+/* A worker that ends as it should leaves what clients have used of their rates, and no connection. */
+Test(quota, rates_outlive_a_worker) {
+    struct quota one = quota_of(0, 10), two = quota_of(1, 10);
+    struct quota_member ada = member_of(ADA, 3);
+    cr_assert(quota_enter(&one, &ada));
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(quota_spend(&one, &ada, QUOTA_REQUESTS, 60000), 0);
+    quota_forget_connections(&tables[0]);
+    cr_expect_eq(quota_open(&two), 0);
+    struct quota_member again = member_of(ADA, 1);
+    cr_expect(quota_enter(&two, &again), "no connection is left");
+    cr_expect_eq(quota_crowd(&two, &again), 1);
+    cr_expect_neq(quota_spend(&two, &again, QUOTA_REQUESTS, 60000), 0, "the rate is used up");
+}
+
 Test(quota, no_limit_is_no_limit) {
     struct quota one = quota_of(0, 0);
     for (int i = 0; i < 1000; i++) {
