@@ -87,7 +87,7 @@ static bool connect_in_time(struct gemini_client *client) {
     socklen_t length = sizeof problem;
     getsockopt(client->socket, SOL_SOCKET, SO_ERROR, &problem, &length);
     errno = problem;
-    return problem == 0;
+    return problem == 0 || problem == ECONNRESET; /* it came about, and was ended at once: the next step tells */
 }
 
 /* ---- the session ---- */

@@ -13,7 +13,7 @@ INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
 HOST_TREES := host-tree-252 host-tree-254 host-tree-257 host-tree-262
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
-.PHONY: readme-check update-check update-drill interrupt-check soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
+.PHONY: readme-check update-check update-drill interrupt-check attacks soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
 .PHONY: profiles-check surface surface-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
@@ -62,6 +62,10 @@ port-check: $(call needs,build/vitrine test-programs) ## does the port answer ag
 
 # Requests, and seconds at most (0: no bound).
 SOAK_REQUESTS ?= 1000000
+ATTACK_SECONDS ?= 30
+attacks: $(call needs,build/vitrine test-programs) ## plays each attack at full rate, and shows what an honest client meets: [ATTACK_SECONDS=30]
+	@$(ENTER) image-tests/attacks $(ATTACK_SECONDS)
+
 soak: $(call needs,build/vitrine test-programs) ## endurance, for a quarter of an hour, with every body looked at: [SOAK_REQUESTS=1000000]
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS)
 

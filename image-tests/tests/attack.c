@@ -360,3 +360,18 @@ void attack_end(pid_t process, struct attack_course *course) {
     waitpid(process, NULL, 0);
     munmap(course, sizeof *course);
 }
+
+unsigned attack_seconds(void) {
+    const char *text = getenv("ATTACK_SECONDS");
+    return text ? (unsigned)strtoul(text, NULL, 10) : 0;
+}
+
+void attack_tell(const struct attack_effect *effect) {
+    const char *path = getenv("ATTACK_TABLE");
+    FILE *table = path ? fopen(path, "a") : NULL;
+    if (!table)
+        return;
+    fprintf(table, "%s | %.1f | %.1f | %zu of %zu | %zu | %zu\n", effect->attack, (double)effect->quiet / 1000,
+            (double)effect->beside / 1000, effect->failed, effect->visits, effect->memory_before, effect->memory_after);
+    fclose(table);
+}

@@ -67,3 +67,17 @@ struct attack_course {
 pid_t attack_begin(const struct attack *attack, struct attack_course **course);
 
 void attack_end(pid_t process, struct attack_course *course);
+
+/* How many seconds an attack is to last, at full rate: make attacks says so. 0: as long as the test finds right. */
+unsigned attack_seconds(void);
+
+/* What an honest client met beside an attack. Times in microseconds, memory of the server in kB. */
+struct attack_effect {
+    const char *attack;
+    uint64_t quiet, beside; /* medians */
+    size_t visits, failed;
+    size_t memory_before, memory_after;
+};
+
+/* A line of the table of make attacks, where that is wanted. */
+void attack_tell(const struct attack_effect *effect);

@@ -10,6 +10,7 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,8 @@
 #define ROOM "max-connections = 4096\nmax-connections-from-loopback = 4096\n"
 
 #define PAGE_FILE "gemini://localhost:PORT/page.gmi\r\n"
+#define FEW_FILE "gemini://localhost:PORT/few.gmi\r\n" /* of 7 kB */
+#define LINKS "gemini://localhost:PORT/links/\r\n"
 #define LARGE_FILE "gemini://localhost:PORT/large.bin\r\n"
 
 struct hostility {
@@ -55,6 +58,7 @@ struct hostility {
     const char *identity; /* the kind of key, for openssl; NULL: the usual one */
     const char *shed;     /* what must be counted in STATUS= of the supervisor, and told in the log; NULL: nothing */
     size_t open_max;      /* connections that the settings allow; 0: as usual */
+    bool only_long;       /* it is of make attacks alone */
     struct attack attack;
 };
 
@@ -97,12 +101,12 @@ static const struct hostility hostilities[] = {
      .shed = "throttled",
      .attack = {COME, .point = POINT_SHAKEN, .deed = DEED_LEAVE, .proxied_addresses = 1}},
     {.name = "replies read byte by byte from sixteen prefixes, more than there is room for",
-     .settings = "handshake-timeout = 1s\nmax-connections = 64\n",
-     .open_max = 64,
+     .settings = "handshake-timeout = 1s\nmax-connections = 256\n",
+     .open_max = 256,
      .shed = "displaced",
      .request = LARGE_FILE,
-     .attack = {.crowd = 300,
-                .most = 20000,
+     .attack = {.crowd = 500,
+                .most = 5000,
                 .duration = 8000,
                 .point = POINT_READING,
                 .deed = DEED_SIP,
@@ -117,6 +121,32 @@ static const struct hostility hostilities[] = {
     {.name = "a half-close at any point",
      .request = LARGE_FILE,
      .attack = {COME, .point = POINT_EACH, .deed = DEED_HALF_CLOSE}},
+    {.name = "pages of which a part is taken, from 500 networks",
+     .settings = "",
+     .only_long = true,
+     .request = FEW_FILE,
+     .attack = {.crowd = 900, .point = POINT_ASKED, .proxied_addresses = 4000, .proxied_prefixes = 500}},
+    {.name = "a greeting, then nothing, from 20000 networks",
+     .settings = "",
+     .only_long = true,
+     .attack = {.crowd = 900, .point = POINT_GREETED, .proxied_addresses = 20000, .proxied_prefixes = 20000}},
+    {.name = "handshakes that are given up, from 20000 networks",
+     .settings = "",
+     .only_long = true,
+     .attack = {.crowd = 900,
+                .point = POINT_GREETED,
+                .deed = DEED_HANG_UP,
+                .proxied_addresses = 20000,
+                .proxied_prefixes = 20000}},
+    {.name = "handshakes that are given up, from this machine, more than it has places",
+     .settings = "",
+     .only_long = true,
+     .attack = {.crowd = 400, .point = POINT_GREETED, .deed = DEED_HANG_UP}},
+    {.name = "requests for a folder of 60000 dangling links",
+     .settings = "",
+     .only_long = true,
+     .request = LINKS,
+     .attack = {.crowd = 50, .point = POINT_READING, .deed = DEED_LEAVE}},
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
@@ -153,7 +183,7 @@ static uint16_t start_with(const struct hostility *hostility) {
         make_identity(hostility->identity);
     FILE *file = fopen(settings_path, "w");
     cr_assert_not_null(file);
-    fprintf(file, "log-addresses = full\nproxy-ports = %u\n%s", proxied,
+    fprintf(file, "log-addresses = full\nproxy-ports = %u\nadvertised-ports = %u\n%s", proxied, server.port,
             hostility->settings ? hostility->settings : SHORT ROOM);
     cr_assert_eq(fclose(file), 0);
     snprintf(listen_option[0], sizeof listen_option[0], "127.0.0.1:%u", server.port);
@@ -165,8 +195,11 @@ static uint16_t start_with(const struct hostility *hostility) {
 }
 
 static void begin(void) {
+    static char few[7000];
     raise_descriptors();
     server_prepare(&server);
+    memset(few, 'b', sizeof few);
+    server_put(&server, "localhost/few.gmi", few, sizeof few);
     server_put_text(&server, "localhost/page.gmi", "# Page\n");
     snprintf(settings_path, sizeof settings_path, "%s/vitrine.conf", server.folder);
     char *bytes = calloc(1, LARGE);
@@ -361,21 +394,56 @@ static void expect_rid_of_them(const struct hostility *hostility) {
 }
 
 ParameterizedTestParameters(hostile, an_honest_visitor_is_served) {
-    static size_t numbers[COUNT_OF(hostilities)];
-    for (size_t i = 0; i < COUNT_OF(numbers); i++)
-        numbers[i] = i;
-    return cr_make_param_array(size_t, numbers, COUNT_OF(numbers));
+    static size_t numbers[COUNT_OF(hostilities)], count;
+    count = 0;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        if (!hostilities[i].only_long || attack_seconds() > 0)
+            numbers[count++] = i;
+    }
+    return cr_make_param_array(size_t, numbers, count);
+}
+
+/* The same attack for longer, by a crowd that is ever renewed. */
+static void make_long(struct attack *attack) {
+    unsigned seconds = attack_seconds();
+    if (seconds == 0)
+        return;
+    attack->duration = seconds * 1000;
+    if (attack->most != attack->crowd) /* those are to stay */
+        attack->most = SIZE_MAX;
+}
+
+static void make_links(void) {
+    char command[512];
+    snprintf(command, sizeof command,
+             "mkdir -p %s/content/localhost/links && cd %s/content/localhost/links && touch .directory-listing-ok && "
+             "seq 60000 | xargs -n 2000 sh -c 'for i; do ln -s nowhere $i.gmi; done' sh",
+             server.folder, server.folder);
+    cr_assert_eq(system(command), 0);
+}
+
+/* What is promised for as long as an attack goes on, however long that is: make attacks shows it. */
+static void expect_promise(const struct attack_effect *effect) {
+    attack_tell(effect);
+    cr_expect_eq(effect->failed, 0, "%s: %zu of %zu visits failed", effect->attack, effect->failed, effect->visits);
+    cr_expect_leq(effect->beside, 2 * effect->quiet + 100000, "%s: a visit takes %.1f ms, and %.1f without",
+                  effect->attack, (double)effect->beside / 1000, (double)effect->quiet / 1000);
 }
 
 static void expect_served_beside(const struct hostility *hostility) {
     static struct experience experience;
     struct attack attack = hostility->attack;
+    struct attack_effect effect = {.attack = hostility->name};
     char request[128];
+    make_long(&attack);
+    if (hostility->request && strcmp(hostility->request, LINKS) == 0)
+        make_links();
     attack.port = start_with(hostility);
     snprintf(request, sizeof request, "%s",
              with_port(hostility->request ? hostility->request : PAGE_FILE, server.port));
     attack.request = request;
     uint64_t usual = usual_time();
+    effect.memory_before = memory_of_all();
     attackers = attack_begin(&attack, &course);
     live_through(&experience);
     cr_log_info("%zu begun, %zu came to the point, %zu were ended, %zu could not begin", course->begun, course->arrived,
@@ -385,6 +453,14 @@ static void expect_served_beside(const struct hostility *hostility) {
     cr_expect_gt(course->arrived, 0, "%s: nobody came so far", hostility->name);
     expect_rid_of_them(hostility);
     expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
+    if (attack_seconds() == 0)
+        return;
+    effect.quiet = usual;
+    effect.beside = experience.times[experience.count / 2];
+    effect.visits = experience.count;
+    effect.failed = experience.turned_away;
+    effect.memory_after = memory_of_all();
+    expect_promise(&effect);
 }
 
 ParameterizedTest(const size_t *number, hostile, an_honest_visitor_is_served) {
@@ -490,6 +566,65 @@ Test(hostile, new_keys_are_no_request) {
     cr_expect_lt(updates, 2000, "%zu new keys on one connection", updates);
     gemini_end(client);
     cr_expect(server_logged(&server, "connection end=failed address="));
+}
+
+/* Each new key costs as much as a request may: it counts as one. */
+Test(hostile, new_keys_count_in_the_rate) {
+    static const struct hostility few = {
+        .name = "few", .settings = "max-requests-per-minute = 50\n", .attack = {.proxied_addresses = 1}};
+    static const char header[] = "PROXY TCP4 192.0.2.7 192.0.2.200 40000 1965\r\n";
+    struct gemini_way way = way_to(&server);
+    char bytes[4096];
+    way.port = start_with(&few);
+    for (int visit = 0; visit < 10; visit++) {
+        struct gemini_client *client = gemini_connect(&way);
+        cr_assert(client && gemini_send_raw(client, header, sizeof header - 1) && gemini_shake_hands(client));
+        bool there = true;
+        for (int update = 0; there && update < 10; update++) {
+            SSL_key_update(client->session, SSL_KEY_UPDATE_NOT_REQUESTED);
+            SSL_do_handshake(client->session);
+            int size = BIO_read(client->to_peer, bytes, sizeof bytes);
+            there = size > 0 && gemini_send_raw(client, bytes, (size_t)size);
+        }
+        gemini_end(client);
+        usleep(20000);
+    }
+    cr_expect(server_logged(&server, "connection end=throttled address=192.0.2.7"));
+}
+
+/*
+ * Pages of a few kB, of which each client takes a part, and keeps its end open. What the kernel still has of them takes up
+ * places, so that it is never more than these: else it would pile up for two minutes, outside of all bounds.
+ */
+Test(hostile, what_closed_connections_leave_behind_is_bounded) {
+    static const struct hostility leaving = {.settings = "max-connections = 64\n",
+                                             .attack = {.proxied_addresses = 2000, .proxied_prefixes = 500}};
+    struct attack attack = leaving.attack;
+    char request[128], command[128], text[64] = "";
+    unsigned long left = 0, most = 0;
+    if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || system("ip link set lo up") != 0)
+        cr_skip_test("no network of its own can be made");
+    attack.port = start_with(&leaving);
+    attack.crowd = 400;
+    attack.most = 5000;
+    attack.duration = 6000;
+    attack.point = POINT_ASKED;
+    snprintf(request, sizeof request, "%s", with_port(FEW_FILE, server.port));
+    attack.request = request;
+    attackers = attack_begin(&attack, &course);
+    snprintf(command, sizeof command, "ss -Htn state fin-wait-1 | grep -c ':%u '", attack.port);
+    for (int look = 0; look < 6; look++) {
+        FILE *output = popen(command, "r");
+        cr_assert(output && fgets(text, sizeof text, output));
+        pclose(output);
+        left = strtoul(text, NULL, 10);
+        most = left > most ? left : most;
+        usleep(800000);
+    }
+    cr_expect_gt(course->arrived, 64);
+    cr_expect_gt(most, 0, "nothing was left at all");
+    cr_expect_leq(most, 64, "%lu closed connections are left to the kernel", most);
+    expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
 }
 
 /* A crowd that has shaken hands and says nothing is there first: it goes, not she who is still at her handshake. */

@@ -2,13 +2,16 @@
 /* Where visitors come from: the PROXY protocol, what the log says of them, and how much one of them may take. */
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "attack.h"
 #include "server.h"
 
 static struct server server;
@@ -19,7 +22,13 @@ static void begin(void) {
     server_prepare(&server);
 }
 
+static pid_t attackers;
+static struct attack_course *course;
+
 static void end(void) {
+    if (attackers > 0)
+        attack_end(attackers, course);
+    attackers = 0;
     server_end(&server);
 }
 
@@ -385,6 +394,102 @@ Test(visitors, this_machine_has_so_many_places_and_no_more) {
     }
     for (int i = 0; i < CROWD; i++)
         gemini_end(crowd[i]);
+}
+
+/* A crowd on this machine, for as long as the attack takes; all have come when this returns. */
+static void crowd_of_this_machine(struct attack *attack) {
+    attack->port = server.port;
+    attackers = attack_begin(attack, &course);
+    uint64_t give_up = gemini_now() + 20000;
+    while (course->arrived < attack->crowd / 3 && gemini_now() < give_up)
+        usleep(10000);
+}
+
+/*
+ * Nobody can tell apart who comes by an onion service. One who opens more connections than there are places, again and again,
+ * makes others wait, and keeps none out.
+ */
+Test(visitors, a_crowd_of_this_machine_keeps_none_of_it_out) {
+    static struct attack attack = {
+        .crowd = 60, .most = 100000, .duration = 5000, .point = POINT_GREETED, .deed = DEED_HANG_UP};
+    int visits = 0;
+    start_with("max-connections = 128\nmax-connections-from-loopback = 16\n");
+    crowd_of_this_machine(&attack);
+    for (; !course->over || visits < 10; visits++)
+        expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+}
+
+/* A response that moves goes on, however many on this machine ask for one and take next to nothing. */
+Test(visitors, a_crowd_of_this_machine_does_not_cut_off_who_reads) {
+    static struct attack attack = {
+        .crowd = 60, .most = 100000, .duration = 12000, .point = POINT_READING, .deed = DEED_SIP};
+    size_t size = 24 * 1024 * 1024, read = 0;
+    char *bytes = calloc(1, size), line[64], piece[4096];
+    cr_assert_not_null(bytes);
+    server_put(&server, "localhost/large.bin", bytes, size);
+    free(bytes);
+    start_with("max-connections = 128\nmax-connections-from-loopback = 16\n");
+    snprintf(line, sizeof line, "gemini://localhost:%u/large.bin\r\n", server.port);
+    struct gemini_way way = way_to(&server);
+    way.receive_buffer = 32768;
+    struct gemini_client *reader = gemini_connect(&way);
+    cr_assert(reader && gemini_shake_hands(reader) && gemini_send(reader, line, strlen(line)));
+    attack.request = line;
+    crowd_of_this_machine(&attack);
+    bool there = true;
+    for (; there && !course->over; usleep(50000)) {
+        ssize_t got = recv(reader->socket, piece, sizeof piece, MSG_DONTWAIT);
+        there = got > 0 || (got < 0 && errno == EAGAIN);
+        read += got > 0 ? (size_t)got : 0;
+    }
+    cr_expect(there, "ended after %zu bytes", read);
+    gemini_end(reader);
+}
+
+/* Four connections at once are usual: they do not go before those of a crowd that has one for each of its networks. */
+Test(visitors, some_connections_at_once_are_no_reason_to_go) {
+    static struct attack attack = {.crowd = 120,
+                                   .most = 100000,
+                                   .duration = 60000,
+                                   .point = POINT_GREETED,
+                                   .proxied_addresses = 20000,
+                                   .proxied_prefixes = 20000};
+    struct gemini_client *clients[4];
+    start_with("max-connections = 64\n");
+    attack.port = proxy_port;
+    attackers = attack_begin(&attack, &course);
+    sleep(3); /* the first ones are silent for long by then */
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < 4; i++) {
+            clients[i] = come_from_four("192.0.2.7");
+            usleep(20000);
+        }
+        for (int i = 0; i < 4; i++) {
+            cr_expect_eq(ask_as(clients[i], "/"), 20, "round %d, client %d", round, i);
+            usleep(20000);
+        }
+        for (int i = 0; i < 4; i++)
+            gemini_end(clients[i]);
+    }
+}
+
+/* What an address has used of its rate is not forgotten because there are new workers. */
+Test(visitors, a_reload_forgets_no_rate) {
+    int status = 20;
+    start_with("max-requests-per-minute = 5\n");
+    for (int i = 0; i < 20 && status == 20; i++) {
+        struct gemini_client *client = come_from_four("192.0.2.7");
+        status = ask_as(client, "/");
+        gemini_end(client);
+    }
+    cr_assert_eq(status, 44);
+    for (int reloads = 0; reloads < 3; reloads++) {
+        cr_assert_not_null(server_reload(&server));
+        usleep(500000); /* those of before are gone */
+        struct gemini_client *client = come_from_four("192.0.2.7");
+        cr_expect_eq(ask_as(client, "/"), 44, "after reload %d", reloads + 1);
+        gemini_end(client);
+    }
 }
 
 Test(visitors, all_of_one_subscriber_share) {
