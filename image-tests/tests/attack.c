@@ -371,7 +371,8 @@ void attack_tell(const struct attack_effect *effect) {
     FILE *table = path ? fopen(path, "a") : NULL;
     if (!table)
         return;
-    fprintf(table, "%s | %.1f | %.1f | %zu of %zu | %zu | %zu\n", effect->attack, (double)effect->quiet / 1000,
+    fprintf(table, "%s | %.1f | %.1f | %.1f | %.1f | %zu of %zu | %zu | %zu\n", effect->attack,
+            (double)effect->whole_quiet / 1000, (double)effect->whole_beside / 1000, (double)effect->quiet / 1000,
             (double)effect->beside / 1000, effect->failed, effect->visits, effect->memory_before, effect->memory_after);
     fclose(table);
 }

@@ -74,7 +74,8 @@ unsigned attack_seconds(void);
 /* What an honest client met beside an attack. Times in microseconds, memory of the server in kB. */
 struct attack_effect {
     const char *attack;
-    uint64_t quiet, beside; /* medians */
+    uint64_t whole_quiet, whole_beside; /* medians */
+    uint64_t quiet, beside;             /* the same without the time in which a process had no processor */
     size_t visits, failed;
     size_t memory_before, memory_after;
 };

@@ -481,6 +481,8 @@ Test(client_certificates, recorded_certificates_do_not_stop_the_others) {
     } while (gemini_now() < end);
     size_t sent = course->begun;
     attack_end(attackers, course);
+    effect.whole_quiet = effect.quiet;
+    effect.whole_beside = effect.beside;
     effect.memory_before = before;
     effect.memory_after = memory_of_workers();
     attack_tell(&effect);

@@ -51,7 +51,12 @@ static const char *request = start;
 static int version;
 
 static struct gemini_client *come(const char *identity) {
+    static char source[32];
+    static unsigned number;
     struct gemini_way way = way_to(&server);
+    snprintf(source, sizeof source, "127.2.%u.%u", number / 250 % 250, number % 250 + 1); /* ports do not run out */
+    number++;
+    way.source = source;
     way.identity = identity;
     way.oldest_version = way.newest_version = version;
     struct gemini_client *client = gemini_connect(&way);

@@ -283,6 +283,9 @@ static uint64_t waited_since(const struct waits *before) {
     return now.here - before->here + (now.keys - before->keys) + longest;
 }
 
+static uint64_t whole_times[TIMES_MAX]; /* with these waits, for the table of make attacks */
+static size_t whole_count;
+
 /*
  * The time of a visit without such waits; NEVER when there was no answer. Where there are more visitors than places, a
  * slow one may have to give way, and everywhere one who is slower than the deadlines: NOT_COUNTED, when she waited so long.
@@ -296,6 +299,8 @@ static uint64_t visit(void) {
     uint64_t start = microseconds();
     bool answered = gemini_fetch(&way, line, strlen(line), &reply) == GEMINI_CLOSE_NOTIFY && reply.status == 20;
     uint64_t taken = microseconds() - start, without = waited_since(&before);
+    if (answered && whole_count < TIMES_MAX)
+        whole_times[whole_count++] = taken;
     gemini_reply_end(&reply);
     if (!answered)
         return without > WAITED_MAX ? NOT_COUNTED : NEVER;
@@ -305,6 +310,14 @@ static uint64_t visit(void) {
 static int compare(const void *one, const void *other) {
     uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
     return (a > b) - (a < b);
+}
+
+/* The median of the whole times since this was last asked. */
+static uint64_t whole_median(void) {
+    qsort(whole_times, whole_count, sizeof *whole_times, compare);
+    uint64_t median = whole_count > 0 ? whole_times[whole_count / 2] : 0;
+    whole_count = 0;
+    return median;
 }
 
 static uint64_t usual_time(void) {
@@ -444,6 +457,7 @@ static void expect_served_beside(const struct hostility *hostility) {
     attack.request = request;
     uint64_t usual = usual_time();
     effect.memory_before = memory_of_all();
+    effect.whole_quiet = whole_median();
     attackers = attack_begin(&attack, &course);
     live_through(&experience);
     cr_log_info("%zu begun, %zu came to the point, %zu were ended, %zu could not begin", course->begun, course->arrived,
@@ -456,6 +470,7 @@ static void expect_served_beside(const struct hostility *hostility) {
     if (attack_seconds() == 0)
         return;
     effect.quiet = usual;
+    effect.whole_beside = whole_median();
     effect.beside = experience.times[experience.count / 2];
     effect.visits = experience.count;
     effect.failed = experience.turned_away;
