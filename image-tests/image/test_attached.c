@@ -418,7 +418,7 @@ Test(attached, a_kernel_without_dm_verity_is_named) {
                                  "systemctl daemon-reload"),
                  0, "%s", host_output);
     cr_expect_eq(host_run(&host, "vitrinectl attach /run/vitrine_1.raw"), 70, "%s", host_output);
-    cr_expect(said("the kernel here offers no dm-verity") && said("OTHER HOSTS in vitrinectl(8)"), "%s", host_output);
+    cr_expect(said("this kernel has no dm-verity") && said("OTHER HOSTS in vitrinectl(8)"), "%s", host_output);
     host_run(&host, "ls -A /var/lib/portables /etc/systemd/system.attached /etc/systemd/system/vitrine*");
     cr_expect(!said("vitrine_") && !said("vitrinectl-root"), "something stayed: %s", host_output);
     cr_expect(host_stop(&host), "%s", host_output);

@@ -93,7 +93,7 @@ Test(trust, wrong_usage_is_one_sentence) {
         {"verify build/variants/vitrine_99.0.raw", 78, "trusts no certificate"},
         {"verify build/variants/vitrine_99.0.raw --certificate=Makefile", 66, "holds no certificate"},
         {"verify build/variants/vitrine_99.0.raw --key=x", 64, "--certificate=FILE"},
-        {"verify server/", 66, "is no file that can be read"},
+        {"verify server/", 66, "is not a readable file"},
         {"dance", 64, "there is no command 'dance'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

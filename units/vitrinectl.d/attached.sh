@@ -9,13 +9,13 @@ recall() { # present|previous|highest|failed|heard
 note() { # FILE TEXT
     mkdir -p "$memory" 2>/dev/null && printf '%s\n' "$2" 2>/dev/null >"$memory/$1.new" && sync "$memory/$1.new" 2>/dev/null &&
         mv "$memory/$1.new" "$memory/$1" 2>/dev/null && sync "$memory" ||
-        refuse 73 "nothing can be written to $memory, where each change is noted before it is made; make room there (or make it writable) and try again"
+        refuse 73 "cannot write to $memory, where every change is recorded first; free some space there, or make it writable, and try again"
 }
 
 forget() { # FILE...
     local file
     for file; do
-        rm -f "$memory/$file" 2>/dev/null || refuse 73 "nothing can be removed from $memory; make it writable and try again"
+        rm -f "$memory/$file" 2>/dev/null || refuse 73 "cannot remove files from $memory; make it writable and try again"
     done
     [ ! -e "$memory" ] || sync "$memory"
 }
@@ -37,11 +37,11 @@ version_of() { # IMAGE
 # looked at: whoever can write to the first file could exchange it, and here nobody but root writes.
 take_in() { # IMAGE KIND FOLDER; sets copy
     local incoming=$3/.incoming.$$ words
-    [ -e "$1" ] || refuse 66 "there is no image $1; name the file that make image or make content made"
-    [ -f "$1" ] && [ -r "$1" ] || refuse 66 "$1 is no file that can be read; look at it with: ls -l $1"
+    [ -e "$1" ] || refuse 66 "image $1 does not exist; give the file that make image or make content made"
+    [ -f "$1" ] && [ -r "$1" ] || refuse 66 "$1 is not a readable file; look at it with: ls -l $1"
     doomed=$incoming
     words=$( (mkdir -p "$3" && cp --sparse=never "$1" "$incoming") 2>&1) ||
-        refuse 73 "$1 cannot be copied to $3 (${words##*: }); nothing was changed; make room there and try again"
+        refuse 73 "cannot copy $1 to $3 (${words##*: }), so nothing was changed; free some space there and try again"
     chmod 0644 "$incoming"
     examine "$incoming" "$2" "$1"
     if [ "$2" = server ]; then
@@ -79,7 +79,7 @@ rehearse() {
         --property=DynamicUser=yes --property=PrivateNetwork=yes --property=TimeoutStartSec=20s --property=RuntimeMaxSec=20s \
         /usr/bin/vitrine --version 2>&1 </dev/null); then
         [ -z "$words" ] || echo "$words" >&2
-        refuse 70 "the new image cannot run on this host (see above and journalctl --boot); nothing was changed"
+        refuse 70 "the new image cannot run on this host, so nothing was changed; see above, and journalctl --boot"
     fi
 }
 

@@ -16,7 +16,7 @@ show_content() { # IMAGE, or nothing
         mkdir -p "$folder"
         printf '%s\n' '# Made by vitrinectl content.' '[Service]' "MountImages=$1:/srv/gemini" 'MountImagePolicy=root=signed' 2>/dev/null >"$capsules_unit.new" &&
             sync "$capsules_unit.new" && mv "$capsules_unit.new" "$capsules_unit" ||
-            { rm -f "$capsules_unit.new"; say "$capsules_unit cannot be written; make room there"; return 1; }
+            { rm -f "$capsules_unit.new"; say "$capsules_unit cannot be written; free some space there"; return 1; }
     else
         rm -f "$capsules_unit"
     fi
@@ -28,8 +28,8 @@ show_content() { # IMAGE, or nothing
 content() {
     local before
     copy=''
-    [ $# -eq 1 ] || refuse 64 "content takes one image, or --none; see: vitrinectl --help"
-    [ -n "$(attached_image)" ] || refuse 75 "nothing is attached that could show capsules; use: vitrinectl attach IMAGE"
+    [ $# -eq 1 ] || refuse 64 "content needs one image, or --none; see: vitrinectl --help"
+    [ -n "$(attached_image)" ] || refuse 75 "no image of the server is attached; run: vitrinectl attach IMAGE"
     before=$(shown_content)
     [ "$1" = --none ] || take_in "$1" content "$memory"
     begin content "$before" "$copy"
@@ -39,8 +39,8 @@ content() {
         return
     fi
     show_log
-    say "the server did not become ready with $1 (its log is above); going back"
+    say "the server did not become ready with $1 (see the log above); going back"
     show_content "$before" || :
     finish
-    refuse 70 "what was shown before is shown again"
+    refuse 70 "the previous capsules are shown again (see above)"
 }

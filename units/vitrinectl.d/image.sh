@@ -144,8 +144,8 @@ find_signer() { # SIGNATURE-IN-BASE64
 examine() { # IMAGE KIND [NAME [CERTIFICATE]]; KIND: server, content or any
     local image=$1 name=${3:-$1} text
     local -a starts sizes identifiers
-    [ -e "$image" ] || refuse 66 "there is no image $name; name the file that make image or make content made"
-    [ -f "$image" ] && [ -r "$image" ] || refuse 66 "$name is no file that can be read; look at it with: ls -l $name"
+    [ -e "$image" ] || refuse 66 "image $name does not exist; give the file that make image or make content made"
+    [ -f "$image" ] && [ -r "$image" ] || refuse 66 "$name is not a readable file; look at it with: ls -l $name"
     need_tool openssl openssl
     need_tool veritysetup cryptsetup-bin
     find_trusted any "${@:4}"

@@ -12,7 +12,7 @@ need_systemd() {
     local version
     version=$(systemd_version)
     [ "${version:-0}" -ge "$oldest" ] ||
-        refuse 69 "this host has systemd ${version:-unknown}, and Vitrine needs $oldest or newer; upgrade the system (Debian 12 and RHEL 9 are new enough)"
+        refuse 69 "this host has systemd ${version:-unknown}, but Vitrine needs $oldest or newer; upgrade the system (Debian 12 and RHEL 9 are new enough)"
 }
 
 is_insisting() {
@@ -31,7 +31,7 @@ need_profile() {
     for folder in /etc /run /usr/local/lib /usr/lib; do
         [ ! -e "$folder/systemd/portable/profile/$name/service.conf" ] || return 0
     done
-    refuse 78 "the profile $name, which makes systemd insist on the signature, is missing here; install it with: make install"
+    refuse 78 "the profile $name, which makes systemd insist on the signature, is missing; unpack vitrine-host_VERSION.tar again, or run: make install"
 }
 
 pins=("${services[@]/%/.d/50-vitrinectl-root.conf}")
@@ -52,7 +52,7 @@ pin_root() { # IMAGE, or nothing
         fi
         mkdir -p "${file%/*}" && printf '%s\n' '# Made by vitrinectl: what was signed, for the image that is attached.' '[Service]' "RootHash=$hash" \
             2>/dev/null >"$file.new" && sync "$file.new" && mv "$file.new" "$file" && sync "${file%/*}" ||
-            { rm -f "$file.new"; say "$file cannot be written; make room there"; return 1; }
+            { rm -f "$file.new"; say "$file cannot be written; free some space there"; return 1; }
     done
 }
 
@@ -73,7 +73,7 @@ name_missing_verity() { # ROOT-HASH
     insists vitrine.service "$1" || return 0
     modprobe --quiet dm-verity 2>/dev/null || :
     [ -e /sys/module/dm_verity ] && [ -e /dev/mapper/control ] ||
-        say "the kernel here offers no dm-verity, by which an image is checked while it runs (as in most rented containers); take a virtual machine, or serve a folder in place of the image: see OTHER HOSTS in vitrinectl(8)"
+        say "this kernel has no dm-verity, which checks an image while it runs (most rented containers lack it); use a virtual machine, or serve a folder: see OTHER HOSTS in vitrinectl(8)"
 }
 
 # Given identities that this systemd has not been told of; one that is newer finds them by their place.
@@ -81,6 +81,6 @@ show_unnamed() {
     local file
     for file in /etc/credstore/identity.* /etc/credstore.encrypted/identity.*; do
         [ ! -e "$file" ] || [ -e "/run/credentials/vitrine-keys.service/${file##*/}" ] ||
-            trouble identity "$file has not reached vitrine-keys: this systemd has to be told of each, as OTHER HOSTS in vitrinectl(8) says; then restart that, and reload vitrine"
+            trouble identity "$file has not reached vitrine-keys; name it in a drop-in, as OTHER HOSTS in vitrinectl(8) shows, then restart vitrine-keys and reload vitrine"
     done
 }

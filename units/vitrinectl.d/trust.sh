@@ -27,7 +27,7 @@ find_trusted() { # KIND [CERTIFICATE]
     local file
     trusted=()
     if [ $# -gt 1 ]; then
-        openssl x509 -noout -in "$2" 2>/dev/null || refuse 66 "$2 holds no certificate (PEM) that could be read; give the one that belongs to mkosi.key"
+        openssl x509 -noout -in "$2" 2>/dev/null || refuse 66 "$2 contains no readable certificate (PEM); give the one that belongs to mkosi.key"
         trusted=("$2")
         return
     fi
@@ -35,7 +35,7 @@ find_trusted() { # KIND [CERTIFICATE]
         [[ $1 != server || $file != *.content.crt ]] && ! is_revoked "$file" && trusted+=("$file")
     done < <(certificates)
     [ ${#trusted[@]} -gt 0 ] ||
-        refuse 78 "this host trusts no certificate; put the one that belongs to mkosi.key into /etc/verity.d/vitrine.crt"
+        refuse 78 "this host trusts no certificate; put the one that belongs to mkosi.key at /etc/verity.d/vitrine.crt"
 }
 
 is_revoked() { # CERTIFICATE
@@ -48,15 +48,15 @@ trust() { # FILE | --announced [--content]
         case $word in
             --content) kind=.content ;;
             --announced) file=$memory/announced.crt ;;
-            -*) refuse 64 "trust has no option $word; see: vitrinectl --help" ;;
+            -*) refuse 64 "unknown option $word; see: vitrinectl --help" ;;
             *) file=$word ;;
         esac
     done
-    [ -n "$file" ] || refuse 64 "trust takes a certificate, or --announced; see: vitrinectl --help"
-    [ -e "$file" ] || [ "$file" != "$memory/announced.crt" ] || refuse 75 "no certificate is announced; see whether a release has one with: vitrinectl update"
+    [ -n "$file" ] || refuse 64 "trust needs a certificate, or --announced; see: vitrinectl --help"
+    [ -e "$file" ] || [ "$file" != "$memory/announced.crt" ] || refuse 75 "no certificate is announced; to look for a newer release, run: vitrinectl update"
     mark=$(fingerprint "$file")
-    [ -n "$mark" ] || refuse 66 "$file holds no certificate (PEM) that could be read; give the one that belongs to a mkosi.key"
-    ! is_revoked "$file" || refuse 75 "this certificate was revoked here; to trust it again, take its line out of $revoked_list"
+    [ -n "$mark" ] || refuse 66 "$file contains no readable certificate (PEM); give the one that belongs to a mkosi.key"
+    ! is_revoked "$file" || refuse 75 "this certificate was revoked on this host; to trust it again, remove its line from $revoked_list"
     place_certificate "$file" "/etc/verity.d/vitrine-${mark:0:8}$kind.crt"
     echo "this host trusts another certificate now${kind:+ for images of capsules}, SHA-256 $mark"
 }
@@ -64,16 +64,16 @@ trust() { # FILE | --announced [--content]
 # Nothing but the certificate goes there, whatever else the file holds.
 place_certificate() { # FILE TARGET
     mkdir -p "$(dirname "$2")" && openssl x509 -in "$1" -out "$2.new" && chmod 0644 "$2.new" && sync "$2.new" && mv "$2.new" "$2" && sync "$(dirname "$2")" ||
-        { rm -f "$2.new"; refuse 73 "$2 cannot be written (see above); make room there and try again"; }
+        { rm -f "$2.new"; refuse 73 "$2 cannot be written (see above); free some space there and try again"; }
 }
 
 revoke() { # FILE | SHA-256
     local mark file image left=0
     local -a named=()
-    [ $# -eq 1 ] || refuse 64 "revoke takes one certificate, or its SHA-256; see: vitrinectl --help"
+    [ $# -eq 1 ] || refuse 64 "revoke needs one certificate, or its SHA-256; see: vitrinectl --help"
     mark=$(tr -d : <<<"${1,,}")
     [[ $mark =~ ^[0-9a-f]{64}$ ]] || mark=$(fingerprint "$1")
-    [ -n "$mark" ] || refuse 66 "$1 is neither a certificate (PEM) nor the SHA-256 of one; vitrinectl status shows those that are trusted"
+    [ -n "$mark" ] || refuse 66 "$1 is neither a certificate (PEM) nor the SHA-256 of one; vitrinectl status lists the trusted ones"
     find_trusted any
     for file in "${trusted[@]}"; do
         if [ "$(fingerprint "$file")" = "$mark" ]; then
@@ -82,14 +82,14 @@ revoke() { # FILE | SHA-256
             left=$((left + 1))
         fi
     done
-    [ "$left" -gt 0 ] || refuse 75 "this host trusts no other certificate; trust another first, with: vitrinectl trust FILE"
+    [ "$left" -gt 0 ] || refuse 75 "this host trusts no other certificate; first trust another with: vitrinectl trust FILE"
     # What runs would not start again: systemd asks for the certificate each time.
     for image in "$(attached_image)" "$(shown_content)"; do
         [ -z "$image" ] || ! signed_by "$image" "$mark" ||
-            refuse 75 "$(basename "$image") was signed by it and would not start again; put one in its place that another key signed, then revoke"
+            refuse 75 "$(basename "$image") was signed with it and would not start again; first upgrade to an image signed with another key"
     done
     mkdir -p /etc/verity.d && { cat "$revoked_list" 2>/dev/null || :; echo "$mark"; } >"$revoked_list.new" && sync "$revoked_list.new" &&
-        mv "$revoked_list.new" "$revoked_list" || refuse 73 "$revoked_list cannot be written (see above); make room there and try again"
+        mv "$revoked_list.new" "$revoked_list" || refuse 73 "$revoked_list cannot be written (see above); free some space there and try again"
     for file in "${named[@]}"; do
         [[ $file != /etc/verity.d/* ]] || rm -f "$file"
     done
@@ -102,7 +102,7 @@ revoke() { # FILE | SHA-256
     if [ -n "$image" ] && signed_by "$image" "$mark"; then
         note previous ''
         tidy
-        say "$(basename "$image") was signed by it; there is no going back to that"
+        say "$(basename "$image") was signed with it, so rollback to it is no longer possible"
     fi
     echo "this host no longer trusts the certificate with SHA-256 $mark"
 }

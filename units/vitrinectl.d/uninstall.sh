@@ -9,9 +9,9 @@ refuse_package() {
     local self
     self=$(readlink -f "$0")
     ! dpkg-query --search "$self" >/dev/null 2>&1 ||
-        refuse 75 'the package vitrine-host brought vitrinectl; remove it with: apt purge vitrine-host'
+        refuse 75 'vitrinectl belongs to the package vitrine-host; to remove it, run: apt purge vitrine-host'
     ! rpm --query --file "$self" >/dev/null 2>&1 ||
-        refuse 75 'the package vitrine-host brought vitrinectl; remove it with: dnf remove vitrine-host'
+        refuse 75 'vitrinectl belongs to the package vitrine-host; to remove it, run: dnf remove vitrine-host'
 }
 
 # What was made here since: state, settings, drop-ins.
@@ -24,12 +24,12 @@ remove_state() {
         "$portables"/vitrine_*.raw /var/lib/systemd/timers/stamp-vitrine-update.timer /etc/vitrine \
         /etc/systemd/system/vitrine*.service.d /etc/systemd/system/vitrine*.socket.d \
         "$revoked_list" /etc/verity.d/vitrine-????????.crt /etc/verity.d/vitrine-????????.content.crt ||
-        refuse 73 'not everything can be removed (see above); make that writable, and uninstall again'
+        refuse 73 'some files cannot be removed (see above); make them writable, and uninstall again'
 }
 
 remove_identities() {
     rm -rf /var/lib/private/vitrine /var/lib/vitrine /etc/credstore/identity.* /etc/credstore.encrypted/identity.* ||
-        refuse 73 'not all identities can be removed (see above); make that writable, and uninstall again'
+        refuse 73 'some identities cannot be removed (see above); make them writable, and uninstall again'
 }
 
 # This file last, so that what is interrupted can be done again.
@@ -39,7 +39,7 @@ remove_files() {
     self=$(readlink -f "$0")
     mapfile -t files < <(grep -vxF -e "$self" -e "$installed" "$installed")
     for file in "${files[@]}" "$installed" "$self"; do
-        rm -f "$file" || refuse 73 "$file cannot be removed; make that writable, and uninstall again"
+        rm -f "$file" || refuse 73 "$file cannot be removed; make it writable, and uninstall again"
         folder=$(dirname "$file")
         # Folders that are there for Vitrine alone; those of every system stay.
         while [[ $folder != /etc && $folder != "$prefix" && $folder != "$prefix"/@(sbin|lib|share|share/man) ]]; do
@@ -53,11 +53,11 @@ uninstall() { # [--identities]
     local image kept=()
     case $#:${1-} in
         0: | 1:--identities) ;;
-        *) refuse 64 "uninstall takes nothing but --identities; see: vitrinectl --help" ;;
+        *) refuse 64 "uninstall accepts only --identities; see: vitrinectl --help" ;;
     esac
     refuse_package
     [ -e "$installed" ] ||
-        refuse 78 "$installed, which lists the files to remove, is missing here; unpack vitrine-host_VERSION.tar again, then uninstall"
+        refuse 78 "$installed, which lists the files to remove, is missing; unpack vitrine-host_VERSION.tar again, then uninstall"
     image=$(attached_image)
     if [ -n "$image" ]; then
         need_tool portablectl systemd-container

@@ -45,36 +45,36 @@ source_of_updates() {
 set_source() { # ADDRESS
     local file=$transfers/vitrine.transfer template folder
     [[ $1 =~ ^https?://[][A-Za-z0-9._~:/@+,=%-]+$ ]] ||
-        refuse 64 "'$1' is no address of a web server's folder; one looks like https://example.org/vitrine"
+        refuse 64 "'$1' is not the address of a folder on a web server; write it like https://example.org/vitrine"
     template=$file
     for folder in /usr/local/share /usr/share; do
         [ -e "$template" ] || template=$folder/vitrine/vitrine.transfer
     done
-    [ -e "$template" ] || refuse 78 "the file vitrine.transfer, which tells systemd-sysupdate what to fetch, is missing here; install it with: make install"
+    [ -e "$template" ] || refuse 78 "the file vitrine.transfer, which tells systemd-sysupdate what to fetch, is missing; unpack vitrine-host_VERSION.tar again, or run: make install"
     # What an administrator may have changed in it stays.
     mkdir -p "$transfers" && sed "/^\[Source\]/,/^\[Target\]/s|^Path=.*|Path=${1//%/%%}|" "$template" >"$file.new" && sync "$file.new" &&
         mv "$file.new" "$file" && ln -sfn vitrine.transfer "$transfers/vitrine.conf" || # the name that systemd before 257 knows
-        refuse 73 "nothing can be written to $transfers (see above); make room there and try again"
+        refuse 73 "cannot write to $transfers (see above); free some space there and try again"
 }
 
 # What speaks with the network is a service with a user of its own: vitrine-fetch.service, which runs vitrinectl fetch.
 fetch_by_service() {
     local words invocation
     systemctl cat vitrine-fetch.service >/dev/null 2>&1 ||
-        refuse 78 "the unit vitrine-fetch.service, which fetches, is missing here; install it with: make install"
+        refuse 78 "the unit vitrine-fetch.service, which fetches updates, is missing; unpack vitrine-host_VERSION.tar again, or run: make install"
     systemctl start vitrine-fetch.service 2>/dev/null && return
     invocation=$(systemctl show --value --property=InvocationID vitrine-fetch.service)
     words=$(journalctl --quiet --no-pager --output=cat "_SYSTEMD_INVOCATION_ID=${invocation:-none}" 2>/dev/null | LC_ALL=C tr -c '\n -~' '?') || words=''
     [ -z "$words" ] || tail -n 6 <<<"$words" >&2
     [[ $words != *'Operation not supported'* ]] ||
-        refuse 69 "systemd-sysupdate cannot fetch without the library curl; install it, for example with: apt install libcurl4"
-    refuse 69 "nothing could be fetched from $(source_of_updates) (look at: journalctl --unit vitrine-fetch); $(basename "$(attached_image)") goes on"
+        refuse 69 "systemd-sysupdate needs the library curl; install it, for example with: apt install libcurl4"
+    refuse 69 "nothing could be fetched from $(source_of_updates) (see: journalctl --unit vitrine-fetch); $(basename "$(attached_image)") keeps running"
 }
 
 # Runs as the user of vitrine-fetch.service. What it writes is believed by nobody before it was checked.
 fetch() {
     local address name
-    [ $# -eq 0 ] && [ -n "${STATE_DIRECTORY-}" ] || refuse 64 "fetch is the part of vitrine-fetch.service; use: vitrinectl update"
+    [ $# -eq 0 ] && [ -n "${STATE_DIRECTORY-}" ] || refuse 64 "only vitrine-fetch.service runs fetch; run: vitrinectl update"
     address=$(source_of_updates)
     cd "$STATE_DIRECTORY"
     rm -f SHA256SUMS SHA256SUMS.p7s next.crt
@@ -88,13 +88,13 @@ fetch() {
 fetch_file() { # NAME
     (set -o pipefail && /usr/lib/systemd/systemd-pull raw --direct --verify=no "${address%/}/$1" - | head -c $((list_size + 1)) >".$1") &&
         [ "$(stat -c %s ".$1")" -le "$list_size" ] && mv ".$1" "$1" ||
-        refuse 69 "$1 cannot be fetched from $address, or has no end; look at that folder of the web server"
+        refuse 69 "$1 cannot be fetched from $address, or is too long; check that folder on the web server"
 }
 
 # A private copy of what another user may still write: no link is followed, nothing blocks, nothing has no end.
 take_fetched() { # NAME TARGET SIZE
     dd if="$fetched/$1" of="$2" iflag=nofollow,nonblock,count_bytes,fullblock count="$3" bs=1M status=none 2>/dev/null ||
-        { [ -e "$fetched/$1" ] || return 1; refuse 73 "what was fetched cannot be copied to $(dirname "$2"); make room there and try again"; }
+        { [ -e "$fetched/$1" ] || return 1; refuse 73 "cannot copy the fetched files to $(dirname "$2"); free some space there and try again"; }
 }
 
 # By its last bytes, which are the bare RSA signature (make release has no signed attributes): so nothing of it is parsed
@@ -123,11 +123,11 @@ read_list() { # NAME
     need_tool openssl openssl
     check_list "$workspace/list" "$workspace/list.p7s"
     [ -n "$signer" ] ||
-        refuse 65 "$1 is not to be trusted: none of ${#trusted[@]} certificates here has signed it (${trusted[*]}); ask who runs the web server"
+        refuse 65 "$1 cannot be trusted: none of the ${#trusted[@]} certificates here has signed it (${trusted[*]}); ask who runs the web server"
     unusual=$(LC_ALL=C grep -cvE '^[0-9a-f]{64} [ *][A-Za-z0-9._+~^-]+$' "$workspace/list") || :
-    [ "$unusual" -eq 0 ] || refuse 65 "$1 is signed, but is no list of a release; make it anew with: make release"
+    [ "$unusual" -eq 0 ] || refuse 65 "$1 is signed, but is not the list of a release; make it again with: make release"
     until=$(sed -n 's/^[0-9a-f]* [ *]BEST-BEFORE-\([0-9]\{4\}-[0-9][0-9]-[0-9][0-9]\)$/\1/p' "$workspace/list" | sort | head -n 1)
-    [ -n "$until" ] || refuse 65 "$1 has no date after which it no longer counts; make it anew with: make release"
+    [ -n "$until" ] || refuse 65 "$1 has no expiry date; make it again with: make release"
 }
 
 today() {
@@ -143,14 +143,14 @@ counts() { # UNTIL
 verify_release() { # LIST [CERTIFICATE]
     local folder faults
     folder=$(dirname "$1")
-    [ -f "$1" ] && [ -f "$1.p7s" ] || refuse 66 "there is no $1, or no signature $1.p7s beside it; name the list of a release with all its files"
+    [ -f "$1" ] && [ -f "$1.p7s" ] || refuse 66 "$1, or its signature $1.p7s, does not exist; give the list of a release that is complete"
     find_trusted server "${@:2}"
     make_workspace
     head -c "$list_size" "$1" >"$workspace/list" && head -c "$list_size" "$1.p7s" >"$workspace/list.p7s" || refuse 73 "no room in $(dirname "$workspace"); free some space there"
     read_list "$1"
     faults=$(cd "$folder" && sha256sum --check --quiet "$workspace/list" 2>/dev/null) ||
-        refuse 65 "$1 is not true of the files beside it: $(printable "$(tr '\n' ' ' <<<"$faults")"); fetch them anew"
-    counts "$until" || refuse 65 "$1 no longer counts since $until; fetch it anew, or make it anew with: make release-list"
+        refuse 65 "$1 does not match the files beside it: $(printable "$(tr '\n' ' ' <<<"$faults")"); copy them again"
+    counts "$until" || refuse 65 "$1 expired on $until; copy a newer one, or make it again with: make release-list"
     end_workspace
     echo "$1: all files are there as they were signed by $signer; hosts take it until $until"
 }
@@ -161,15 +161,15 @@ hear_list() {
     find_trusted server
     make_workspace
     take_fetched SHA256SUMS "$workspace/list" "$list_size" && take_fetched SHA256SUMS.p7s "$workspace/list.p7s" "$list_size" ||
-        refuse 69 "nothing could be fetched from $(source_of_updates) (look at: journalctl --unit vitrine-fetch); $(basename "$(attached_image)") goes on"
+        refuse 69 "nothing could be fetched from $(source_of_updates) (see: journalctl --unit vitrine-fetch); $(basename "$(attached_image)") keeps running"
     read_list "the list of versions at $(source_of_updates)"
     counts "$until" ||
-        refuse 65 "the list of versions at $(source_of_updates) no longer counts since $until; renew it with make release-list, or ask who runs the web server whether newer ones are withheld"
+        refuse 65 "the list of versions at $(source_of_updates) expired on $until; renew it with make release-list, or ask who runs the web server whether newer ones are withheld"
     read -r known at < <(recall heard) || :
     [[ ! $until < $known ]] ||
-        refuse 65 "the list of versions at $(source_of_updates) is older (until $until) than one that this host has seen (until $known); ask who runs the web server"
+        refuse 65 "the list of versions at $(source_of_updates) is older (valid until $until) than one that this host has seen (valid until $known); ask who runs the web server"
     now=$(date +%s)
-    [ "$now" -ge "${at:-0}" ] || refuse 69 "the clock of this host is behind the day on which it last heard of new versions; set it, then try again"
+    [ "$now" -ge "${at:-0}" ] || refuse 69 "the clock of this host is behind: it last saw a list of versions later than now; set the clock, then try again"
     note heard "$until $now"
     hear_announcement
 }
@@ -183,9 +183,9 @@ hear_announcement() {
         return 0
     fi
     take_fetched next.crt "$file" "$list_size" && [ "$(sha256sum <"$file" | cut -c 1-64)" = "$wanted" ] ||
-        refuse 65 "next.crt at $(source_of_updates) is not the certificate that the list names; ask who runs the web server"
+        refuse 65 "next.crt at $(source_of_updates) is not the certificate in the list; ask who runs the web server"
     note announced.crt "$(cat "$file")"
-    ! is_awaited || say "another certificate is announced, SHA-256 $(fingerprint "$memory/announced.crt"); trust it with: vitrinectl trust --announced"
+    ! is_awaited || say "another certificate is announced, SHA-256 $(fingerprint "$memory/announced.crt"); to trust it, run: vitrinectl trust --announced"
 }
 
 # Is one announced that is neither trusted nor revoked?
@@ -215,16 +215,16 @@ update() {
     case $#:${1-} in
         0:) ;;
         1:--from=?*) from=${1#*=} ;;
-        *) refuse 64 "update takes nothing but --from=ADDRESS; see: vitrinectl --help" ;;
+        *) refuse 64 "update accepts only --from=ADDRESS; see: vitrinectl --help" ;;
     esac
-    [ -n "$(attached_image)" ] || [ -e "$memory/journal" ] || refuse 75 "nothing is attached that could be updated; use: vitrinectl attach IMAGE"
+    [ -n "$(attached_image)" ] || [ -e "$memory/journal" ] || refuse 75 "there is no attached image to update; run: vitrinectl attach IMAGE"
     need_profile
     need_tool systemd-analyze systemd
     [ -x /usr/lib/systemd/systemd-sysupdate ] ||
         refuse 69 "systemd-sysupdate is missing on this host; install it, for example with: apt install systemd-container"
     [ -z "$from" ] || set_source "$from"
     [ -n "$(source_of_updates)" ] ||
-        refuse 78 "nobody said yet where new versions come from; say it once with: vitrinectl update --from=https://example.org/vitrine"
+        refuse 78 "the address of new versions is not set; set it once with: vitrinectl update --from=https://example.org/vitrine"
 
     # Not locked as long as that takes.
     fetch_by_service
@@ -233,16 +233,16 @@ update() {
     doubtful=yes
     hear_list
     before=$(attached_image)
-    [ -n "$before" ] || refuse 75 "nothing is attached that could be updated; use: vitrinectl attach IMAGE"
+    [ -n "$before" ] || refuse 75 "there is no attached image to update; run: vitrinectl attach IMAGE"
     remember_attached
     present=$(version_of "$before")
     known=$(highest)
     newest=$(newest_listed)
     if [ -z "$newest" ] || ! is_newer "$newest" "$known"; then
         if [ "$(recall failed)" = "$known" ] && [ "$known" != "$present" ]; then
-            refuse 70 "Vitrine $known did not become ready when it was tried, and is not tried again; Vitrine $present goes on until there is a newer one"
+            refuse 70 "Vitrine $known did not become ready and is not tried again; Vitrine $present keeps running until there is a newer version"
         fi
-        echo "there is nothing newer than Vitrine $known; Vitrine $present goes on"
+        echo "there is nothing newer than Vitrine $known; Vitrine $present keeps running"
         return
     fi
 
@@ -251,9 +251,9 @@ update() {
     end_workspace
     take_listed "$newest" "$wanted"
     examine "$doomed" server "$file"
-    [ "$version_told_by" = image ] || refuse 70 "$file cannot be read on this host, so it could not run; nothing was changed"
+    [ "$version_told_by" = image ] || refuse 70 "$file cannot be read on this host, so it cannot run; nothing was changed"
     # The name was told by the list, the version in it was signed with the image.
-    [ "$version" = "$newest" ] || refuse 65 "$file is not to be trusted: it calls itself $newest, and was signed as $version; ask who runs the web server"
+    [ "$version" = "$newest" ] || refuse 65 "$file cannot be trusted: it is named $newest, but was signed as $version; ask who runs the web server"
     copy=$portables/vitrine_$version+${root_hash:0:8}.raw
     doubtful=''
     put_in_place "$doomed"
@@ -269,10 +269,10 @@ take_listed() { # VERSION SHA-256
     if [ ! -e "$fetched/$name" ] || [ -L "$fetched/$name" ]; then
         # What is there in its stead stands in nobody's way at the next look.
         rm -f "$fetched"/vitrine_*.raw
-        refuse 69 "Vitrine $1 is in the list of versions, but $(source_of_updates) does not give it away; ask who runs the web server"
+        refuse 69 "Vitrine $1 is in the list of versions, but cannot be fetched from $(source_of_updates); ask who runs the web server"
     fi
     take_fetched "$name" "$doomed" 536870912
     chmod 0644 "$doomed"
     [ "$(sha256sum <"$doomed" | cut -c 1-64)" = "$2" ] ||
-        refuse 65 "$name at $(source_of_updates) is not the one that the list of versions names; ask who runs the web server"
+        refuse 65 "$name at $(source_of_updates) does not match the list of versions; ask who runs the web server"
 }
