@@ -192,3 +192,41 @@ Test(tls, garbage_within_tls_ends_the_connection) {
     }
     expect_start(&way, "gemini://localhost:PORT/", "# Start\n");
 }
+
+/* Fragments of any size but none are allowed (RFC 8446 section 5.1), also within the header of a message. */
+static void expect_fragments(int version, size_t part) {
+    unsigned char hello[4096], records[6 * sizeof hello];
+    struct gemini_way way = way_to(&server);
+    struct gemini_reply reply = {0};
+    const char *line = with_port("gemini://localhost:PORT/\r\n", server.port);
+    size_t size = 0;
+    way.oldest_version = way.newest_version = version;
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert_not_null(client);
+    SSL_do_handshake(client->session);
+    int length = BIO_read(client->to_peer, hello, sizeof hello);
+    cr_assert_gt(length, 5);
+    for (size_t at = 5; at < (size_t)length; at += part) {
+        size_t now = (size_t)length - at < part ? (size_t)length - at : part;
+        memcpy(records + size, hello, 3);
+        records[size + 3] = (unsigned char)(now >> 8);
+        records[size + 4] = (unsigned char)now;
+        memcpy(records + size + 5, hello + at, now);
+        size += 5 + now;
+    }
+    cr_assert(gemini_send_raw(client, records, size));
+    cr_expect(gemini_shake_hands(client) && gemini_send(client, line, strlen(line)), "in records of %zu: alert %d",
+              part, client->alert);
+    gemini_receive(client, &reply, 0);
+    cr_expect_eq(reply.status, 20);
+    gemini_reply_end(&reply);
+    gemini_end(client);
+}
+
+Test(tls, a_greeting_in_records_of_any_size) {
+    static const size_t parts[] = {1, 2, 3, 4, 100};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        expect_fragments(TLS1_2_VERSION, parts[i]);
+        expect_fragments(TLS1_3_VERSION, parts[i]);
+    }
+}
