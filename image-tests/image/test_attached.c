@@ -397,7 +397,7 @@ Test(attached, a_systemd_that_is_too_old_is_told_first) {
                           "chmod 0755 /usr/local/sbin/systemctl"),
                  0, "%s", host_output);
     cr_expect_eq(host_run(&host, "vitrinectl attach /run/vitrine_1.raw"), 69, "%s", host_output);
-    cr_expect(said("this host has systemd 251, and Vitrine needs 252 or newer; upgrade the system"), "%s", host_output);
+    cr_expect(said("this host has systemd 251, but Vitrine needs 252 or newer; upgrade the system"), "%s", host_output);
     const char *end = strchr(host_output, '\n');
     cr_expect(!end || end[1] == '\0', "more than one sentence: %s", host_output);
     host_run(&host, "ls -A /var/lib/portables /etc/systemd/system.attached");

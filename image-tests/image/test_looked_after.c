@@ -48,10 +48,10 @@ Test(looked_after, status_tells_all_that_matters) {
 Test(looked_after, what_is_not_to_be_trusted_changes_nothing) {
     static const char *const images[][2] = {
         {"vitrine_77.0.raw", "has signed it"},
-        {"vitrine_flipped-data.raw", "its bytes are not those that were signed"},
+        {"vitrine_flipped-data.raw", "its content differs from what was signed"},
         {"vitrine_unsigned.raw", "is not signed"},
-        {"vitrine_two-faced.raw", "there is more in it than was signed"},
-        {"vitrine_unmarked.raw", "it is no image of Vitrine"},
+        {"vitrine_two-faced.raw", "it contains more than was signed"},
+        {"vitrine_unmarked.raw", "is not an image of Vitrine"},
         {"vitrine_9.9.9.raw", "is an image of capsules, not of the server"},
     };
     struct host host = host_here();
@@ -70,7 +70,7 @@ Test(looked_after, what_is_not_to_be_trusted_changes_nothing) {
     host_run(&host, "systemctl show --property=RootImage,MainPID vitrine.service; ls -A /var/lib/portables");
     cr_expect_str_eq(host_output, before);
     host_run(&host, "vitrinectl attach /nowhere/vitrine_1.raw");
-    cr_expect(said("is attached already; put another in its place with: vitrinectl upgrade"), "%s", host_output);
+    cr_expect(said("is already attached; to replace it, run: vitrinectl upgrade"), "%s", host_output);
     cr_expect_eq(host_run(&host, "vitrinectl rollback"), 75, "%s", host_output);
 }
 
@@ -295,7 +295,7 @@ Test(looked_after, what_stops_an_attach_is_told_and_leaves_nothing) {
     host_copy(&host, "build/variants/vitrine_unmarked.raw", "/run");
     host_copy(&host, "build/variants/vitrine_two-faced.raw", "/run");
     cr_expect_eq(host_run(&host, "vitrinectl attach /run/vitrine_9.9.9.raw"), 65, "%s", host_output);
-    cr_expect(said("show it with: vitrinectl content"), "%s", host_output);
+    cr_expect(said("to show it, run: vitrinectl content"), "%s", host_output);
     cr_expect_eq(host_run(&host, "vitrinectl attach /run/vitrine_unmarked.raw"), 65, "%s", host_output);
     cr_expect_eq(host_run(&host, "vitrinectl attach /run/vitrine_two-faced.raw"), 65, "%s", host_output);
     cr_expect_neq(host_run(&host, "ls /run/owned"), 0, "root ran what an attacker wrote");

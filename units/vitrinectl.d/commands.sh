@@ -3,15 +3,15 @@
 
 verify() {
     local certificate=()
-    [ $# -ge 1 ] && [ $# -le 2 ] || refuse 64 "verify takes one image; see: vitrinectl --help"
+    [ $# -ge 1 ] && [ $# -le 2 ] || refuse 64 "verify needs one image; see: vitrinectl --help"
     if [ $# -eq 2 ]; then
-        [[ $2 == --certificate=?* ]] || refuse 64 "verify takes an image and --certificate=FILE; '$2' is neither"
+        [[ $2 == --certificate=?* ]] || refuse 64 "verify needs an image, and accepts --certificate=FILE; '$2' is something else"
         certificate=("${2#*=}")
     fi
     case $1 in
         *.raw) ;;
         SHA256SUMS | */SHA256SUMS) verify_release "$1" "${certificate[@]}"; return ;;
-        *) [ ! -f "$1" ] || refuse 64 "$(basename "$1") is no name for an image of Vitrine; images are named vitrine_VERSION.raw" ;;
+        *) [ ! -f "$1" ] || refuse 64 "$(basename "$1") is not the name of an image; images are named vitrine_VERSION.raw" ;;
     esac
     examine "$1" any "$1" "${certificate[@]}"
     case $kind in
@@ -23,7 +23,7 @@ verify() {
 attach() {
     [ $# -eq 1 ] || refuse 64 "attach takes one image; see: vitrinectl --help"
     [ -z "$(attached_image)" ] ||
-        refuse 75 "$(attached_image) is attached already; put another in its place with: vitrinectl upgrade $1"
+        refuse 75 "$(attached_image) is already attached; to replace it, run: vitrinectl upgrade $1"
     need_profile
     take_in "$1" server "$portables"
     begin attach '' "$copy"
@@ -33,7 +33,7 @@ attach() {
         name_missing_verity "$root_hash"
         undo_attach "$copy"
         finish
-        refuse 70 "the services of $1 did not start (their log is above); it was detached again"
+        refuse 70 "the services of $1 did not start, so it was detached again; their log is above"
     fi
     remember "$copy" ''
     finish
@@ -53,9 +53,9 @@ name_holder() {
 
 upgrade() {
     local before
-    [ $# -eq 1 ] || refuse 64 "upgrade takes one image; see: vitrinectl --help"
+    [ $# -eq 1 ] || refuse 64 "upgrade needs one image; see: vitrinectl --help"
     before=$(attached_image)
-    [ -n "$before" ] || refuse 75 "nothing is attached that could be upgraded; use: vitrinectl attach $1"
+    [ -n "$before" ] || refuse 75 "there is no attached image to upgrade; run: vitrinectl attach $1"
     need_profile
     take_in "$1" server "$portables"
     [ "$copy" != "$before" ] || { remember_attached; echo "Vitrine $version is attached already, these very bytes"; return; }
@@ -82,23 +82,23 @@ replace() { # BEFORE AFTER
     fi
     note_failed "$2"
     show_log
-    say "the new image did not become ready (its log is above); going back to $1"
+    say "the new image did not become ready (see the log above); going back to $1"
     if switch_to "$1"; then
         finish
-        refuse 70 "the image before it, $(basename "$1"), serves again; nothing else has changed"
+        refuse 70 "the previous image, $(basename "$1"), serves again; nothing else has changed"
     fi
     show_log
-    refuse 70 "neither image becomes ready now; the port stays open and services are tried again; look at: journalctl --unit 'vitrine*'"
+    refuse 70 "neither image becomes ready; the port stays open, and systemd keeps trying; see: journalctl --unit 'vitrine*'"
 }
 
 rollback() {
     local before previous
-    [ $# -eq 0 ] || refuse 64 "rollback takes nothing; see: vitrinectl --help"
+    [ $# -eq 0 ] || refuse 64 "rollback takes no arguments; see: vitrinectl --help"
     before=$(attached_image)
     previous=$(recall previous)
-    [ -n "$before" ] || refuse 75 "nothing is attached; use: vitrinectl attach IMAGE"
-    [ -z "$recovered" ] || refuse 75 "what was interrupted is settled first (see above); if it is still wanted, say again: vitrinectl rollback"
-    [ -n "$previous" ] && [ -e "$previous" ] || refuse 75 "there is no image to go back to; put another in place with: vitrinectl upgrade IMAGE"
+    [ -n "$before" ] || refuse 75 "no image is attached; run: vitrinectl attach IMAGE"
+    [ -z "$recovered" ] || refuse 75 "an interrupted change was settled first (see above); if you still want to roll back, run again: vitrinectl rollback"
+    [ -n "$previous" ] && [ -e "$previous" ] || refuse 75 "there is no previous image; to change to another one, run: vitrinectl upgrade IMAGE"
     examine "$previous" server
     replace "$before" "$previous"
     echo "went back to Vitrine $version; another rollback returns to $(basename "$before")"
@@ -121,10 +121,10 @@ reload() {
 
 detach() {
     local image
-    [ $# -eq 0 ] || refuse 64 "detach takes nothing; see: vitrinectl --help"
+    [ $# -eq 0 ] || refuse 64 "detach takes no arguments; see: vitrinectl --help"
     [ "$recovered" != detach ] || return 0
     image=$(attached_image)
-    [ -n "$image" ] || refuse 75 "nothing is attached; attach an image with: vitrinectl attach IMAGE"
+    [ -n "$image" ] || refuse 75 "no image is attached; to attach one, run: vitrinectl attach IMAGE"
     begin detach "$image" ''
     take_away "$image"
     echo "detached; identities stay in /var/lib/private/vitrine, settings in /etc/vitrine"
@@ -132,7 +132,7 @@ detach() {
 
 take_away() { # IMAGE
     if [ -n "$(attached_image)" ]; then
-        portablectl detach --quiet --enable --now "$1" || refuse 70 "systemd did not detach $1; its words are above"
+        portablectl detach --quiet --enable --now "$1" || refuse 70 "systemd could not detach $1; its message is above"
     fi
     systemctl --quiet disable vitrine-recover.service 2>/dev/null || :
     systemctl reset-failed vitrine.socket vitrine-keys.socket "${services[@]}" vitrine-fetch.service vitrine-update.service 2>/dev/null || :

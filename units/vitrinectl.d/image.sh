@@ -58,7 +58,7 @@ zeros() { # FILE FROM TO: is there nothing?
 
 cut_out() { # FILE OFFSET SIZE TARGET
     dd if="$1" of="$4" iflag=skip_bytes,count_bytes,fullblock skip="$2" count="$3" bs=1M status=none 2>/dev/null ||
-        refuse 73 "no room in $(dirname "$workspace") for the check of an image; free some space there, or name another folder by TMPDIR="
+        refuse 73 "no room in $(dirname "$workspace") to verify an image; free some space there, or set TMPDIR= to another folder"
 }
 
 # Reads where the partitions are. Every byte of the table is known beforehand, but for places and identifiers, and around
@@ -67,16 +67,16 @@ cut_out() { # FILE OFFSET SIZE TARGET
 read_table() { # IMAGE NAME; sets starts, sizes, identifiers
     local header table last end=33 first second entry i name
     header=$(digits "$1" 512 92)
-    [[ $header == 4546492050415254* ]] || refuse 65 "$2 is no disk image; fetch or make it anew"
+    [[ $header == 4546492050415254* ]] || refuse 65 "$2 is not a disk image; copy or build it again"
     # Where the table's second copy ends, the image does.
     last=$(number "${header:64:16}")
-    [ "$(stat -L -c %s "$1")" -ge $(((last + 1) * 512)) ] || refuse 65 "$2 is cut off; fetch or make it anew"
-    [ "${#types[@]}" -eq 3 ] || refuse 69 "images of Vitrine are not made for $(uname -m); see README for what they are made for"
+    [ "$(stat -L -c %s "$1")" -ge $(((last + 1) * 512)) ] || refuse 65 "$2 is cut off; copy or build it again"
+    [ "${#types[@]}" -eq 3 ] || refuse 69 "Vitrine has no images for $(uname -m); README lists the supported processors"
     table=$(digits "$1" 1024 384)
     for ((i = 0; i < 3; i++)); do
         entry=${table:i*256:256}
         [ "$(identifier "${entry:0:32}")" = "${types[i]}" ] ||
-            refuse 65 "$2 is not signed: partition $((i + 1)) is not the ${parts[i]} of an image for this kind of machine; make it here, with mkosi.key at hand"
+            refuse 65 "$2 is not signed: partition $((i + 1)) is not the ${parts[i]} of an image for this kind of machine; build it here, with mkosi.key present"
         identifiers[i]=$(identifier "${entry:32:32}")
         first=$(number "${entry:64:16}")
         starts[i]=$((first * 512))
@@ -102,7 +102,7 @@ read_table() { # IMAGE NAME; sets starts, sizes, identifiers
 }
 
 strange() { # NAME
-    refuse 65 "$1 is not to be trusted: there is more in it than was signed; fetch or make it anew"
+    refuse 65 "$1 cannot be trusted: it contains more than was signed; copy or build it again"
 }
 
 # The hash tree is made anew from the file system: both have to be what was signed, byte for byte.
@@ -121,7 +121,7 @@ check_tree() { # NAME
     fi
     size=$(stat -c %s "$workspace/tree" 2>/dev/null) || size=0
     [ "$made" = "$root_hash" ] && cmp -s -n "$size" "$workspace/tree" "$workspace/verity" && zeros "$workspace/verity" "$size" "${sizes[1]}" ||
-        refuse 65 "$1 is not to be trusted: its bytes are not those that were signed; fetch or make it anew"
+        refuse 65 "$1 cannot be trusted: its content differs from what was signed; copy or build it again"
     rm "$workspace/tree"
 }
 
@@ -157,15 +157,15 @@ examine() { # IMAGE KIND [NAME [CERTIFICATE]]; KIND: server, content or any
 
     [ "${sizes[2]}" -le 65536 ] && text=$(tr -d '\0' <"$workspace/signature") && zeros "$workspace/signature" "${#text}" "${sizes[2]}" &&
         [[ $text =~ ^\{\"rootHash\":\"([0-9a-f]{64})\",(\"certificateFingerprint\":\"[0-9a-f]{64}\",)?\"signature\":\"([A-Za-z0-9+/=]+)\"\}$ ]] ||
-        refuse 65 "$name is damaged, or was not made by mkosi: its signature cannot be read; fetch or make it anew"
+        refuse 65 "$name is damaged, or was not made by mkosi: its signature cannot be read; copy or build it again"
     root_hash=${BASH_REMATCH[1]}
     text=${BASH_REMATCH[3]}
     [ "$root_hash" = "${identifiers[0]}${identifiers[1]}" ] ||
-        refuse 65 "$name is not to be trusted: its signature is for another file system than it holds; fetch or make it anew"
+        refuse 65 "$name cannot be trusted: its signature is for another file system; copy or build it again"
     printf %s "$root_hash" >"$workspace/hash"
     find_signer "$text"
     [ -n "$signer" ] ||
-        refuse 65 "$name is not to be trusted: none of ${#trusted[@]} certificates here has signed it (${trusted[*]}); if you know who did, trust their certificate with: vitrinectl trust FILE"
+        refuse 65 "$name cannot be trusted: none of the ${#trusted[@]} certificates here has signed it (${trusted[*]}); if you know who did, trust their certificate with: vitrinectl trust FILE"
     check_tree "$name"
     read_kind "$name" "$2"
     end_workspace
@@ -177,15 +177,15 @@ read_kind() { # NAME WANTED
     case $kind in
         vitrine-server) kind=server ;;
         vitrine-content) kind=content ;;
-        *) refuse 65 "$1 is signed, but it is no image of Vitrine, or of an older version; take what make image or make content makes now" ;;
+        *) refuse 65 "$1 is signed, but is not an image of Vitrine, or is of an old version; build it again with make image or make content" ;;
     esac
     case $2:$kind in
-        server:content) refuse 65 "$1 is an image of capsules, not of the server; show it with: vitrinectl content $1" ;;
-        content:server) refuse 65 "$1 is an image of the server, not of capsules; make one of capsules with: make content DIR=/my/capsules" ;;
+        server:content) refuse 65 "$1 is an image of capsules, not of the server; to show it, run: vitrinectl content $1" ;;
+        content:server) refuse 65 "$1 is an image of the server, not of capsules; to make one of capsules, run: make content DIR=/my/capsules" ;;
     esac
     if [ "$kind" = server ]; then
         [[ $signer != *.content.crt ]] ||
-            refuse 65 "$1 is not to be trusted: $signer signs capsules, and no image of the server; ask who made it"
+            refuse 65 "$1 cannot be trusted: $signer may sign capsules only, not the server; ask who made it"
         read_release "$1"
     fi
 }
@@ -208,5 +208,5 @@ read_release() { # NAME
         return
     fi
     version=$(sed -n 's/^IMAGE_VERSION="\{0,1\}\([A-Za-z0-9.+~^-]*\)"\{0,1\}$/\1/p' <<<"$words")
-    [ -n "$version" ] || refuse 65 "$1 is signed, but names no version; make it with mkosi 25 or newer"
+    [ -n "$version" ] || refuse 65 "$1 is signed, but has no version; build it with mkosi 25 or newer"
 }

@@ -62,10 +62,10 @@ recover() {
 recover_attach() { # - TO AGAIN
     if [ -z "$3" ] && [ "$(attached_image)" = "$2" ] && switch_to "$2"; then
         remember "$2" ''
-        say "attach was interrupted before; it is completed now: $(basename "$2") serves"
+        say "an attach was interrupted; it is now complete: $(basename "$2") serves"
     else
         undo_attach "$2"
-        say 'attach was interrupted before; it is undone now: nothing is attached'
+        say 'an attach was interrupted; it has been undone, and no image is attached'
     fi
 }
 
@@ -73,25 +73,25 @@ recover_upgrade() { # FROM TO AGAIN
     if [ -z "$3" ] && [ "$(attached_image)" = "$2" ] && switch_to "$2"; then
         remember "$2" "$1"
         forget failed
-        say "an upgrade was interrupted before; it is completed now: $(basename "$2") serves"
+        say "an upgrade was interrupted; it is now complete: $(basename "$2") serves"
         return
     fi
     # Interrupted twice, or not ready: it is not tried again by itself.
     [ "$(attached_image)" != "$2" ] && [ -z "$3" ] || note_failed "$2"
-    switch_to "$1" || { show_log; say "neither image becomes ready now; the port stays open and services are tried again"; }
-    say "an upgrade was interrupted before; it is undone now: $(basename "$1") serves as before"
+    switch_to "$1" || { show_log; say "neither image becomes ready; the port stays open, and systemd keeps trying"; }
+    say "an upgrade was interrupted; it has been undone: $(basename "$1") serves as before"
 }
 
 recover_content() { # FROM TO AGAIN
     if [ -z "$3" ] && [ "$(shown_content)" = "$2" ] && show_content "$2"; then
-        say "an exchange of capsules was interrupted before; it is completed now: ${2:-those of the image of the server} shows"
+        say "a change of capsules was interrupted; it is now complete, showing ${2:-those in the image of the server}"
     else
         show_content "$1" || show_log
-        say 'an exchange of capsules was interrupted before; it is undone now: what was shown before is shown'
+        say 'a change of capsules was interrupted; it has been undone, and the previous capsules are shown'
     fi
 }
 
 recover_detach() { # IMAGE
     take_away "$1"
-    say 'detach was interrupted before; it is completed now'
+    say 'a detach was interrupted; it is now complete'
 }
