@@ -3,7 +3,12 @@
 # make help lists what can be made. Everything is compiled and run in the tools tree (mkosi.tools/), so that every host
 # gives the same result; ENTER= (empty) uses the compilers at hand instead.
 
-ENTER ?= ./mkosi.tools.enter
+# Where mounts are forbidden (an ordinary container) there is neither a tree nor an image: PLAIN=yes.
+ifeq ($(origin ENTER),undefined)
+ENTER := $(shell ./mkosi.tools.possible)
+PLAIN := $(if $(ENTER),,yes)
+endif
+no_image = @echo '$@: this machine forbids mounts, as ordinary containers do, so no image can be made here and nothing was made; use a virtual machine, or a privileged container. make run serves the program by itself' >&2; exit 69
 VERSION := $(shell cat mkosi.version)
 JOBS := $(shell nproc)
 # make check makes what its parts need beforehand, and once; they run side by side, and must not make it as well.
@@ -32,12 +37,16 @@ help: ## this list
 tools: ## the tools tree, mkosi.tools/, made once
 ifneq ($(ENTER),)
 	@./mkosi.tools.make
+else ifneq ($(PLAIN),)
+	@./mkosi.tools.plain
 endif
 
 # With what tests need, with what packages are made with, and with what only make check-all and make bench need.
 tools-check tools-packages tools-all: tools-%:
 ifneq ($(ENTER),)
 	@./mkosi.tools.make mkosi.tools.packages mkosi.tools $*
+else ifneq ($(PLAIN),)
+	@./mkosi.tools.plain
 endif
 
 build/vitrine: $(call needs,program)

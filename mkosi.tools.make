@@ -100,18 +100,23 @@ if ! flock -n 9; then
 fi
 
 if ! command -v mmdebstrap >/dev/null; then
+    if ! command -v apt-get >/dev/null; then
+        say "mmdebstrap is missing here; install it with Debian's keyring, or build on Debian or Ubuntu, in a virtual machine or a container that may mount (podman run --privileged)"
+        exit 69
+    fi
     say "installing mmdebstrap with apt"
-    apt-get install -y -q mmdebstrap >"$log" 2>&1 ||
-        { apt-get update -q && apt-get install -y -q mmdebstrap; } >"$log" 2>&1 ||
+    apt-get install -y -q mmdebstrap debian-archive-keyring >"$log" 2>&1 ||
+        { apt-get update -q && apt-get install -y -q mmdebstrap debian-archive-keyring; } >"$log" 2>&1 ||
         { say "apt could not install mmdebstrap; its words are in $log"; exit 69; }
 fi
 
-# The mirror is whatever this machine's apt uses for Debian itself. The variables are apt's own.
+# The mirror is whatever this machine's apt uses for Debian itself; on another system, the one that mmdebstrap knows. The
+# variables are apt's own.
 # shellcheck disable=SC2016
-mirror=$(apt-get indextargets --format '$(SITE) $(LABEL) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
+mirror=$(apt-get indextargets --format '$(SITE) $(LABEL) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null |
     awk '$2 == "Debian" && $3 == "main" { print $1; exit }')
-if [ -z "$mirror" ]; then
-    say "apt on this machine knows no Debian mirror; add one to its sources (and run apt-get update)"
+if [ -z "$mirror" ] && [ -n "$also" ]; then
+    say "$tree/ needs $also besides $suite, and apt on this machine knows no Debian mirror; add one to its sources (and run apt-get update)"
     exit 69
 fi
 
@@ -122,13 +127,16 @@ count() { # PACKAGES
 make_tree() { # PACKAGES
     say "making $tree/ (Debian $suite, $(count "$1") packages and what they need)"
     # A mirror that is a few days late is no fault here; what it brings is signed in any case. Should the machine lose
-    # its power, the tree is made again: nothing has to wait for the disk.
+    # its power, the tree is made again: nothing has to wait for the disk. What takes room and serves nothing here is left
+    # out: lists of packages stay compressed, no hardware is looked up, nothing is optimized at link time.
     mmdebstrap --variant=apt --aptopt='Apt::Install-Recommends "false"' --dpkgopt='force-unsafe-io' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
+        --dpkgopt='path-exclude=/usr/lib/udev/hwdb.d/*' --dpkgopt='path-exclude=/usr/libexec/gcc/*/lto1' \
+        --aptopt='Acquire::GzipIndexes "true"' \
         --aptopt='Acquire::Check-Valid-Until "false"' --include="$(echo "$1" | tr ' ' ,)" \
         --skip=output/dev,cleanup/apt/lists \
-        "$suite" "$temporary" "$mirror" ${also:+"deb $mirror $also main"} >&2
+        "$suite" "$temporary" ${mirror:+"$mirror"} ${also:+"deb $mirror $also main"} >&2
 }
 
 # What is only here for tests of this machine does not start.

@@ -7,14 +7,14 @@ PORT ?= 1965
 HOST_KINDS := image nspawn-252 nspawn-254 nspawn-257 nspawn-262 qemu-257
 HOST_PARTS := $(HOST_KINDS:%=hosts-%) hosts-qemu-252
 BREACH_KINDS := nspawn-257 qemu-257
-DRILLS := $(BREACH_KINDS:%=breach-drill-%)
+DRILLS := $(BREACH_KINDS:%=breach-drill-%) breach-drill-nspawn-252
 PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
 INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
 HOST_TREES := host-tree-252 host-tree-254 host-tree-257 host-tree-262
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
 .PHONY: readme-check update-check update-drill interrupt-check attacks soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
-.PHONY: profiles-check surface surface-check port-check clients-check image run boot server-check image-check image-host-check
+.PHONY: by-hand-check plain-check mkosi-check tools-mkosi profiles-check surface surface-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
@@ -22,12 +22,17 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 .PHONY: $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
 .PHONY: intruder intruder-check intruder-programs $(INTRUDERS)
 
+ifeq ($(PLAIN),)
 image: $(call needs,build/vitrine) ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units build/vitrine -newer $(IMAGE))" ] || \
 	    $(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; rm -f $(IMAGE); exit 1; }; \
 	        for unit in vitrine vitrine-keys; do image-tests/exposure $(IMAGE) $$unit.service; done | \
 	        sed -n "s/.* level for /image: exposure of /p" >>build/image.log'
-	@grep '^image: ' build/image.log
+	@grep '^image: ' build/image.log; sed -i '/^image: made /d' build/image.log
+else
+image:
+	$(no_image)
+endif
 
 # The key for capsules alone, where there is one (make content-key).
 CONTENT_KEY = $(if $(wildcard mkosi.content.key),mkosi.content,mkosi)
@@ -36,8 +41,8 @@ content: image ## a signed image of your capsules, build/content.raw, for vitrin
 	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
 	@tar -C "$(DIR)" -cf - . | $(ENTER) units/bake-content build/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt
 
-run: image host-files ## serves the image on a host in a container: [PORT=1965] [CONTENT=folder]
-	@image-tests/run nspawn-257 $(IMAGE) $(PORT) "$(CONTENT)"
+run: $(if $(PLAIN),program,image host-files) ## serves the image on a host in a container: [PORT=1965] [CONTENT=folder]
+	@image-tests/run $(if $(PLAIN),program build/vitrine,nspawn-257 $(IMAGE)) $(PORT) "$(CONTENT)"
 
 boot: image ## boots the image by itself, the server as its init: [PORT=1965] [CONTENT=folder]
 	@image-tests/run image $(IMAGE) $(PORT) "$(CONTENT)"
@@ -98,6 +103,19 @@ profiles-nspawn-257: $(WITH_HOSTS)
 
 profiles-others: $(WITH_HOSTS)
 	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-254 nspawn-262 qemu-257
+
+plain-check: $(call needs,build/vitrine unit-tests test-programs) ## what make run and make check do where mounts are forbidden
+	@$(ENTER) image-tests/check-plain
+
+mkosi-check: $(call needs,image tools-mkosi) ## do mkosi 25 and mkosi 27 make the same image, but for the compiler's part?
+	@image-tests/check-mkosi $(IMAGE) build/trees/mkosi-27
+
+# The newest mkosi with what it needs, and nothing for tests.
+tools-mkosi:
+	@./mkosi.tools.make image-tests/trees/mkosi-27 build/trees/mkosi-27
+
+by-hand-check: $(WITH_HOSTS) ## tries each command of docs/by-hand.md
+	@$(ENTER) image-tests/check-by-hand
 
 readme-check: $(WITH_HOSTS) ## does what docs/install.md says on a fresh server
 	@$(ENTER) image-tests/check-readme

@@ -172,8 +172,11 @@ void server_launch(struct server *server) {
     open_notified(server);
     pid_t parent = getpid();
     /* The namespace is for children of the one that asks for it. */
-    if (server->as_init)
-        cr_assert_eq(unshare(CLONE_NEWPID), 0, "a PID namespace: %s", strerror(errno));
+    if (server->as_init && unshare(CLONE_NEWPID) != 0) {
+        if (errno == EPERM)
+            cr_skip_test("this machine forbids namespaces");
+        cr_assert_fail("a PID namespace: %s", strerror(errno));
+    }
     server->process = fork();
     if (server->process == 0) {
         sigset_t none;

@@ -76,11 +76,12 @@ name_missing_verity() { # ROOT-HASH
         say "this kernel has no dm-verity, which checks an image while it runs (most rented containers lack it); use a virtual machine, or serve a folder: see OTHER HOSTS in vitrinectl(8)"
 }
 
-# Given identities that this systemd has not been told of; one that is newer finds them by their place.
-show_unnamed() {
-    local file
-    for file in /etc/credstore/identity.* /etc/credstore.encrypted/identity.*; do
-        [ ! -e "$file" ] || [ -e "/run/credentials/vitrine-keys.service/${file##*/}" ] ||
-            trouble identity "$file has not reached vitrine-keys; name it in a drop-in, as OTHER HOSTS in vitrinectl(8) shows, then restart vitrine-keys and reload vitrine"
-    done
+# What systemd finds by its place, or, where it is older, has to be told of.
+show_arrival() { # FILE of a given identity
+    [ ! -e "/run/credentials/vitrine-keys.service/${1##*/}" ] || return 0
+    if is_insisting; then
+        trouble identity "$1 has not reached vitrine-keys; restart that, reload vitrine, and if this stays look at: journalctl --unit vitrine-keys"
+    else
+        trouble identity "$1 has not reached vitrine-keys; name it in a drop-in, as OTHER HOSTS in vitrinectl(8) shows, then restart vitrine-keys and reload vitrine"
+    fi
 }

@@ -101,10 +101,10 @@ show_identities() {
     done
     for file in /etc/credstore/identity.*.pem; do
         [ -e "$file" ] || continue
+        is_insisting || show_arrival "$file"
         host=$(basename "$file" .pem)
         show_identity "${host#identity.}" given <"$file"
     done
-    is_insisting || show_unnamed
     for file in /etc/credstore.encrypted/identity.*; do
         [ -e "$file" ] || continue
         name=$(basename "$file")
@@ -113,8 +113,7 @@ show_identities() {
             trouble identity "$file cannot be decrypted: ${words##*$'\n'}; encrypt it anew on this host with: systemd-creds encrypt --name=$name"
             continue
         fi
-        ! is_insisting || [ -e "/run/credentials/vitrine-keys.service/$name" ] ||
-            trouble identity "$file has not reached vitrine-keys; restart that, reload vitrine, and if this stays look at: journalctl --unit vitrine-keys"
+        show_arrival "$file"
         host=${name#identity.}
         [ "$host" = "${host%.pem}" ] ||
             show_identity "${host%.pem}" 'given, encrypted' < <(systemd-creds decrypt "$file" - 2>/dev/null)
