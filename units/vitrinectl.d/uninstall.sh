@@ -2,15 +2,14 @@
 # Takes away all that Vitrine brought to this host.
 
 # Who installed this file knows its other files: the archive by the list that it brings.
-prefix=$(dirname "$(dirname "$(readlink -f "$0")")")
+myself=$(readlink -f "${BASH_SOURCE[0]}")
+prefix=$(dirname "$(dirname "$myself")")
 installed=$prefix/share/vitrine/files
 
 refuse_package() {
-    local self
-    self=$(readlink -f "$0")
-    ! dpkg-query --search "$self" >/dev/null 2>&1 ||
+    ! dpkg-query --search "$myself" >/dev/null 2>&1 ||
         refuse 75 'vitrinectl belongs to the package vitrine-host; to remove it, run: apt purge vitrine-host'
-    ! rpm --query --file "$self" >/dev/null 2>&1 ||
+    ! rpm --query --file "$myself" >/dev/null 2>&1 ||
         refuse 75 'vitrinectl belongs to the package vitrine-host; to remove it, run: dnf remove vitrine-host'
 }
 
@@ -34,11 +33,10 @@ remove_identities() {
 
 # This file last, so that what is interrupted can be done again.
 remove_files() {
-    local file folder self
+    local file folder
     local -a files
-    self=$(readlink -f "$0")
-    mapfile -t files < <(grep -vxF -e "$self" -e "$installed" "$installed")
-    for file in "${files[@]}" "$installed" "$self"; do
+    mapfile -t files < <(grep -vxF -e "$myself" -e "$installed" "$installed" 2>/dev/null)
+    for file in "${files[@]}" "$installed" "$myself"; do
         rm -f "$file" || refuse 73 "$file cannot be removed; make it writable, and uninstall again"
         folder=$(dirname "$file")
         # Folders that are there for Vitrine alone; those of every system stay.
@@ -56,7 +54,8 @@ uninstall() { # [--identities]
         *) refuse 64 "uninstall accepts only --identities; see: vitrinectl --help" ;;
     esac
     refuse_package
-    [ -e "$installed" ] ||
+    # One that was interrupted had nothing but this file left.
+    [ -e "$installed" ] || ! compgen -G "${installed%/*}/*" >/dev/null ||
         refuse 78 "$installed, which lists the files to remove, is missing; unpack vitrine-host_VERSION.tar again, then uninstall"
     image=$(attached_image)
     if [ -n "$image" ]; then
