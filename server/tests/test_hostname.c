@@ -161,6 +161,29 @@ Test(hostname, lengths) {
 }
 
 /* Whatever bytes come: either both directions agree, or there is no other spelling. */
+/* Letters that need no encoding find no room in a label either, and a dot none in a name. */
+Test(hostname, where_the_room_ends) {
+    char host[1024], other[HOSTNAME_MAX + 1];
+    for (size_t letters = 50; letters <= 62; letters++) {
+        memset(host, 'a', letters);
+        strcpy(host + letters, "\xc3\xa4");
+        cr_expect_eq(hostname_to_ascii(other, host), letters <= 55, "%zu", letters);
+    }
+    /* 253 bytes, and then a dot. */
+    strcpy(host, "\xc3\xa4");
+    for (size_t label = 0; label < 4; label++) {
+        strcat(host, ".");
+        for (size_t i = 0; i < (label < 3 ? 63 : 53); i++)
+            strcat(host, "a");
+    }
+    cr_expect(hostname_to_ascii(other, host));
+    cr_expect_eq(strlen(other), HOSTNAME_MAX);
+    strcat(host, ".");
+    cr_expect_not(hostname_to_ascii(other, host));
+    strcat(host, "a");
+    cr_expect_not(hostname_to_ascii(other, host));
+}
+
 Test(hostname, random_labels) {
     unsigned state = 1;
     size_t decoded = 0;

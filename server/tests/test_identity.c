@@ -229,6 +229,29 @@ Test(identity, a_certificate_alone_and_its_key) {
                      "that ends in .key");
 }
 
+Test(identity, a_certificate_is_renewed_for_its_own_key_alone) {
+    char old[IDENTITY_PEM_MAX], pem[IDENTITY_PEM_MAX], host[CERTIFICATE_HOST_MAX + 2];
+    struct identity before, after;
+    size_t size = 77;
+    old[identity_make("a.example", old)] = '\0';
+    cr_assert_null(identity_renew("a.example", old, pem, &size));
+    pem[size] = '\0';
+    cr_assert_null(identity_load(&before, "a.example", old, NULL));
+    cr_assert_null(identity_load(&after, "a.example", pem, NULL));
+    cr_expect_arr_eq(before.public.key, after.public.key, sizeof before.public.key);
+    cr_expect_str_neq(before.public.chain, after.public.chain);
+    identity_dispose(&before);
+    identity_dispose(&after);
+    size = 77;
+    cr_expect_not_null(identity_renew("a.example", "no key here", pem, &size));
+    cr_expect_eq(size, 0);
+    memset(host, 'a', sizeof host);
+    host[sizeof host - 1] = '\0';
+    cr_expect_not_null(identity_renew(host, old, pem, &size), "the host is too long");
+    host[CERTIFICATE_HOST_MAX] = '\0';
+    cr_expect_null(identity_renew(host, old, pem, &size));
+}
+
 Test(identity, a_key_of_another_certificate_is_refused) {
     char first[IDENTITY_PEM_MAX], second[IDENTITY_PEM_MAX];
     struct identity identity;

@@ -421,6 +421,23 @@ Test(keys, an_order_to_look_anew) {
     cr_expect_arr_neq(got.report.certificate.key, before, sizeof before);
 }
 
+/* The same by a signal of the service manager. */
+Test(keys, a_signal_to_look_anew) {
+    uint8_t before[SIGNING_KEY_NAME];
+    open_keys();
+    memcpy(before, order_for("a", 1001), sizeof before);
+    shell("openssl req -x509 -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=DNS:a -keyout "
+          "given/identity.a.key -out given/identity.a.pem 2>/dev/null");
+    reload(SIGHUP);
+    cr_assert(told_to_reload);
+    refresh(&keys);
+    cr_expect_not(told_to_reload);
+    cr_expect_arr_neq(order_for("a", 1002), before, sizeof before);
+    cr_expect_not(told_to_stop);
+    stop(SIGTERM);
+    cr_expect(told_to_stop);
+}
+
 Test(keys, what_is_no_order_provides_nothing) {
     static union control_buffer got;
     struct {
@@ -552,4 +569,63 @@ Test(keys, other_bodies_do_not_pass_for_handshakes) {
                 recv(pair[1], &got, sizeof got, 0);
         }
     }
+}
+
+/* ---- the supervisor's side ---- */
+
+/* A report that waits before it is asked for. */
+static void report_for(const char *host, uint32_t serial, enum provided provided, size_t chain_size, size_t sent) {
+    struct {
+        struct control_report report;
+        char chain[16];
+    } message = {.report = {.order = ORDER_PROVIDE, .serial = serial, .provided = provided}, .chain = "a chain"};
+    snprintf(message.report.certificate.host, sizeof message.report.certificate.host, "%s", host);
+    message.report.certificate.chain_size = chain_size;
+    cr_assert_gt(send(pair[1], &message, sizeof message.report + sent, 0), 0);
+}
+
+Test(keys, what_a_supervisor_asks_and_takes) {
+    static const struct {
+        const char *host;
+        enum provided provided;
+        size_t chain_size, sent;
+        enum keys_answer expected;
+    } cases[] = {
+        {"a", PROVIDED_ONE, 7, 7, KEYS_PROVIDED},      {"b", PROVIDED_ONE, 7, 7, KEYS_HAVE_NONE},
+        {"a", PROVIDED_ONE, 8, 7, KEYS_HAVE_NONE},     {"a", PROVIDED_ONE, 6, 7, KEYS_HAVE_NONE},
+        {"a", PROVIDED_UNUSABLE, 0, 0, KEYS_UNUSABLE}, {"a", PROVIDED_NONE, 7, 7, KEYS_HAVE_NONE},
+        {"ab", PROVIDED_ONE, 7, 7, KEYS_HAVE_NONE},
+    };
+    struct control_order order;
+    uint32_t serial = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct certificates certificates = {.generation = 1001};
+        if (i > 0) /* one that comes late is none to this question */
+            report_for("a", serial, PROVIDED_ONE, 7, 7);
+        report_for(cases[i].host, ++serial, cases[i].provided, cases[i].chain_size, cases[i].sent);
+        cr_expect_eq(test_provide(pair[0], "a", &certificates), cases[i].expected, "case %zu", i);
+        cr_assert_eq(recv(pair[1], &order, sizeof order, 0), (ssize_t)sizeof order);
+        cr_expect_str_eq(order.host, "a");
+        cr_expect_eq(order.order, ORDER_PROVIDE);
+        cr_expect_eq(order.generation, 1001);
+        cr_expect_eq(certificates.count, cases[i].expected == KEYS_PROVIDED);
+        if (certificates.count == 1)
+            cr_expect_str_eq(certificates.list[0].chain, "a chain");
+        certificates_dispose(&certificates);
+    }
+    /* The longest name that an order holds, and one more. */
+    struct certificates certificates = {.generation = 1001};
+    char host[CERTIFICATE_HOST_MAX + 2];
+    memset(host, 'a', sizeof host);
+    host[sizeof host - 1] = '\0';
+    cr_expect_eq(test_provide(pair[0], host, &certificates), KEYS_HAVE_NONE);
+    cr_expect_lt(recv(pair[1], &order, sizeof order, MSG_DONTWAIT), 0, "nobody is asked");
+    host[CERTIFICATE_HOST_MAX] = '\0';
+    report_for(host, serial + 2, PROVIDED_ONE, 7, 7); /* the name that was too long has had a number */
+    cr_expect_eq(test_provide(pair[0], host, &certificates), KEYS_PROVIDED);
+    certificates_dispose(&certificates);
+    cr_expect_not(test_are_gone(pair[0]));
+    close(pair[1]);
+    cr_expect(test_are_gone(pair[0]));
+    cr_expect_eq(test_provide(pair[0], "a", &certificates), KEYS_SILENT);
 }
