@@ -155,6 +155,16 @@ static bool begin_farewell(struct connection *connection) {
     return shutdown(connection->socket, SHUT_WR) == 0;
 }
 
+/*
+ * How the farewell goes on. Whoever may still be sending gets time to read before a reset can reach it; anybody else is
+ * through once all is acknowledged, whether the client closes its end or not.
+ */
+static enum wish go_on_with_farewell(struct connection *connection) {
+    if (connection->talkative)
+        return WISH_INPUT;
+    return connection_has_all(connection) ? WISH_END : WISH_NEWS;
+}
+
 static void drop_session(struct connection *connection) {
     tls_session_end(connection->session);
     connection->session = NULL;
@@ -239,7 +249,7 @@ static bool make_records(struct connection *connection, struct workbench *bench,
 static enum wish say_farewell(struct connection *connection, struct workbench *bench) {
     struct delivery *delivery = connection->delivery;
     bool there = begin_farewell(connection);
-    bool patient = connection->talkative || delivery->reply.status != STATUS_SUCCESS;
+    connection->talkative |= delivery->reply.status != STATUS_SUCCESS;
     record(connection, bench);
     if (delivery->broken)
         bench->tally->broken_off++;
@@ -249,7 +259,7 @@ static enum wish say_farewell(struct connection *connection, struct workbench *b
     spare_give(delivery);
     connection->delivery = NULL;
     drop_session(connection);
-    return !there || (connection_has_all(connection) && !patient) ? WISH_END : WISH_INPUT;
+    return there ? go_on_with_farewell(connection) : WISH_END;
 }
 
 /* Sends until the kernel takes no more, all is said, or it is others' turn. filled: see make_records. */
@@ -337,6 +347,7 @@ static enum wish say_why(struct connection *connection, struct workbench *bench)
         return WISH_END;
     kept_drop(connection);
     drop_session(connection);
+    connection->talkative = true;
     return begin_farewell(connection) ? WISH_INPUT : WISH_END;
 }
 
@@ -604,7 +615,7 @@ static enum wish take_input(struct connection *connection, struct workbench *ben
     if (got < 0) /* a client may end its half before it has all of ours */
         return connection->stage != STAGE_FAREWELL || connection_has_all(connection) ? WISH_END : WISH_NEWS;
     if (got == 0)
-        return WISH_INPUT;
+        return connection->stage == STAGE_FAREWELL ? go_on_with_farewell(connection) : WISH_INPUT;
     if (greeting) {
         size_t size = before + (size_t)got;
         if (connection->proxied) {
@@ -617,7 +628,7 @@ static enum wish take_input(struct connection *connection, struct workbench *ben
         return greet(connection, bench, size);
     }
     if (connection->stage == STAGE_FAREWELL)
-        return WISH_INPUT;
+        return go_on_with_farewell(connection);
     bench->channel.input = bench->received;
     bench->channel.input_size = (size_t)got;
     connection->heard += connection->stage == STAGE_REQUEST ? (uint32_t)got : 0;
@@ -638,6 +649,8 @@ enum wish connection_continue(struct connection *connection, struct workbench *b
             return moved == MOVED_SOME ? WISH_OUTPUT : WISH_END;
         return WISH_INPUT;
     }
+    if (connection->stage == STAGE_FAREWELL && !readable)
+        return go_on_with_farewell(connection);
     return readable ? take_input(connection, bench) : WISH_INPUT;
 }
 

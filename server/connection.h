@@ -33,7 +33,7 @@ enum stage {
 enum wish {
     WISH_INPUT,     /* go on when bytes are there */
     WISH_OUTPUT,    /* go on when there is room to send */
-    WISH_NEWS,      /* go on when something changes: the client has ended its half, and that alone is no news */
+    WISH_NEWS,      /* go on when something changes, such as that the client has acknowledged the end */
     WISH_SIGNATURE, /* go on when the key process has answered: connection_sign */
     WISH_END,       /* the connection is over: connection_end */
 };
@@ -78,7 +78,7 @@ struct connection {
     int socket;
     uint16_t port; /* of the listener it came in by */
     enum stage stage;
-    bool talkative;    /* the peer sent more than its request */
+    bool talkative;    /* the peer sent more than its request, or may be sending still */
     bool acknowledged; /* all that was sent to the client; looked at in STAGE_FAREWELL */
     bool signing;      /* it waits for a signature; `kept` holds input that the session has not taken */
     struct tls_session *session;

@@ -124,7 +124,7 @@ static void obey(struct worker *worker, struct connection *connection, enum wish
     if (fresh || (connection->armed != watched && wish != WISH_SIGNATURE)) {
         struct epoll_event event = {.events = watched == WISH_OUTPUT ? EPOLLOUT : EPOLLIN, .data.ptr = connection};
         if (watched == WISH_NEWS)
-            event.events |= EPOLLET;
+            event.events |= EPOLLOUT | EPOLLET; /* output alone tells of acknowledgements */
         connection->armed = watched;
         if (epoll_ctl(worker->events, fresh ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, connection->socket, &event) < 0) {
             finish(worker, connection, !fresh);

@@ -436,9 +436,11 @@ static void make_links(void) {
 }
 
 /* What is promised for as long as an attack goes on, however long that is: make attacks shows it. */
-static void expect_promise(const struct attack_effect *effect) {
+static void expect_promise(const struct attack_effect *effect, bool full_house) {
+    size_t allowed = full_house ? effect->visits * LATE_MAX / 100 : 0;
     attack_tell(effect);
-    cr_expect_eq(effect->failed, 0, "%s: %zu of %zu visits failed", effect->attack, effect->failed, effect->visits);
+    cr_expect_leq(effect->failed, allowed, "%s: %zu of %zu visits failed", effect->attack, effect->failed,
+                  effect->visits);
     cr_expect_leq(effect->beside, 2 * effect->quiet + 100000, "%s: a visit takes %.1f ms, and %.1f without",
                   effect->attack, (double)effect->beside / 1000, (double)effect->quiet / 1000);
 }
@@ -475,7 +477,7 @@ static void expect_served_beside(const struct hostility *hostility) {
     effect.visits = experience.count;
     effect.failed = experience.turned_away;
     effect.memory_after = memory_of_all();
-    expect_promise(&effect);
+    expect_promise(&effect, hostility->shed && strcmp(hostility->shed, "displaced") == 0);
 }
 
 ParameterizedTest(const size_t *number, hostile, an_honest_visitor_is_served) {

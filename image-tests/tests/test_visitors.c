@@ -206,6 +206,19 @@ Test(visitors, one_address_has_so_many_connections_and_no_more) {
 }
 
 /* Whoever was connected to a worker that was killed is counted no more. */
+/* A client that has its response takes no place any more, also while it keeps its end open. */
+Test(visitors, who_has_a_response_takes_no_place) {
+    struct gemini_client *clients[16];
+    start_with("max-connections-per-address = 4\n");
+    for (int i = 0; i < 16; i++) {
+        clients[i] = come_from_four("192.0.2.7");
+        cr_expect_eq(ask_as(clients[i], "/"), 20, "client %d", i);
+        usleep(20000);
+    }
+    for (int i = 0; i < 16; i++)
+        gemini_end(clients[i]);
+}
+
 Test(visitors, what_a_dead_worker_had_counted_is_forgotten) {
     struct gemini_client *clients[4];
     pid_t workers[WORKERS_MAX];
