@@ -325,6 +325,7 @@ Test(beneath, nothing_is_left_open) {
     close(STDIN_FILENO);
     expect_all(beneath_open);
     expect_all(beneath_walk);
+    cr_expect_lt(fcntl(STDIN_FILENO, F_GETFD), 0, "number 0 is open still");
     int before = dup(folder);
     close(before);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
