@@ -181,14 +181,10 @@ static const struct {
     const char *name;
     void (*visit)(void);
 } kinds[] = {
-    {"without a certificate", without_certificate},
-    {"with a certificate", with_certificate},
-    {"with a chain of certificates", with_chain},
-    {"with a session to be resumed", with_resumption},
-    {"that end with an error", with_error},
-    {"given up at some point", given_up},
-    {"that speak something else", garbage},
-    {"with a key that is refused", with_dear_key},
+    {"without a certificate", without_certificate}, {"with a certificate", with_certificate},
+    {"with a chain of certificates", with_chain},   {"with a session to be resumed", with_resumption},
+    {"that end with an error", with_error},         {"given up at some point", given_up},
+    {"that speak something else", garbage},         {"with a key that is refused", with_dear_key},
 };
 
 #define KINDS (sizeof kinds / sizeof *kinds)
