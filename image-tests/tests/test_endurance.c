@@ -64,9 +64,23 @@ static struct gemini_client *come(const char *identity) {
     return client;
 }
 
+/* The key process refuses one in 65,536 handshakes of TLS 1.2, whose content looks like something else (signing.h). */
+#define UNLUCKY_MAX 8
+static unsigned unlucky;
+
+static bool shake_hands(struct gemini_client *client) {
+    bool shaken = gemini_shake_hands(client);
+    unlucky += !shaken;
+    return shaken;
+}
+
 static void ask_and_leave(struct gemini_client *client, int status) {
     struct gemini_reply reply = {0};
-    cr_assert(gemini_shake_hands(client) && gemini_send(client, request, strlen(request)));
+    if (!shake_hands(client)) {
+        gemini_end(client);
+        return;
+    }
+    cr_assert(gemini_send(client, request, strlen(request)));
     gemini_receive(client, &reply, 0);
     cr_assert_eq(reply.status, status, "%d %s", reply.status, reply.meta);
     gemini_reply_end(&reply);
@@ -158,7 +172,7 @@ static void given_up(void) {
         gemini_send_raw(client, hello, size > 0 ? (size_t)size : 0);
         break;
     default:
-        cr_assert(gemini_shake_hands(client));
+        shake_hands(client);
     }
     gemini_end(client);
 }
@@ -170,7 +184,7 @@ static void garbage(void) {
     if (turn++ % 4 < 2) {
         gemini_send_raw(client, plain, sizeof plain - 1);
     } else {
-        cr_assert(gemini_shake_hands(client));
+        shake_hands(client);
         gemini_send_raw(client, record, sizeof record - 1);
     }
     gemini_receive_raw(client);
@@ -242,4 +256,5 @@ Test(endurance, nothing_is_left_of_visits_of_any_kind) {
                       after, visits);
         before = after;
     }
+    cr_expect_leq(unlucky, UNLUCKY_MAX, "%u handshakes failed", unlucky);
 }

@@ -33,7 +33,7 @@
     100000 /* microseconds without a processor; a visit that failed after more than that does not count */
 
 /* What vitrine(8) states under LIMITS, in kB. */
-#define MEMORY_BASE 6000
+#define MEMORY_BASE 7000
 #define MEMORY_SILENT 1 /* for each connection that has not said anything */
 #define MEMORY_SHAKEN 12
 #define MEMORY_REPLY 36 /* besides, while a reply is under way */
