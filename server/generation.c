@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
+#include "authority.h"
 #include "clock.h"
+#include "closed.h"
 #include "hostname.h"
 #include "keys.h"
 #include "log.h"
@@ -27,6 +29,18 @@ static void warn_of_lost_page(struct generation *generation, const struct genera
     }
 }
 
+static void warn_of_closed(struct generation *generation, const struct generation_sources *sources) {
+    struct closed closed;
+    char quoted[CLOSED_PATH_SIZE * 4];
+    closed_find(&closed, generation->capsules.folder);
+    generation->closed_count = closed.count;
+    if (closed.count > 0)
+        log_line(LOG_LEVEL_WARNING,
+                 "the server cannot read %zu files or folders of capsules, the first is %s; open them with: "
+                 "chmod -R o+rX %s",
+                 closed.count, log_quote(quoted, sizeof quoted, closed.first), sources->content);
+}
+
 int generation_open(struct generation *generation, const struct generation_sources *sources) {
     memset(generation, 0, sizeof *generation);
     generation->capsules.folder = -1;
@@ -42,6 +56,7 @@ int generation_open(struct generation *generation, const struct generation_sourc
         return EX_NOINPUT;
     }
     warn_of_lost_page(generation, sources);
+    warn_of_closed(generation, sources);
     return EX_OK;
 }
 
@@ -56,16 +71,19 @@ struct provision {
 static void provide_identity(const char *folder, void *context) {
     struct provision *provision = context;
     struct certificates *certificates = &provision->generation->certificates;
-    char host[HOSTNAME_MAX + 1];
-    if (provision->silent)
+    char host[HOSTNAME_MAX + 1], authority[AUTHORITY_SIZE];
+    if (provision->silent || strcmp(folder, "lost+found") == 0)
         return;
-    provision->generation->capsule_count++;
-    if (!hostname_canonical(host, folder)) {
+    if (!authority_write(authority, folder) || !hostname_canonical(host, folder)) {
         char quoted[512];
-        log_line(LOG_LEVEL_WARNING, "folder %s is not named like a host, so no client can ask for it; rename it",
+        provision->generation->unnamed_count++;
+        log_line(LOG_LEVEL_WARNING,
+                 "folder %s is not named like a host, so no client can ask for it; rename it to the name of your host, "
+                 "in small letters",
                  log_quote(quoted, sizeof quoted, folder));
         return;
     }
+    provision->generation->capsule_count++;
     if (certificates_find(certificates, host)) /* of the same host in its other spelling */
         return;
     switch (keys_provide(provision->control, host, certificates)) {
@@ -141,7 +159,7 @@ int generation_identify(struct generation *generation, const struct generation_s
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s", sources->content, strerror(-result));
         return EX_NOINPUT;
     }
-    if (result == 0)
+    if (generation->capsule_count == 0 && !provision.silent)
         return show_sample(generation, sources, control);
     if (provision.silent)
         return EX_UNAVAILABLE;

@@ -20,8 +20,10 @@ struct generation {
     /* The host whose identity answers clients without a known server name; in certificates, where it may be barred. */
     const char *fallback;
     size_t capsule_count;
-    bool is_sample;     /* the content folder holds no capsule, and the sample is shown */
-    bool has_lost_page; /* a page lies in the content folder itself, where it belongs to no host */
+    bool is_sample;       /* the content folder holds no capsule, and the sample is shown */
+    bool has_lost_page;   /* a page lies in the content folder itself, where it belongs to no host */
+    size_t unnamed_count; /* folders that nobody can ask for, because no host is named so */
+    size_t closed_count;  /* files and folders of capsules that the server may not read (closed.h) */
 };
 
 /* Where a generation comes from. Texts belong to the caller. */

@@ -110,13 +110,16 @@ static int check_state(const char *folder) {
 
 #define SAMPLE_SHOWN "Every name shows the sample, because there is no capsule; the log says what to do. "
 #define LOST_PAGE "A page in the content folder belongs to no host; the log says what to do. "
+#define UNNAMED "%zu folders are not named like a host, so no client can ask for them; the log says what to do. "
+#define CLOSED "The server cannot read %zu files or folders; the log says what to do. "
 #define BARRED "%zu hosts refused because their identities cannot be used; the log says why. "
 
 static void tell(const struct supervisor *supervisor, const char *first) {
     const struct staff *staff = &supervisor->staff;
     uint64_t open = 0, answered = staff->answered, refused = 0, throttled = 0, displaced = 0, slowed = 0, late = 0,
              foreign = 0, failed = 0;
-    char message[760], barred[96] = "";
+    const struct generation *generation = &supervisor->generation;
+    char message[1024], unnamed[128] = "", closed[128] = "", barred[96] = "";
     for (size_t i = 0; i < staff->board_count; i++) {
         const struct tally *tally = &staff->boards[i].tally;
         open += tally->open;
@@ -129,14 +132,18 @@ static void tell(const struct supervisor *supervisor, const char *first) {
         foreign += tally->foreign;
         failed += tally->failed;
     }
-    if (supervisor->generation.certificates.barred > 0)
-        snprintf(barred, sizeof barred, BARRED, supervisor->generation.certificates.barred);
+    if (generation->unnamed_count > 0)
+        snprintf(unnamed, sizeof unnamed, UNNAMED, generation->unnamed_count);
+    if (generation->closed_count > 0)
+        snprintf(closed, sizeof closed, CLOSED, generation->closed_count);
+    if (generation->certificates.barred > 0)
+        snprintf(barred, sizeof barred, BARRED, generation->certificates.barred);
     snprintf(message, sizeof message,
-             "%sSTATUS=%s%s%s%sServing %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
+             "%sSTATUS=%s%s%s%s%s%sServing %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
              " connections open, %" PRIu64 " refused, %" PRIu64 " throttled, %" PRIu64 " displaced, %" PRIu64
              " late, %" PRIu64 " foreign, %" PRIu64 " failed, %" PRIu64 " slowed down",
-             first, supervisor->not_reloaded ? NOT_RELOADED : "", supervisor->generation.is_sample ? SAMPLE_SHOWN : "",
-             supervisor->generation.has_lost_page ? LOST_PAGE : "", barred, supervisor->generation.capsule_count,
+             first, supervisor->not_reloaded ? NOT_RELOADED : "", generation->is_sample ? SAMPLE_SHOWN : "",
+             generation->has_lost_page ? LOST_PAGE : "", unnamed, closed, barred, generation->capsule_count,
              staff_ready(staff), answered, open, refused, throttled, displaced, late, foreign, failed, slowed);
     manager_notify(message);
 }

@@ -86,3 +86,42 @@ Test(sample, a_page_that_belongs_to_no_host_is_told_of) {
                             "content/index.gmi belongs to no host and is not served; move your pages into a folder"));
     cr_expect_not_null(server_told(&server, "belongs to no host", 5000));
 }
+
+Test(sample, a_folder_that_nobody_can_ask_for_is_told_of) {
+    server_put_text(&server, "My Pages/index.gmi", "# Mine\n");
+    server_start(&server);
+    expect_status(&server, "gemini://localhost:PORT/", 20); /* the sample, while there is no other capsule */
+    cr_expect(
+        server_logged(&server, "folder \"My Pages\" is not named like a host, so no client can ask for it; rename"));
+    cr_expect_not_null(server_told(&server, "1 folders are not named like a host", 5000));
+    server_put_text(&server, "Upper.example/index.gmi", "# Upper\n");
+    server_put_text(&server, "right.example/index.gmi", "# Right\n");
+    server_put_text(&server, "lost+found/file", "");
+    server_reload(&server);
+    cr_expect(server_logged(&server, "folder \"Upper.example\" is not named like a host"));
+    cr_expect_not_null(server_told(&server, "2 folders are not named like a host", 5000));
+    cr_expect_not_null(server_told(&server, "Serving 1 capsules", 5000));
+}
+
+Test(sample, what_is_closed_to_the_server_is_told_of) {
+    char path[256];
+    server_put_text(&server, "my.example/index.gmi", "# Mine\n");
+    server_put_text(&server, "my.example/letters/closed.gmi", "# Closed\n");
+    server_put_text(&server, "my.example/private/page.gmi", "# Private\n");
+    server_put_text(&server, "my.example/.hidden", "never served\n");
+    server_put_text(&server, "my.example/.meta", "# a comment\n");
+    static const char *const closed[] = {"letters/closed.gmi", "private", ".hidden", ".meta"};
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
+        snprintf(path, sizeof path, "%s/content/my.example/%s", server.folder, closed[i]);
+        cr_assert_eq(chmod(path, 0), 0);
+    }
+    server_start(&server);
+    cr_expect(server_logged(&server, "the server cannot read 3 files or folders of capsules, the first is "
+                                     "\"my.example/.meta\"; open them with: chmod -R o+rX"));
+    cr_expect_not_null(server_told(&server, "The server cannot read 3 files or folders", 5000));
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
+        snprintf(path, sizeof path, "%s/content/my.example/%s", server.folder, closed[i]);
+        cr_assert_eq(chmod(path, 0755), 0);
+    }
+    cr_expect_null(strstr(server_reload(&server), "cannot read"));
+}
