@@ -13,11 +13,11 @@ INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
 HOST_TREES := host-tree-252 host-tree-254 host-tree-257 host-tree-262
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
-.PHONY: readme-check update-check update-drill interrupt-check attacks soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
+.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
 .PHONY: by-hand-check plain-check mkosi-check tools-mkosi profiles-check surface surface-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
-.PHONY: update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
+.PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
 .PHONY: packages-check packages-lint deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
 .PHONY: $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
 .PHONY: intruder intruder-check intruder-programs $(INTRUDERS)
@@ -154,6 +154,15 @@ update-drill-short: $(WITH_HOSTS) $(call needs,release variants)
 
 update-drill-others: $(WITH_HOSTS) $(call needs,release variants)
 	@$(ENTER) image-tests/update-drill nspawn-254 nspawn-262
+
+commands-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## vitrinectl's reload, check, renew, status, visits: [HOSTS="nspawn-257"]
+	@$(ENTER) image-tests/check-commands $(or $(HOSTS),nspawn-257)
+
+commands-nspawn-257: $(WITH_HOSTS) $(call needs,variants test-programs)
+	@$(ENTER) image-tests/check-commands nspawn-257
+
+commands-others: $(WITH_HOSTS) $(call needs,variants test-programs)
+	@$(ENTER) image-tests/check-commands nspawn-252 nspawn-254 nspawn-262 qemu-257
 
 interrupt-check: $(WITH_HOSTS) $(call needs,variants) ## kills vitrinectl before its steps: [HOSTS="nspawn-257"] [EVERY=1]
 	@$(ENTER) image-tests/check-interrupted $(or $(EVERY),1) $(HOSTS)

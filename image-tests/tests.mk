@@ -2,7 +2,7 @@
 #
 # Builds the tests that speak with the running server: glibc, OpenSSL and Criterion. Runs in the tools tree.
 #
-#   make -f image-tests/tests.mk [BUILD=folder] [server-tests|image-tests|soak|spoil|surface]
+#   make -f image-tests/tests.mk [BUILD=folder] [server-tests|image-tests|soak|spoil|inside|surface]
 
 BUILD ?= build
 PROBES := $(BUILD)/objects/probes
@@ -20,7 +20,7 @@ QUIET = @echo "  $(1) $@";
 .PHONY: server-tests image-tests soak spoil surface
 .DELETE_ON_ERROR:
 server-tests: $(BUILD)/server-tests
-image-tests: $(BUILD)/image-tests $(BUILD)/spoil
+image-tests: $(BUILD)/image-tests $(BUILD)/spoil $(BUILD)/inside
 soak: $(BUILD)/soak
 spoil: $(BUILD)/spoil
 surface: $(BUILD)/surface
@@ -40,8 +40,8 @@ $(BUILD)/surface: image-tests/surface.c server/sandbox_rules.h
 	@mkdir -p $(@D)
 	$(call QUIET,CC)musl-gcc -static -std=c17 -D_GNU_SOURCE -Iserver -O1 -Wall -Wextra -Wshadow $(WARNINGS_ARE) -o $@ $<
 
-# Runs in any test host.
-$(BUILD)/spoil: $(PROBES)/spoil.o
+# These run in any test host.
+$(BUILD)/spoil $(BUILD)/inside: $(BUILD)/%: $(PROBES)/%.o
 	$(call QUIET,LINK)gcc -static -o $@ $^
 
 $(PROBES)/%.o: image-tests/%.c image-tests/tests.mk

@@ -113,10 +113,11 @@ Test(looked_after, a_full_or_read_only_disk_is_told_and_changes_nothing) {
         const char *words;
     } cases[] = {
         {"mount -t tmpfs -o ro tmpfs /var/tmp", "umount /var/tmp", "vitrinectl status", -1, "signature     good"},
-        {"mount -t tmpfs -o size=64k tmpfs /var/tmp", "umount /var/tmp", "vitrinectl status", -1,
-         "no room in /var/tmp"},
-        {"mount -t tmpfs -o size=64k tmpfs /var/tmp", "umount /var/tmp", "vitrinectl upgrade /run/vitrine_10.0.raw", 73,
-         "no room in /var/tmp"},
+        {"mount -t tmpfs -o size=64k tmpfs /var/tmp", "umount /var/tmp", "vitrinectl status", -1, "signature     good"},
+        {"mkdir /run/small; mount -t tmpfs -o size=64k tmpfs /run/small", "umount /run/small; rmdir /run/small",
+         "TMPDIR=/run/small vitrinectl status", -1, "cannot be checked: no room in /run/small"},
+        {"mkdir /run/small; mount -t tmpfs -o size=64k tmpfs /run/small", "umount /run/small; rmdir /run/small",
+         "TMPDIR=/run/small vitrinectl upgrade /run/vitrine_10.0.raw", 73, "no room in /run/small"},
         {"mount -t tmpfs -o ro tmpfs /var/lib/portables", "umount /var/lib/portables",
          "vitrinectl upgrade /run/vitrine_10.0.raw", 73, "Read-only file system"},
         {"mount --bind /var/lib/vitrinectl /var/lib/vitrinectl; mount -o remount,bind,ro /var/lib/vitrinectl",

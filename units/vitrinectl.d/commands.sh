@@ -21,6 +21,7 @@ verify() {
 }
 
 attach() {
+    local holder
     [ $# -eq 1 ] || refuse 64 "attach takes one image; see: vitrinectl --help"
     [ -z "$(attached_image)" ] ||
         refuse 75 "$(attached_image) is already attached; to replace it, run: vitrinectl upgrade $1"
@@ -29,7 +30,9 @@ attach() {
     begin attach '' "$copy"
     if ! switch_to "$copy"; then
         show_log
-        name_holder
+        while read -r holder; do
+            say "$holder; stop that, and attach again"
+        done < <(name_holders)
         name_missing_verity "$root_hash"
         undo_attach "$copy"
         finish
@@ -40,14 +43,14 @@ attach() {
     echo "Vitrine $version is attached; see how it is with: vitrinectl status"
 }
 
-# Who has the port that the socket could not get?
-name_holder() {
+# Who has the port that the socket could not get? A line for each.
+name_holders() {
     local port holder
     command -v ss >/dev/null || return 0
-    systemctl --quiet is-active vitrine.socket && return
+    ! systemctl --quiet is-active vitrine.socket || return 0
     for port in $(systemctl show --value --property=Listen vitrine.socket | sed -n 's/.*:\([0-9]*\) (Stream).*/\1/p' | sort -u); do
         holder=$(ss -Hltnp "sport = :$port" | sed -n 's/.*users:((\("[^"]*"\),pid=\([0-9]*\).*/\1 (process \2)/p' | head -n 1)
-        [ -z "$holder" ] || say "port $port is held by $(printable "$holder"); stop that, and attach again"
+        [ -z "$holder" ] || echo "port $port is held by $(printable "$holder")"
     done
 }
 
@@ -102,21 +105,6 @@ rollback() {
     examine "$previous" server
     replace "$before" "$previous"
     echo "went back to Vitrine $version; another rollback returns to $(basename "$before")"
-}
-
-# systemctl reload ends well as soon as the server has answered, also when it kept what it had.
-reload() {
-    local before words
-    [ $# -eq 0 ] || refuse 64 "reload takes nothing; see: vitrinectl --help"
-    [ -n "$(attached_image)" ] || refuse 75 "nothing is attached; use: vitrinectl attach IMAGE"
-    before=$(date +%s)
-    systemctl reload vitrine.service || refuse 70 "the server could not be asked; look at: journalctl --unit 'vitrine*'"
-    words=$(systemctl show --value --property=StatusText vitrine.service)
-    if [[ $words == *'Not reloaded'* ]]; then
-        journalctl --quiet --no-pager --output=short --since="@$before" --unit='vitrine*' >&2 || :
-        refuse 70 "not reloaded: the old state stays, and the log above says why; mend that and reload again"
-    fi
-    echo "reloaded; see what is served with: vitrinectl status"
 }
 
 detach() {

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What is in an image, and whether it is to be trusted.
 
-# Its name tells whose it is, so that what a killed process left can be removed.
-make_workspace() {
-    local folder
+# Its name tells whose it is, so that what a killed process left can be removed. In memory where the disk has no room.
+make_workspace() { # [BYTES]: that will be needed
+    local folder full=''
+    local -a folders=("${TMPDIR:-/var/tmp}")
+    [ -n "${TMPDIR-}" ] || folders+=(/run)
     [ -z "$workspace" ] || rm -rf "$workspace"
-    for folder in "${TMPDIR:-/var/tmp}" /run; do
-        workspace=$(mktemp -d "$folder/vitrinectl.$BASHPID.XXXXXX" 2>/dev/null) && return
+    for folder in "${folders[@]}"; do
+        workspace=$(mktemp -d "$folder/vitrinectl.$BASHPID.XXXXXX" 2>/dev/null) || continue
+        [ "$(df --output=avail --block-size=1 "$folder" 2>/dev/null | tail -n 1)" -lt "${1:-0}" ] || return 0
+        rm -rf "$workspace"
+        full=$folder
     done
     workspace=''
-    refuse 73 "nothing can be written to ${TMPDIR:-/var/tmp}, which the check of an image needs; make room there, or name another folder by TMPDIR="
+    [ -z "$full" ] || refuse 73 "no room in ${folders[0]} for the check of an image; free some space there, or name another folder by TMPDIR="
+    refuse 73 "nothing can be written to ${folders[0]}, which the check of an image needs; make room there, or name another folder by TMPDIR="
 }
 
 end_workspace() {
@@ -149,7 +155,8 @@ examine() { # IMAGE KIND [NAME [CERTIFICATE]]; KIND: server, content or any
     need_tool openssl openssl
     need_tool veritysetup cryptsetup-bin
     find_trusted any "${@:4}"
-    make_workspace
+    # The file system, its tree, and the tree made anew.
+    make_workspace $(($(stat -L -c %s "$image") * 2))
     read_table "$image" "$name"
     cut_out "$image" "${starts[0]}" "${sizes[0]}" "$workspace/root"
     cut_out "$image" "${starts[1]}" "${sizes[1]}" "$workspace/verity"

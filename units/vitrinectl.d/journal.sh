@@ -23,7 +23,7 @@ is_vitrinectl() { # PROCESS
 # What killed processes left.
 sweep() {
     local file process
-    for file in /var/tmp/vitrinectl.* /run/vitrinectl.*.* "$portables"/.incoming.* "$memory"/.incoming.*; do
+    for file in /var/tmp/vitrinectl.* /run/vitrinectl.*.* /run/systemd/system/vitrinectl.*.service.d "$portables"/.incoming.* "$memory"/.incoming.*; do
         process=${file##*/}
         process=${process#.incoming.}
         process=${process#vitrinectl.}

@@ -1,32 +1,73 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The command status.
+# The command status: what is in use, and what is wrong. It writes nothing but a copy of the image for its check, waits for
+# nobody, and changes nothing.
 
 well=yes
+json=''
+facts=()
+faults=()
 line() { # NAME VALUE...
-    printf '  %-13s %s\n' "$1" "$(printable "${*:2}")"
+    [ -n "$json" ] || printf '  %-13s %s\n' "$1" "$(printable "${*:2}")"
 }
 trouble() { # NAME VALUE...
     well=no
-    printf '  %-13s %s\n' "$1" "$red$(printable "${*:2}")$plain"
+    faults+=("$(quoted "$1: ${*:2}")")
+    [ -n "$json" ] || printf '  %-13s %s\n' "$1" "$red$(printable "${*:2}")$plain"
+}
+
+# For status --json, whose names stand in vitrinectl(8).
+fact() { # NAME VALUE-IN-JSON
+    facts+=("\"$1\": $2")
+}
+quoted() { # TEXT: a string of JSON; null for an empty one
+    local text
+    [ -n "$1" ] || { echo null; return; }
+    text=$(printable "$1")
+    text=${text//\\/\\\\}
+    echo "\"${text//\"/\\\"}\""
+}
+members() { # INDENTATION MEMBER...: with commas between them
+    local indentation=$1 at
+    shift
+    for ((at = 1; at <= $#; at++)); do
+        printf '%s%s' "$indentation" "${!at}"
+        [ "$at" -eq $# ] || echo ,
+    done
+    echo
+}
+listed_facts() { # OPENING CLOSING MEMBER...: an object or a list
+    [ $# -gt 2 ] || { echo "$1$2"; return; }
+    printf '%s\n%s\n  %s' "$1" "$(members '    ' "${@:3}")" "$2"
 }
 
 show_signature() { # IMAGE
-    local words unit
+    local words unit enforced=true
     if words=$(trap leave EXIT && examine "$1" server 2>&1 && echo "$root_hash by $signer"); then
         line signature "good: root hash $words"
+        fact signature '"good"'
+        fact root_hash "$(quoted "${words%% *}")"
+    elif [[ $words == *'there is no image '* ]]; then
+        trouble signature "the file of the image is gone: $1; the server runs on until it ends; put it back with: vitrinectl upgrade IMAGE"
+        fact signature '"gone"'
+    elif [[ $words == *'no room in '* || $words == *'nothing can be written to '* || $words == *' is missing on this host'* ]]; then
+        trouble signature "cannot be checked: ${words#vitrinectl: }"
+        fact signature '"unchecked"'
     else
         trouble signature "${words#vitrinectl: }"
+        fact signature '"bad"'
     fi
     for unit in "${services[@]}"; do
         insists "$unit" "${words%% *}" ||
-            trouble enforced "no: $unit would run an image whose signature is wrong; attach it with vitrinectl, and look for drop-ins with: systemctl cat $unit"
+            { enforced=false; trouble enforced "no: $unit would run an image whose signature is wrong; attach it with vitrinectl, and look for drop-ins with: systemctl cat $unit"; }
     done
+    fact enforced "$enforced"
 }
 
 show_interrupted() {
     local what='' from='' to=''
     [ -e "$memory/journal" ] || return 0
     { read -r what && read -r from && read -r to; } <"$memory/journal" || :
+    fact interrupted "$(quoted "$what")"
     # Without a lock it may be that this is going on right now.
     if flock -n /run/vitrinectl.lock true 2>/dev/null; then
         trouble interrupted "$what, from ${from:-nothing} to ${to:-nothing}; finish or undo it with: vitrinectl recover"
@@ -38,12 +79,29 @@ show_interrupted() {
 show_content_image() {
     local image words
     image=$(shown_content)
+    fact content "$(quoted "$image")"
     [ -n "$image" ] || return 0
     if words=$(trap leave EXIT && examine "$image" content 2>&1); then
         line content "an image of its own, $image"
     else
         trouble content "${words#vitrinectl: }"
     fi
+}
+
+# What the server counted since it started, out of its status text.
+show_counters() { # TEXT
+    local number name
+    local -a counters=()
+    fact sample "$([[ $1 == *'shows the sample'* ]] && echo true || echo false)"
+    fact reload_refused "$([[ $1 == *'Not reloaded'* ]] && echo true || echo false)"
+    if [[ $1 =~ Serving\ ([0-9]+)\ capsules?\ with\ ([0-9]+)\ workers?\;\ (.*)$ ]]; then
+        counters=("\"capsules\": ${BASH_REMATCH[1]}" "\"workers\": ${BASH_REMATCH[2]}")
+        while read -r number name; do
+            name=${name#requests } name=${name#connections } name=${name% down}
+            [[ $number =~ ^[0-9]+$ && $name =~ ^[a-z]+$ ]] && counters+=("\"$name\": $number")
+        done < <(tr ',' '\n' <<<"${BASH_REMATCH[3]}")
+    fi
+    fact counters "$(listed_facts '{' '}' "${counters[@]}")"
 }
 
 show_units() {
@@ -58,12 +116,20 @@ show_units() {
         text=$(systemctl show --value --property=StatusText "$unit" 2>/dev/null) || text=''
         if [ "$unit" = vitrine.socket ]; then
             text=$(systemctl show --value --property=Listen "$unit" | sed 's/ (Stream)//' | paste -s -d ' ')
+            fact listens "$(quoted "$text")"
         fi
         if [ "$state" = active ]; then
             line "$name" "${text:-$state}"
         else
             trouble "$name" "$state; look at: journalctl --unit $unit"
+            [ "$unit" != vitrine.socket ] || while read -r text; do
+                trouble port "$text; stop that, then: systemctl start vitrine.socket"
+            done < <(name_holders)
         fi
+        fact "$name" "$(quoted "$state")"
+        [ "$name" != server ] || show_counters "$text"
+        [[ $text != *'Not reloaded'* ]] ||
+            trouble reload "the last one was refused, and everything stays as it was; see why with: vitrinectl reload"
         # Only our own profile belongs to our own units: those of systemd loosen them.
         case $unit in
             *.service)
@@ -75,35 +141,48 @@ show_units() {
     done
 }
 
-show_identity() { # HOST ORIGIN, with its certificate on standard input
-    local fingerprint='' end='' seconds
-    # Only the certificate's part is asked for; the key is not looked at.
-    { IFS='=' read -r _ fingerprint && IFS='=' read -r _ end; } < <(openssl x509 -noout -fingerprint -sha256 -enddate 2>/dev/null) || :
-    if [ -z "$end" ]; then
-        trouble identity "$1 has a file that holds no certificate ($2); put the right one back, and look at: journalctl --unit vitrine-keys"
-        return
-    fi
-    seconds=$(date -d "$end" +%s 2>/dev/null) || seconds=''
-    if [ -n "$seconds" ] && [ "$seconds" -lt "$(date +%s)" ]; then
-        trouble identity "$1 SHA-256 ${fingerprint//:/} ended $end ($2); it is still served, but clients warn of it or refuse it"
-    else
-        line identity "$1 SHA-256 ${fingerprint//:/} until $end ($2)"
-    fi
+# portablectl links what starts at boot beside the units that it attaches, where systemctl is-enabled does not look.
+show_boot() {
+    local folder
+    for folder in /etc/systemd/system.attached /etc/systemd/system; do
+        if [ -e "$folder/sockets.target.wants/vitrine.socket" ]; then
+            line 'at boot' 'starts'
+            fact at_boot true
+            return
+        fi
+    done
+    trouble 'at boot' 'does not start; have it start with: systemctl enable vitrine.socket vitrine-keys.socket vitrine.service'
+    fact at_boot false
 }
 
-show_identities() {
-    local file name host words origin
+# ---- identities ----
+
+# Of a certificate on standard input: SHA-256, beginning and end, in one line. Its key, if one follows, is not looked at.
+read_certificate() {
+    openssl x509 -noout -fingerprint -sha256 -startdate -enddate 2>/dev/null | sed 's/^[^=]*=//; 1s/://g' |
+        paste -s -d '|'
+}
+
+# What lies there: for each host the words of read_certificate, or - of a file that holds no certificate.
+declare -A lies_made lies_given
+look_at() { # FILE
+    local words
+    words=$(read_certificate <"$1")
+    echo "${words:--}"
+}
+
+find_identities() {
+    local file name words
     for file in /var/lib/private/vitrine/*.pem; do
         [ -e "$file" ] || continue
-        host=$(basename "$file" .pem) origin=made name=identity.${host//:/-}.pem
-        [ ! -e "/etc/credstore/$name" ] && [ ! -e "/etc/credstore.encrypted/$name" ] || origin='made; the given one is used'
-        show_identity "$host" "$origin" <"$file"
+        name=$(basename "$file" .pem)
+        lies_made[$name]=$(look_at "$file")
     done
-    for file in /etc/credstore/identity.*.pem; do
+    for file in /etc/credstore/identity.*.pem /run/credstore/identity.*.pem; do
         [ -e "$file" ] || continue
         is_insisting || show_arrival "$file"
-        host=$(basename "$file" .pem)
-        show_identity "${host#identity.}" given <"$file"
+        name=${file##*/identity.}
+        lies_given[${name%.pem}]=$(look_at "$file")
     done
     for file in /etc/credstore.encrypted/identity.*; do
         [ -e "$file" ] || continue
@@ -114,19 +193,121 @@ show_identities() {
             continue
         fi
         show_arrival "$file"
-        host=${name#identity.}
-        [ "$host" = "${host%.pem}" ] ||
-            show_identity "${host%.pem}" 'given, encrypted' < <(systemd-creds decrypt "$file" - 2>/dev/null)
+        name=${name#identity.}
+        [ "$name" = "${name%.pem}" ] ||
+            lies_given[${name%.pem}]=$(look_at <(systemd-creds decrypt "$file" - 2>/dev/null))
     done
-    # What the server itself says of them: why, only the key process knows.
+}
+
+# Where the server can be asked as clients ask it: not by a port where a load balancer has to speak first.
+find_way() {
+    local address proxies
+    proxies=$(sed -n 's/^[ \t]*proxy-ports[ \t]*=//p' /etc/vitrine/vitrine.conf 2>/dev/null) || proxies=''
+    for address in $(systemctl show --value --property=Listen vitrine.socket | sed -n 's/ (Stream)//p'); do
+        [[ " ${proxies//,/ } " != *" ${address##*:} "* ]] || continue
+        address=${address/#0.0.0.0:/127.0.0.1:}
+        way=${address/#\[::\]:/[::1]:}
+        return
+    done
+    way=''
+}
+
+# What clients are shown. Sets used: the words of read_certificate; refused; or nothing, where nobody can tell (and unserved,
+# for a host without a capsule).
+ask_identity() { # HOST
+    local name=(-servername "$1") words
+    used=''
+    [ -n "$way" ] || return 0
+    [ "$1" != default ] || name=(-noservername)
+    words=$(timeout 30 openssl s_client -connect "$way" "${name[@]}" 2>&1 </dev/null) || :
+    used=$(read_certificate <<<"$words") || used=''
+    [[ -n $used || $words != *'unrecognized name'* ]] || used=refused
+    # Who has waited in vain once does not wait for each host.
+    [ -n "$used" ] || way=''
+}
+
+# The hosts whose capsules the server has, as it sees them.
+served_hosts() {
+    local main folder
+    main=$(systemctl show --value --property=MainPID vitrine.service)
+    [ "${main:-0}" != 0 ] || return 0
+    for folder in "/proc/$main/root/srv/gemini"/*/; do
+        folder=$(basename "$folder")
+        [[ ! $folder =~ ^[a-z0-9][a-z0-9.-]*$ ]] || echo "$folder"
+    done
+}
+
+judge_identity() { # HOST WORDS-OF-READ_CERTIFICATE ORIGIN IN-USE: true, false or null
+    local mark begins ends seconds now
+    IFS='|' read -r mark begins ends <<<"$2"
+    identities+=("{\"host\": $(quoted "$1"), \"sha256\": $(quoted "$mark"), \"ends\": $(quoted "$(date --utc -d "$ends" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null)"), \"origin\": $(quoted "${3%%[;,]*}"), \"in_use\": $4}")
+    now=$(date +%s)
+    seconds=$(date -d "$ends" +%s 2>/dev/null) || seconds=$now
+    if [ "$seconds" -lt "$now" ]; then
+        trouble identity "$1 SHA-256 $mark ended $ends ($3); it is still served, but clients warn of it or refuse it"
+    elif [ "$(date -d "$begins" +%s 2>/dev/null || echo 0)" -gt "$now" ]; then
+        trouble identity "$1 SHA-256 $mark is not valid before $begins ($3); clients refuse it until then: see that the clock of this host is right"
+    else
+        line identity "$1 SHA-256 $mark until $ends ($3)"
+    fi
+}
+
+show_host() { # HOST; uses used, which ask_identity has set
+    local made=${lies_made[$1]-} given=${lies_given[$1]-} origin='made'
+    [ "$given" != - ] || trouble identity "$1 has a file that holds no certificate (given); put the right one back, then: vitrinectl reload"
+    [ "$made" != - ] || [ -n "$given" ] || trouble identity "$1 has a file that holds no certificate (made); put the right one back from a copy, then: vitrinectl reload"
+    case $used in
+        refused)
+            trouble identity "$1 is refused to clients, its identity cannot be used; look at: journalctl --unit vitrine-keys"
+            identities+=("{\"host\": $(quoted "$1"), \"sha256\": null, \"ends\": null, \"origin\": null, \"in_use\": false}")
+            ;;
+        unserved)
+            [ -z "${given#-}" ] || judge_identity "$1" "$given" 'given; there is no capsule of this name' false
+            [ -z "${made#-}" ] || judge_identity "$1" "$made" 'made; there is no capsule of this name' false
+            ;;
+        '')
+            [ -z "${given#-}" ] || judge_identity "$1" "$given" given null
+            [ -z "${made#-}" ] || judge_identity "$1" "$made" "made${given:+; the given one is used}" null
+            ;;
+        *)
+            [ "$used" != "$given" ] || origin=given
+            [ "$used" = "$given" ] || [ "$used" = "$made" ] || origin='in use, and in no file'
+            judge_identity "$1" "$used" "$origin" true
+            if [ -n "${given#-}" ] && [ "$used" != "$given" ]; then
+                trouble identity "$1 has another one given, SHA-256 ${given%%|*}, which is not in use; take it over with: vitrinectl reload"
+            fi
+            [ -z "${made#-}" ] || [ "$used" = "$made" ] || judge_identity "$1" "$made" 'made; the given one is used' false
+            ;;
+    esac
+}
+
+show_identities() {
+    local host words served way used
+    local -a identities=()
+    find_identities
+    find_way
+    served=$(served_hosts)
     words=$(systemctl show --value --property=StatusText vitrine.service 2>/dev/null) || words=''
+    [[ $words != *'shows the sample'* ]] || served=localhost
+    while read -r host; do
+        [ -n "$host" ] || continue
+        used=unserved
+        # Other names are shown some host's identity, which tells nothing; a name beyond ASCII has its capsule under another.
+        if grep -qxF "$host" <<<"$served" || [[ $host == xn--* ]]; then
+            used=''
+            [[ $host =~ ^[0-9.]+$ ]] || ask_identity "$host"
+        fi
+        show_host "$host"
+    done < <(printf '%s\n' "$served" "${!lies_made[@]}" "${!lies_given[@]}" | sort -u)
+    fact identities "$(listed_facts '[' ']' "${identities[@]}")"
+    # What the server itself says of them: why, only the key process knows.
     [[ ! $words =~ ([0-9]+)' hosts refused' ]] ||
         trouble identity "${BASH_REMATCH[1]} hosts are refused, because their identities cannot be used; look at: journalctl --unit vitrine-keys"
 }
 
 show_exposure() {
     local unit score
-    command -v systemd-analyze >/dev/null || return 0
+    [ -z "$json" ] && command -v systemd-analyze >/dev/null || return 0
     for unit in "${services[@]}"; do
         score=$(systemd-analyze security --no-pager "$unit" 2>/dev/null | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p')
         line exposure "$unit ${score:-unknown} of 10"
@@ -151,6 +332,7 @@ show_trusted() {
 
 show_updates() { # IMAGE
     local how='by hand, with: vitrinectl update' known why='was left by a rollback' until='' at=''
+    fact updates_from "$(quoted "$(source_of_updates)")"
     [ -n "$(source_of_updates)" ] || return 0
     ! systemctl --quiet is-enabled vitrine-update.timer 2>/dev/null || how='each day'
     line updates "from $(source_of_updates), $how"
@@ -169,28 +351,43 @@ show_updates() { # IMAGE
     fi
 }
 
-status() {
-    local image previous
-    [ $# -eq 0 ] || refuse 64 "status takes nothing; see: vitrinectl --help"
+status() { # [--json]
+    local image
+    case $#:${1-} in
+        0:) ;;
+        1:--json) json=yes ;;
+        *) refuse 64 "status takes nothing but --json; see: vitrinectl --help" ;;
+    esac
     red='' plain=''
     if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then
         red=$'\033[31m' plain=$'\033[0m'
     fi
     image=$(attached_image)
     [ -n "$image" ] || [ -e "$memory/journal" ] || refuse 75 "nothing is attached; use: vitrinectl attach IMAGE"
-    echo "Vitrine, $(printable "$(basename "${image:-nothing attached}")")"
+    [ -n "$json" ] || echo "Vitrine, $(printable "$(basename "${image:-nothing attached}")")"
+    fact image "$(quoted "${image##*/}")"
     show_interrupted
-    [ -n "$image" ] || return 1
-    previous=$(recall previous)
-    show_signature "$image"
+    if [ -n "$image" ]; then
+        fact version "$(quoted "$(version_of "$image")")"
+        show_attached "$image"
+    fi
+    fact well "$([ "$well" = yes ] && echo true || echo false)"
+    fact faults "$(listed_facts '[' ']' "${faults[@]}")"
+    [ -z "$json" ] || printf '{\n%s\n}\n' "$(members '  ' "${facts[@]}")"
+    [ "$well" = yes ]
+}
+
+show_attached() { # IMAGE
+    local previous
+    show_signature "$1"
     show_content_image
+    show_boot
     show_units
     show_identities
     show_exposure
     show_trusted
-    if [ -n "$previous" ]; then
-        line previous "$(basename "$previous")"
-    fi
-    show_updates "$image"
-    [ "$well" = yes ]
+    previous=$(recall previous)
+    [ -z "$previous" ] || line previous "$(basename "$previous")"
+    fact previous "$(quoted "${previous##*/}")"
+    show_updates "$1"
 }

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The program's own commands, run from the attached image and under the protections of one of its services.
+
+# What a unit says about how its service is started and looked after. All else is about what it may do, and is kept.
+lifecycle='Type|NotifyAccess|OpenFile|Exec(Start|Stop|Reload|Condition)[A-Za-z]*|Watchdog[A-Za-z]*|Timeout[A-Za-z]*|Runtime[A-Za-z]*Sec'
+lifecycle+='|Restart[A-Za-z]*|FileDescriptorStore[A-Za-z]*|LogRateLimit[A-Za-z]*|CPUScheduling[A-Za-z]*|RefreshOnReload|Sockets'
+lifecycle+='|Standard[A-Za-z]*|OOMPolicy|PIDFile|RemainAfterExit|SuccessExitStatus'
+
+# The settings of a service, with all of its drop-ins, in the order in which they count; but no way to the key process.
+protections() { # SERVICE
+    systemctl cat "$1" 2>/dev/null | awk -v skip="^($lifecycle)[ \t]*=" '
+        continued { continued = /\\$/; if (kept) print; next }
+        /^\[/ { inside = /^\[Service\]/; next }
+        !inside || /^[ \t]*([#;]|$)/ { next }
+        { kept = $0 !~ skip && !/keys\.sock/; continued = /\\$/; if (kept) print }'
+}
+
+# A unit of its own does that, with the same file systems, user, credentials and filters as the service; it has our
+# standard output, and its exit status is the program's.
+run_inside() { # SERVICE ARGUMENT...
+    local service=$1 unit=vitrinectl.$BASHPID status=0 words
+    local -a environment=()
+    shift
+    [ -n "$(attached_image)" ] || refuse 75 "nothing is attached; use: vitrinectl attach IMAGE"
+    need_tool systemd-run systemd
+    words=$(protections "$service")
+    [[ $words == *RootImage=* ]] ||
+        refuse 70 "systemd shows no settings of $service; look at: systemctl cat $service"
+    drop_in=/run/systemd/system/$unit.service.d
+    # The state folder stays that of the service's own dynamic user, which has its name.
+    [[ $words != *StateDirectory=* ]] || words="User=${service%.service}"$'\n'$words
+    { mkdir -p "$drop_in" && printf '[Service]\n%s\n' "$words" >"$drop_in/50-$service.conf"; } 2>/dev/null ||
+        refuse 73 "$drop_in cannot be written; make room in /run and try again"
+    [ -z "${NO_COLOR-}" ] || environment=(--setenv=NO_COLOR="$NO_COLOR")
+    # By its image systemd-run knows that the program is not one of the host.
+    systemd-run --quiet --wait --pipe --collect --unit="$unit" --property=RootImage="$(attached_image)" \
+        --property=RuntimeMaxSec=10min "${environment[@]}" \
+        /usr/bin/vitrine "$@" || status=$?
+    rm -rf "$drop_in"
+    drop_in=''
+    # What systemd itself could not do (systemd.exec(5)), and not the program.
+    [ "$status" -lt 200 ] ||
+        refuse 70 "systemd could not run the program in its image (status $status); look at: journalctl --unit $unit"
+    return "$status"
+}
+
+check() { # [--strict]
+    case $#:${1-} in 0: | 1:--strict) ;; *) refuse 64 "check takes nothing but --strict; see: vitrinectl --help" ;; esac
+    run_inside vitrine.service check "$@" || return
+}
+
+fingerprint_of_hosts() { # [HOST]...
+    local host file name
+    local -a kept=() stored=()
+    for host; do
+        [[ $host =~ ^[^/-][^/]*$ ]] || refuse 64 "fingerprint takes hosts, and '$host' is none; of a file: openssl x509 -noout -fingerprint -sha256 -in FILE"
+    done
+    for file in /etc/credstore/identity.*.pem /run/credstore/identity.*.pem /etc/credstore.encrypted/identity.*.pem; do
+        name=${file##*/}
+        name=${name#identity.}
+        [ -e "$file" ] && { is_insisting || [ -e "/run/credentials/vitrine-keys.service/${file##*/}" ]; } && { [ $# -eq 0 ] || [[ " $* " == *" ${name%.pem} "* ]]; } || continue
+        stored+=("/run/credentials/vitrinectl.$BASHPID.service/${file##*/}")
+    done
+    for host; do
+        [[ " ${stored[*]} " == *"/identity.$host.pem "* ]] || kept+=("$host")
+    done
+    if [ $# -eq 0 ] || [ ${#kept[@]} -gt 0 ]; then
+        run_inside vitrine-keys.service fingerprint "${kept[@]}" || return
+    fi
+    [ ${#stored[@]} -eq 0 ] || { echo 'given:'; run_inside vitrine-keys.service fingerprint "${stored[@]}"; }
+}
+
+renew() { # [--new-key [--announce]] HOST
+    local word host=''
+    for word; do
+        case $word in
+            --new-key | --announce) ;;
+            -*) refuse 64 "renew has no option $word; see: vitrinectl --help" ;;
+            *) host=$word ;;
+        esac
+    done
+    [ -n "$host" ] || refuse 64 "renew takes a host; see: vitrinectl --help"
+    lock 5
+    run_inside vitrine-keys.service renew "$@" || return
+}

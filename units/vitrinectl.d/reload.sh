@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Has the server take over what an administrator has changed, without losing a connection.
+
+# systemd binds these into the service when it starts. What has come, or was exchanged, after that is bound here.
+host_folders=(/etc/vitrine /srv/gemini)
+
+# Sets anew: whether the server has to start again for that. Before version 257 systemd lays one folder upon another, and
+# with the lower one the upper one would go.
+bind_folders() {
+    local main folder source bound seen
+    anew=''
+    main=$(systemctl show --value --property=MainPID vitrine.service)
+    bound=$(systemctl show --value --property=BindReadOnlyPaths,BindPaths vitrine.service | tr ' ' '\n')
+    for folder in "${host_folders[@]}"; do
+        [ -d "$folder" ] || continue
+        # An image of capsules, or what a drop-in puts there from elsewhere, stays.
+        [ "$folder" != /srv/gemini ] || [ -z "$(shown_content)" ] || continue
+        ! grep -E ":$folder(:|\$)" <<<"$bound" | grep -qvE "^-?$folder:" || continue
+        seen=$(stat -L -c %d:%i "/proc/$main/root$folder" 2>/dev/null) || seen=''
+        [ "$(stat -L -c %d:%i "$folder")" != "$seen" ] || continue
+        if [ "$(systemd_version)" -lt 257 ] && [ "${seen%:*}" != "$(stat -L -c %d "/proc/$main/root/")" ]; then
+            anew=yes
+            continue
+        fi
+        source=$(readlink -f "$folder")
+        systemctl bind --read-only vitrine.service "$source" "$folder" 2>/dev/null ||
+            refuse 70 "systemd cannot show $folder to the running server; show it with: systemctl restart vitrine.service"
+    done
+}
+
+# Given identities. systemd 260 and newer read them at a reload; before that the key process has to start again, which
+# makes clients wait for a moment. It must not end up with less than it has.
+take_credentials() {
+    local file name words changed='' now=/run/credentials/vitrine-keys.service
+    for file in /etc/credstore/identity.* /run/credstore/identity.* /etc/credstore.encrypted/identity.*; do
+        [ -e "$file" ] || continue
+        name=${file##*/}
+        # Before version 254 it is for a drop-in to name each; status tells of those that none does.
+        [ -e "$now/$name" ] || is_insisting || continue
+        if [[ $file == *.encrypted/* ]]; then
+            words=$(systemd-creds decrypt "$file" - 2>&1 >/dev/null) ||
+                refuse 65 "$file cannot be decrypted (${words##*$'\n'}); encrypt it again on this host with: systemd-creds encrypt --name=$name"
+            systemd-creds decrypt "$file" - 2>/dev/null | cmp -s - "$now/$name" || changed=yes
+        elif ! cmp -s "$file" "$now/$name"; then
+            [[ $name != *.pem ]] || openssl x509 -noout -in "$file" 2>/dev/null ||
+                refuse 65 "$file holds no certificate that can be read; put the right one there, then reload again"
+            changed=yes
+        fi
+    done
+    [ -n "$changed" ] && [ "$(systemd_version)" -lt 260 ] || return 0
+    systemctl restart vitrine-keys.service || refuse 70 "the key process did not start again; look at: journalctl --unit vitrine-keys"
+}
+
+# Clients wait meanwhile. What would keep it from starting is found before it stops.
+start_anew() {
+    local words
+    words=$(run_inside vitrine.service check 2>&1) || :
+    words=$(grep -E '^/etc/vitrine/vitrine\.conf:|^(settings file|content folder) ' <<<"$words") || words=''
+    if [ -n "$words" ]; then
+        LC_ALL=C tr -c '\n -~' '?' <<<"$words" >&2
+        refuse 70 "not reloaded: the old state stays, and the lines above say why; mend that and reload again"
+    fi
+    systemctl restart vitrine.service || refuse 70 "the server did not start again; look at: journalctl --unit 'vitrine*'"
+}
+
+# systemctl reload ends well as soon as the server has answered, also when it kept what it had.
+reload() {
+    local before words anew
+    [ $# -eq 0 ] || refuse 64 "reload takes nothing; see: vitrinectl --help"
+    [ -n "$(attached_image)" ] || refuse 75 "nothing is attached; use: vitrinectl attach IMAGE"
+    systemctl --quiet is-active vitrine.service ||
+        refuse 70 "the server is not running; the reason is in journalctl --unit 'vitrine*', and this starts it: systemctl restart vitrine.service"
+    need_tool openssl openssl
+    before=$(date +%s)
+    take_credentials
+    bind_folders
+    if [ -n "$anew" ]; then
+        start_anew
+        echo "reloaded; see what is served with: vitrinectl status"
+        return
+    fi
+    systemctl reload vitrine.service || refuse 70 "the server could not be asked; look at: journalctl --unit 'vitrine*'"
+    words=$(systemctl show --value --property=StatusText vitrine.service)
+    if [[ $words == *'Not reloaded'* ]]; then
+        journalctl --quiet --no-pager --output=short --since="@$before" --unit='vitrine*' >&2 || :
+        refuse 70 "not reloaded: the old state stays, and the log above says why; mend that and reload again"
+    fi
+    echo "reloaded; see what is served with: vitrinectl status"
+}
