@@ -31,12 +31,13 @@ bind_folders() {
 # Given identities. systemd 260 and newer read them at a reload; before that the key process has to start again, which
 # makes clients wait for a moment. It must not end up with less than it has.
 take_credentials() {
-    local file name words changed='' now=/run/credentials/vitrine-keys.service
+    local file name words named changed='' now=/run/credentials/vitrine-keys.service
+    named=$(systemctl cat vitrine-keys.service 2>/dev/null | grep '^LoadCredential') || named=''
     for file in /etc/credstore/identity.* /run/credstore/identity.* /etc/credstore.encrypted/identity.*; do
         [ -e "$file" ] || continue
         name=${file##*/}
         # Before version 254 it is for a drop-in to name each; status tells of those that none does.
-        [ -e "$now/$name" ] || is_insisting || continue
+        is_insisting || [[ $named == *"$name"* ]] || continue
         if [[ $file == *.encrypted/* ]]; then
             words=$(systemd-creds decrypt "$file" - 2>&1 >/dev/null) ||
                 refuse 65 "$file cannot be decrypted (${words##*$'\n'}); encrypt it again on this host with: systemd-creds encrypt --name=$name"
