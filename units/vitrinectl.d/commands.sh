@@ -21,7 +21,7 @@ verify() {
 }
 
 attach() {
-    local holder
+    local port holder
     [ $# -eq 1 ] || refuse 64 "attach takes one image; see: vitrinectl --help"
     [ -z "$(attached_image)" ] ||
         refuse 75 "$(attached_image) is already attached; to replace it, run: vitrinectl upgrade $1"
@@ -30,8 +30,8 @@ attach() {
     begin attach '' "$copy"
     if ! switch_to "$copy"; then
         show_log
-        while read -r holder; do
-            say "$holder; stop that, and attach again"
+        while read -r port holder; do
+            say "port $port is held by $holder; stop that, and attach again"
         done < <(name_holders)
         name_missing_verity "$root_hash"
         undo_attach "$copy"
@@ -43,14 +43,14 @@ attach() {
     echo "Vitrine $version is attached; see how it is with: vitrinectl status"
 }
 
-# Who has the port that the socket could not get? A line for each.
+# Who has the ports that the socket could not get? A line for each: port, name and process.
 name_holders() {
     local port holder
     command -v ss >/dev/null || return 0
     ! systemctl --quiet is-active vitrine.socket || return 0
     for port in $(systemctl show --value --property=Listen vitrine.socket | sed -n 's/.*:\([0-9]*\) (Stream).*/\1/p' | sort -u); do
         holder=$(ss -Hltnp "sport = :$port" | sed -n 's/.*users:((\("[^"]*"\),pid=\([0-9]*\).*/\1 (process \2)/p' | head -n 1)
-        [ -z "$holder" ] || echo "port $port is held by $(printable "$holder")"
+        [ -z "$holder" ] || echo "$port $(printable "$holder")"
     done
 }
 

@@ -105,7 +105,7 @@ show_counters() { # TEXT
 }
 
 show_units() {
-    local unit state text name
+    local unit state text name holder
     for unit in vitrine.socket vitrine.service vitrine-keys.service; do
         case $unit in
             *.socket) name=port ;;
@@ -122,14 +122,14 @@ show_units() {
             line "$name" "${text:-$state}"
         else
             trouble "$name" "$state; look at: journalctl --unit $unit"
-            [ "$unit" != vitrine.socket ] || while read -r text; do
-                trouble port "$text; stop that, then: systemctl start vitrine.socket"
+            [ "$unit" != vitrine.socket ] || while read -r text holder; do
+                trouble port "port $text is held by $holder; stop that, then: systemctl start vitrine.socket"
             done < <(name_holders)
         fi
         fact "$name" "$(quoted "$state")"
         [ "$name" != server ] || show_counters "$text"
         [[ $text != *'Not reloaded'* ]] ||
-            trouble reload "the last one was refused, and everything stays as it was; see why with: vitrinectl reload"
+            trouble reload "the last one was refused, and the old state stays; see why with: vitrinectl reload"
         # Only our own profile belongs to our own units: those of systemd loosen them.
         case $unit in
             *.service)
