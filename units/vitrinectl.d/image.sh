@@ -14,7 +14,7 @@ make_workspace() { # [BYTES]: that will be needed
         full=$folder
     done
     workspace=''
-    [ -z "$full" ] || refuse 73 "no room in ${folders[0]} for the check of an image; free some space there, or name another folder by TMPDIR="
+    [ -z "$full" ] || refuse 73 "no room in ${folders[0]} to verify an image; free some space there, or set TMPDIR= to another folder"
     refuse 73 "nothing can be written to ${folders[0]}, which the check of an image needs; make room there, or name another folder by TMPDIR="
 }
 

@@ -46,7 +46,7 @@ show_signature() { # IMAGE
         line signature "good: root hash $words"
         fact signature '"good"'
         fact root_hash "$(quoted "${words%% *}")"
-    elif [[ $words == *'there is no image '* ]]; then
+    elif [ ! -e "$1" ]; then
         trouble signature "the file of the image is gone: $1; the server runs on until it ends; put it back with: vitrinectl upgrade IMAGE"
         fact signature '"gone"'
     elif [[ $words == *'no room in '* || $words == *'nothing can be written to '* || $words == *' is missing on this host'* ]]; then
