@@ -36,7 +36,7 @@ static void warn_of_closed(struct generation *generation, const struct generatio
     generation->closed_count = closed.count;
     if (closed.count > 0)
         log_line(LOG_LEVEL_WARNING,
-                 "the server cannot read %zu files or folders of capsules, the first is %s; open them with: "
+                 "the server cannot read %zu files or folders of capsules, such as %s; to open them, run: "
                  "chmod -R o+rX %s",
                  closed.count, log_quote(quoted, sizeof quoted, closed.first), sources->content);
 }

@@ -211,7 +211,7 @@ Test(attached, given_identities_count_after_a_reload) {
     fingerprint_of(&host, served);
     cr_expect_str_eq(served, given);
     cr_expect_neq(host_run(&host, "vitrinectl status"), 0);
-    cr_expect(said(" (given); it is still served"), "%s", host_output);
+    cr_expect(said(" (given); the server still uses it"), "%s", host_output);
     cr_expect_neq(host_run(&host, "echo nothing >/etc/credstore/identity.localhost.pem; vitrinectl status"), 0);
     cr_expect(said("localhost has a file that holds no certificate (given)"), "%s", host_output);
     cr_expect(!said("unable to load"), "%s", host_output);
@@ -292,7 +292,7 @@ Test(attached, an_encrypted_identity_that_cannot_be_used_is_not_replaced) {
             gemini_end(client);
         host_run(&host, "vitrinectl status");
         cr_expect(said(STORE " cannot be decrypted: "), "%s: %s", cases[i].what, host_output);
-        cr_expect(said("keys          activating; look at: journalctl --unit vitrine-keys.service"), "%s: %s",
+        cr_expect(said("keys          activating; see: journalctl --unit vitrine-keys.service"), "%s: %s",
                   cases[i].what, host_output);
         host_run(&host, "journalctl --sync; journalctl --no-pager --output=cat --cursor-file=/run/cursor "
                         "--unit=vitrine-keys.service");

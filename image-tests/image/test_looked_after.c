@@ -129,7 +129,7 @@ Test(looked_after, a_full_or_read_only_disk_is_told_and_changes_nothing) {
         /* Without the lock: a monitor must not ring since somebody upgrades. */
         {"flock /run/vitrinectl.lock sleep 8 & sleep 0.2", "wait", "vitrinectl status", -1, "signature     good"},
         {"flock /run/vitrinectl.lock sleep 15 & sleep 0.2", "wait", "vitrinectl rollback", 75,
-         "another vitrinectl is at work"},
+         "another vitrinectl is running"},
     };
     static char before[sizeof host_output];
     struct host host = host_start();
@@ -265,7 +265,7 @@ Test(looked_after, what_stops_an_attach_is_told_and_leaves_nothing) {
         {"port=$(sed -n \"s/.*127.0.0.1:\\|.*0.0.0.0://p\" /etc/systemd/system/vitrine.socket.d/99-host.conf | tail -n "
          "1); "
          "systemd-run --quiet --unit=holder systemd-socket-activate -l $port /bin/cat; sleep 1",
-         "systemctl stop holder", 70, "is held by \"systemd-socket"},
+         "systemctl stop holder", 70, "is in use by \"systemd-socket"},
         {"mkdir -p /var/lib/vitrinectl; mount -t tmpfs -o ro tmpfs /var/lib/vitrinectl", "umount /var/lib/vitrinectl",
          73, "make it writable"},
         {"systemctl mask --runtime vitrine-keys.service", "systemctl unmask --runtime vitrine-keys.service", 70,
@@ -307,6 +307,6 @@ Test(looked_after, what_stops_an_attach_is_told_and_leaves_nothing) {
     host_run(&host,
              "image=/var/lib/portables/$(ls /var/lib/portables); cp $image /run/vitrine_2.raw; vitrinectl detach; "
              "portablectl attach --quiet --profile=default /run/vitrine_2.raw; vitrinectl status");
-    cr_expect(said("in place of vitrine"), "%s", host_output);
+    cr_expect(said("instead of vitrine"), "%s", host_output);
     cr_expect(host_stop(&host), "%s", host_output);
 }

@@ -17,7 +17,7 @@ Test(trust, an_image_is_trusted_only_as_it_was_signed) {
     } cases[] = {
         {"vitrine_99.0.raw", 0, "Vitrine 99.0, signed by mkosi.crt, root hash "},
         {"vitrine_66.0.raw", 0, "Vitrine 66.0, signed by mkosi.crt"},
-        {"vitrine_77.0.raw", 65, "none of 1 certificates here has signed it (mkosi.crt)"},
+        {"vitrine_77.0.raw", 65, "none of the 1 certificates here has signed it (mkosi.crt)"},
         {"vitrine_flipped-data.raw", 65, "its content differs from what was signed"},
         {"vitrine_flipped-superblock.raw", 65, "its content differs from what was signed"},
         {"vitrine_flipped-tree.raw", 65, "its content differs from what was signed"},
@@ -91,10 +91,10 @@ Test(trust, wrong_usage_is_one_sentence) {
         const char *words;
     } cases[] = {
         {"verify build/variants/vitrine_99.0.raw", 78, "trusts no certificate"},
-        {"verify build/variants/vitrine_99.0.raw --certificate=Makefile", 66, "holds no certificate"},
+        {"verify build/variants/vitrine_99.0.raw --certificate=Makefile", 66, "contains no readable certificate"},
         {"verify build/variants/vitrine_99.0.raw --key=x", 64, "--certificate=FILE"},
         {"verify server/", 66, "is not a readable file"},
-        {"dance", 64, "there is no command 'dance'"},
+        {"dance", 64, "unknown command 'dance'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char command[512];

@@ -116,8 +116,8 @@ Test(sample, what_is_closed_to_the_server_is_told_of) {
         cr_assert_eq(chmod(path, 0), 0);
     }
     server_start(&server);
-    cr_expect(server_logged(&server, "the server cannot read 3 files or folders of capsules, the first is "
-                                     "\"my.example/.meta\"; open them with: chmod -R o+rX"));
+    cr_expect(server_logged(&server, "the server cannot read 3 files or folders of capsules, such as "
+                                     "\"my.example/.meta\"; to open them, run: chmod -R o+rX"));
     cr_expect_not_null(server_told(&server, "The server cannot read 3 files or folders", 5000));
     for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
         snprintf(path, sizeof path, "%s/content/my.example/%s", server.folder, closed[i]);

@@ -22,7 +22,7 @@ verify() {
 
 attach() {
     local port holder
-    [ $# -eq 1 ] || refuse 64 "attach takes one image; see: vitrinectl --help"
+    [ $# -eq 1 ] || refuse 64 "attach needs one image; see: vitrinectl --help"
     [ -z "$(attached_image)" ] ||
         refuse 75 "$(attached_image) is already attached; to replace it, run: vitrinectl upgrade $1"
     need_profile
@@ -31,7 +31,7 @@ attach() {
     if ! switch_to "$copy"; then
         show_log
         while read -r port holder; do
-            say "port $port is held by $holder; stop that, and attach again"
+            say "port $port is in use by $holder; stop that program, and attach again"
         done < <(name_holders)
         name_missing_verity "$root_hash"
         undo_attach "$copy"

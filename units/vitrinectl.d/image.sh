@@ -15,7 +15,7 @@ make_workspace() { # [BYTES]: that will be needed
     done
     workspace=''
     [ -z "$full" ] || refuse 73 "no room in ${folders[0]} to verify an image; free some space there, or set TMPDIR= to another folder"
-    refuse 73 "nothing can be written to ${folders[0]}, which the check of an image needs; make room there, or name another folder by TMPDIR="
+    refuse 73 "cannot write to ${folders[0]}, which is needed to verify an image; free some space there, or set TMPDIR= to another folder"
 }
 
 end_workspace() {

@@ -21,16 +21,16 @@ run_inside() { # SERVICE ARGUMENT...
     local service=$1 unit=vitrinectl.$BASHPID status=0 words
     local -a environment=()
     shift
-    [ -n "$(attached_image)" ] || refuse 75 "nothing is attached; use: vitrinectl attach IMAGE"
+    [ -n "$(attached_image)" ] || refuse 75 "no image is attached; run: vitrinectl attach IMAGE"
     need_tool systemd-run systemd
     words=$(protections "$service")
     [[ $words == *RootImage=* ]] ||
-        refuse 70 "systemd shows no settings of $service; look at: systemctl cat $service"
+        refuse 70 "systemd does not know the settings of $service; see: systemctl cat $service"
     drop_in=/run/systemd/system/$unit.service.d
     # The state folder stays that of the service's own dynamic user, which has its name.
     [[ $words != *StateDirectory=* ]] || words="User=${service%.service}"$'\n'$words
     { mkdir -p "$drop_in" && printf '[Service]\n%s\n' "$words" >"$drop_in/50-$service.conf"; } 2>/dev/null ||
-        refuse 73 "$drop_in cannot be written; make room in /run and try again"
+        refuse 73 "$drop_in cannot be written; free some space in /run and try again"
     [ -z "${NO_COLOR-}" ] || environment=(--setenv=NO_COLOR="$NO_COLOR")
     # By its image systemd-run knows that the program is not one of the host.
     systemd-run --quiet --wait --pipe --collect --unit="$unit" --property=RootImage="$(attached_image)" \
@@ -40,12 +40,12 @@ run_inside() { # SERVICE ARGUMENT...
     drop_in=''
     # What systemd itself could not do (systemd.exec(5)), and not the program.
     [ "$status" -lt 200 ] ||
-        refuse 70 "systemd could not run the program in its image (status $status); look at: journalctl --unit $unit"
+        refuse 70 "systemd could not run the program in its image (status $status); see: journalctl --unit $unit"
     return "$status"
 }
 
 check() { # [--strict]
-    case $#:${1-} in 0: | 1:--strict) ;; *) refuse 64 "check takes nothing but --strict; see: vitrinectl --help" ;; esac
+    case $#:${1-} in 0: | 1:--strict) ;; *) refuse 64 "check accepts only --strict; see: vitrinectl --help" ;; esac
     run_inside vitrine.service check "$@" || return
 }
 
@@ -53,7 +53,7 @@ fingerprint_of_hosts() { # [HOST]...
     local host file name
     local -a kept=() stored=()
     for host; do
-        [[ $host =~ ^[^/-][^/]*$ ]] || refuse 64 "fingerprint takes hosts, and '$host' is none; of a file: openssl x509 -noout -fingerprint -sha256 -in FILE"
+        [[ $host =~ ^[^/-][^/]*$ ]] || refuse 64 "fingerprint takes host names, not '$host'; for a file, run: openssl x509 -noout -fingerprint -sha256 -in FILE"
     done
     for file in /etc/credstore/identity.*.pem /run/credstore/identity.*.pem /etc/credstore.encrypted/identity.*.pem; do
         name=${file##*/}
@@ -75,11 +75,11 @@ renew() { # [--new-key [--announce]] HOST
     for word; do
         case $word in
             --new-key | --announce) ;;
-            -*) refuse 64 "renew has no option $word; see: vitrinectl --help" ;;
+            -*) refuse 64 "unknown option $word; see: vitrinectl --help" ;;
             *) host=$word ;;
         esac
     done
-    [ -n "$host" ] || refuse 64 "renew takes a host; see: vitrinectl --help"
+    [ -n "$host" ] || refuse 64 "renew needs a host; see: vitrinectl --help"
     lock 5
     run_inside vitrine-keys.service renew "$@" || return
 }

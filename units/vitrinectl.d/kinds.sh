@@ -80,7 +80,7 @@ name_missing_verity() { # ROOT-HASH
 show_arrival() { # FILE of a given identity
     [ ! -e "/run/credentials/vitrine-keys.service/${1##*/}" ] || return 0
     if is_insisting; then
-        trouble identity "$1 has not reached vitrine-keys; restart that, reload vitrine, and if this stays look at: journalctl --unit vitrine-keys"
+        trouble identity "$1 has not reached vitrine-keys; restart vitrine-keys and reload vitrine; if that does not help, see: journalctl --unit vitrine-keys"
     else
         trouble identity "$1 has not reached vitrine-keys; name it in a drop-in, as OTHER HOSTS in vitrinectl(8) shows, then restart vitrine-keys and reload vitrine"
     fi

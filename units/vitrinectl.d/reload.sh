@@ -24,7 +24,7 @@ bind_folders() {
         fi
         source=$(readlink -f "$folder")
         systemctl bind --read-only vitrine.service "$source" "$folder" 2>/dev/null ||
-            refuse 70 "systemd cannot show $folder to the running server; show it with: systemctl restart vitrine.service"
+            refuse 70 "systemd cannot show $folder to the running server; run: systemctl restart vitrine.service"
     done
 }
 
@@ -44,12 +44,12 @@ take_credentials() {
             systemd-creds decrypt "$file" - 2>/dev/null | cmp -s - "$now/$name" || changed=yes
         elif ! cmp -s "$file" "$now/$name"; then
             [[ $name != *.pem ]] || openssl x509 -noout -in "$file" 2>/dev/null ||
-                refuse 65 "$file holds no certificate that can be read; put the right one there, then reload again"
+                refuse 65 "$file contains no readable certificate; put the right one there, then reload again"
             changed=yes
         fi
     done
     [ -n "$changed" ] && [ "$(systemd_version)" -lt 260 ] || return 0
-    systemctl restart vitrine-keys.service || refuse 70 "the key process did not start again; look at: journalctl --unit vitrine-keys"
+    systemctl restart vitrine-keys.service || refuse 70 "the key process did not restart; see: journalctl --unit vitrine-keys"
 }
 
 # Clients wait meanwhile. What would keep it from starting is found before it stops.
@@ -59,18 +59,18 @@ start_anew() {
     words=$(grep -E '^/etc/vitrine/vitrine\.conf:|^(settings file|content folder) ' <<<"$words") || words=''
     if [ -n "$words" ]; then
         LC_ALL=C tr -c '\n -~' '?' <<<"$words" >&2
-        refuse 70 "not reloaded: the old state stays, and the lines above say why; mend that and reload again"
+        refuse 70 "not reloaded: the old state stays, and the lines above say why; correct that and reload again"
     fi
-    systemctl restart vitrine.service || refuse 70 "the server did not start again; look at: journalctl --unit 'vitrine*'"
+    systemctl restart vitrine.service || refuse 70 "the server did not restart; see: journalctl --unit 'vitrine*'"
 }
 
 # systemctl reload ends well as soon as the server has answered, also when it kept what it had.
 reload() {
     local before words anew
-    [ $# -eq 0 ] || refuse 64 "reload takes nothing; see: vitrinectl --help"
-    [ -n "$(attached_image)" ] || refuse 75 "nothing is attached; use: vitrinectl attach IMAGE"
+    [ $# -eq 0 ] || refuse 64 "reload takes no arguments; see: vitrinectl --help"
+    [ -n "$(attached_image)" ] || refuse 75 "no image is attached; run: vitrinectl attach IMAGE"
     systemctl --quiet is-active vitrine.service ||
-        refuse 70 "the server is not running; the reason is in journalctl --unit 'vitrine*', and this starts it: systemctl restart vitrine.service"
+        refuse 70 "the server is not running; journalctl --unit 'vitrine*' says why; to start it, run: systemctl restart vitrine.service"
     need_tool openssl openssl
     before=$(date +%s)
     take_credentials
@@ -80,11 +80,11 @@ reload() {
         echo "reloaded; see what is served with: vitrinectl status"
         return
     fi
-    systemctl reload vitrine.service || refuse 70 "the server could not be asked; look at: journalctl --unit 'vitrine*'"
+    systemctl reload vitrine.service || refuse 70 "the server does not respond; see: journalctl --unit 'vitrine*'"
     words=$(systemctl show --value --property=StatusText vitrine.service)
     if [[ $words == *'Not reloaded'* ]]; then
         journalctl --quiet --no-pager --output=short --since="@$before" --unit='vitrine*' >&2 || :
-        refuse 70 "not reloaded: the old state stays, and the log above says why; mend that and reload again"
+        refuse 70 "not reloaded: the old state stays, and the log above says why; correct that and reload again"
     fi
     echo "reloaded; see what is served with: vitrinectl status"
 }

@@ -47,9 +47,9 @@ show_signature() { # IMAGE
         fact signature '"good"'
         fact root_hash "$(quoted "${words%% *}")"
     elif [ ! -e "$1" ]; then
-        trouble signature "the file of the image is gone: $1; the server runs on until it ends; put it back with: vitrinectl upgrade IMAGE"
+        trouble signature "the file of the image is gone: $1; the server runs until it ends; to put the file back, run: vitrinectl upgrade IMAGE"
         fact signature '"gone"'
-    elif [[ $words == *'no room in '* || $words == *'nothing can be written to '* || $words == *' is missing on this host'* ]]; then
+    elif [[ $words == *'no room in '* || $words == *'cannot write to '* || $words == *' is missing on this host'* ]]; then
         trouble signature "cannot be checked: ${words#vitrinectl: }"
         fact signature '"unchecked"'
     else
@@ -58,7 +58,7 @@ show_signature() { # IMAGE
     fi
     for unit in "${services[@]}"; do
         insists "$unit" "${words%% *}" ||
-            { enforced=false; trouble enforced "no: $unit would run an image whose signature is wrong; attach it with vitrinectl, and look for drop-ins with: systemctl cat $unit"; }
+            { enforced=false; trouble enforced "no: $unit would run an image with a wrong signature; attach with vitrinectl, and look for drop-ins with: systemctl cat $unit"; }
     done
     fact enforced "$enforced"
 }
@@ -70,7 +70,7 @@ show_interrupted() {
     fact interrupted "$(quoted "$what")"
     # Without a lock it may be that this is going on right now.
     if flock -n /run/vitrinectl.lock true 2>/dev/null; then
-        trouble interrupted "$what, from ${from:-nothing} to ${to:-nothing}; finish or undo it with: vitrinectl recover"
+        trouble interrupted "$what, from ${from:-nothing} to ${to:-nothing}; to finish or undo it, run: vitrinectl recover"
     else
         line 'under way' "$what, from ${from:-nothing} to ${to:-nothing}"
     fi
@@ -121,21 +121,21 @@ show_units() {
         if [ "$state" = active ]; then
             line "$name" "${text:-$state}"
         else
-            trouble "$name" "$state; look at: journalctl --unit $unit"
+            trouble "$name" "$state; see: journalctl --unit $unit"
             [ "$unit" != vitrine.socket ] || while read -r text holder; do
-                trouble port "port $text is held by $holder; stop that, then: systemctl start vitrine.socket"
+                trouble port "port $text is in use by $holder; stop that program, then run: systemctl start vitrine.socket"
             done < <(name_holders)
         fi
         fact "$name" "$(quoted "$state")"
         [ "$name" != server ] || show_counters "$text"
         [[ $text != *'Not reloaded'* ]] ||
-            trouble reload "the last one was refused, and the old state stays; see why with: vitrinectl reload"
+            trouble reload "the last one was refused, and the old state stays; to see why, run: vitrinectl reload"
         # Only our own profile belongs to our own units: those of systemd loosen them.
         case $unit in
             *.service)
                 text=$(readlink "/etc/systemd/system.attached/$unit.d/10-profile.conf") || text=''
                 [[ $text == */profile/$(profile)/service.conf ]] ||
-                    trouble profile "$unit has the profile '${text:-none}' in place of $(profile); detach and attach with vitrinectl"
+                    trouble profile "$unit has the profile '${text:-none}' instead of $(profile); detach and attach with vitrinectl"
                 ;;
         esac
     done
@@ -151,7 +151,7 @@ show_boot() {
             return
         fi
     done
-    trouble 'at boot' 'does not start; have it start with: systemctl enable vitrine.socket vitrine-keys.socket vitrine.service'
+    trouble 'at boot' 'does not start; to change that, run: systemctl enable vitrine.socket vitrine-keys.socket vitrine.service'
     fact at_boot false
 }
 
@@ -189,7 +189,7 @@ find_identities() {
         name=$(basename "$file")
         # Newer versions of systemd pass over what they cannot decrypt, and start the service without it.
         if ! words=$(systemd-creds decrypt "$file" - 2>&1 >/dev/null); then
-            trouble identity "$file cannot be decrypted: ${words##*$'\n'}; encrypt it anew on this host with: systemd-creds encrypt --name=$name"
+            trouble identity "$file cannot be decrypted: ${words##*$'\n'}; encrypt it again on this host with: systemd-creds encrypt --name=$name"
             continue
         fi
         show_arrival "$file"
@@ -244,9 +244,9 @@ judge_identity() { # HOST WORDS-OF-READ_CERTIFICATE ORIGIN IN-USE: true, false o
     now=$(date +%s)
     seconds=$(date -d "$ends" +%s 2>/dev/null) || seconds=$now
     if [ "$seconds" -lt "$now" ]; then
-        trouble identity "$1 SHA-256 $mark ended $ends ($3); it is still served, but clients warn of it or refuse it"
+        trouble identity "$1 SHA-256 $mark ended $ends ($3); the server still uses it, but clients warn of it or reject it"
     elif [ "$(date -d "$begins" +%s 2>/dev/null || echo 0)" -gt "$now" ]; then
-        trouble identity "$1 SHA-256 $mark is not valid before $begins ($3); clients refuse it until then: see that the clock of this host is right"
+        trouble identity "$1 SHA-256 $mark is not valid before $begins ($3); clients reject it until then; check the clock of this host"
     else
         line identity "$1 SHA-256 $mark until $ends ($3)"
     fi
@@ -254,11 +254,11 @@ judge_identity() { # HOST WORDS-OF-READ_CERTIFICATE ORIGIN IN-USE: true, false o
 
 show_host() { # HOST; uses used, which ask_identity has set
     local made=${lies_made[$1]-} given=${lies_given[$1]-} origin='made'
-    [ "$given" != - ] || trouble identity "$1 has a file that holds no certificate (given); put the right one back, then: vitrinectl reload"
-    [ "$made" != - ] || [ -n "$given" ] || trouble identity "$1 has a file that holds no certificate (made); put the right one back from a copy, then: vitrinectl reload"
+    [ "$given" != - ] || trouble identity "$1 has a file that contains no certificate (given); restore the right one, then run: vitrinectl reload"
+    [ "$made" != - ] || [ -n "$given" ] || trouble identity "$1 has a file that contains no certificate (made); restore it from your backup, then run: vitrinectl reload"
     case $used in
         refused)
-            trouble identity "$1 is refused to clients, its identity cannot be used; look at: journalctl --unit vitrine-keys"
+            trouble identity "$1 is not served, because its identity cannot be used; see: journalctl --unit vitrine-keys"
             identities+=("{\"host\": $(quoted "$1"), \"sha256\": null, \"ends\": null, \"origin\": null, \"in_use\": false}")
             ;;
         unserved)
@@ -274,7 +274,7 @@ show_host() { # HOST; uses used, which ask_identity has set
             [ "$used" = "$given" ] || [ "$used" = "$made" ] || origin='in use, and in no file'
             judge_identity "$1" "$used" "$origin" true
             if [ -n "${given#-}" ] && [ "$used" != "$given" ]; then
-                trouble identity "$1 has another one given, SHA-256 ${given%%|*}, which is not in use; take it over with: vitrinectl reload"
+                trouble identity "$1 has another one given, SHA-256 ${given%%|*}, which is not in use; to use it, run: vitrinectl reload"
             fi
             [ -z "${made#-}" ] || [ "$used" = "$made" ] || judge_identity "$1" "$made" 'made; the given one is used' false
             ;;
@@ -302,7 +302,7 @@ show_identities() {
     fact identities "$(listed_facts '[' ']' "${identities[@]}")"
     # What the server itself says of them: why, only the key process knows.
     [[ ! $words =~ ([0-9]+)' hosts refused' ]] ||
-        trouble identity "${BASH_REMATCH[1]} hosts are refused, because their identities cannot be used; look at: journalctl --unit vitrine-keys"
+        trouble identity "${BASH_REMATCH[1]} hosts are refused, because their identities cannot be used; see: journalctl --unit vitrine-keys"
 }
 
 show_exposure() {
@@ -322,7 +322,7 @@ show_trusted() {
         what="$file SHA-256 ${mark:-unreadable}"
         [[ $file != *.content.crt ]] || what+=', for capsules'
         if [ -n "$mark" ] && is_revoked "$file"; then
-            trouble trusts "$what was revoked here, but systemd still trusts it; remove that file"
+            trouble trusts "$what was revoked, but systemd still trusts it; remove that file"
         else
             line trusts "$what"
         fi
@@ -343,9 +343,9 @@ show_updates() { # IMAGE
     if [ -z "$until" ]; then
         line heard 'no list of versions yet; look now with: vitrinectl update'
     elif ! counts "$until"; then
-        trouble heard "the last list of versions no longer counts since $until; newer ones may be withheld: look at journalctl --unit vitrine-update"
+        trouble heard "the last list of versions expired on $until; newer ones may be withheld: see journalctl --unit vitrine-update"
     elif [ $(($(date +%s) - at)) -gt $((silence * 86400)) ]; then
-        trouble heard "nothing since $(date --utc --date="@$at" +%Y-%m-%d), for more than $silence days; look at: journalctl --unit vitrine-update"
+        trouble heard "nothing since $(date --utc --date="@$at" +%Y-%m-%d), for more than $silence days; see: journalctl --unit vitrine-update"
     else
         line heard "a list of versions on $(date --utc --date="@$at" +%Y-%m-%d), which counts until $until"
     fi
@@ -356,14 +356,14 @@ status() { # [--json]
     case $#:${1-} in
         0:) ;;
         1:--json) json=yes ;;
-        *) refuse 64 "status takes nothing but --json; see: vitrinectl --help" ;;
+        *) refuse 64 "status accepts only --json; see: vitrinectl --help" ;;
     esac
     red='' plain=''
     if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then
         red=$'\033[31m' plain=$'\033[0m'
     fi
     image=$(attached_image)
-    [ -n "$image" ] || [ -e "$memory/journal" ] || refuse 75 "nothing is attached; use: vitrinectl attach IMAGE"
+    [ -n "$image" ] || [ -e "$memory/journal" ] || refuse 75 "no image is attached; run: vitrinectl attach IMAGE"
     [ -n "$json" ] || echo "Vitrine, $(printable "$(basename "${image:-nothing attached}")")"
     fact image "$(quoted "${image##*/}")"
     show_interrupted

@@ -113,7 +113,7 @@ visits_as_json() { # SINCE COUNTS
 visits_as_plot() { # SINCE COUNTS
     local kind='svg size 800,400 dynamic background "white"'
     need_tool gnuplot gnuplot-nox
-    [ "$(figure requests "$2")" -gt 0 ] || refuse 75 "there is no request in the journal since $1, so there is nothing to be drawn; look further back with: vitrinectl visits --plot --since=-30d"
+    [ "$(figure requests "$2")" -gt 0 ] || refuse 75 "the journal has no request since $1, so there is nothing to draw; to look further back, run: vitrinectl visits --plot --since=-30d"
     [ ! -t 1 ] || kind='dumb 79 22'
     { printf '$%s\n' 'requests << END'; counted hour "$2" | awk '{ print $2, $1 }' | sort; cat; } <<PLOT | gnuplot ||
 END
@@ -129,7 +129,7 @@ set style fill solid 0.6
 unset key
 plot \$requests using 1:2 with boxes linecolor "#2b6cb0"
 PLOT
-        refuse 70 "gnuplot could not draw that (its words are above); take the figures with: vitrinectl visits --json"
+        refuse 70 "gnuplot could not draw the plot (see above); for the figures, run: vitrinectl visits --json"
 }
 
 visits() { # [--since=TIME] [--json | --plot]
@@ -138,13 +138,13 @@ visits() { # [--since=TIME] [--json | --plot]
         case $word in
             --since=?*) since=${word#*=} ;;
             --json | --plot) how=${word#--} ;;
-            *) refuse 64 "visits takes --since=TIME and --json or --plot, and '$word' is none of them; see: vitrinectl --help" ;;
+            *) refuse 64 "visits accepts --since=TIME, and --json or --plot, but not '$word'; see: vitrinectl --help" ;;
         esac
     done
     # As a moment, so that it can be told; journalctl knows what is meant.
     problem=$(journalctl --quiet --lines=0 --since="$since" 2>&1) ||
-        refuse 64 "journalctl does not take --since=$since ($(tail -n 1 <<<"$problem")); it takes for example: --since=-7d"
+        refuse 64 "journalctl does not accept --since=$since ($(tail -n 1 <<<"$problem")); an example is: --since=-7d"
     counts=$(journalctl --quiet --no-pager --output=short-iso --since="$since" --unit=vitrine.service 2>/dev/null | count_visits) ||
-        refuse 70 "the journal cannot be read; look at: journalctl --unit vitrine"
+        refuse 70 "the journal cannot be read; see: journalctl --unit vitrine"
     "visits_as_$how" "$since" "$counts"
 }
