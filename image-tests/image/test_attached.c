@@ -213,7 +213,7 @@ Test(attached, given_identities_count_after_a_reload) {
     cr_expect_neq(host_run(&host, "vitrinectl status"), 0);
     cr_expect(said(" (given); the server still uses it"), "%s", host_output);
     cr_expect_neq(host_run(&host, "echo nothing >/etc/credstore/identity.localhost.pem; vitrinectl status"), 0);
-    cr_expect(said("localhost has a file that holds no certificate (given)"), "%s", host_output);
+    cr_expect(said("localhost has a file that contains no certificate (given)"), "%s", host_output);
     cr_expect(!said("unable to load"), "%s", host_output);
     cr_expect(host_stop(&host), "%s", host_output);
 }
