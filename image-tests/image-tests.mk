@@ -72,7 +72,7 @@ port-check: $(call needs,build/vitrine test-programs) ## does the port answer ag
 SOAK_REQUESTS ?= 1000000
 ATTACK_SECONDS ?= 30
 attacks: $(call needs,build/vitrine test-programs) ## plays each attack at full rate, and shows what an honest client meets: [ATTACK_SECONDS=30]
-	@$(ENTER) image-tests/attacks $(ATTACK_SECONDS)
+	@$(ENTER) image-tests/attacks $(ATTACK_SECONDS) $(or $(VISITS),10000)
 
 soak: $(call needs,build/vitrine test-programs) ## endurance, for a quarter of an hour, with every body looked at: [SOAK_REQUESTS=1000000]
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS)
