@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What is in an image, and whether it is to be trusted.
 
-# Its name tells whose it is, so that what a killed process left can be removed. In memory where the disk has no room.
+# Its name tells whose it is, so that what a killed process left can be removed, and nothing else: a subshell's number would
+# be that of mktemp's, which has ended. In memory where the disk has no room.
 make_workspace() { # [BYTES]: that will be needed
     local folder full=''
     local -a folders=("${TMPDIR:-/var/tmp}")
     [ -n "${TMPDIR-}" ] || folders+=(/run)
     [ -z "$workspace" ] || rm -rf "$workspace"
     for folder in "${folders[@]}"; do
-        workspace=$(mktemp -d "$folder/vitrinectl.$BASHPID.XXXXXX" 2>/dev/null) || continue
+        workspace=$(mktemp -d "$folder/vitrinectl.$$.XXXXXX" 2>/dev/null) || continue
         [ "$(df --output=avail --block-size=1 "$folder" 2>/dev/null | tail -n 1)" -lt "${1:-0}" ] || return 0
         rm -rf "$workspace"
         full=$folder
