@@ -25,7 +25,7 @@ TestSuite(memory, .timeout = 900);
 /* A client that comes through a proxy, from an address of its own. Returns milliseconds, or 0 when it was not answered. */
 static uint64_t visit(const struct host *host) {
     static const char header[] = "PROXY TCP4 198.51.100.7 192.0.2.1 40000 1965\r\n";
-    const struct gemini_way way = {.port = host->port, .server_name = "localhost", .patience = 30000};
+    const struct gemini_way way = {.port = host->port, .server_name = "localhost", .patience = 120000};
     struct gemini_reply reply = {0};
     char line[64];
     uint64_t begun = gemini_now();
