@@ -471,7 +471,7 @@ static bool look_at_reply(struct worker *worker, struct connection *connection) 
     uint64_t taken = connection->moved > untaken ? connection->moved - untaken : 0;
     uint64_t more = taken > connection->taken ? taken - connection->taken : 0;
     uint64_t latest = now + (uint64_t)CREDIT * worker->orders->deadlines.stage[STAGE_REPLY];
-    connection->pace = connection->pace / 2 + (uint32_t)(more < 2 * SLOW ? more : 2 * SLOW) / 2;
+    connection->pace = connection->pace / 2 + (uint32_t)(more < 2ULL * SLOW ? more : 2ULL * SLOW) / 2;
     connection->taken += more;
     connection->looked_at = true;
     connection->due += more * 1000 / REPLY_RATE_MIN;
