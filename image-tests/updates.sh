@@ -8,7 +8,8 @@ variants=build/variants
 folder=$(mktemp -d) || exit 70
 web=$folder/web
 name='' web_server=''
-failed=0
+# shellcheck source=image-tests/judge.sh
+. image-tests/judge.sh
 later=$(date --utc --date='+95 days' +%Y-%m-%d) # until when lists count that are published here
 
 finish() {
@@ -22,18 +23,6 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
-
-judge() { # NAME COMMAND...: shows the command's words only when it fails
-    local what=$1 words
-    shift
-    if words=$("$@" 2>&1); then
-        echo "PASS $kind: $what"
-    else
-        echo "$words"
-        echo "FAIL $kind: $what"
-        failed=1
-    fi
-}
 
 # ---- the web server ----
 
