@@ -74,8 +74,11 @@ kind_become() {
     fi
     mkdir -p /run/host
     mount -t tmpfs -o mode=0755 tmpfs /run/host
-    mkdir /run/host/upper /run/host/work "$root"
+    mkdir /run/host/upper /run/host/upper/var /run/host/work "$root"
+    # What programs of the tree put into /var/tmp, now and later, is not the host's: a whiteout hides it.
+    mknod /run/host/upper/var/tmp c 0 0
     mount -t overlay overlay -o "lowerdir=$tree,upperdir=/run/host/upper,workdir=/run/host/work" "$root"
+    mkdir --mode=1777 "$root/var/tmp"
     prepare_root
     mountpoint --fs-devno "$root" >"$folder/device"
     # Block devices of images come and go in the machine's own /dev, so the host needs that; read-only, so that it leaves
