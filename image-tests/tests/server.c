@@ -399,14 +399,15 @@ uint64_t processor_time(pid_t process) {
     return (uint64_t)(state.user + state.system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
-size_t process_memory(pid_t process) {
+/* In kB, of smaps_rollup: proc_pid_smaps_rollup(5). */
+static size_t memory_figure(pid_t process, const char *name) {
     char path[64], line[256];
     size_t size = 0;
     snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)process);
     FILE *file = fopen(path, "r");
-    while (file && fgets(line, sizeof line, file)) {
-        if (sscanf(line, "Pss: %zu", &size) == 1)
-            break;
+    while (file && size == 0 && fgets(line, sizeof line, file)) {
+        if (strncmp(line, name, strlen(name)) == 0)
+            size = strtoul(line + strlen(name), NULL, 10);
     }
     if (file)
         fclose(file);
@@ -414,4 +415,12 @@ size_t process_memory(pid_t process) {
         cr_skip_test("only root can see how much memory the server has");
     cr_assert_gt(size, 0, "the memory of process %d cannot be seen", (int)process);
     return size;
+}
+
+size_t process_memory(pid_t process) {
+    return memory_figure(process, "Pss:");
+}
+
+size_t process_private_memory(pid_t process) {
+    return memory_figure(process, "Private_Dirty:");
 }

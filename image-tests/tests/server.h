@@ -88,6 +88,9 @@ uint64_t processor_time(pid_t process);
 /* Memory of a process in kB: its proportional set size, in which shared pages are shared out among those who have them. */
 size_t process_memory(pid_t process);
 
+/* What it shares with no other process, in kB: how many share a page depends on the servers of other tests. */
+size_t process_private_memory(pid_t process);
+
 /* A port of 127.0.0.1 and ::1 that nothing listens on. */
 uint16_t free_port(void);
 

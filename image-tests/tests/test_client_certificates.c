@@ -216,30 +216,12 @@ Test(client_certificates, tls_1_3_does_not_ask_for_curves_that_are_refused) {
 
 /* ---- what is kept ---- */
 
-/* In kB. Shared pages do not count: how many share them depends on the servers of other tests. */
-static size_t private_memory(pid_t process) {
-    char path[64], line[256];
-    size_t size = 0;
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)process);
-    FILE *file = fopen(path, "r");
-    while (file && fgets(line, sizeof line, file)) {
-        if (sscanf(line, "Private_Dirty: %zu", &size) == 1)
-            break;
-    }
-    if (file)
-        fclose(file);
-    if (size == 0 && geteuid() != 0)
-        cr_skip_test("only root can see how much memory a worker has");
-    cr_assert_gt(size, 0, "the memory of process %d cannot be seen", (int)process);
-    return size;
-}
-
 /* Private memory of all workers, in kB. */
 static size_t memory_of_workers(void) {
     pid_t workers[WORKERS_MAX];
     size_t count = server_workers(&server, workers), sum = 0;
     for (size_t i = 0; i < count; i++)
-        sum += private_memory(workers[i]);
+        sum += process_private_memory(workers[i]);
     return sum;
 }
 

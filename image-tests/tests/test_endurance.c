@@ -22,24 +22,12 @@ static char member[96], chain[96], dear[96];
 
 /* ---- memory ---- */
 
-static size_t private_memory(pid_t process) {
-    char path[64], line[256];
-    size_t size = 0;
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)process);
-    FILE *file = fopen(path, "r");
-    while (file && fgets(line, sizeof line, file) && sscanf(line, "Private_Dirty: %zu", &size) != 1)
-        continue;
-    if (file)
-        fclose(file);
-    return size;
-}
-
 static size_t memory_of_all(void) {
     pid_t workers[WORKERS_MAX];
     size_t count = server_workers(&server, workers),
-           sum = private_memory(server.process) + private_memory(server_keys(&server));
+           sum = process_private_memory(server.process) + process_private_memory(server_keys(&server));
     for (size_t i = 0; i < count; i++)
-        sum += private_memory(workers[i]);
+        sum += process_private_memory(workers[i]);
     cr_assert_gt(sum, 0);
     return sum;
 }
