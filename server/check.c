@@ -329,15 +329,6 @@ static void check_file(struct check *check, const char *path, const char *name, 
     check_text(check, &reading, file);
 }
 
-static bool is_known_dotfile(const char *name) {
-    static const char *const names[] = {".meta", ".access", ".directory-listing-ok", ".well-known"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void check_unopened(struct check *check, const char *path, int error) {
     switch (-error) {
     case EXDEV:
@@ -366,7 +357,7 @@ static void check_entry(struct check *check, const char *path, const char *name,
     struct stat status;
     const char *in_capsule = strchr(path, '/');
     check->files++;
-    if (name[0] == '.' && !is_known_dotfile(name)) {
+    if (names_is_hidden(name)) {
         find_fault(check, path, 0, WARNING, "name begins with a dot; never served");
         return;
     }

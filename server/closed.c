@@ -10,15 +10,6 @@
 
 #include "names.h"
 
-static bool is_served(const char *name) {
-    static const char *const dotfiles[] = {".well-known", ".meta", ".access", ".directory-listing-ok"};
-    for (size_t i = 0; name[0] == '.' && i < sizeof dotfiles / sizeof *dotfiles; i++) {
-        if (strcmp(name, dotfiles[i]) == 0)
-            return true;
-    }
-    return name[0] != '.';
-}
-
 static bool is_closed(int folder, const char *name, const struct stat *status) {
     bool is_folder = S_ISDIR(status->st_mode);
     mode_t needed = is_folder ? S_IROTH | S_IXOTH : S_IROTH;
@@ -36,7 +27,7 @@ static void look_into(struct closed *closed, int folder, char path[static CLOSED
         struct stat status;
         closed->looks++;
         /* A page that lies in the content folder itself is told of elsewhere; lost+found is the file system's. */
-        if (!is_served(names[i]) || fstatat(folder, names[i], &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        if (names_is_hidden(names[i]) || fstatat(folder, names[i], &status, AT_SYMLINK_NOFOLLOW) < 0 ||
             !(S_ISDIR(status.st_mode) || (S_ISREG(status.st_mode) && depth > 0)) ||
             (depth == 0 && strcmp(names[i], "lost+found") == 0))
             continue;

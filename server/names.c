@@ -64,3 +64,12 @@ void names_dispose(char **names, long count) {
         free(names[i]);
     free(names);
 }
+
+bool names_is_hidden(const char *name) {
+    static const char *const known[] = {".meta", ".access", ".directory-listing-ok", ".well-known"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(name, known[i]) == 0)
+            return false;
+    }
+    return name[0] == '.';
+}

@@ -3,6 +3,8 @@
 
 /* What lies in a folder, by name. */
 
+#include <stdbool.h>
+
 /*
  * Reads the names in a folder, in the order of their bytes, without `.` and `..`. folder: a descriptor, may be O_PATH,
  * stays the caller's. Returns how many there are, or -errno; *names is the caller's: names_dispose.
@@ -11,3 +13,6 @@ long names_read(int folder, char ***names);
 
 /* Frees them. */
 void names_dispose(char **names, long count);
+
+/* Does it begin with a dot, and mean nothing here? The files with rules and `.well-known` (RFC 8615) do. */
+bool names_is_hidden(const char *name);
