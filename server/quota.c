@@ -53,33 +53,34 @@ static uint64_t sum_of(const struct quota *quota, uint64_t hash) {
     return sum;
 }
 
+/* Where the own table notes what all workers have of a group; NULL: the group has no limit, or found no room. */
+static uint32_t *noted(const struct quota *quota, const struct quota_group *group) {
+    return group->connections_max > 0 && group->slot < QUOTA_SLOTS ? &quota->own->sums[group->slot] : NULL;
+}
+
 void quota_weigh(struct quota *quota, const struct quota_member *member) {
     for (size_t i = 0; i < member->count; i++) {
-        uint32_t allowed = member->groups[i].connections_max;
-        if (allowed == 0 || member->groups[i].slot >= QUOTA_SLOTS)
-            continue;
-        uint64_t sum = sum_of(quota, member->groups[i].hash), part = sum * 8 / allowed;
-        quota->own->sums[member->groups[i].slot] = sum < UINT16_MAX ? (uint16_t)sum : UINT16_MAX;
-        quota->own->loads[member->groups[i].slot] = part > 8 ? 8 : (uint8_t)part;
+        uint32_t *sum = noted(quota, &member->groups[i]);
+        if (sum)
+            *sum = (uint32_t)sum_of(quota, member->groups[i].hash);
     }
 }
 
 unsigned quota_load(const struct quota *quota, const struct quota_member *member) {
-    unsigned most = 0;
+    uint64_t most = 0;
     for (size_t i = 0; i < member->count; i++) {
-        size_t at = member->groups[i].slot;
-        if (member->groups[i].connections_max > 0 && at < QUOTA_SLOTS && quota->own->loads[at] > most)
-            most = quota->own->loads[at];
+        const uint32_t *sum = noted(quota, &member->groups[i]);
+        uint64_t part = sum ? *sum * UINT64_C(8) / member->groups[i].connections_max : 0;
+        most = part > most ? part : most;
     }
-    return most;
+    return most > 8 ? 8 : (unsigned)most;
 }
 
 unsigned quota_crowd(const struct quota *quota, const struct quota_member *member) {
     unsigned most = 0;
     for (size_t i = 0; i < member->count; i++) {
-        size_t at = member->groups[i].slot;
-        if (member->groups[i].connections_max > 0 && at < QUOTA_SLOTS && quota->own->sums[at] > most)
-            most = quota->own->sums[at];
+        const uint32_t *sum = noted(quota, &member->groups[i]);
+        most = sum && *sum > most ? *sum : most;
     }
     return most;
 }
@@ -122,7 +123,6 @@ void quota_forget_connections(struct quota_table *table) {
     store(&table->open, 0);
     memset((void *)(uintptr_t)table->connections, 0, sizeof table->connections);
     memset(table->sums, 0, sizeof table->sums);
-    memset(table->loads, 0, sizeof table->loads);
 }
 
 uint64_t quota_open(const struct quota *quota) {

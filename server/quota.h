@@ -23,8 +23,7 @@ struct quota_table {
     _Atomic uint64_t open;                            /* connections, counted in `connections` or not */
     _Atomic uint64_t spent;                           /* when something was last counted in `rates`, in milliseconds */
     _Atomic uint64_t connections[QUOTA_SLOTS];        /* 48 bits of the group's hash, 16 bits of count */
-    uint16_t sums[QUOTA_SLOTS];                       /* of `connections`: what all workers have, for the owner alone */
-    uint8_t loads[QUOTA_SLOTS];                       /* and how full the group is */
+    uint32_t sums[QUOTA_SLOTS];                       /* of `connections`: what all workers have, for the owner alone */
     _Atomic uint64_t rates[QUOTA_RATES][QUOTA_SLOTS]; /* 20 bits of the hash, 16 of the time, 28 of a level */
 };
 
@@ -36,17 +35,19 @@ struct quota {
     uint32_t rates_max[QUOTA_RATES]; /* of one client in a minute, as many of them at once; 0: no limit */
 };
 
+struct quota_group {
+    uint64_t hash;            /* keyed, so that nobody can choose who shares a slot */
+    uint32_t connections_max; /* at once; 0: no limit */
+    uint16_t slot;            /* in the own table, or QUOTA_SLOTS; of one that has entered */
+    uint8_t times;            /* how many times the rate of one client the group may have */
+};
+
 /* What a client belongs to: groups of addresses, the narrowest first. */
 struct quota_member {
     uint8_t count;
     bool rated;   /* rates are counted */
     bool entered; /* quota_leave is due */
-    struct {
-        uint64_t hash;            /* keyed, so that nobody can choose who shares a slot */
-        uint32_t connections_max; /* at once; 0: no limit */
-        uint16_t slot;            /* in the own table, or QUOTA_SLOTS; of one that has entered */
-        uint8_t times;            /* how many times the rate of one client the group may have */
-    } groups[QUOTA_GROUPS_MAX];
+    struct quota_group groups[QUOTA_GROUPS_MAX];
 };
 
 /* A connection begins. Returns false when it would be one too many in one of its groups; it is not counted then. */
