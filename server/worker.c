@@ -24,6 +24,7 @@
 #define CREDIT 4                         /* times reply-timeout: how long bytes that a client took ahead count */
 #define LOOK 2000                        /* milliseconds between two looks at a reply */
 #define SLOW 16384                       /* bytes between two looks; a reply that moves less gives way early */
+#define TRIES 3                          /* to take a place that was made for somebody */
 #define FAREWELLS_AT_ONCE 16             /* of those that end, looked at for one that is over */
 #define SCAN_MAX 512                     /* connections of each stage that are looked at for one that gives way */
 #define PAUSE 250                        /* milliseconds without accepting after the system had no room */
@@ -195,8 +196,7 @@ static unsigned crowd_of(const struct worker *worker, const struct connection *c
     return quota_crowd(&worker->bench->quota, &connection->member);
 }
 
-static unsigned weight_of(const struct worker *worker, const struct connection *connection) {
-    unsigned load = load_of(worker, connection);
+static unsigned weight_of(unsigned load) {
     return load > FEW ? load - FEW : 0;
 }
 
@@ -206,11 +206,11 @@ static bool gets_on(const struct worker *worker, const struct connection *connec
     return connection->signing || idle < (connection->steps == 0 ? SPEECHLESS : IDLE);
 }
 
-static enum giver giver_of(const struct worker *worker, const struct connection *connection, unsigned weight,
-                           bool alike) {
+static enum giver giver_of(const struct worker *worker, const struct connection *connection, unsigned load,
+                           unsigned crowd, bool alike) {
     /* Of this machine nobody can tell how many they are. */
     bool is_known = !alike && !connection_is_local(connection);
-    enum giver of_many = is_known && crowd_of(worker, connection) >= MANY ? GIVER_ONE_OF_MANY : GIVER_NONE;
+    enum giver of_many = is_known && crowd >= MANY ? GIVER_ONE_OF_MANY : GIVER_NONE;
     switch (connection->stage) {
     case STAGE_WAITING:
         return GIVER_WAITING;
@@ -218,7 +218,7 @@ static enum giver giver_of(const struct worker *worker, const struct connection 
     case STAGE_REQUEST:
         if (worker->bench->now - connection->begun >= LOOK)
             return GIVER_SILENT;
-        return gets_on(worker, connection) && weight == 0 ? of_many : GIVER_YOUNG;
+        return gets_on(worker, connection) && (alike || weight_of(load) == 0) ? of_many : GIVER_YOUNG;
     case STAGE_FAREWELL:
         if (connection->acknowledged || connection->moved == 0)
             return GIVER_THROUGH;
@@ -230,7 +230,7 @@ static enum giver giver_of(const struct worker *worker, const struct connection 
         return of_many;
     if (connection->pace < SLOW)
         return GIVER_SLOW;
-    return load_of(worker, connection) > 0 ? GIVER_QUICK : of_many;
+    return load > 0 ? GIVER_QUICK : of_many;
 }
 
 struct candidate {
@@ -244,10 +244,10 @@ struct candidate {
 static struct candidate consider(const struct worker *worker, struct connection *connection, bool alike) {
     static const unsigned behaves[] = {[GIVER_THROUGH] = 100, [GIVER_WAITING] = 50, [GIVER_SILENT] = 6,
                                        [GIVER_SLOW] = 4,      [GIVER_YOUNG] = 1,    [GIVER_QUICK] = 0};
-    unsigned weight = alike ? 0 : weight_of(worker, connection);
-    enum giver giver = giver_of(worker, connection, weight, alike);
-    unsigned reasons = giver <= GIVER_QUICK ? behaves[giver] + weight : 0;
-    return (struct candidate){connection, giver, reasons, load_of(worker, connection), crowd_of(worker, connection)};
+    unsigned load = load_of(worker, connection), crowd = crowd_of(worker, connection);
+    enum giver giver = giver_of(worker, connection, load, crowd, alike);
+    unsigned reasons = giver <= GIVER_QUICK ? behaves[giver] + (alike ? 0 : weight_of(load)) : 0;
+    return (struct candidate){connection, giver, reasons, load, crowd};
 }
 
 /* Does one give way before the other? Of responses the one that moves least, of others who has not got on for longest. */
@@ -274,18 +274,25 @@ static void look_at_farewells(const struct worker *worker) {
         connection_has_all(connection);
 }
 
+/* Where a connection of this machine finds none of its places, it may wait for one, if the house has room for that. */
+static bool can_wait(const struct worker *worker, const struct connection *newcomer) {
+    return connection_is_local(newcomer) && (newcomer->stage == STAGE_WAITING || has_room(worker));
+}
+
 /*
  * Who gives way to this newcomer, or, NULL, to whoever comes? .connection is NULL: there is nobody. only_local: of those
  * that have a place of this machine.
  */
 static struct candidate find_giver(const struct worker *worker, const struct connection *newcomer, bool only_local) {
     struct candidate best = {.giver = GIVER_NONE};
+    /* Those of this machine who get on are not disturbed by one of them who can wait; else somebody would be refused. */
+    bool alike = only_local && can_wait(worker, newcomer);
     int quick = 0;
     look_at_farewells(worker);
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         struct connection *connection = worker->queues[stage].first;
         for (int i = 0; i < SCAN_MAX && connection; i++, connection = connection->later) {
-            struct candidate next = consider(worker, connection, only_local);
+            struct candidate next = consider(worker, connection, alike);
             if (next.giver == GIVER_NONE || connection == newcomer ||
                 (only_local && (connection->stage == STAGE_WAITING || !connection_is_local(connection))))
                 continue;
@@ -320,7 +327,7 @@ static bool may_displace(const struct worker *worker, const struct connection *n
     case GIVER_QUICK:
         return load_of(worker, newcomer) < giver->load;
     default:
-        return weight_of(worker, newcomer) <= giver->reasons;
+        return weight_of(load_of(worker, newcomer)) <= giver->reasons;
     }
 }
 
@@ -341,7 +348,10 @@ static bool is_over(const struct worker *worker) {
 
 static enum admission admit(struct worker *worker, struct connection *connection) {
     enum admission admission = connection_admit(connection, worker->bench);
-    if (admission == NO_PLACE && connection_is_local(connection) && make_room(worker, connection, true))
+    /* Another worker may be quicker to take the place that was made. */
+    for (int i = 0;
+         i < TRIES && admission == NO_PLACE && connection_is_local(connection) && make_room(worker, connection, true);
+         i++)
         admission = connection_admit(connection, worker->bench);
     return admission == ADMITTED && is_over(worker) && !make_room(worker, connection, false) ? NO_PLACE : admission;
 }
@@ -370,7 +380,7 @@ static void welcome(struct worker *worker, int socket, const struct listener *li
     worker->bench->tally->accepted++;
     worker->bench->tally->open++;
     enum admission admission = admit(worker, connection);
-    if (admission == NO_PLACE && connection_is_local(connection) && has_room(worker)) {
+    if (admission == NO_PLACE && can_wait(worker, connection)) {
         connection_wait(connection, worker->bench);
         queue_enter(worker, connection);
         return;
