@@ -25,7 +25,8 @@ HOST_UNITS := $(wildcard units/host/*)
 UNIT_FOLDER := $(PREFIX)/lib/systemd/system
 BASH_COMPLETION := $(PREFIX)/share/bash-completion/completions/vitrinectl
 ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
-IN_SERVER := $(ENTER) $(MAKE) --no-print-directory -f server/server.mk -j$(JOBS)
+IN_SERVER := $(ENTER) $(MAKE) --no-print-directory -f mk/program.mk -j$(JOBS)
+IN_ATTACKS := $(ENTER) $(MAKE) --no-print-directory -f mk/attack-programs.mk -j$(JOBS)
 
 export WERROR
 .PHONY: deploy all help tools tools-check tools-packages tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-list next-key content-key release-check clean distclean
@@ -82,12 +83,12 @@ mutants: $(call needs,unit-tests build/vitrine test-programs) ## code changes th
 lint: | tools-check ## layout of the sources, faults in scripts
 	@$(ENTER) image-tests/lint
 
-manual-check: $(call needs,build/vitrine tools-check) ## man pages, help and pictures screenshot: well-formed, and true to what they are of
+manual-check: $(call needs,build/vitrine tools-check) ## man pages, help and pictures: well-formed, and true to what they are of
 	@failed=0; for part in check-manual check-help; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
 
 pictures: | tools-check ## pictures in docs/: README's from its source, charts from the tables that they show
-	@$(ENTER) sh -c 'docs/draw docs/pictures screenshot.pikchr >build/picture.svg && docs/chart drill >build/drill.svg && \
-	    docs/chart cost >build/cost.svg && mv build/pictures screenshot.svg build/drill.svg build/cost.svg docs/'
+	@$(ENTER) sh -c 'docs/draw docs/picture.pikchr >build/picture.svg && docs/chart drill >build/drill.svg && \
+	    docs/chart cost >build/cost.svg && mv build/picture.svg build/drill.svg build/cost.svg docs/'
 
 screenshot: $(call needs,build/vitrine tools-all) ## docs/screenshot.png: the sample capsule in kristall
 	@$(ENTER) unshare --net sh -c 'ip link set lo up && image-tests/screenshot build/vitrine build/screenshot.png' && \
@@ -182,7 +183,5 @@ clean: ## removes build/ but for downloads and the trees of test hosts
 distclean: ## removes everything that was made but for the signing key
 	@rm -rf --one-file-system build mkosi.tools mkosi.tools.new
 
-include image-tests/image-tests.mk
-include server/analyse.mk
-include server/fuzz/fuzz.mk
-include server/proof/proof.mk
+include mk/tests.mk
+include mk/examine.mk

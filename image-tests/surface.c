@@ -2,7 +2,7 @@
 /*
  * Usage: surface | surface --needed TEST FOLDER [TEST FOLDER]...
  *
- * What of the kernel the processes of Vitrine can reach (server/sandbox_rules.h), as a table in Markdown. With --needed:
+ * What of the kernel the processes of Vitrine can reach (server/common/sandbox_rules.h), as a table in Markdown. With --needed:
  * which test needs each rule, by what strace(1) wrote of the servers that the test started, a file for each process in
  * the folder (image-tests/check-surface). Exit status 1 when there is a rule that none of them needs.
  */
@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define SANDBOX_TEXT
-#include "sandbox_rules.h"
+#include "common/sandbox_rules.h"
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 #define ROLES 3

@@ -10,14 +10,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "check.h"
-#include "fingerprint.h"
-#include "keys.h"
-#include "log.h"
-#include "renew.h"
-#include "settings_file.h"
-#include "supervisor.h"
-#include "tls.h"
+#include "commands/check.h"
+#include "commands/fingerprint.h"
+#include "commands/renew.h"
+#include "common/log.h"
+#include "common/settings_file.h"
+#include "keys/keys.h"
+#include "supervisor/supervisor.h"
+#include "worker/tls.h"
 
 #ifndef VITRINE_VERSION
 #error "VITRINE_VERSION comes from mkosi.version"

@@ -5,7 +5,7 @@
  * VITRINE_BENCH_IDENTITY names.
  */
 
-#include "desk.h"
+#include "worker/desk.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "identity.h"
-#include "log.h"
+#include "common/log.h"
+#include "keys/identity.h"
 
 static struct identity identity;
 

@@ -19,7 +19,7 @@
 #include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/random.h>
 
-#include "random.h"
+#include "common/random.h"
 #include <wolfssl/wolfcrypt/wc_mlkem.h>
 
 #define ROUNDS 9

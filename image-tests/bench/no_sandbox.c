@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* No sandbox (sandbox.h): only for measuring, where a desk needs calls that no role has. Never part of the program. */
 
-#include "sandbox.h"
+#include "common/sandbox.h"
 
 int sandbox_enter(enum sandbox_role role, int folder) {
     (void)role, (void)folder;

@@ -66,7 +66,7 @@ struct surroundings {
     long semaphore;
     const char *posix_queue; /* see mq_open(3), without the slash */
 
-    long keys_descriptor;       /* this worker's channel to the key process (server/signing.h) */
+    long keys_descriptor;       /* this worker's channel to the key process (server/protocol/signing.h) */
     const char *keys_socket;    /* the program only: where such a channel is to be had by connecting */
     const char *own_key_name;   /* a key that this channel may have signatures of, in hexadecimal */
     const char *other_key_name; /* a key that the key process has and this channel may have no signatures of */

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 
 #include "inside.h"
-#include "signing.h"
+#include "protocol/signing.h"
 
 #define QUESTION_MAGIC 0x32716773u
 #define ANSWER_MAGIC 0x32616773u
@@ -251,7 +251,7 @@ int keys_other_identity(const struct surroundings *surroundings) {
 
 /* ---- what is not a worker's to ask for ---- */
 
-/* What only the supervisor may order, by another socket: an identity for a host name (server/keys.c). */
+/* What only the supervisor may order, by another socket: an identity for a host name (server/keys/keys.c). */
 int keys_order(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct {

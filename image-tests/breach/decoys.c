@@ -36,7 +36,7 @@
 #include <unistd.h>
 
 #include "decoys.h"
-#include "signing.h"
+#include "protocol/signing.h"
 
 #define VICTIM_DESCRIPTOR 9
 #define KEY_SIZE 16

@@ -8,7 +8,7 @@
  * process; the exit status tells then: by SIGSYS or 159 it was contained, by 101 it succeeded.
  *
  * Built with -DFENCED it is attempts-fenced: each attempt has entered the sandbox that the server's worker enters
- * (server/sandbox.h), so that what the program keeps back can be told from what its unit does.
+ * (server/common/sandbox.h), so that what the program keeps back can be told from what its unit does.
  */
 
 #include <arpa/inet.h>

@@ -2,7 +2,7 @@
 /*
  * Only in attempts-fenced: leaves out parts of the worker's sandbox that the environment names, to see which attempt
  * notices (BREACH_WITHOUT="seccomp landlock privileges"). The linker puts these functions in the place of
- * the library's (--wrap=NAME in breach.mk).
+ * the library's (--wrap=NAME in mk/attack-programs.mk).
  */
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 /*
  * What a test build of the server has besides the server's own objects: a request for /breach/NUMBER runs that attempt,
  * in the worker, after it has given up its power, and the reply tells how it went. The linker puts these functions
- * (__wrap_NAME) in the place of the server's own (--wrap=NAME in server/server.mk), which are __real_NAME here.
+ * (__wrap_NAME) in the place of the server's own (--wrap=NAME in mk/attack-programs.mk), which are __real_NAME here.
  */
 
 #include <stdint.h>
@@ -12,12 +12,12 @@
 #include <unistd.h>
 
 #include "attempt.h"
-#include "connection.h"
-#include "desk.h"
-#include "log.h"
-#include "page.h"
-#include "sandbox.h"
-#include "worker.h"
+#include "common/log.h"
+#include "common/sandbox.h"
+#include "content/page.h"
+#include "worker/connection.h"
+#include "worker/desk.h"
+#include "worker/worker.h"
 
 #define SURROUNDINGS "/etc/vitrine/surroundings"
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../client.h"
+#include "lib/client.h"
 
 struct host {
     char name[64];

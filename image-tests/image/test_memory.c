@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../tests/attack.h"
 #include "host.h"
+#include "lib/attack.h"
 
 TestSuite(memory, .timeout = 900);
 

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "attempt.h"
-#include "capsule.h"
+#include "content/capsule.h"
 #include "filter.h"
-#include "worker.h"
+#include "worker/worker.h"
 
 #define SURROUNDINGS "/etc/vitrine/surroundings"
 

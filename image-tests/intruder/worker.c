@@ -2,7 +2,7 @@
 /*
  * What a test build of the server has besides the server's own objects: the engine of the random intruder in each
  * worker. The linker puts these functions (__wrap_NAME) in the place of the server's and the library's own
- * (--wrap=NAME in server/server.mk), which are __real_NAME here. The sandbox, its filter and the unit are the real
+ * (--wrap=NAME in mk/attack-programs.mk), which are __real_NAME here. The sandbox, its filter and the unit are the real
  * ones.
  */
 
@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 #include "attempt.h"
+#include "common/log.h"
 #include "engine.h"
 #include "filter.h"
-#include "log.h"
-#include "worker.h"
+#include "worker/worker.h"
 
 int __real_main(int count, char **arguments);
 int __wrap_main(int count, char **arguments);
@@ -57,7 +57,7 @@ int __wrap_main(int count, char **arguments) {
 }
 
 /*
- * The filter on its way into the kernel (server/sandbox.c). A filter that cannot be kept is not installed, so no worker
+ * The filter on its way into the kernel (server/common/sandbox.c). A filter that cannot be kept is not installed, so no worker
  * serves.
  */
 static long install(long mode, long flags, const void *program) {

@@ -21,7 +21,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "../client.h"
+#include "lib/client.h"
 
 #define LOOKS_MAX 200000 /* one in a second */
 #define GROWTH_MAX 110   /* percent: the last tenth against the first one */

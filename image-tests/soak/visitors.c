@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../client.h"
+#include "lib/client.h"
 
 #define PATIENCE 120000 /* milliseconds; being late is not being refused */
 #define KILL_SPREAD 50  /* milliseconds by which the note of a kill may differ from what a visitor noted */

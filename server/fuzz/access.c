@@ -2,7 +2,7 @@
 /* Access lists: nobody gets in by a line with a fault, and a list says the same when it is written out. */
 #include "fuzz.h"
 
-#include "../access.h"
+#include "content/access.h"
 
 static int faults;
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../beneath.h"
+#include "common/beneath.h"
 
 #define LINKS_MAX 6
 #define INSIDE_MAX 64

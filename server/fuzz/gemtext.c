@@ -4,8 +4,8 @@
 
 #include <strings.h>
 
-#include "../gemtext.h"
-#include "../request.h"
+#include "commands/gemtext.h"
+#include "content/request.h"
 
 static void check_link(const char *link, const char *path) {
     char uri[GEMTEXT_URI_MAX + 1], line[GEMTEXT_URI_MAX + 3];

@@ -15,7 +15,7 @@
 #include <openssl/ssl.h>
 #include <time.h>
 
-#include "../visitor.h"
+#include "content/visitor.h"
 
 #define WIRE_MAX 65536
 #define HEARD_MAX (LARGE + 4096)

@@ -2,7 +2,7 @@
 /* The ClientHello: a verdict stays as more bytes arrive, and the server name is one that can be looked up. */
 #include "fuzz.h"
 
-#include "../hello.h"
+#include "worker/hello.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     char name[HELLO_NAME_MAX + 1], early_name[HELLO_NAME_MAX + 1];

@@ -4,8 +4,8 @@
 
 #include <strings.h>
 
-#include "../hostname.h"
-#include "../text.h"
+#include "common/hostname.h"
+#include "common/text.h"
 
 static bool is_ascii(const char *text) {
     for (; *text != '\0'; text++) {

@@ -17,11 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../access.h"
-#include "../certificate.h"
-#include "../identity.h"
-#include "../random.h"
-#include "../spare.h"
+#include "common/random.h"
+#include "content/access.h"
+#include "keys/identity.h"
+#include "protocol/certificate.h"
+#include "worker/spare.h"
 
 /* ---- memory ---- */
 

@@ -19,16 +19,16 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
-#include "../keyring.h"
-#include "../tests/handshake.h"
+#include "keys/keyring.h"
+#include "tests/unit/handshake.h"
 
 /* Only the identity that there is: every new one would be a file. */
 static const struct identity *provide_known(struct keyring *keyring, const char *host, bool *unusable);
 #define keyring_provide provide_known
-#include "../keys.c"
+#include "keys/keys.c"
 #undef keyring_provide
 
-#include "../random.h"
+#include "common/random.h"
 
 #define ASKED_MAX 64
 

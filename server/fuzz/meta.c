@@ -5,7 +5,7 @@
  */
 #include "fuzz.h"
 
-#include "../meta.h"
+#include "content/meta.h"
 
 static int faults;
 

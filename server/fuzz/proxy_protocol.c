@@ -4,7 +4,7 @@
 
 #include <arpa/inet.h>
 
-#include "../proxy_protocol.h"
+#include "worker/proxy_protocol.h"
 
 static enum proxy_verdict parse(const uint8_t *bytes, size_t size, struct proxy_header *header) {
     uint8_t *copy = fuzz_copy(bytes, size);

@@ -4,8 +4,8 @@
 
 #include <strings.h>
 
-#include "../request.h"
-#include "../text.h"
+#include "common/text.h"
+#include "content/request.h"
 
 /* ---- a second, plain reading of a line that was accepted ---- */
 

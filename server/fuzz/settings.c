@@ -2,8 +2,8 @@
 /* The settings file: every value stays in the range that is documented, and says the same when it is written out. */
 #include "fuzz.h"
 
-#include "../meta.h"
-#include "../settings.h"
+#include "common/settings.h"
+#include "content/meta.h"
 
 static unsigned last_line;
 static int faults;

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../desk.h"
+#include "worker/desk.h"
 
 #define ASKERS_MAX 64
 

@@ -15,7 +15,7 @@
 
 #include "guest.h"
 
-#include "../log.h"
+#include "common/log.h"
 
 /* ---- the sockets, and other calls of connection.c ---- */
 
@@ -31,7 +31,7 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 
 #include <netinet/tcp.h>
 
-#include "../proxy_protocol.h"
+#include "worker/proxy_protocol.h"
 #define send visit_send
 #define recv visit_receive
 #define shutdown visit_shutdown
@@ -42,7 +42,7 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 #define malloc visit_malloc
 #define free spare_give
 #define log_line visit_log
-#include "../connection.c"
+#include "worker/connection.c"
 #undef send
 #undef recv
 #undef shutdown

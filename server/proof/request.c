@@ -12,7 +12,7 @@
 #define strchr(literal, wanted) ((char *)(size_t)is_in("" literal, (char)(wanted)))
 static _Bool is_in(const char *literal, char wanted);
 
-#include "../request.c"
+#include "content/request.c"
 
 #define STRINGIFY(what) #what
 #define HOLDS(condition) __CPROVER_assert(condition, "holds: " STRINGIFY(condition))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Goes before every file of wolfSSL: its random bytes come from the program (server/random.h), and with those it calls
+ * Goes before every file of wolfSSL: its random bytes come from the program (server/common/random.h), and with those it calls
  * getpid without having asked for its header.
  */
 #ifndef __ASSEMBLER__

@@ -1,0 +1,111 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck disable=SC2034,SC2154,SC2317,SC2329 # who sources this sets kind, and uses the rest
+# A web server of this machine with releases on it, and a host that fetches them: for check-update and update-drill.
+
+version=$(cat mkosi.version)
+variants=build/variants
+folder=$(mktemp -d) || exit 70
+web=$folder/web
+name='' web_server=''
+# shellcheck source=image-tests/lib/judge.sh
+. image-tests/lib/judge.sh
+later=$(date --utc --date='+95 days' +%Y-%m-%d) # until when lists count that are published here
+
+finish() {
+    trap '' INT TERM HUP
+    rm -f "$folder/visiting"
+    [ -z "$web_server" ] || kill "$web_server" 2>/dev/null
+    [ -z "$name" ] || image-tests/host stop "$name"
+    rm -rf --one-file-system "$folder"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+# ---- the web server ----
+
+start_web_server() {
+    local attempt
+    : >"$folder/web.log"
+    echo plain >"$folder/mode"
+    image-tests/web-server "$web" "$folder/mode" >"$folder/web.log" 2>&1 &
+    web_server=$!
+    for attempt in {1..100}; do
+        address=http://$(sed -n 's/^serving on \(127.0.0.1:[0-9]*\)$/\1/p' "$folder/web.log")
+        [ "$address" = http:// ] || return 0
+        sleep 0.1
+    done
+    echo "the web server did not start in $attempt attempts"
+    cat "$folder/web.log"
+    return 1
+}
+
+# How the web server behaves, see image-tests/web-server.
+behaves() { # MODE
+    echo "$1" >"$folder/mode.new" && mv "$folder/mode.new" "$folder/mode"
+}
+
+# An image under the name of a version, as a release has it, with a signed list.
+publish() { # IMAGE VERSION [UNTIL [KEY CERTIFICATE]]
+    behaves plain
+    rm -rf "${web:?}"/*
+    cp "$1" "$web/vitrine_$2.raw"
+    [ ! -e "$folder/next.crt" ] || cp "$folder/next.crt" "$web/"
+    units/release/list "$web" "${3:-$later}" "${4:-mkosi.key}" "${5:-mkosi.crt}"
+}
+
+# ---- the host ----
+
+on_host() {
+    image-tests/host run "$name" "$@"
+}
+
+updating() { # STATUS WORDS COMMAND...: is this its exit status, and are these words among what it says?
+    local status wanted=$1 expected=$2 words
+    shift 2
+    words=$(on_host "$@" 2>&1)
+    status=$?
+    echo "$words"
+    echo "exit status $status, expected: $wanted, and: $expected"
+    [ "$status" -eq "$wanted" ] && [[ $words == *"$expected"* ]]
+}
+
+visit() {
+    printf 'gemini://localhost:%s/\r\n' "$port" |
+        timeout 60 openssl s_client -connect "127.0.0.1:$port" -servername localhost -quiet -ign_eof 2>/dev/null | head -c 2
+}
+
+runs() { # VERSION
+    local image
+    image=$(on_host systemctl show --value --property=RootImage vitrine.service)
+    echo "attached: $image"
+    [[ $image == */vitrine_$1+????????.raw ]] && [ "$(visit)" = 20 ]
+}
+
+processes() {
+    on_host systemctl show --property=MainPID,RootImage,NRestarts vitrine.service vitrine-keys.service
+}
+
+# Refused, told, removed, and the services did not even notice.
+refused() { # STATUS WORDS IMAGE VERSION
+    local before after
+    before=$(processes)
+    publish "$3" "$4"
+    updating "$1" "$2" vitrinectl update || return
+    after=$(processes)
+    [ "$before" = "$after" ] || { echo "before: $before, after: $after"; return 1; }
+    keeps_nothing_of "$4"
+}
+
+keeps_nothing_of() { # VERSION
+    ! on_host ls -A /var/lib/vitrine-fetched/ /var/lib/portables | grep -F "$1"
+}
+
+told_by_status() { # WORDS
+    local words
+    words=$(on_host vitrinectl status)
+    echo "$words"
+    [[ $words == *"$1"* ]]
+}

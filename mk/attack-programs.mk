@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Builds what attacks and measures the program from inside. Runs in the tools tree.
+#
+#   make -f mk/attack-programs.mk [BUILD=folder] [breach|intruder|measured]
+#
+# breach    the attempts as a program of their own, the decoys that they aim at, and the program with the attempts in it
+# intruder  the watcher, and the program with an engine in it that makes random system calls
+# measured  the program without a sandbox, the keys apart and inside the worker (image-tests/bench/split)
+
+.PHONY: breach intruder measured
+breach:
+include mk/program.mk
+
+BREACH := $(OBJECTS)/breach
+BREACH_FLAGS := $(COMMON) -Iimage-tests/breach -Iserver -O2 -g0 -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections
+INSIDE_FLAGS := $(PROGRAM_FLAGS) -Iimage-tests/breach -Iimage-tests/intruder
+
+breach: $(addprefix $(BUILD)/breach/,attempts attempts-fenced decoys vitrine)
+intruder: $(addprefix $(BUILD)/intruder/,watcher vitrine) $(addprefix $(BUILD)/breach/,attempts decoys)
+measured: $(BUILD)/vitrine-apart $(BUILD)/vitrine-inside
+
+# ---- programs of their own: static, so that they run in any image and on any test host ----
+
+# What a test build of the server takes in, too: everything but the main functions.
+ATTEMPTS := $(patsubst image-tests/breach/%.c,$(BREACH)/%.o,\
+    $(filter-out %/main.c %/worker.c %/without.c %/decoys.c %/decoys_parts.c,$(wildcard image-tests/breach/*.c)))
+
+$(BUILD)/breach/attempts: $(BREACH)/main.o $(ATTEMPTS)
+$(BUILD)/breach/attempts-fenced: $(BREACH)/main-fenced.o $(BREACH)/without.o $(BREACH)/sandbox.o $(ATTEMPTS)
+$(BUILD)/breach/attempts-fenced: MORE := -Wl,--wrap=syscall,--wrap=prctl
+$(BUILD)/breach/decoys: $(BREACH)/decoys.o $(BREACH)/decoys_parts.o
+$(BUILD)/intruder/watcher: $(patsubst %,$(BREACH)/intruder/%.o,watcher looks beside)
+
+$(addprefix $(BUILD)/,breach/attempts breach/attempts-fenced breach/decoys intruder/watcher):
+	@mkdir -p $(@D)
+	$(call QUIET,LINK)$(call link_static,$^,$(MORE))
+
+$(BREACH)/%.o: image-tests/breach/%.c mk/attack-programs.mk
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(BREACH_FLAGS) -c -o $@ $<
+
+$(BREACH)/main-fenced.o: image-tests/breach/main.c mk/attack-programs.mk
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(BREACH_FLAGS) -DFENCED -c -o $@ $<
+
+$(BREACH)/sandbox.o: server/common/sandbox.c mk/attack-programs.mk
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(BREACH_FLAGS) -c -o $@ $<
+
+$(BREACH)/intruder/%.o: image-tests/intruder/%.c mk/attack-programs.mk
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(BREACH_FLAGS) -c -o $@ $<
+
+# ---- the program with something in it ----
+
+IN_BREACH := $(OBJECTS)/program/breach/worker.o $(ATTEMPTS)
+IN_INTRUDER := $(patsubst %,$(OBJECTS)/program/intruder/%.o,worker engine filter) $(BREACH)/surroundings.o $(BREACH)/tools.o
+MEASURED := $(filter-out %/sandbox.o,$(PROGRAM_OBJECTS)) $(OBJECTS)/program/bench/no_sandbox.o
+INSIDE := $(filter-out %/desk.o,$(MEASURED)) $(OBJECTS)/program/bench/desk_inside.o
+
+# image-tests/breach/worker.c and image-tests/intruder/worker.c say what takes the place of what.
+$(BUILD)/breach/vitrine: $(PROGRAM_OBJECTS) $(IN_BREACH)
+$(BUILD)/breach/vitrine: MORE := \
+    -Wl,--wrap=main,--wrap=sysconf,--wrap=sandbox_enter,--wrap=desk_open,--wrap=page_answer,--wrap=worker_serve,--wrap=connection_end
+$(BUILD)/intruder/vitrine: $(PROGRAM_OBJECTS) $(IN_INTRUDER)
+$(BUILD)/intruder/vitrine: MORE := \
+    -Wl,--wrap=main,--wrap=sysconf,--wrap=syscall,--wrap=worker_serve,--wrap=send,--wrap=epoll_wait
+$(BUILD)/vitrine-apart: $(MEASURED)
+$(BUILD)/vitrine-inside: $(INSIDE)
+
+$(addprefix $(BUILD)/,breach/vitrine intruder/vitrine vitrine-apart vitrine-inside): $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,LINK)$(call link_static,$(filter %.o,$^) $(WOLFSSL)/lib/libwolfssl.a,$(MORE))
+
+$(OBJECTS)/program/breach/%.o: image-tests/breach/%.c mk/attack-programs.mk | $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(INSIDE_FLAGS) -c -o $@ $<
+
+$(OBJECTS)/program/intruder/%.o: image-tests/intruder/%.c mk/attack-programs.mk | $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(INSIDE_FLAGS) -c -o $@ $<
+
+$(OBJECTS)/program/bench/%.o: image-tests/bench/%.c mk/attack-programs.mk | $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(INSIDE_FLAGS) -c -o $@ $<

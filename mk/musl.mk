@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Static, position independent programs on musl. musl-gcc cannot link this kind by itself (its -static-pie gives a
+# dynamic program), so the parts are named here.
+#
+#   $(call link_static,OBJECTS AND LIBRARIES[,MORE OPTIONS])    a recipe's command; writes $@
+
+MUSL := /usr/lib/$(shell uname -m)-linux-musl/
+START := $(MUSL)rcrt1.o $(MUSL)crti.o $(shell gcc -print-file-name=crtbeginS.o)
+END := $(shell gcc -print-file-name=crtendS.o) $(MUSL)crtn.o
+
+link_static = gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all $(2) -o $@ \
+    $(START) $(1) -Wl,--start-group $(MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(END)

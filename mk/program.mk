@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Builds wolfSSL, the program and its unit tests. Runs where the compilers are: in the tools tree (the Makefile above
+# sees to that) or in mkosi's sandbox.
+#
+#   make -f mk/program.mk [BUILD=folder] [program|unit-tests|source]
+
+.PHONY: program unit-tests source
+program:
+include mk/flags.mk
+include mk/musl.mk
+GENERATED := $(BUILD)/generated
+VERSION := $(shell cat mkosi.version)
+include server/wolfssl/source
+ARCHIVE := $(BUILD)/downloads/wolfssl_$(version).orig.tar.gz
+
+ROOMS := supervisor worker content protocol keys commands common
+SOURCES := server/main.c $(foreach room,$(ROOMS),$(wildcard server/$(room)/*.c))
+TESTS := $(wildcard server/tests/unit/*.c)
+
+SERVER := $(COMMON) -DVITRINE_VERSION='"$(VERSION)"' -Iserver -I$(GENERATED) -isystem $(WOLFSSL)/include
+HARDENING := -fstack-protector-strong -fstack-clash-protection -fno-plt $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
+# Nothing unwinds its stack: tables for that would be a twentieth of the program.
+PROGRAM_FLAGS := $(SERVER) $(HARDENING) -O2 -g0 -fPIE -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
+TEST_FLAGS := $(SERVER) -O1 -g
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+program: $(BUILD)/vitrine
+unit-tests: $(BUILD)/unit-tests $(BUILD)/unit-tests-sanitized
+source: $(ARCHIVE)
+
+# ---- wolfSSL ----
+
+$(ARCHIVE): server/wolfssl/source
+	@server/wolfssl/fetch $(@D)
+	@touch $@
+
+# The folder itself is among them: it changes when a patch is taken away.
+WOLFSSL_RECIPE := server/wolfssl/build server/wolfssl/prelude.h server/wolfssl/patches $(wildcard server/wolfssl/patches/*)
+
+$(WOLFSSL)/lib/libwolfssl.a: $(ARCHIVE) $(WOLFSSL_RECIPE)
+	@server/wolfssl/build $(ARCHIVE) $(WOLFSSL)
+	@touch $@
+
+# ---- the program ----
+
+NOTE := {"type":"portable","name":"vitrine","version":"$(VERSION)","wolfssl":"$(version)"}
+
+PROGRAM_OBJECTS := $(SOURCES:server/%.c=$(OBJECTS)/program/%.o)
+
+$(BUILD)/vitrine: $(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a mk/program.mk mk/flags.mk mk/musl.mk mkosi.version
+	$(call QUIET,LINK)$(call link_static,$(filter %.o %.a,$^),-Wl$(comma)--build-id=sha1 -Xlinker --package-metadata='$(NOTE)')
+	@server/check-program $@
+
+$(OBJECTS)/program/%.o: server/%.c mk/program.mk mk/flags.mk mkosi.version | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $(@D)
+	$(call QUIET,CC)musl-gcc $(PROGRAM_FLAGS) -c -o $@ $<
+
+# mkosi's sandbox has no /etc of the tools tree, but the project with the tree in it.
+MEDIA_TYPES := $(firstword $(wildcard /etc/mime.types mkosi.tools/etc/mime.types))
+
+# In the sandbox that file is as old as the sandbox; what comes out is the same, and nothing has to be made of it again.
+$(GENERATED)/media-table.h: server/content/media-table.sh $(MEDIA_TYPES)
+	@mkdir -p $(@D)
+	$(call QUIET,MAKE)server/content/media-table.sh $(or $(MEDIA_TYPES),/etc/mime.types) >$@.$$$$ && \
+	    { cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@; }
+
+# ---- unit tests: glibc and Criterion, once plain and once under the sanitizers ----
+
+TESTED := $(filter-out server/main.c,$(SOURCES))
+
+# What a test makes fail (test_sandbox.c), and the date that it pretends (pretended.c).
+WRAPPED := --wrap=syscall,--wrap=prctl,--wrap=setrlimit,--wrap=sigaction,--wrap=time
+
+define test_variant
+$(BUILD)/unit-tests$(1): $$(TESTED:server/%.c=$(OBJECTS)/tests$(1)/%.o) $$(TESTS:server/%.c=$(OBJECTS)/tests$(1)/%.o)
+	$$(call QUIET,LINK)gcc $(2) -Wl,$(WRAPPED) -o $$@ $$^ $(WOLFSSL)/lib/libwolfssl.a -lcriterion -lm
+
+$(OBJECTS)/tests$(1)/%.o: server/%.c mk/program.mk mk/flags.mk | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a
+	@mkdir -p $$(@D)
+	$$(call QUIET,CC)gcc $(TEST_FLAGS) $(2) -c -o $$@ $$<
+endef
+$(eval $(call test_variant,,))
+$(eval $(call test_variant,-sanitized,$(SANITIZERS)))
+
+-include $(shell find $(OBJECTS) -name '*.d' 2>/dev/null)

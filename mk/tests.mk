@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The image, a look at it, and its tests. The top Makefile includes this.
+
+IMAGE := build/vitrine_$(VERSION).raw
+PORT ?= 1965
+
+HOST_KINDS := image nspawn-252 nspawn-254 nspawn-257 nspawn-262 qemu-257
+HOST_PARTS := $(HOST_KINDS:%=hosts-%) hosts-qemu-252
+BREACH_KINDS := nspawn-257 qemu-257
+DRILLS := $(BREACH_KINDS:%=breach-drill-%) breach-drill-nspawn-252
+PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
+INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
+HOST_TREES := host-tree-252 host-tree-254 host-tree-257 host-tree-262
+WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
+
+.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
+.PHONY: by-hand-check plain-check mkosi-check tools-mkosi profiles-check surface surface-check bots-check port-check clients-check image run boot server-check image-check image-host-check
+# Parts of these.
+.PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
+.PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
+.PHONY: packages-check packages-lint deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
+.PHONY: $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
+.PHONY: intruder intruder-check intruder-programs $(INTRUDERS)
+
+ifeq ($(PLAIN),)
+image: $(call needs,build/vitrine) ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
+	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units build/vitrine -newer $(IMAGE))" ] || \
+	    $(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; rm -f $(IMAGE); exit 1; }; \
+	        for unit in vitrine vitrine-keys; do image-tests/exposure $(IMAGE) $$unit.service 2>/dev/null; done | \
+	        sed -n "s/.* level for /image: exposure of /p" >>build/image.log'
+	@grep '^image: ' build/image.log; sed -i '/^image: made /d' build/image.log
+else
+image:
+	$(no_image)
+endif
+
+# The key for capsules alone, where there is one (make content-key).
+CONTENT_KEY = $(if $(wildcard mkosi.content.key),mkosi.content,mkosi)
+
+content: image ## a signed image of your capsules, build/content.raw, for vitrinectl content: DIR=folder
+	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
+	@tar -C "$(DIR)" -cf - . | $(ENTER) units/bake-content build/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt
+
+run: $(if $(PLAIN),program,image host-files) ## serves the image on a host in a container: [PORT=1965] [CONTENT=folder]
+	@image-tests/run $(if $(PLAIN),program build/vitrine,nspawn-257 $(IMAGE)) $(PORT) "$(CONTENT)"
+
+boot: image ## boots the image by itself, the server as its init: [PORT=1965] [CONTENT=folder]
+	@image-tests/run image $(IMAGE) $(PORT) "$(CONTENT)"
+
+test-programs: | tools-check
+	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -j$(JOBS) -s server-tests image-tests soak
+
+# Most of these tests wait for deadlines most of the time.
+server-check: $(call needs,build/vitrine test-programs) ## tests of the running server, by a client on another TLS library: [TEST=suite/name]
+	@$(call criterion,build/server-tests --jobs $(JOBS))
+
+surface: | tools-check ## which system calls and arguments the sandbox lets through, as a table
+	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -s surface
+	@$(ENTER) build/surface
+
+surface-check: $(call needs,build/vitrine test-programs) ## is docs/surface.md true, and each of its rules needed by a test?
+	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -s surface
+	@$(ENTER) image-tests/check-surface
+
+bots-check: $(call needs,build/vitrine tools-check) ## do the recipes of docs/bots.md find who asks too much, in the log as it is?
+	@$(ENTER) image-tests/check-bots build/vitrine
+
+port-check: $(call needs,build/vitrine test-programs) ## does the port answer again, by itself, when its socket was shut down?
+	@$(ENTER) image-tests/check-port
+
+# Requests, and seconds at most (0: no bound).
+SOAK_REQUESTS ?= 1000000
+ATTACK_SECONDS ?= 30
+attacks: $(call needs,build/vitrine test-programs) ## plays each attack at full rate, and shows what an honest client meets: [ATTACK_SECONDS=30]
+	@$(ENTER) image-tests/attacks $(ATTACK_SECONDS) $(or $(VISITS),10000)
+
+soak: $(call needs,build/vitrine test-programs) ## endurance, for a quarter of an hour, with every body looked at: [SOAK_REQUESTS=1000000]
+	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS)
+
+soak-check: $(call needs,build/vitrine test-programs) ## the same for 20 seconds
+	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS) 20
+
+image-check: image-file-check reproducible-check trust-check image-host-check tls-check ## tests of the image
+
+image-file-check: $(call needs,image)
+	@$(ENTER) image-tests/check-image $(IMAGE)
+
+reproducible-check: $(call needs,image)
+	@$(ENTER) image-tests/check-image $(IMAGE) reproducible
+
+# Images that tests compare with the real one.
+variants: $(call needs,image)
+	@$(ENTER) image-tests/variants $(IMAGE) build/variants
+
+trust-check: $(call needs,variants test-programs)
+	@$(call criterion,build/image-tests --filter 'trust/*')
+
+tls-check: $(call needs,image tools-all)
+	@$(ENTER) image-tests/with-host image $(IMAGE) image-tests/check-tls
+
+profiles-check: $(WITH_HOSTS) ## portablectl alone, by each profile: [HOSTS="nspawn-254 nspawn-257 nspawn-262 qemu-257"]
+	@$(ENTER) image-tests/check-profiles $(IMAGE) $(or $(HOSTS),nspawn-254 nspawn-257 nspawn-262 qemu-257)
+
+profiles-nspawn-257: $(WITH_HOSTS)
+	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-257
+
+profiles-others: $(WITH_HOSTS)
+	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-254 nspawn-262 qemu-257
+
+plain-check: $(call needs,build/vitrine unit-tests test-programs) ## what make run and make check do where mounts are forbidden
+	@$(ENTER) image-tests/check-plain
+
+mkosi-check: $(call needs,image tools-mkosi) ## do mkosi 25 and mkosi 27 make the same image, but for the compiler's part?
+	@image-tests/check-mkosi $(IMAGE) build/trees/mkosi-27
+
+# The newest mkosi with what it needs, and nothing for tests.
+tools-mkosi:
+	@./mkosi.tools.make image-tests/trees/mkosi-27 build/trees/mkosi-27
+
+by-hand-check: $(WITH_HOSTS) ## tries each command of docs/by-hand.md
+	@$(ENTER) image-tests/check-by-hand
+
+readme-check: $(WITH_HOSTS) ## does what docs/install.md says on a fresh server
+	@$(ENTER) image-tests/check-readme
+
+deploy-check: $(WITH_HOSTS) $(call needs,variants) ## make deploy, by ssh: [HOSTS="nspawn-257 nspawn-252 nspawn-254 nspawn-262 qemu-257"]
+	@$(ENTER) image-tests/check-deploy $(or $(HOSTS),nspawn-257 nspawn-252 nspawn-254 nspawn-262 qemu-257)
+
+deploy-nspawn-257: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) image-tests/check-deploy nspawn-257
+
+# What depends on the kind of host.
+deploy-others: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) env FIRST_STEPS=yes image-tests/check-deploy nspawn-252 nspawn-254 nspawn-262 qemu-257
+
+packages-check: $(WITH_HOSTS) $(call needs,packages variants) ## .deb and .rpm: made twice, installed, upgraded, removed on hosts
+	@$(ENTER) image-tests/check-packages
+
+packages-lint: $(call needs,packages tools-all)
+	@$(ENTER) image-tests/check-packages lint
+
+update-check: $(WITH_HOSTS) $(call needs,release variants) ## hosts that fetch new versions from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]
+	@$(ENTER) image-tests/check-update $(RELEASE) $(HOSTS)
+
+update-nspawn-257: $(WITH_HOSTS) $(call needs,release variants)
+	@$(ENTER) image-tests/check-update $(RELEASE) nspawn-257
+
+# What depends on the version of systemd.
+update-others: $(WITH_HOSTS) $(call needs,release variants)
+	@$(ENTER) env FIRST_STEPS=yes image-tests/check-update $(RELEASE) nspawn-254 nspawn-262
+
+update-drill: $(WITH_HOSTS) $(call needs,release variants) ## plays whoever has the web server, or a lost signing key: [HOSTS="nspawn-257"]
+	@$(ENTER) image-tests/update-drill $(HOSTS)
+
+update-drill-short: $(WITH_HOSTS) $(call needs,release variants)
+	@$(ENTER) env SHORT=yes image-tests/update-drill nspawn-257
+
+update-drill-others: $(WITH_HOSTS) $(call needs,release variants)
+	@$(ENTER) image-tests/update-drill nspawn-254 nspawn-262
+
+commands-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## vitrinectl's reload, check, renew, status, visits: [HOSTS="nspawn-257"]
+	@$(ENTER) image-tests/check-commands $(or $(HOSTS),nspawn-257)
+
+commands-nspawn-257: $(WITH_HOSTS) $(call needs,variants test-programs)
+	@$(ENTER) image-tests/check-commands nspawn-257
+
+commands-others: $(WITH_HOSTS) $(call needs,variants test-programs)
+	@$(ENTER) image-tests/check-commands nspawn-252 nspawn-254 nspawn-262 qemu-257
+
+interrupt-check: $(WITH_HOSTS) $(call needs,variants) ## kills vitrinectl before its steps: [HOSTS="nspawn-257"] [EVERY=1]
+	@$(ENTER) image-tests/check-interrupted $(or $(EVERY),1) $(HOSTS)
+
+interrupt-short: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) image-tests/check-interrupted 20 nspawn-257
+
+interrupt-containers: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) image-tests/check-interrupted 8 nspawn-254 nspawn-257 nspawn-262
+
+interrupt-qemu-257: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) image-tests/check-interrupted 20 qemu-257
+
+image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests that need hosts: [HOSTS="image nspawn-252 nspawn-254 nspawn-257 nspawn-262 qemu-257"]
+	@failed=0; for kind in $(or $(HOSTS),$(HOST_KINDS)); do \
+	    $(MAKE) --no-print-directory PREPARED=1 hosts-$$kind || failed=1; done; exit $$failed
+
+$(HOST_PARTS): hosts-%: $(WITH_HOSTS) $(call needs,variants test-programs)
+	@$(ENTER) image-tests/on-hosts $(IMAGE) $* $(TEST)
+
+host-trees: $(HOST_TREES) ## the file systems of test hosts with other versions of systemd
+
+$(HOST_TREES): host-tree-%:
+	@./mkosi.tools.make image-tests/hosts/trees/systemd-$* build/trees/systemd-$*
+
+breach-programs: $(call needs,image)
+	@$(IN_ATTACKS) breach
+	@$(ENTER) image-tests/breach/bake
+
+breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays the attacker from inside of a worker, in four setups: [HOSTS="nspawn-257 qemu-257"]
+	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do for part in drill protections; do \
+	    $(ENTER) image-tests/breach/$$part $$kind || failed=1; done; done; exit $$failed
+
+$(DRILLS): breach-drill-%: $(WITH_HOSTS) $(call needs,breach-programs)
+	@$(ENTER) image-tests/breach/drill $*
+
+$(PROTECTIONS): breach-protections-%: $(WITH_HOSTS) $(call needs,breach-programs)
+	@$(ENTER) image-tests/breach/protections $*
+
+intruder-programs: $(call needs,image tools-check)
+	@$(IN_ATTACKS) intruder
+	@$(ENTER) image-tests/intruder/bake
+
+MINUTES ?= 10
+intruder: $(WITH_HOSTS) $(call needs,intruder-programs) ## random system calls in a worker: [HOSTS=nspawn-257] [MINUTES=10] [SEED=N] [FILTER=old]
+	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do \
+	    $(ENTER) image-tests/intruder/intrude $$kind $$(($(MINUTES) * 60)) $(SEED:%=--seed=%) $(FILTER:%=--filter=%) \
+	        $(SESSION:%=--session=%) $(if $(SHRINK),--shrink) || failed=1; done; exit $$failed
+
+intruder-check: $(INTRUDERS) ## two minutes of it, less in a virtual machine, and that it finds what was open before
+
+# This ends as soon as it is found.
+intruder-check-old: $(WITH_HOSTS) $(call needs,intruder-programs)
+	@$(ENTER) image-tests/intruder/intrude nspawn-257 300 --filter=old
+
+intruder-check-nspawn-257: $(WITH_HOSTS) $(call needs,intruder-programs)
+	@$(ENTER) image-tests/intruder/intrude nspawn-257 120
+
+intruder-check-qemu-257: $(WITH_HOSTS) $(call needs,intruder-programs)
+	@$(ENTER) image-tests/intruder/intrude qemu-257 40
+
+bench: $(call needs,bench-programs tools-all) ## what a visit costs, beside other servers; what the key process costs: [ROUNDS=5]
+	@$(ENTER) image-tests/bench/compare build/vitrine $(ROUNDS)
+	@$(ENTER) image-tests/bench/dearest build/vitrine
+	@$(IN_ATTACKS) measured
+	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
+
+bench-starts: $(WITH_HOSTS) $(call needs,bench-programs) ## how long until the first page, and how long building takes: [ROUNDS=5]
+	@$(ENTER) image-tests/bench/starts $(IMAGE) $(ROUNDS)
+	@image-tests/bench/builds
+
+bench-check: $(call needs,bench-programs) ## that the load client of the measurements counts what goes wrong; what the dearest handshake costs
+	@$(ENTER) image-tests/bench/check build/vitrine
+	@$(ENTER) image-tests/bench/dearest build/vitrine 30
+
+moving-check: $(call needs,build/vitrine tools-check) ## do capsules move in from other servers as docs/moving-in/ says?
+	@$(ENTER) image-tests/check-moving build/vitrine
+
+comparison-check: $(call needs,build/vitrine tools-check) ## is the comparison with other servers true of Vitrine and molly-brown?
+	@$(ENTER) image-tests/check-comparison build/vitrine
+
+clients-check: $(call needs,build/vitrine tools-all) ## do clients that people use get on with the server? openssl, amfora, kristall...
+	@$(ENTER) image-tests/clients/check build/vitrine
+
+bench-programs: $(call needs,build/vitrine tools-check)
+	@$(ENTER) $(MAKE) --no-print-directory -f mk/bench-programs.mk -j$(JOBS) bench

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "declared.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "content/media.h"
+#include "content/meta.h"
+#include "content/rules.h"
+
+static void take_nothing(unsigned line, const char *problem, void *context) {
+    (void)line, (void)problem, (void)context; /* told when the metadata file itself is looked at */
+}
+
+/* Of the innermost metadata file that has one. The rule lives as long as `meta`. */
+static const struct meta_rule *find_rule(int folder, const char *path, struct meta *meta) {
+    const struct meta_rule *rule = NULL;
+    for (const char *slash = strrchr(path, '/'); slash && !rule; slash = memrchr(path, '/', (size_t)(slash - path))) {
+        char file[PATH_MAX + sizeof "/.meta"], *text;
+        snprintf(file, sizeof file, "%.*s/.meta", (int)(slash - path), path);
+        long size = rules_read(folder, file, META_FILE_MAX, &text);
+        if (size < 0)
+            continue;
+        meta_dispose(meta);
+        if (meta_parse(meta, text, (size_t)size, take_nothing, NULL) >= 0)
+            rule = meta_find(meta, slash + 1);
+        free(text);
+    }
+    return rule;
+}
+
+bool declared_type(int folder, const char *path, char type[static REPLY_META_MAX + 1]) {
+    struct meta meta = {0};
+    const struct meta_rule *rule = find_rule(folder, path, &meta);
+    bool is_header = rule && rule->kind == META_HEADER;
+    bool is_served = !is_header || rule->status == STATUS_SUCCESS;
+    if (!is_header)
+        meta_describe(type, rule, media_type(path), NULL);
+    else
+        snprintf(type, REPLY_META_MAX + 1, "%s", rule->value);
+    meta_dispose(&meta);
+    return is_served;
+}
+
+const char *declared_charset(const char *type) {
+    static const char name[] = "charset=";
+    for (const char *at = type; (at = strchr(at, ';'));) {
+        at += 1 + strspn(at + 1, " \t");
+        if (strncasecmp(at, name, sizeof name - 1) == 0)
+            return at + sizeof name - 1;
+    }
+    return NULL;
+}
+
+bool declared_is_utf8(const char *charset) {
+    static const char *const names[] = {"utf-8", "utf8", "us-ascii"};
+    if (!charset)
+        return true;
+    charset += *charset == '"';
+    size_t length = strcspn(charset, "\"; \t");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (length == strlen(names[i]) && strncasecmp(charset, names[i], length) == 0)
+            return true;
+    }
+    return false;
+}

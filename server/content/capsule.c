@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "capsule.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/beneath.h"
+#include "common/hostname.h"
+#include "common/names.h"
+#include "page.h"
+
+int capsules_open(struct capsules *capsules, const char *folder) {
+    capsules->language = NULL;
+    capsules->only = NULL;
+    capsules->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (capsules->folder < 0)
+        return -errno;
+    /* O_PATH asks for no right, and an owner wants to hear of a missing one at the start. */
+    if (faccessat(capsules->folder, ".", R_OK | X_OK, 0) < 0) {
+        int error = -errno;
+        capsules_close(capsules);
+        return error;
+    }
+    return 0;
+}
+
+void capsules_close(struct capsules *capsules) {
+    if (capsules->folder >= 0)
+        close(capsules->folder);
+    capsules->folder = -1;
+}
+
+static bool is_capsule_name(const char *name) {
+    return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL;
+}
+
+/* Is there a folder of this name, or a link to one, directly in the content folder? */
+static bool has_capsule(const struct capsules *capsules, const char *name) {
+    if (!is_capsule_name(name))
+        return false;
+    int folder = beneath_open_confined(capsules->folder, name, O_PATH | O_DIRECTORY);
+    if (folder < 0)
+        return false;
+    close(folder);
+    return true;
+}
+
+static bool is_loopback(const char *address) {
+    struct in_addr four;
+    struct in6_addr six;
+    if (inet_pton(AF_INET, address, &four) == 1)
+        return ntohl(four.s_addr) >> 24 == 127;
+    return inet_pton(AF_INET6, address, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+/*
+ * The folder that answers for an address: its own, else `default`, else for this machine's own address `localhost`.
+ * NULL where there is none.
+ */
+static const char *capsule_of_address(const struct capsules *capsules, const char *address) {
+    if (capsules->only)
+        return capsules->only;
+    if (has_capsule(capsules, address))
+        return address;
+    if (has_capsule(capsules, "default"))
+        return "default";
+    if (is_loopback(address) && has_capsule(capsules, "localhost"))
+        return "localhost";
+    return NULL;
+}
+
+/* The folder of a name, in the spelling that there is: international names have two. NULL where there is none. */
+static const char *capsule_of_name(const struct capsules *capsules, const char *name,
+                                   char other[static HOSTNAME_MAX + 1]) {
+    if (capsules->only)
+        return capsules->only;
+    if (has_capsule(capsules, name))
+        return name;
+    if ((hostname_to_unicode(other, name) || hostname_to_ascii(other, name)) && has_capsule(capsules, other))
+        return other;
+    return NULL;
+}
+
+bool capsules_serve(const struct capsules *capsules, const char *host, bool host_is_address) {
+    char other[HOSTNAME_MAX + 1];
+    return (host_is_address ? capsule_of_address(capsules, host) : capsule_of_name(capsules, host, other)) != NULL;
+}
+
+/*
+ * May this path be looked up? Names that begin with a dot are private, but for `.well-known` (RFC 8615) in the root.
+ * Empty segments are other names than those without them (RFC 3986, section 3.3), and no file has one; a redirect to a
+ * path that begins with two slashes would even lead to another host.
+ */
+static bool is_public(const char *path) {
+    static const char well_known[] = "/.well-known";
+    const size_t well_known_length = sizeof(well_known) - 1;
+    const char *at = path;
+    if (strncmp(path, well_known, well_known_length) == 0 &&
+        (path[well_known_length] == '/' || path[well_known_length] == '\0'))
+        at += well_known_length;
+    for (; (at = strchr(at, '/')) != NULL; at++) {
+        if (at[1] == '.' || at[1] == '/')
+            return false;
+    }
+    return true;
+}
+
+/* An answer for what the kernel said when the file was looked for. */
+static void answer_error(struct reply *reply, int error) {
+    if (beneath_is_busy(error))
+        reply_set(reply, STATUS_SERVER_UNAVAILABLE, "The server is busy");
+    else if (error == -EIO)
+        reply_set(reply, STATUS_TEMPORARY_FAILURE, "The page cannot be read");
+    else /* ENOENT, ENOTDIR, EACCES, ELOOP, EXDEV, ENAMETOOLONG, ENXIO ... */
+        reply_set(reply, STATUS_NOT_FOUND, "Not found");
+}
+
+void capsules_answer(const struct capsules *capsules, const struct request *request, struct visitor *visitor,
+                     struct reply *reply) {
+    visitor->name[0] = '\0';
+    char other[HOSTNAME_MAX + 1];
+    bool is_page = is_public(request->path);
+    int error = -ENOENT;
+    /* The usual page is there: whether its capsule exists at all is only asked when it is not. */
+    bool guess = !capsules->only && !request->host_is_address && is_capsule_name(request->host) && is_page;
+    if (guess) {
+        error = page_answer(capsules, request->host, request, visitor, reply);
+        if (error == 0)
+            return;
+    }
+    answer_error(reply, error);
+    if (reply->status != STATUS_NOT_FOUND)
+        return;
+
+    const char *capsule = request->host_is_address ? capsule_of_address(capsules, request->host)
+                                                   : capsule_of_name(capsules, request->host, other);
+    if (capsule == NULL) {
+        reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "This host is not served here");
+    } else if (is_page && !(guess && capsule == request->host)) {
+        error = page_answer(capsules, capsule, request, visitor, reply);
+        if (error != 0)
+            answer_error(reply, error);
+    }
+}
+
+int capsules_each_host(const struct capsules *capsules, void (*each)(const char *host, void *context), void *context) {
+    char **names;
+    int hosts = 0;
+    long count = names_read(capsules->folder, &names);
+    if (count < 0)
+        return (int)count;
+    for (long i = 0; i < count; i++) {
+        if (strlen(names[i]) <= REQUEST_HOST_MAX && has_capsule(capsules, names[i])) {
+            each(names[i], context);
+            hosts++;
+        }
+    }
+    names_dispose(names, count);
+    return hosts;
+}

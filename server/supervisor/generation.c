@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "generation.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/hostname.h"
+#include "common/log.h"
+#include "common/settings_file.h"
+#include "content/authority.h"
+#include "content/closed.h"
+#include "keys/keys.h"
+
+/* A page that lies in the content folder itself: the owner took that folder for the capsule. */
+static void warn_of_lost_page(struct generation *generation, const struct generation_sources *sources) {
+    static const char *const pages[] = {"index.gmi", "index.gemini"};
+    struct stat status;
+    for (size_t i = 0; i < sizeof pages / sizeof *pages && !generation->has_lost_page; i++) {
+        if (fstatat(generation->capsules.folder, pages[i], &status, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(status.st_mode))
+            continue;
+        generation->has_lost_page = true;
+        log_line(LOG_LEVEL_WARNING,
+                 "%s/%s belongs to no host and is not served; move your pages into a folder in %s with the name of "
+                 "your host",
+                 sources->content, pages[i], sources->content);
+    }
+}
+
+static void warn_of_closed(struct generation *generation, const struct generation_sources *sources) {
+    struct closed closed;
+    char quoted[CLOSED_PATH_SIZE * 4];
+    closed_find(&closed, generation->capsules.folder);
+    generation->closed_count = closed.count;
+    if (closed.count > 0)
+        log_line(LOG_LEVEL_WARNING,
+                 "the server cannot read %zu files or folders of capsules, such as %s; to open them, run: "
+                 "chmod -R o+rX %s",
+                 closed.count, log_quote(quoted, sizeof quoted, closed.first), sources->content);
+}
+
+int generation_open(struct generation *generation, const struct generation_sources *sources) {
+    memset(generation, 0, sizeof *generation);
+    generation->capsules.folder = -1;
+    generation->certificates.generation = clock_microseconds();
+    int status = settings_read(&generation->settings, sources->settings);
+    if (status != EX_OK)
+        return status;
+    int result = capsules_open(&generation->capsules, sources->content);
+    if (result < 0) {
+        generation->capsules.folder = -1;
+        log_line(LOG_LEVEL_ERROR, "content folder %s: %s; name another with --content", sources->content,
+                 strerror(-result));
+        return EX_NOINPUT;
+    }
+    warn_of_lost_page(generation, sources);
+    warn_of_closed(generation, sources);
+    return EX_OK;
+}
+
+/* What provide_identity works on. */
+struct provision {
+    struct generation *generation;
+    int control;
+    bool silent;   /* the key process; then there is nothing to be waited for with the other hosts */
+    bool unusable; /* one of the identities */
+};
+
+static void provide_identity(const char *folder, void *context) {
+    struct provision *provision = context;
+    struct certificates *certificates = &provision->generation->certificates;
+    char host[HOSTNAME_MAX + 1], authority[AUTHORITY_SIZE];
+    if (provision->silent || strcmp(folder, "lost+found") == 0)
+        return;
+    if (!authority_write(authority, folder) || !hostname_canonical(host, folder)) {
+        char quoted[512];
+        provision->generation->unnamed_count++;
+        log_line(LOG_LEVEL_WARNING,
+                 "folder %s is not named like a host, so no client can ask for it; rename it to the name of your host, "
+                 "in small letters",
+                 log_quote(quoted, sizeof quoted, folder));
+        return;
+    }
+    provision->generation->capsule_count++;
+    if (certificates_find(certificates, host)) /* of the same host in its other spelling */
+        return;
+    switch (keys_provide(provision->control, host, certificates)) {
+    case KEYS_PROVIDED:
+        return;
+    case KEYS_SILENT:
+        provision->silent = true;
+        return;
+    case KEYS_UNUSABLE:
+        provision->unusable = true;
+        break;
+    default:
+        break;
+    }
+    if (!certificates_bar(certificates, host))
+        log_line(LOG_LEVEL_ERROR, "identity %s: out of memory", host);
+}
+
+/*
+ * Clients without a known server name get the identity of `default`, else of `localhost`, else the first that can be
+ * used. Where that of `default` or `localhost` cannot be used they get none: another's would take its place.
+ */
+static const char *choose_fallback(const struct certificates *certificates) {
+    const struct certificate *fallback = certificates_find(certificates, "default");
+    if (!fallback)
+        fallback = certificates_find(certificates, "localhost");
+    for (size_t i = 0; !fallback; i++) {
+        if (certificates->list[i].chain)
+            fallback = &certificates->list[i];
+    }
+    return fallback->host;
+}
+
+/* There is no capsule: shows the sample. Returns as generation_identify. */
+static int show_sample(struct generation *generation, const struct generation_sources *sources, int control) {
+    capsules_close(&generation->capsules);
+    if (capsules_open(&generation->capsules, sources->sample) < 0) {
+        log_line(LOG_LEVEL_ERROR,
+                 "content folder %s contains no capsule; create a folder in it with the name of your host",
+                 sources->content);
+        return EX_NOINPUT;
+    }
+    switch (keys_provide_sample(control, SAMPLE_HOST, &generation->certificates)) {
+    case KEYS_PROVIDED:
+        break;
+    case KEYS_SILENT:
+        return EX_UNAVAILABLE;
+    case KEYS_UNUSABLE:
+        return EX_DATAERR;
+    default:
+        log_line(LOG_LEVEL_ERROR,
+                 "content folder %s contains no capsule, but there are identities for other hosts; put their pages "
+                 "there, then start or reload again",
+                 sources->content);
+        return EX_NOINPUT;
+    }
+    generation->capsules.only = SAMPLE_HOST;
+    generation->capsule_count = 1;
+    generation->is_sample = true;
+    generation->fallback = certificates_find(&generation->certificates, SAMPLE_HOST)->host;
+    log_line(LOG_LEVEL_WARNING,
+             "content folder %s contains no capsule, so every name shows the sample; put your pages into a folder in "
+             "it with the name of your host, then reload",
+             sources->content);
+    return EX_OK;
+}
+
+int generation_identify(struct generation *generation, const struct generation_sources *sources, int control) {
+    struct provision provision = {.generation = generation, .control = control};
+    keys_refresh(control);
+    int result = capsules_each_host(&generation->capsules, provide_identity, &provision);
+    if (result < 0) {
+        log_line(LOG_LEVEL_ERROR, "content folder %s: %s", sources->content, strerror(-result));
+        return EX_NOINPUT;
+    }
+    if (generation->capsule_count == 0 && !provision.silent)
+        return show_sample(generation, sources, control);
+    if (provision.silent)
+        return EX_UNAVAILABLE;
+    if (generation->certificates.count == generation->certificates.barred) {
+        log_line(LOG_LEVEL_ERROR, "no capsule has a usable identity; the lines above say why");
+        return provision.unusable ? EX_DATAERR : EX_CANTCREAT;
+    }
+    if (generation->certificates.barred > 0)
+        log_line(LOG_LEVEL_ERROR,
+                 "hosts without a usable identity: %zu; their handshakes are refused, and the lines above say why",
+                 generation->certificates.barred);
+    generation->fallback = choose_fallback(&generation->certificates);
+    return EX_OK;
+}
+
+void generation_dispose(struct generation *generation) {
+    certificates_dispose(&generation->certificates);
+    if (generation->capsules.folder >= 0)
+        capsules_close(&generation->capsules);
+    generation->capsules.folder = -1;
+}

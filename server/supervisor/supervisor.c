@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/manager.h"
+#include "common/random.h"
+#include "common/sandbox.h"
+#include "generation.h"
+#include "keys/keys.h"
+#include "listen.h"
+#include "staff.h"
+
+#define TICK 1000            /* milliseconds between two looks at the workers */
+#define START_WITHIN 20000   /* milliseconds for all workers to be ready */
+#define TAKEOVER_WITHIN 3000 /* milliseconds */
+
+/* How systemd-nspawn asks an init to stop: SIGRTMIN+3 of glibc, which musl calls SIGRTMIN+2. */
+#define SIGNAL_HALT 37
+
+struct supervisor {
+    struct listener listeners[LISTENERS_MAX];
+    size_t listener_count;
+    struct generation_sources sources;
+    struct generation generation;
+    bool not_reloaded; /* the last reload failed */
+    struct staff staff;
+};
+
+/* ---- sockets ---- */
+
+static int open_listeners(struct supervisor *supervisor, const struct serve_options *options) {
+    bool any_four = false;
+    for (size_t i = 0; i < options->listen_count; i++)
+        any_four |= listen_is_four(options->listen[i]);
+    for (size_t i = 0; i < options->listen_count; i++) {
+        int status = listen_open(options->listen[i], any_four, &supervisor->listeners[supervisor->listener_count]);
+        if (status != 0)
+            return status;
+        supervisor->listener_count++;
+    }
+    return 0;
+}
+
+static int take_listeners(struct supervisor *supervisor, const struct serve_options *options) {
+    static const struct serve_options everywhere = {.listen = {"[::]:1965"}, .listen_count = 1};
+    struct manager_socket sockets[MANAGER_SOCKETS_MAX];
+    size_t count = manager_take_sockets(sockets, MANAGER_SOCKETS_MAX);
+    manager_open();
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(sockets[i].name, "keys") == 0 && supervisor->staff.control < 0) {
+            supervisor->staff.control = sockets[i].descriptor;
+            supervisor->staff.keys_apart = true;
+        } else if (options->listen_count > 0) {
+            close(sockets[i].descriptor);
+        } else if (listen_adopt(sockets[i].descriptor, &supervisor->listeners[supervisor->listener_count])) {
+            supervisor->listener_count++;
+        } else {
+            return EX_USAGE;
+        }
+    }
+    if (options->listen_count > 0)
+        return open_listeners(supervisor, options);
+    return supervisor->listener_count > 0 ? 0 : open_listeners(supervisor, &everywhere);
+}
+
+/* A connection to the key service, by its path where the service manager handed none over (systemd before 253). */
+static int reach_keys(struct staff *staff, const char *path) {
+    if (staff->keys_apart || !path)
+        return EX_OK;
+    staff->control = manager_connect(path, SOCK_SEQPACKET);
+    staff->keys_apart = staff->control >= 0;
+    if (staff->keys_apart)
+        return EX_OK;
+    log_line(LOG_LEVEL_ERROR, "the key service cannot be reached at %s: %s; name its socket with --keys", path,
+             strerror(errno));
+    return EX_UNAVAILABLE;
+}
+
+/* ---- folders ---- */
+
+/* A folder that is missing is told before the key process starts, which would have to tell it from afar. */
+static int check_state(const char *folder) {
+    int state = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (state < 0) {
+        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name another with --state", folder, strerror(errno));
+        return EX_NOINPUT;
+    }
+    close(state);
+    return EX_OK;
+}
+
+/* ---- telling ---- */
+
+/* Said until a reload succeeds, so that nobody has to look at the right moment. */
+#define NOT_RELOADED "Not reloaded: the old state stays; the log says why. "
+
+#define SAMPLE_SHOWN "Every name shows the sample, because there is no capsule; the log says what to do. "
+#define LOST_PAGE "A page in the content folder belongs to no host; the log says what to do. "
+#define UNNAMED "%zu folders are not named like a host, so no client can ask for them; the log says what to do. "
+#define CLOSED "The server cannot read %zu files or folders; the log says what to do. "
+#define BARRED "%zu hosts refused because their identities cannot be used; the log says why. "
+
+static void tell(const struct supervisor *supervisor, const char *first) {
+    const struct staff *staff = &supervisor->staff;
+    uint64_t open = 0, answered = staff->answered, refused = 0, throttled = 0, displaced = 0, slowed = 0, late = 0,
+             foreign = 0, failed = 0;
+    const struct generation *generation = &supervisor->generation;
+    char message[1024], unnamed[128] = "", closed[128] = "", barred[96] = "";
+    for (size_t i = 0; i < staff->board_count; i++) {
+        const struct tally *tally = &staff->boards[i].tally;
+        open += tally->open;
+        answered += tally->answered;
+        refused += tally->refused;
+        throttled += tally->throttled;
+        displaced += tally->displaced;
+        slowed += tally->slowed;
+        late += tally->late;
+        foreign += tally->foreign;
+        failed += tally->failed;
+    }
+    if (generation->unnamed_count > 0)
+        snprintf(unnamed, sizeof unnamed, UNNAMED, generation->unnamed_count);
+    if (generation->closed_count > 0)
+        snprintf(closed, sizeof closed, CLOSED, generation->closed_count);
+    if (generation->certificates.barred > 0)
+        snprintf(barred, sizeof barred, BARRED, generation->certificates.barred);
+    snprintf(message, sizeof message,
+             "%sSTATUS=%s%s%s%s%s%sServing %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
+             " connections open, %" PRIu64 " refused, %" PRIu64 " throttled, %" PRIu64 " displaced, %" PRIu64
+             " late, %" PRIu64 " foreign, %" PRIu64 " failed, %" PRIu64 " slowed down",
+             first, supervisor->not_reloaded ? NOT_RELOADED : "", generation->is_sample ? SAMPLE_SHOWN : "",
+             generation->has_lost_page ? LOST_PAGE : "", unnamed, closed, barred, generation->capsule_count,
+             staff_ready(staff), answered, open, refused, throttled, displaced, late, foreign, failed, slowed);
+    manager_notify(message);
+}
+
+/* ---- reload ---- */
+
+/* Whoever told of the reload goes on when it is over: from then on every visitor meets the new generation. */
+static void wait_for_takeover(const struct staff *staff) {
+    uint64_t give_up = clock_milliseconds() + TAKEOVER_WITHIN;
+    while (!staff_has_taken_over(staff) && clock_milliseconds() < give_up)
+        ppoll(NULL, 0, &(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* A whole new generation takes over, or nothing changes. */
+static void reload(struct supervisor *supervisor) {
+    struct generation next;
+    char message[128];
+    /* To the microsecond: one that is earlier than its signal is no answer to it for the service manager. */
+    snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_microseconds());
+    manager_notify(message);
+    int status = generation_open(&next, &supervisor->sources);
+    if (status == EX_OK)
+        status = generation_identify(&next, &supervisor->sources, supervisor->staff.control);
+    if (status != EX_OK) {
+        generation_dispose(&next);
+        log_line(LOG_LEVEL_ERROR, "not reloaded: the old state stays; the lines above say why");
+        supervisor->not_reloaded = true;
+        tell(supervisor, "READY=1\n");
+        return;
+    }
+    generation_dispose(&supervisor->generation);
+    supervisor->generation = next;
+    staff_renew(&supervisor->staff);
+    wait_for_takeover(&supervisor->staff);
+    supervisor->not_reloaded = false;
+    log_line(LOG_LEVEL_NOTICE, "reloaded: serving %zu capsules", supervisor->generation.capsule_count);
+    tell(supervisor, "READY=1\n");
+}
+
+/* ---- the whole ---- */
+
+static bool is_stop(int signal) {
+    return signal == SIGTERM || signal == SIGINT || signal == SIGNAL_HALT;
+}
+
+/* Starts all workers and waits until each is ready. Returns false when one is not, or a stop signal came. */
+static bool start_workers(struct staff *staff, int *signal) {
+    uint64_t give_up = clock_milliseconds() + START_WITHIN;
+    staff_renew(staff);
+    while (staff_ready(staff) < staff->worker_count) {
+        *signal = staff_wait(staff, 2);
+        if (is_stop(*signal))
+            return false;
+        if (*signal == SIGCHLD) { /* a worker that cannot even start says why, and another would not do better */
+            staff_reap(staff);
+            return false;
+        }
+        if (clock_milliseconds() > give_up) {
+            log_line(LOG_LEVEL_ERROR, "the workers were not ready within %d seconds", START_WITHIN / 1000);
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * Whatever became of a worker, the port has to answer: a listening socket is shared with it, and with the service manager
+ * for longer than this service lives. Returns false when one is beyond repair; the service manager opens it anew when it
+ * starts this service again and finds that nobody listens.
+ */
+static bool look_after_listeners(struct supervisor *supervisor) {
+    for (size_t i = 0; i < supervisor->listener_count; i++) {
+        const struct listener *listener = &supervisor->listeners[i];
+        enum listen_state state = listen_look_after(listener);
+        if (state == LISTEN_DEAD) {
+            log_line(
+                LOG_LEVEL_ERROR,
+                "the listening socket of port %u was shut down; exiting, so that the service manager opens a new one",
+                listener->port);
+            return false;
+        }
+        if (state == LISTEN_MENDED) {
+            log_line(LOG_LEVEL_ERROR, "the listening socket of port %u had been set to blocking mode; corrected",
+                     listener->port);
+            staff_examine(&supervisor->staff);
+        }
+    }
+    return true;
+}
+
+/* Returns the exit status. */
+static int run(struct supervisor *supervisor) {
+    struct staff *staff = &supervisor->staff;
+    unsigned watchdog = manager_watchdog_milliseconds();
+    uint64_t tick = watchdog > 0 && watchdog / 3 < TICK ? watchdog / 3 : TICK;
+    uint64_t next = clock_milliseconds() + tick;
+    for (;;) {
+        uint64_t now = clock_milliseconds(), wake = staff_wake(staff, next);
+        int signal = staff_wait(staff, wake > now ? wake - now : 0);
+        if (is_stop(signal))
+            return EX_OK;
+        if (staff->keys_apart && keys_are_gone(staff->control)) {
+            log_line(LOG_LEVEL_ERROR, "the key service closed the connection; exiting, so that the service manager "
+                                      "opens a new one (OpenFile=)");
+            return EX_UNAVAILABLE;
+        }
+        if (signal == SIGCHLD)
+            staff_reap(staff);
+        if (signal == SIGHUP)
+            reload(supervisor);
+        staff_look_after(staff);
+        if (clock_milliseconds() >= next) {
+            if (!look_after_listeners(supervisor)) {
+                staff_end_workers(staff);
+                return EX_UNAVAILABLE;
+            }
+            tell(supervisor, watchdog > 0 ? "WATCHDOG=1\n" : "");
+            next = clock_milliseconds() + tick;
+        }
+    }
+}
+
+static void has_handler(int signal) {
+    (void)signal;
+}
+
+static bool prepare_signals(struct staff *staff) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGNAL_HALT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    /* It never runs, because the signal is waited for; systemd 262 starts no service with Type=notify-reload without one. */
+    signal(SIGHUP, has_handler);
+    signal(SIGPIPE, SIG_IGN);
+    staff->signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    return staff->signals >= 0;
+}
+
+static void dispose(struct supervisor *supervisor) {
+    staff_dispose(&supervisor->staff);
+    generation_dispose(&supervisor->generation);
+    for (size_t i = 0; i < supervisor->listener_count; i++)
+        close(supervisor->listeners[i].descriptor);
+}
+
+int supervisor_serve(const struct serve_options *options) {
+    struct supervisor supervisor = {
+        .sources = {.settings = options->settings, .content = options->content, .sample = options->sample},
+        .generation.capsules.folder = -1};
+    struct staff *staff = &supervisor.staff;
+    int signal = 0;
+
+    staff_begin(staff);
+    int status = prepare_signals(staff) ? take_listeners(&supervisor, options) : EX_OSERR;
+    if (status == 0)
+        status = reach_keys(staff, options->keys);
+    if (status == 0)
+        status = generation_open(&supervisor.generation, &supervisor.sources);
+    if (status == 0 && !staff->keys_apart)
+        status = check_state(options->state);
+    /* Whatever is started from here on inherits it and gives up more. */
+    if (status == 0 && sandbox_enter(SANDBOX_SUPERVISOR, -1) < 0) {
+        log_line(LOG_LEVEL_ERROR, "the supervisor cannot enter its sandbox: %s", strerror(errno));
+        status = EX_OSERR;
+    }
+    staff->listeners = supervisor.listeners;
+    staff->listener_count = supervisor.listener_count;
+    staff->generation = &supervisor.generation;
+    staff->content = options->content;
+    staff->state = options->state;
+    /* The key process comes first: from here on no other process has a reason to come near a key. */
+    if (status == 0 && (!random_open() || vitrine_random_block(staff->hash_key, sizeof staff->hash_key) != 0 ||
+                        !staff_start_keys(staff))) {
+        log_line(LOG_LEVEL_ERROR, "cannot start the key process: %s", strerror(errno));
+        status = EX_OSERR;
+    }
+    if (status == 0)
+        status = generation_identify(&supervisor.generation, &supervisor.sources, staff->control);
+    if (status == 0 && !staff_make_places(staff))
+        status = EX_OSERR;
+    if (status == 0) {
+        if (start_workers(staff, &signal)) {
+            log_line(LOG_LEVEL_NOTICE, "serving %zu capsules with %zu workers", supervisor.generation.capsule_count,
+                     staff->worker_count);
+            tell(&supervisor, "READY=1\n");
+            status = run(&supervisor);
+        } else if (!is_stop(signal)) {
+            status = EX_OSERR;
+        }
+        manager_notify("STOPPING=1\nSTATUS=Finishing open connections");
+        staff_stop_workers(staff);
+        if (status == 0)
+            log_line(LOG_LEVEL_NOTICE, "stopped");
+    }
+    dispose(&supervisor);
+    return status;
+}

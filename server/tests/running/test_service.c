@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The life of the program: what it tells a service manager, how it stops, what it writes into the log. */
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/server.h"
+
+#define LARGE (24 * 1024 * 1024)
+
+static struct server server;
+
+static void prepare(void) {
+    server_prepare(&server);
+}
+
+static void end(void) {
+    server_end(&server);
+}
+
+TestSuite(service, .init = prepare, .fini = end, .timeout = 90);
+
+static void nap(unsigned milliseconds) {
+    usleep(milliseconds * 1000);
+}
+
+/* ---- the service manager ---- */
+
+Test(service, it_says_that_it_is_ready_and_how_it_is) {
+    server_launch(&server);
+    const char *message = server_told(&server, "READY=1", 20000);
+    cr_assert_not_null(message);
+    cr_expect(strstr(message, "STATUS="), "%s", message);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    message = server_told(&server, "STATUS=", 5000);
+    cr_expect_not_null(message, "no later STATUS= came");
+    cr_assert_eq(server_stop(&server, SIGTERM), 0);
+    cr_expect_not_null(server_told(&server, "STOPPING=1", 1000));
+}
+
+/* ---- a key service that is reached by its path ---- */
+
+/* `vitrine keys` with a state folder of its own, and the socket that a service manager would hand over to it. */
+static pid_t start_key_service(const char *path,
+                               const char *state) { /* path: at most 107 bytes */ /* path: at most 107 bytes */
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    mkdir(state, 0700);
+    int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    cr_assert_eq(listen(listener, 8), 0);
+    pid_t process = fork();
+    if (process == 0) {
+        char number[32];
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(fcntl(listener, F_DUPFD, 10), 3);
+        close_range(4, ~0u, 0);
+        snprintf(number, sizeof number, "%d", (int)getpid());
+        setenv("LISTEN_PID", number, 1);
+        setenv("LISTEN_FDS", "1", 1);
+        unsetenv("NOTIFY_SOCKET");
+        execl(server_program(), server_program(), "keys", "--state", state, NULL);
+        _exit(127);
+    }
+    close(listener);
+    cr_assert_gt(process, 0);
+    return process;
+}
+
+Test(service, keys_are_asked_for_at_the_path_that_it_was_told) {
+    char path[108], state[128], here[32], identity[192], output[4096];
+    snprintf(path, sizeof path, "%.90s/keys.sock", server.folder);
+    snprintf(state, sizeof state, "%s/elsewhere", server.folder);
+    snprintf(here, sizeof here, "127.0.0.1:%u", server.port);
+    server.arguments[0] = "--listen";
+    server.arguments[1] = here;
+    server.arguments[2] = "--keys";
+    server.arguments[3] = path;
+
+    /* Nobody there: said, and no key process of its own in its stead. */
+    const char *const alone[] = {"serve", "--listen", here, "--keys", path, NULL};
+    cr_expect_eq(run_program(output, sizeof output, alone), 69, "%s", output);
+    cr_expect_not_null(strstr(output, "the key service cannot be reached at "), "%s", output);
+
+    pid_t keys = start_key_service(path, state);
+    server_start(&server);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    snprintf(identity, sizeof identity, "%s/localhost.pem", state);
+    cr_expect_eq(access(identity, F_OK), 0, "the identity is where the key service keeps it");
+    snprintf(identity, sizeof identity, "%s/state/localhost.pem", server.folder);
+    cr_expect_neq(access(identity, F_OK), 0, "the server has made none itself");
+    cr_expect_eq(server_stop(&server, SIGTERM), 0);
+    kill(keys, SIGTERM);
+    cr_expect_eq(waitpid(keys, NULL, 0), keys);
+}
+
+Test(service, it_is_ready_when_it_says_so) {
+    for (int round = 0; round < 5; round++) {
+        server_start(&server);
+        expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+        cr_assert_eq(server_stop(&server, SIGTERM), 0);
+    }
+}
+
+Test(service, it_feeds_the_watchdog) {
+    server.watchdog = 600000;
+    server_start(&server);
+    for (int round = 0; round < 4; round++)
+        cr_expect_not_null(server_told(&server, "WATCHDOG=1", 600), "no sign of life within the watchdog's time");
+}
+
+Test(service, without_a_watchdog_it_feeds_none) {
+    server_start(&server);
+    cr_expect_null(server_told(&server, "WATCHDOG=1", 2500));
+}
+
+static int open_listener(uint16_t port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert_eq(bind(descriptor, (struct sockaddr *)&address, sizeof address), 0);
+    cr_assert_eq(listen(descriptor, 128), 0);
+    return descriptor;
+}
+
+Test(service, it_takes_its_sockets_from_the_service_manager) {
+    struct gemini_way way = way_to(&server);
+    server.handed_over = open_listener(server.port);
+    /* A visitor who comes before the start waits in the socket, also over a restart. */
+    for (int round = 0; round < 3; round++) {
+        struct gemini_client *early = gemini_connect(&way);
+        cr_assert_not_null(early);
+        server_start(&server);
+        cr_expect(gemini_shake_hands(early), "an early visitor was lost");
+        gemini_end(early);
+        expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+        cr_assert_eq(server_stop(&server, SIGTERM), 0);
+    }
+    close(server.handed_over);
+}
+
+/* ---- how it stops ---- */
+
+static void expect_stop_by(int signal) {
+    server_start(&server);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    uint64_t begun = gemini_now();
+    cr_expect_eq(server_stop(&server, signal), 0);
+    cr_expect_lt(gemini_now() - begun, 3000, "without visitors a stop takes no time");
+    struct gemini_way way = way_to(&server);
+    cr_expect_null(gemini_connect(&way), "something still listens");
+}
+
+Test(service, sigterm_stops_it) {
+    expect_stop_by(SIGTERM);
+}
+
+Test(service, sigint_stops_it) {
+    expect_stop_by(SIGINT);
+}
+
+Test(service, sigrtmin_3_stops_it) {
+    expect_stop_by(SIGRTMIN + 3);
+}
+
+static void expect_init_stopped_by(int signal) {
+    server.as_init = true;
+    expect_stop_by(signal);
+}
+
+/* An init has no default actions: a signal that it does not ask for does nothing. */
+Test(service, as_an_init_sigterm_stops_it) {
+    expect_init_stopped_by(SIGTERM);
+}
+
+Test(service, as_an_init_sigint_stops_it) {
+    expect_init_stopped_by(SIGINT);
+}
+
+Test(service, as_an_init_sigrtmin_3_stops_it) {
+    expect_init_stopped_by(SIGRTMIN + 3);
+}
+
+/* Does the program, which is more than a copy of this one by now, hold back SIGTERM, to look at it when it can? */
+static bool expects_a_stop(void) {
+    char path[64], line[128], name[32] = "";
+    unsigned long long blocked = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)server.process);
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file)) {
+        sscanf(line, "Name: %31s", name);
+        sscanf(line, "SigBlk: %llx", &blocked);
+    }
+    if (file)
+        fclose(file);
+    return strcmp(name, "vitrine") == 0 && (blocked & 1ULL << (SIGTERM - 1));
+}
+
+Test(service, a_stop_at_any_moment_of_the_start_is_a_stop) {
+    for (unsigned round = 0; round < 25; round++) {
+        server_launch(&server);
+        usleep(round * round * 50);
+        /* Before the program has prepared for signals, the signal itself ends it. */
+        bool expected = expects_a_stop();
+        int result = server_stop(&server, SIGTERM);
+        cr_expect(result == 0 || (result == -SIGTERM && !expected), "round %u: %d", round, result);
+    }
+}
+
+static void put_large(void) {
+    char *bytes = calloc(1, LARGE);
+    cr_assert_not_null(bytes);
+    server_put(&server, "localhost/large.bin", bytes, LARGE);
+    free(bytes);
+}
+
+Test(service, a_reply_on_its_way_is_finished_before_the_stop) {
+    struct gemini_reply reply = {0};
+    put_large();
+    server_start(&server);
+    struct gemini_way way = way_to(&server);
+    struct gemini_client *client = gemini_connect(&way);
+    const char *line = with_port("gemini://localhost:PORT/large.bin\r\n", server.port);
+    cr_assert(client && gemini_shake_hands(client) && gemini_send(client, line, strlen(line)));
+    gemini_receive(client, &reply, 100000);
+    kill(server.process, SIGTERM);
+    nap(300);
+    gemini_receive(client, &reply, 0);
+    cr_expect_eq(reply.progress, GEMINI_CLOSE_NOTIFY, "the reply was broken off after %zu bytes", reply.size);
+    cr_expect_eq(reply.body_size, LARGE);
+    gemini_end(client);
+    cr_expect_eq(server_stop(&server, 0), 0);
+}
+
+/* A stop hurries whoever is slow; a reload does not. */
+Test(service, a_reply_on_its_way_is_finished_after_a_reload) {
+    struct gemini_reply reply = {0};
+    put_large();
+    server_start(&server);
+    struct gemini_way way = way_to(&server);
+    struct gemini_client *client = gemini_connect(&way);
+    const char *line = with_port("gemini://localhost:PORT/large.bin\r\n", server.port);
+    cr_assert(client && gemini_shake_hands(client) && gemini_send(client, line, strlen(line)));
+    gemini_receive(client, &reply, 100000);
+    server_forget_told(&server);
+    kill(server.process, SIGHUP);
+    cr_assert_not_null(server_told(&server, "READY=1", 20000));
+    nap(8000); /* more than a stop would grant */
+    gemini_receive(client, &reply, 0);
+    cr_expect_eq(reply.progress, GEMINI_CLOSE_NOTIFY, "the reply was broken off after %zu bytes", reply.size);
+    cr_expect_eq(reply.body_size, LARGE);
+    gemini_end(client);
+}
+
+static size_t times_logged(const char *text) {
+    char *log = server_log(&server);
+    size_t times = 0;
+    for (const char *at = log; (at = strstr(at, text)); at++)
+        times++;
+    free(log);
+    return times;
+}
+
+static void stop_beside_idle_visitors(void) {
+    struct gemini_client *idle[20];
+    server_start(&server);
+    struct gemini_way way = way_to(&server);
+    for (int i = 0; i < 20; i++) {
+        idle[i] = gemini_connect(&way);
+        cr_assert_not_null(idle[i]);
+        if (i % 2)
+            cr_assert(gemini_shake_hands(idle[i]));
+    }
+    cr_expect_eq(server_stop(&server, SIGTERM), 0);
+    for (int i = 0; i < 20; i++)
+        gemini_end(idle[i]);
+}
+
+/* Workers end by themselves, before the supervisor loses patience with them. A busy machine may be late once. */
+Test(service, a_reload_is_over_when_the_old_workers_have_left) {
+    pid_t workers[WORKERS_MAX];
+    server_start(&server);
+    cr_assert_gt(server_workers(&server, workers), 0);
+    kill(workers[0], SIGSTOP);
+    uint64_t begun = gemini_now();
+    server_reload(&server);
+    /* It waits for the one that does not leave, as long as it waits for any. */
+    cr_expect_geq(gemini_now() - begun, 2900);
+    kill(workers[0], SIGCONT);
+}
+
+Test(service, visitors_who_say_nothing_do_not_hold_up_a_stop) {
+    size_t late = 0;
+    for (size_t round = 1; round <= 3 && late == round - 1; round++) {
+        stop_beside_idle_visitors();
+        late = times_logged("workers have not finished");
+    }
+    cr_expect_lt(late, 3, "workers had to be ended");
+}
+
+Test(service, a_worker_that_hangs_does_not_hold_up_a_stop) {
+    pid_t workers[WORKERS_MAX];
+    server_start(&server);
+    cr_assert_gt(server_workers(&server, workers), 0);
+    kill(workers[0], SIGSTOP);
+    cr_expect_eq(server_stop(&server, SIGTERM), 0);
+    cr_expect(server_logged(&server, "workers have not finished within 6 seconds; ended"));
+}
+
+/* ---- workers ---- */
+
+Test(service, a_worker_for_each_core) {
+    pid_t workers[WORKERS_MAX];
+    server_start(&server);
+    cr_expect_eq(server_workers(&server, workers), (size_t)sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+/* Woken, none of them pushes aside whoever has the processor. */
+Test(service, its_processes_are_a_batch) {
+    pid_t workers[WORKERS_MAX];
+    server_start(&server);
+    size_t count = server_workers(&server, workers);
+    cr_assert_gt(count, 0);
+    cr_expect_eq(sched_getscheduler(server_keys(&server)), SCHED_BATCH);
+    for (size_t i = 0; i < count; i++)
+        cr_expect_eq(sched_getscheduler(workers[i]), SCHED_BATCH);
+}
+
+static bool all_working(size_t count, pid_t gone) {
+    pid_t workers[WORKERS_MAX];
+    if (server_workers_if_any(&server, workers) != count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (workers[i] == gone)
+            return false;
+    }
+    return true;
+}
+
+Test(service, a_worker_that_is_killed_is_replaced) {
+    pid_t workers[WORKERS_MAX];
+    static const int signals[] = {SIGKILL, SIGSEGV, SIGTERM};
+    server_start(&server);
+    size_t count = server_workers(&server, workers);
+    for (int round = 0; round < 3; round++) {
+        server_workers(&server, workers);
+        kill(workers[0], signals[round]);
+        uint64_t deadline = gemini_now() + 10000;
+        while (!all_working(count, workers[0]) && gemini_now() < deadline)
+            nap(5);
+        cr_expect(all_working(count, workers[0]), "the worker killed by signal %d was not replaced", signals[round]);
+        for (int i = 0; i < 20; i++)
+            expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    }
+}
+
+Test(service, all_workers_killed_at_once_are_replaced) {
+    pid_t workers[WORKERS_MAX];
+    server_start(&server);
+    size_t count = server_workers(&server, workers);
+    for (size_t i = 0; i < count; i++)
+        kill(workers[i], SIGKILL);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    for (size_t i = 0; i < count; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "worker (process %d) ended by signal 9", (int)workers[i]);
+        cr_expect(server_logged(&server, line), "'%s' is not in the log", line);
+    }
+}
+
+/* One that dies as soon as it has begun is replaced ever later: 50 ms, 100 ms, 200 ms... */
+Test(service, a_worker_that_dies_young_waits_for_its_turn) {
+    pid_t workers[WORKERS_MAX];
+    unsigned deaths = 0;
+    server_start(&server);
+    uint64_t end = gemini_now() + 4000;
+    while (gemini_now() < end) {
+        size_t count = server_workers_if_any(&server, workers);
+        for (size_t i = 0; i < count; i++)
+            deaths += kill(workers[i], SIGKILL) == 0;
+        nap(1);
+    }
+    size_t places = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+    cr_expect_geq(deaths, 2 * places, "%u deaths", deaths);
+    cr_expect_leq(deaths, 16 * places, "%u deaths in 4 s", deaths);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+}
+
+Test(service, a_worker_that_hangs_is_replaced) {
+    pid_t workers[WORKERS_MAX];
+    server_start(&server);
+    size_t count = server_workers(&server, workers);
+    kill(workers[0], SIGSTOP);
+    uint64_t deadline = gemini_now() + 40000;
+    while (!all_working(count, workers[0]) && gemini_now() < deadline)
+        nap(50);
+    cr_expect(all_working(count, workers[0]), "a worker that does nothing was not replaced");
+}
+
+Test(service, no_worker_outlives_its_supervisor) {
+    server_start(&server);
+    server_stop(&server, SIGKILL);
+    struct gemini_way way = way_to(&server);
+    cr_expect_null(gemini_connect(&way), "a worker still serves");
+}
+
+/* ---- the log ---- */
+
+Test(service, a_request_is_one_line_in_the_log) {
+    server_start(&server);
+    char *before = server_log(&server);
+    expect_status(&server, "gemini://localhost:PORT/no-such-page.gmi", 51);
+    cr_expect(server_logged(&server, "no-such-page.gmi"));
+    char *after = server_log(&server);
+    const char *line = after + strlen(before), *end_of_line = strchr(line, '\n');
+    cr_expect(end_of_line && end_of_line[1] == '\0', "not one line: %s", line);
+    cr_expect(strstr(line, "51"), "the status is not in it: %s", line);
+    free(before);
+    free(after);
+}
+
+Test(service, what_visitors_write_is_escaped_in_the_log) {
+    struct gemini_way way = way_to(&server);
+    server_start(&server);
+    ask(&server, "gemini://localhost:PORT/%0Aforged%20line%0d%1b%5b31m%09%7f%00end-1");
+    ask(&server, "gemini://localhost:PORT/%c2%85%e2%80%ae%ff%22%5c-end-2");
+    ask(&server, "gemini://localhost:PORT/\nforged line\x1b[31m-end-3");
+    ask(&server, "gemini://\x1b[31mhost:PORT/end-4");
+    ask(&server, "gemini://localhost:PORT/?%0aforged-end-5");
+    way.server_name = "\x1b[31mname\nforged";
+    ask_by(&way, "gemini://localhost:PORT/end-6");
+    cr_assert(server_logged(&server, "end-6"));
+    char *log = server_log(&server);
+    for (const char *byte = log; *byte; byte++)
+        cr_assert(*byte == '\n' || (*byte >= 0x20 && *byte < 0x7f), "byte %02x in the log: %.60s", (unsigned char)*byte,
+                  byte);
+    for (const char *line = log; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        cr_expect_neq(strncmp(line, "forged", 6), 0, "a visitor wrote a line: %s", line);
+    free(log);
+}
+
+/* What is no request may hold anything, a password that was pasted for example. */
+Test(service, of_what_is_no_request_the_log_says_nothing) {
+    static const char *const requests[] = {"gemini://user:pasted@localhost:PORT/pasted", "pasted", "gemini:///pasted",
+                                           "gemini://localhost:PORT/pasted#pasted", "https://localhost/pasted"};
+    server_start(&server);
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        int status = ask(&server, requests[i])->status;
+        cr_expect(status == 59 || status == 53, "'%s' is answered with %d", requests[i], status);
+    }
+    expect_status(&server, "gemini://localhost:PORT/a-request", 51);
+    cr_assert(server_logged(&server, "path=\"/a-request\""));
+    char *log = server_log(&server);
+    cr_expect_null(strstr(log, "pasted"), "%s", log);
+    cr_expect_not_null(strstr(log, " milliseconds="), "%s", log);
+    free(log);
+}
+
+Test(service, the_log_is_private_by_default) {
+    struct gemini_way way = way_to(&server);
+    way.source = "127.0.0.77";
+    server_start(&server);
+    cr_expect_eq(ask_by(&way, "gemini://localhost:PORT/page-of-77?my%20secret")->status, 51);
+    cr_expect(server_logged(&server, "page-of-77"));
+    char *log = server_log(&server);
+    cr_expect_null(strstr(log, "127.0.0.77"), "an address is in the log: %s", log);
+    cr_expect_null(strstr(log, "secret"), "what a visitor typed in is in the log: %s", log);
+    free(log);
+}

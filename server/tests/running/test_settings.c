@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The settings file, and reading it anew while visitors are being served. */
+
+#include <criterion/criterion.h>
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "lib/server.h"
+
+#define LARGE (24 * 1024 * 1024)
+
+static struct server server;
+static char path[128];
+
+static void write_settings(const char *text) {
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs(text, file), 0);
+    cr_assert_eq(fclose(file), 0);
+}
+
+static void begin(void) {
+    server_prepare(&server);
+    snprintf(path, sizeof path, "%s/vitrine.conf", server.folder);
+}
+
+static void end(void) {
+    server_end(&server);
+}
+
+TestSuite(settings, .init = begin, .fini = end, .timeout = 90);
+
+static char listen_option[64];
+
+static void start_with(const char *text) {
+    write_settings(text);
+    snprintf(listen_option, sizeof listen_option, "127.0.0.1:%u", server.port);
+    server.arguments[0] = "--listen";
+    server.arguments[1] = listen_option;
+    server.arguments[2] = "--settings";
+    server.arguments[3] = path;
+    server_start(&server);
+}
+
+Test(settings, faults_are_named_with_file_and_line) {
+    static const struct {
+        const char *text;
+        unsigned line;
+        const char *about;
+    } faults[] = {
+        {"no-such-key = 1\n", 1, "no-such-key"},      {"\n# comment\nmin-tls = 1.1\n", 3, "1.1"},
+        {"advertised-ports = 70000\n", 1, "70000"},   {"log-addresses = some\n", 1, "some"},
+        {"max-connections = -1\n", 1, "-1"},          {"language = x_y\n", 1, "x_y"},
+        {"min-tls = 1.2\nmin-tls = 1.3\n", 2, "min"}, {"handshake-timeout = soon\n", 1, "soon"},
+    };
+    char output[4096], listen[64], content[128], state[128], place[160];
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", server.port);
+    snprintf(content, sizeof content, "%s/content", server.folder);
+    snprintf(state, sizeof state, "%s/state", server.folder);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        write_settings(faults[i].text);
+        const char *arguments[] = {"serve",   "--listen", listen,       "--content", content,
+                                   "--state", state,      "--settings", path,        NULL};
+        cr_expect_eq(run_program(output, sizeof output, arguments), EX_CONFIG, "%s", output);
+        snprintf(place, sizeof place, "%s\":%u: ", path, faults[i].line);
+        cr_expect(strstr(output, place) && strstr(output, faults[i].about), "'%s' says: %s", faults[i].text, output);
+    }
+    const char *arguments[] = {"serve",   "--listen", listen,       "--content",        content,
+                               "--state", state,      "--settings", "/nowhere/at.conf", NULL};
+    cr_expect_eq(run_program(output, sizeof output, arguments), EX_NOINPUT);
+    cr_expect(strstr(output, "/nowhere/at.conf"), "%s", output);
+}
+
+Test(settings, row_18_advertised_ports_are_served_too) {
+    start_with("advertised-ports = 1965 7070\n");
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    expect_page(&server, "gemini://localhost/", "# Start\n");
+    expect_page(&server, "gemini://localhost:7070/", "# Start\n");
+    expect_status(&server, "gemini://localhost:7071/", 53);
+}
+
+Test(settings, the_oldest_tls_version_can_be_1_3) {
+    start_with("min-tls = 1.3\n");
+    struct gemini_way way = way_to(&server);
+    way.newest_version = TLS1_2_VERSION;
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert_not_null(client);
+    cr_expect_not(gemini_shake_hands(client), "TLS 1.2 was spoken");
+    gemini_end(client);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+}
+
+Test(settings, a_reload_reads_settings_and_capsules_anew) {
+    start_with("");
+    expect_status(&server, "gemini://localhost:7070/", 53);
+    expect_status(&server, "gemini://new.example:PORT/", 53);
+    server_put_text(&server, "new.example/index.gmi", "# New\n");
+    write_settings("advertised-ports = 7070\n");
+    server_reload(&server);
+    expect_page(&server, "gemini://localhost:7070/", "# Start\n");
+    expect_page(&server, "gemini://new.example:PORT/", "# New\n");
+    cr_expect(server_logged(&server, "identity new.example: made"));
+}
+
+Test(settings, what_is_wrong_leaves_everything_as_it_was) {
+    start_with("advertised-ports = 7070\n");
+    write_settings("advertised-ports = 8080\nno-such-key = 1\n");
+    cr_expect(strstr(server_reload(&server), "STATUS=Not reloaded"));
+    expect_page(&server, "gemini://localhost:7070/", "# Start\n");
+    expect_status(&server, "gemini://localhost:8080/", 53);
+    cr_expect(server_logged(&server, "vitrine.conf\":2: "));
+    write_settings("advertised-ports = 8080\n");
+    cr_expect_null(strstr(server_reload(&server), "Not reloaded"));
+    expect_page(&server, "gemini://localhost:8080/", "# Start\n");
+}
+
+Test(settings, no_connection_is_lost_by_reloads) {
+    struct gemini_reply reply = {0};
+    struct gemini_client *waiting[10];
+    char *bytes = calloc(1, LARGE);
+    server_put(&server, "localhost/large.bin", bytes, LARGE);
+    free(bytes);
+    start_with("");
+    struct gemini_way way = way_to(&server);
+    struct gemini_client *client = gemini_connect(&way);
+    const char *line = with_port("gemini://localhost:PORT/large.bin\r\n", server.port);
+    cr_assert(client && gemini_shake_hands(client) && gemini_send(client, line, strlen(line)));
+    gemini_receive(client, &reply, 100000);
+    for (int i = 0; i < 10; i++) { /* some before, some behind their handshake */
+        waiting[i] = gemini_connect(&way);
+        cr_assert(waiting[i] && (i % 2 || gemini_shake_hands(waiting[i])));
+    }
+    for (int round = 0; round < 20; round++) {
+        server_reload(&server);
+        expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    }
+    for (int i = 0; i < 10; i++) {
+        struct gemini_reply page = {0};
+        const char *start = with_port("gemini://localhost:PORT/\r\n", server.port);
+        cr_expect((i % 2 == 0 || gemini_shake_hands(waiting[i])) && gemini_send(waiting[i], start, strlen(start)));
+        cr_expect_eq(gemini_receive(waiting[i], &page, 0), GEMINI_CLOSE_NOTIFY, "connection %d was lost", i);
+        cr_expect_eq(page.status, 20);
+        gemini_reply_end(&page);
+        gemini_end(waiting[i]);
+    }
+    gemini_receive(client, &reply, 0);
+    cr_expect_eq(reply.progress, GEMINI_CLOSE_NOTIFY, "the reply was broken off after %zu bytes", reply.size);
+    cr_expect_eq(reply.body_size, LARGE);
+    gemini_end(client);
+    gemini_reply_end(&reply);
+}

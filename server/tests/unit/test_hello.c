@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "worker/hello.h"
+
+/* Builds a ClientHello message with one server_name extension of the given type and name. */
+static size_t make_message(uint8_t *message, uint8_t type, const char *name, size_t padding) {
+    uint8_t *at = message + 4;
+    size_t name_length = name ? strlen(name) : 0;
+    *at++ = 3, *at++ = 3;
+    memset(at, 0xaa, 32), at += 32;
+    *at++ = 0;                                        /* no session id */
+    *at++ = 0, *at++ = 2, *at++ = 0x13, *at++ = 0x01; /* one cipher suite */
+    *at++ = 1, *at++ = 0;                             /* no compression */
+    uint8_t *extensions = at;
+    at += 2;
+    if (padding) { /* extension 21 stands before the name */
+        *at++ = 0, *at++ = 21, *at++ = (uint8_t)(padding >> 8), *at++ = (uint8_t)padding;
+        memset(at, 0, padding), at += padding;
+    }
+    if (name) {
+        size_t list = name_length + 3;
+        *at++ = 0, *at++ = 0, *at++ = (uint8_t)((list + 2) >> 8), *at++ = (uint8_t)(list + 2);
+        *at++ = (uint8_t)(list >> 8), *at++ = (uint8_t)list;
+        *at++ = type, *at++ = (uint8_t)(name_length >> 8), *at++ = (uint8_t)name_length;
+        memcpy(at, name, name_length), at += name_length;
+    }
+    size_t size = (size_t)(at - extensions) - 2;
+    extensions[0] = (uint8_t)(size >> 8), extensions[1] = (uint8_t)size;
+    size_t body = (size_t)(at - message) - 4;
+    message[0] = 1, message[1] = (uint8_t)(body >> 16), message[2] = (uint8_t)(body >> 8);
+    message[3] = (uint8_t)body;
+    return body + 4;
+}
+
+/* Cuts a message into records of at most `part` bytes. */
+static size_t make_records(uint8_t *records, const uint8_t *message, size_t size, size_t part) {
+    uint8_t *at = records;
+    for (size_t done = 0; done < size;) {
+        size_t now = size - done < part ? size - done : part;
+        *at++ = 0x16, *at++ = 3, *at++ = 1, *at++ = (uint8_t)(now >> 8), *at++ = (uint8_t)now;
+        memcpy(at, message + done, now);
+        at += now, done += now;
+    }
+    return (size_t)(at - records);
+}
+
+Test(hello, server_name) {
+    static const struct {
+        const char *sent, *expected;
+        uint8_t type;
+    } cases[] = {
+        {"example.org", "example.org", 0},
+        {"EXAMPLE.org", "example.org", 0},
+        {"example.org.", "example.org", 0},
+        {"example.org..", "", 0},
+        {".", "", 0},
+        {NULL, "", 0},
+        {"", "", 0},
+        {"a/b", "", 0},
+        {"a-long-start-of-a-name/b", "", 0},
+        {"aAzZ09@[`{.EXAMPLE", "aazz09@[`{.example", 0},
+        {"a~\x7f", "", 0},
+        {"a!~", "a!~", 0},
+        {"with space", "", 0},
+        {"ctrl\x01", "", 0},
+        {"\xc3\xa4.example", "", 0},
+        {"wrong-type.example", "", 1},
+    };
+    static const size_t parts[] = {16000, 100, 7, 1};
+    uint8_t message[1024], records[8192];
+    char name[HELLO_NAME_MAX + 1];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t size = make_message(message, cases[i].type, cases[i].sent, 50);
+        for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+            size_t length = make_records(records, message, size, parts[p]);
+            cr_expect_eq(hello_examine(records, length), HELLO_COMPLETE, "case %zu part %zu", i, parts[p]);
+            hello_server_name(records, length, name);
+            cr_expect_str_eq(name, cases[i].expected, "case %zu part %zu: got %s", i, parts[p], name);
+        }
+    }
+}
+
+Test(hello, every_prefix_is_incomplete) {
+    static const size_t parts[] = {16000, 9, 1};
+    uint8_t message[1024], records[8192];
+    size_t size = make_message(message, 0, "example.org", 300);
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+        size_t length = make_records(records, message, size, parts[p]);
+        for (size_t prefix = 0; prefix < length; prefix++)
+            cr_expect_eq(hello_examine(records, prefix), HELLO_INCOMPLETE, "part %zu prefix %zu", parts[p], prefix);
+        cr_expect_eq(hello_examine(records, length), HELLO_COMPLETE);
+    }
+}
+
+Test(hello, what_is_no_hello) {
+    static const struct {
+        const char *bytes;
+        size_t length;
+    } cases[] = {
+        {"GET / HTTP/1.1\r\n", 16},
+        {"gemini://localhost/\r\n", 21},
+        {"\x15\x03\x01\x00\x02\x02\x28", 7},         /* an alert */
+        {"\x17\x03\x03\x00\x01z", 6},                /* application data */
+        {"\x16\x02", 2},                             /* a record version that never was */
+        {"\x16\x03\x01\x00\x00", 5},                 /* an empty fragment */
+        {"\x16\x03\x01\x00\x01\x02", 6},             /* a ServerHello */
+        {"\x80\x2e\x01\x03\x01", 5},                 /* SSL 2 */
+        {"\x16\x03\x01\x00\x04\x01\x00\x40\x00", 9}, /* a ClientHello of 16 kB */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        cr_expect_eq(hello_examine((const uint8_t *)cases[i].bytes, cases[i].length), HELLO_FOREIGN, "case %zu", i);
+}
+
+/* However the bytes arrive, the verdict is the same. */
+Test(hello, what_stands_behind_it_counts_for_nothing) {
+    static const uint8_t alert[] = {0x15, 3, 1, 0, 2, 1, 0};
+    uint8_t message[1024], records[2048];
+    char name[HELLO_NAME_MAX + 1];
+    size_t length = make_records(records, message, make_message(message, 0, "example.org", 0), 100);
+    memcpy(records + length, alert, sizeof alert);
+    for (size_t more = 0; more <= sizeof alert; more++)
+        cr_expect_eq(hello_examine(records, length + more), HELLO_COMPLETE, "%zu bytes more", more);
+    hello_server_name(records, length + sizeof alert, name);
+    cr_expect_str_eq(name, "example.org");
+}
+
+Test(hello, longest) {
+    static uint8_t message[HELLO_MAX * 2], records[HELLO_MAX * 3];
+    size_t bare = make_message(message, 0, "example.org", 1) - 1;
+    size_t size = make_message(message, 0, "example.org", HELLO_MAX - bare);
+    cr_assert_eq(size, HELLO_MAX);
+    cr_expect_eq(hello_examine(records, make_records(records, message, size, 16000)), HELLO_COMPLETE);
+    size = make_message(message, 0, "example.org", HELLO_MAX - bare + 1);
+    cr_expect_eq(hello_examine(records, make_records(records, message, size, 16000)), HELLO_FOREIGN);
+    /* many tiny records may not collect more than HELLO_MAX bytes of an unfinished greeting */
+    cr_assert_gt(make_records(records, message, 4000, 1), HELLO_MAX);
+    cr_expect_eq(hello_examine(records, HELLO_MAX), HELLO_FOREIGN);
+}
+
+/* A ClientHello in records of any size becomes one record, and what follows it stays. */
+Test(hello, joined) {
+    static const uint8_t behind[] = {0x14, 3, 3, 0, 1, 1, 0x16, 3, 3};
+    static const size_t parts[] = {16000, 300, 9, 4, 3, 2, 1};
+    static uint8_t message[1024], records[8192], whole[2048];
+    char name[HELLO_NAME_MAX + 1];
+    size_t size = make_message(message, 0, "example.org", 300), one = make_records(whole, message, size, 16000);
+    memcpy(whole + one, behind, sizeof behind);
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+        size_t length = make_records(records, message, size, parts[p]);
+        memcpy(records + length, behind, sizeof behind);
+        length = hello_join(records, length + sizeof behind);
+        cr_expect_eq(length, one + sizeof behind, "parts of %zu", parts[p]);
+        cr_expect_eq(memcmp(records, whole, length), 0, "parts of %zu", parts[p]);
+        cr_expect_eq(hello_examine(records, length), HELLO_COMPLETE);
+        hello_server_name(records, length, name);
+        cr_expect_str_eq(name, "example.org");
+    }
+}
+
+/* It may come in any pieces, each of which is joined with what was kept of those before. */
+Test(hello, joined_as_it_comes) {
+    static uint8_t message[8192], records[65536], kept[HELLO_MAX + 4096];
+    size_t size = make_message(message, 0, "example.org", 4000), length = make_records(records, message, size, 1);
+    for (size_t step = 1; step < 2000; step = step * 3 + 1) {
+        size_t there = 0, most = 0;
+        for (size_t at = 0; at < length; at += step) {
+            size_t now = length - at < step ? length - at : step;
+            memcpy(kept + there, records + at, now);
+            there = hello_join(kept, there + now);
+            most = there > most ? there : most;
+            cr_assert_eq(hello_examine(kept, there), at + now < length ? HELLO_INCOMPLETE : HELLO_COMPLETE);
+        }
+        cr_expect_eq(there, size + 5, "in steps of %zu", step);
+        cr_expect_leq(most, size + 16, "%zu bytes are kept, in steps of %zu", most, step);
+    }
+}
+
+/* The rest of a record that holds the message's end becomes a record of its own. */
+Test(hello, joined_up_to_its_end) {
+    static uint8_t message[1024], records[2048];
+    size_t size = make_message(message, 0, NULL, 0);
+    memset(message + size, 0x0b, 20);
+    size_t length = make_records(records, message, size + 20, size - 10);
+    length = hello_join(records, length);
+    cr_assert_eq(length, 5 + size + 5 + 20);
+    cr_expect_eq(records[3] << 8 | records[4], (int)size);
+    cr_expect_eq(memcmp(records + 5, message, size), 0);
+    cr_expect_eq(memcmp(records + 5 + size, "\x16\x03\x01\x00\x14\x0b\x0b", 7), 0);
+    /* one record needs nothing, nor what is no handshake */
+    length = make_records(records, message, size + 20, 16000);
+    cr_expect_eq(hello_join(records, length), length);
+    cr_expect_eq(records[3] << 8 | records[4], (int)size + 20);
+    memcpy(records, "\x16\x03\x01\x00\x01\x01\x16\x03\x01\x00\x00\x17\x03\x03\x00\x01z", 17);
+    cr_expect_eq(hello_join(records, 17), 17);
+}

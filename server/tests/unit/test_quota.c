@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "worker/quota.h"
+
+static struct quota_table tables[3];
+
+static struct quota quota_of(size_t worker, uint32_t requests_max) {
+    return (struct quota){.first = tables,
+                          .count = 3,
+                          .stride = sizeof tables[0],
+                          .own = &tables[worker],
+                          .rates_max = {[QUOTA_REQUESTS] = requests_max}};
+}
+
+#define ADA UINT64_C(0x1111222233334444)
+#define BOB UINT64_C(0x5555666677778888)
+
+/* Something like a keyed hash. */
+static uint64_t hash(uint64_t number) {
+    return number * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static struct quota_member member_of(uint64_t client, uint32_t connections_max) {
+    return (struct quota_member){.count = 1, .rated = true, .groups = {{client, connections_max, 0, 1}}};
+}
+
+/* One in a prefix of its own size, and in one that is shared. */
+static struct quota_member member_within(uint64_t client, uint32_t most, uint64_t prefix, uint32_t prefix_most) {
+    return (struct quota_member){
+        .count = 2, .rated = true, .groups = {{client, most, 0, 1}, {prefix, prefix_most, 0, 4}}};
+}
+
+Test(quota, all_workers_count_together) {
+    struct quota one = quota_of(0, 0), two = quota_of(1, 0);
+    struct quota_member ada[7], bob = member_of(BOB, 3);
+    for (size_t i = 0; i < 7; i++)
+        ada[i] = member_of(ADA, 3);
+    cr_expect(quota_enter(&one, &ada[0]));
+    cr_expect(quota_enter(&two, &ada[1]));
+    cr_expect(quota_enter(&one, &ada[2]));
+    cr_expect_not(quota_enter(&one, &ada[3]));
+    cr_expect_not(quota_enter(&two, &ada[3]));
+    cr_expect(quota_enter(&two, &bob), "another client");
+    cr_expect_eq(quota_open(&one), 4);
+    quota_leave(&one, &ada[0]);
+    quota_leave(&one, &ada[0]);
+    cr_expect_eq(quota_open(&one), 3, "whoever has left leaves nothing more");
+    cr_expect(quota_enter(&two, &ada[3]), "one has left");
+    cr_expect_not(quota_enter(&two, &ada[4]));
+    memset(&tables[1], 0, sizeof tables[1]); /* the second worker died, and its connections with it */
+    cr_expect_eq(quota_open(&one), 1);
+    cr_expect(quota_enter(&one, &ada[4]));
+    cr_expect(quota_enter(&one, &ada[5]));
+    cr_expect_not(quota_enter(&one, &ada[6]));
+}
+
+Test(quota, a_prefix_has_a_bound_of_its_own) {
+    struct quota one = quota_of(0, 0), two = quota_of(1, 0);
+    struct quota_member members[12], elsewhere = member_within(hash(100), 2, hash(2000), 5);
+    size_t admitted = 0;
+    for (size_t i = 0; i < 12; i++) { /* six clients, two connections of each */
+        members[i] = member_within(hash(i / 2 + 1), 2, hash(1000), 5);
+        admitted += quota_enter(i % 2 ? &two : &one, &members[i]);
+    }
+    cr_expect_eq(admitted, 5, "%zu of one prefix", admitted);
+    cr_expect(quota_enter(&one, &elsewhere), "another prefix");
+    cr_expect_eq(quota_open(&one), 6);
+    for (size_t i = 0; i < 12; i++)
+        quota_leave(i % 2 ? &two : &one, &members[i]);
+    for (size_t i = 0; i < QUOTA_SLOTS; i++)
+        cr_assert_eq(tables[1].connections[i] & 0xffff, 0, "a count is left over");
+    cr_expect_eq(quota_open(&one), 1);
+}
+
+Test(quota, the_load_is_that_of_the_fullest_group) {
+    struct quota one = quota_of(0, 0), two = quota_of(1, 0);
+    struct quota_member members[16], alone = member_within(hash(500), 32, hash(600), 128);
+    for (size_t i = 0; i < 16; i++) {
+        members[i] = member_within(hash(1), 32, hash(1000), 128);
+        cr_assert(quota_enter(i % 2 ? &two : &one, &members[i]));
+    }
+    cr_expect_eq(quota_load(&two, &members[15]), 4, "half of what one client may have");
+    cr_expect_eq(quota_load(&two, &members[1]), 4, "for all of them");
+    cr_assert(quota_enter(&one, &alone));
+    cr_expect_eq(quota_load(&one, &alone), 0);
+    for (size_t i = 0; i < 12; i++)
+        quota_leave(i % 2 ? &two : &one, &members[i]);
+    quota_weigh(&one, &members[14]);
+    cr_expect_eq(quota_load(&one, &members[14]), 1, "most have left");
+}
+
+Test(quota, the_crowd_is_that_of_the_largest_group) {
+    struct quota one = quota_of(0, 0), two = quota_of(1, 0);
+    struct quota_member members[6], alone = member_within(hash(500), 32, hash(600), 128);
+    for (size_t i = 0; i < 6; i++) {
+        members[i] = member_within(hash(i + 1), 32, hash(1000), 128);
+        cr_assert(quota_enter(i % 2 ? &two : &one, &members[i]));
+    }
+    cr_assert(quota_enter(&one, &alone));
+    cr_expect_eq(quota_crowd(&two, &members[5]), 6, "all of its prefix, whichever worker has them");
+    cr_expect_eq(quota_crowd(&one, &alone), 1);
+    for (size_t i = 1; i < 5; i++)
+        quota_leave(i % 2 ? &two : &one, &members[i]);
+    quota_weigh(&one, &members[0]);
+    cr_expect_eq(quota_crowd(&one, &members[0]), 2);
+}
+
+/* A worker that ends as it should leaves what clients have used of their rates, and no connection. */
+Test(quota, rates_outlive_a_worker) {
+    struct quota one = quota_of(0, 10), two = quota_of(1, 10);
+    struct quota_member ada = member_of(ADA, 3);
+    cr_assert(quota_enter(&one, &ada));
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(quota_spend(&one, &ada, QUOTA_REQUESTS, 60000), 0);
+    quota_forget_connections(&tables[0]);
+    cr_expect_eq(quota_open(&two), 0);
+    struct quota_member again = member_of(ADA, 1);
+    cr_expect(quota_enter(&two, &again), "no connection is left");
+    cr_expect_eq(quota_crowd(&two, &again), 1);
+    cr_expect_neq(quota_spend(&two, &again, QUOTA_REQUESTS, 60000), 0, "the rate is used up");
+}
+
+Test(quota, no_limit_is_no_limit) {
+    struct quota one = quota_of(0, 0);
+    for (int i = 0; i < 1000; i++) {
+        struct quota_member ada = member_of(ADA, 0);
+        cr_expect(quota_enter(&one, &ada));
+        cr_expect_eq(quota_load(&one, &ada), 0);
+        cr_expect_eq(quota_spend(&one, &ada, QUOTA_REQUESTS, 0), 0);
+    }
+}
+
+Test(quota, a_full_table_lets_in) {
+    static struct quota_member members[2 * QUOTA_SLOTS];
+    struct quota one = quota_of(0, 0);
+    struct quota_member again = member_of(hash(1), 1);
+    size_t admitted = 0;
+    for (uint64_t i = 0; i < 2 * QUOTA_SLOTS; i++) {
+        members[i] = member_of(hash(i + 1), 1);
+        admitted += quota_enter(&one, &members[i]);
+    }
+    cr_expect_eq(admitted, 2 * QUOTA_SLOTS, "everybody is let in once");
+    cr_expect_not(quota_enter(&one, &again), "who is counted is still known");
+    cr_expect_eq(quota_open(&one), 2 * QUOTA_SLOTS, "all are counted together");
+    for (uint64_t i = 0; i < 2 * QUOTA_SLOTS; i++)
+        quota_leave(&one, &members[i]);
+    for (size_t i = 0; i < QUOTA_SLOTS; i++)
+        cr_assert_eq(tables[0].connections[i] & 0xffff, 0, "a count is left over");
+    cr_expect_eq(quota_open(&one), 0);
+}
+
+/* How many of so many requests go through, one in each `pause` milliseconds. */
+static unsigned let_through(struct quota *quota, const struct quota_member *member, unsigned count, uint64_t *now,
+                            unsigned pause) {
+    unsigned through = 0;
+    for (unsigned i = 0; i < count; i++, *now += pause)
+        through += quota_spend(quota, member, QUOTA_REQUESTS, *now) == 0;
+    return through;
+}
+
+Test(quota, a_burst_then_a_rate) {
+    struct quota one = quota_of(0, 60), two = quota_of(1, 60);
+    struct quota_member ada = member_of(ADA, 0), bob = member_of(BOB, 0);
+    uint64_t now = 1000000;
+    cr_expect_eq(let_through(&one, &ada, 30, &now, 0), 30);
+    cr_expect_eq(let_through(&two, &ada, 100, &now, 0), 30, "workers count together");
+    unsigned seconds = quota_spend(&one, &ada, QUOTA_REQUESTS, now);
+    cr_expect(seconds >= 1 && seconds <= 30, "%u seconds", seconds);
+    cr_expect_eq(quota_spend(&one, &bob, QUOTA_REQUESTS, now), 0);
+    now += seconds * UINT64_C(1000);
+    cr_expect_eq(quota_spend(&one, &ada, QUOTA_REQUESTS, now), 0, "after %u seconds, as it said", seconds);
+    now += 1800000;
+    cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 60, "all is forgiven");
+    /* Whoever asks ten times as often as is allowed gets what is allowed, or a little less. */
+    unsigned in_an_hour = let_through(&one, &ada, 36000, &now, 100);
+    cr_expect(in_an_hour > 3000 && in_an_hour <= 3700, "%u in an hour", in_an_hour);
+    /* Whoever asks a little less often than is allowed is never turned away. */
+    now += 1800000;
+    cr_expect_eq(let_through(&one, &ada, 3000, &now, 1100), 3000);
+}
+
+/* Clients of one prefix share what it may have, and what one of them was denied costs the others nothing. */
+Test(quota, a_prefix_has_a_rate_of_its_own) {
+    struct quota one = quota_of(0, 10);
+    uint64_t now = 1000000;
+    unsigned through = 0;
+    for (uint64_t i = 0; i < 10; i++) {
+        struct quota_member member = member_within(hash(i + 1), 0, hash(1000), 0);
+        unsigned of_it = let_through(&one, &member, 100, &now, 0);
+        cr_expect_leq(of_it, 10);
+        through += of_it;
+    }
+    cr_expect_eq(through, 40);
+}
+
+Test(quota, a_crowd_of_others_makes_nobody_forgotten) {
+    struct quota one = quota_of(0, 20);
+    struct quota_member ada = member_of(ADA, 0);
+    uint64_t now = 1000000;
+    cr_expect_eq(let_through(&one, &ada, 30, &now, 0), 20);
+    for (uint64_t i = 0; i < 10 * QUOTA_SLOTS; i++) {
+        struct quota_member other = member_of(hash(i), 0);
+        cr_assert_eq(quota_spend(&one, &other, QUOTA_REQUESTS, now), 0);
+    }
+    cr_expect_neq(quota_spend(&one, &ada, QUOTA_REQUESTS, now), 0, "crowded out of the table");
+}
+
+/* Which pages of these tables does the system provide memory for? */
+static size_t pages_there(void *memory, size_t size) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), count = 0;
+    unsigned char *there = calloc(size / page + 1, 1);
+    cr_assert_not_null(there);
+    cr_assert_eq(mincore(memory, size, there), 0);
+    for (size_t i = 0; i < size / page; i++)
+        count += there[i] & 1;
+    free(there);
+    return count;
+}
+
+Test(quota, idle_tables_take_no_memory) {
+    size_t count = 64, size = count * sizeof(struct quota_table);
+    struct quota_table *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(shared, MAP_FAILED);
+    struct quota quota = {shared, count, sizeof *shared, shared, {10, 10}};
+    for (uint64_t i = 1; i < 4000; i++) {
+        struct quota_member member = member_of(hash(i), 10);
+        cr_assert(quota_enter(&quota, &member));
+        quota_spend(&quota, &member, QUOTA_REQUESTS, 60000);
+    }
+    size_t own = sizeof *shared / (size_t)sysconf(_SC_PAGESIZE) + 1;
+    cr_expect_leq(pages_there(shared, size), own + 2 * count, "%zu pages", pages_there(shared, size));
+    munmap(shared, size);
+}

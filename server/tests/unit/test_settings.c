@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "common/settings.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Notes the faults as "LINE: PROBLEM;". */
+static void note_fault(unsigned line, const char *problem, void *context) {
+    char *faults = context;
+    cr_expect_str_not_empty(problem);
+    cr_expect_null(strchr(problem, '\n'));
+    sprintf(faults + strlen(faults), "%u: %s;", line, problem);
+}
+
+static int parse(struct settings *settings, const char *text, char faults[static 8192]) {
+    size_t length = strlen(text);
+    char *copy = malloc(length > 0 ? length : 1); /* without a NUL behind it */
+    cr_assert_not_null(copy);
+    memcpy(copy, text, length);
+    faults[0] = '\0';
+    memset(settings, 0xa5, sizeof(*settings));
+    int result = settings_parse(settings, copy, length, note_fault, faults);
+    free(copy);
+    return result;
+}
+
+static void expect_defaults(const struct settings *settings) {
+    cr_expect_eq(settings->advertised_ports.count, 0);
+    cr_expect_eq(settings->min_tls, SETTINGS_TLS_1_2);
+    cr_expect_str_empty(settings->language);
+    cr_expect_eq(settings->log_addresses, LOG_ADDRESSES_OFF);
+    cr_expect_eq(settings->proxy_ports.count, 0);
+    cr_expect_eq(settings->max_connections, 650);
+    cr_expect_eq(settings->max_connections_per_address, 32);
+    cr_expect_eq(settings->max_connections_from_loopback, 325);
+    cr_expect_eq(settings->max_handshakes_per_minute, 600);
+    cr_expect_eq(settings->max_requests_per_minute, 300);
+    cr_expect_eq(settings->handshake_timeout, 10000);
+    cr_expect_eq(settings->request_timeout, 10000);
+    cr_expect_eq(settings->reply_timeout, 20000);
+}
+
+Test(settings, defaults) {
+    static const char *const files[] = {"", "\n\n", "# comment\n  # comment\n\t\r\n", "\xef\xbb\xbf# comment"};
+    for (size_t i = 0; i < COUNT(files); i++) {
+        struct settings settings;
+        char faults[8192];
+        cr_expect_eq(parse(&settings, files[i], faults), 0, "%s", faults);
+        expect_defaults(&settings);
+    }
+}
+
+/* What packages bring as the settings file, with every line in force: the defaults, but for those that have none. */
+Test(settings, defaults_of_packages) {
+    FILE *file = popen("awk -f packaging/settings.awk server/man/vitrine.conf.5", "r");
+    cr_assert_not_null(file);
+    char line[256], text[8192] = "", faults[8192];
+    unsigned count = 0, without = 0;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (line[0] != '#' || line[1] < 'a' || line[1] > 'z')
+            continue;
+        count++;
+        if (strstr(line, " =\n") != NULL)
+            without++;
+        else
+            strcat(text, line + 1);
+    }
+    cr_expect_eq(pclose(file), 0);
+    cr_expect_eq(count, 13);
+    cr_expect_eq(without, 3); /* both lists of ports, and the language */
+    struct settings settings;
+    cr_expect_eq(parse(&settings, text, faults), 0, "%s", faults);
+    expect_defaults(&settings);
+}
+
+Test(settings, every_key) {
+    static const char file[] = "\xef\xbb\xbf"
+                               "advertised-ports = 1965 7070,80 ,  443 80\n"
+                               "min-tls=1.3\r\n"
+                               "  language = en , de-AT,fr  \n"
+                               "# log-addresses = off\n"
+                               "log-addresses = hashed\n"
+                               "proxy-ports = 7070\n"
+                               "max-connections = 1\n"
+                               "max-connections-per-address = 1000000\n"
+                               "max-connections-from-loopback = 7\n"
+                               "max-handshakes-per-minute = 1000000\n"
+                               "max-requests-per-minute = 17\n"
+                               "handshake-timeout = 100ms\n"
+                               "request-timeout = 60 min\n"
+                               "reply-timeout = 3s";
+    struct settings settings;
+    char faults[8192];
+    cr_assert_eq(parse(&settings, file, faults), 0, "%s", faults);
+    cr_expect_eq(settings.advertised_ports.count, 4);
+    cr_expect(settings_has_port(&settings.advertised_ports, 1965));
+    cr_expect(settings_has_port(&settings.advertised_ports, 443));
+    cr_expect_not(settings_has_port(&settings.advertised_ports, 1966));
+    cr_expect_eq(settings.min_tls, SETTINGS_TLS_1_3);
+    cr_expect_str_eq(settings.language, "en,de-AT,fr");
+    cr_expect_eq(settings.log_addresses, LOG_ADDRESSES_HASHED);
+    cr_expect(settings_has_port(&settings.proxy_ports, 7070));
+    cr_expect_eq(settings.max_connections, 1);
+    cr_expect_eq(settings.max_connections_per_address, 1000000);
+    cr_expect_eq(settings.max_connections_from_loopback, 7);
+    cr_expect_eq(settings.max_handshakes_per_minute, 1000000);
+    cr_expect_eq(settings.max_requests_per_minute, 17);
+    cr_expect_eq(settings.handshake_timeout, 100);
+    cr_expect_eq(settings.request_timeout, 3600000);
+    cr_expect_eq(settings.reply_timeout, 3000);
+}
+
+Test(settings, values) {
+    static const struct {
+        const char *line;
+        bool valid;
+    } cases[] = {
+        {"log-addresses = off", true},
+        {"log-addresses = partial", true},
+        {"log-addresses = full", true},
+        {"log-addresses = Full", false},
+        {"log-addresses = yes", false},
+        {"log-addresses =", false},
+        {"min-tls = 1.2", true},
+        {"min-tls = 1.1", false},
+        {"min-tls = 1.30", false},
+        {"min-tls = TLS1.3", false},
+        {"language = en", true},
+        {"language = x-private", true},
+        {"language = en_GB", false},
+        {"language = en,", false},
+        {"language = ,en", false},
+        {"language = en fr", false},
+        {"language = \"en\"", false},
+        {"language =", false},
+        {"advertised-ports = 65535", true},
+        {"advertised-ports = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16", true},
+        {"advertised-ports = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", false},
+        {"advertised-ports = 0", false},
+        {"advertised-ports = 65536", false},
+        {"advertised-ports = 4294967297", false},
+        {"advertised-ports = -1", false},
+        {"advertised-ports = 1965x", false},
+        {"advertised-ports = 1965,", false},
+        {"advertised-ports = 1965,,7070", false},
+        {"advertised-ports =", false},
+        {"max-connections = 0", false},
+        {"max-connections-from-loopback = 0", false},
+        {"max-connections-from-loopback = 1", true},
+        {"max-handshakes-per-minute = 0", true},
+        {"max-handshakes-per-minute = 1000001", false},
+        {"max-connections = 1000001", false},
+        {"max-connections = 99999999999999999999999", false},
+        {"max-connections = 1e3", false},
+        {"max-connections = +1", false},
+        {"max-connections = many", false},
+        {"max-requests-per-minute = 0", true},
+        {"max-requests-per-minute = ", false},
+        {"reply-timeout = 1min", true},
+        {"reply-timeout = 10", false},
+        {"reply-timeout = 10h", false},
+        {"reply-timeout = 99ms", false},
+        {"reply-timeout = 0s", false},
+        {"reply-timeout = 61min", false},
+        {"reply-timeout = 3600001ms", false},
+        {"reply-timeout = 99999999999999min", false},
+        {"reply-timeout = s", false},
+        {"reply-timeout = 1s # comment", false},
+        {"unknown = 1", false},
+        {"Min-TLS = 1.3", false},
+        {"min_tls = 1.3", false},
+        {"= 1", false},
+        {"=", false},
+        {"min-tls", false},
+        {"min-tls: 1.3", false},
+        {"[section]", false},
+        {"\xff", false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct settings settings;
+        char text[512], faults[8192];
+        snprintf(text, sizeof(text), "\n%s\n# the end\n", cases[i].line);
+        cr_expect_eq(parse(&settings, text, faults), cases[i].valid ? 0 : 1, "%s: %s", cases[i].line, faults);
+        if (!cases[i].valid)
+            cr_expect(strncmp(faults, "2: ", 3) == 0, "%s: %s", cases[i].line, faults);
+    }
+}
+
+Test(settings, faults_name_what_is_wrong) {
+    static const char file[] = "min-tls = 1.1\n"
+                               "colour = \x1b[31m\n"
+                               "language = en\n"
+                               "language = fr\n"
+                               "nonsense\n";
+    struct settings settings;
+    char faults[8192];
+    cr_expect_eq(parse(&settings, file, faults), 4);
+    cr_expect_str_eq(faults,
+                     "1: \"1.1\" is not a valid value for min-tls; expected 1.2 or 1.3;"
+                     "2: \"colour\" is not a setting; vitrine.conf(5) lists them all;"
+                     "4: \"language\" is already set on line 3; keep one of the two;"
+                     "5: \"nonsense\" is not of the form `key = value`;",
+                     "%s", faults);
+}
+
+Test(settings, sizes) {
+    static char text[SETTINGS_FILE_MAX + 1];
+    struct settings settings;
+    char faults[8192] = "";
+    memset(text, '\n', sizeof(text));
+    cr_expect_eq(settings_parse(&settings, text, SETTINGS_FILE_MAX, note_fault, faults), 0);
+    cr_expect_eq(settings_parse(&settings, text, SETTINGS_FILE_MAX + 1, note_fault, faults), -EFBIG);
+    memset(text, 'x', 600);
+    text[0] = '#';
+    cr_expect_eq(settings_parse(&settings, text, 601, note_fault, faults), 1);
+    cr_expect_eq(settings_parse(&settings, "min-tls = 1.3\0 4", 16, note_fault, faults), 1);
+    char language[200] = "language = en";
+    for (size_t i = 0; i < 41; i++)
+        strcat(language, ",fr");
+    cr_expect_eq(settings_parse(&settings, language, strlen(language), note_fault, faults), 0);
+    cr_expect_eq(strlen(settings.language), 125);
+    strcat(language, ",fr");
+    cr_expect_eq(settings_parse(&settings, language, strlen(language), note_fault, faults), 1);
+}

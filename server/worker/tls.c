@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tls.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <wolfssl/options.h>
+#include <wolfssl/ssl.h>
+#include <wolfssl/version.h>
+#include <wolfssl/wolfcrypt/hash.h>
+
+#include "common/hostname.h"
+#include "common/log.h"
+#include "spare.h"
+
+/* One context for an identity: a session takes over its certificate without parsing anything again. */
+struct context {
+    const struct certificate *certificate;
+    WOLFSSL_CTX *handle; /* NULL: the host is barred */
+};
+
+struct tls {
+    struct context *contexts; /* sorted by host, as the identities are */
+    size_t count;
+    size_t fallback, nameless; /* whose context answers an unknown server name, and none */
+    bool has_barred;
+    struct tls_channel *channel;
+    struct desk *desk;
+};
+
+struct tls_session {
+    WOLFSSL *handle;
+    struct tls *tls;
+    const struct certificate *certificate;
+    struct desk_origin origin;
+    struct desk_request request; /* for a signature, while one is waited for */
+    const uint8_t *signature;    /* the answer, while it is there */
+    size_t signature_size;
+    bool refused;
+    struct visitor visitor;
+};
+
+/*
+ * AES-128 first: it costs a handshake 20 us less than AES-256 with SHA-384 and nobody breaks either.
+ * ChaCha20 is for clients without AES in hardware.
+ */
+static const char ciphers[] = "TLS13-AES128-GCM-SHA256:TLS13-CHACHA20-POLY1305-SHA256:TLS13-AES256-GCM-SHA384:"
+                              "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
+                              "ECDHE-ECDSA-AES256-GCM-SHA384:"
+                              "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:"
+                              "ECDHE-RSA-AES256-GCM-SHA384";
+
+/* ---- moving bytes ---- */
+
+#define RECORD_HEADER_SIZE 5 /* RFC 8446 section 5.1 */
+
+static int receive(WOLFSSL *session, char *bytes, int size, void *context) {
+    struct tls_channel *channel = context;
+    (void)session;
+    if (channel->input_size == 0)
+        return WOLFSSL_CBIO_ERR_WANT_READ;
+    channel->records += size == RECORD_HEADER_SIZE; /* wolfSSL asks for each header by itself */
+    size_t taken = channel->input_size < (size_t)size ? channel->input_size : (size_t)size;
+    memcpy(bytes, channel->input, taken);
+    channel->input += taken;
+    channel->input_size -= taken;
+    return (int)taken;
+}
+
+static int transmit(WOLFSSL *session, char *bytes, int size, void *context) {
+    struct tls_channel *channel = context;
+    (void)session;
+    if (sizeof channel->output - channel->output_size < (size_t)size)
+        return WOLFSSL_CBIO_ERR_GENERAL; /* a visitor who asks for new keys dozens of times at once: it ends here */
+    memcpy(channel->output + channel->output_size, bytes, (size_t)size);
+    channel->output_size += (size_t)size;
+    return size;
+}
+
+/* ---- signatures from the key process ---- */
+
+/* The number of TLS for a scheme, of the kind that wolfSSL calls back for and the hash that it has chosen. */
+enum kind { KIND_ECDSA, KIND_ED25519, KIND_RSA_PKCS1, KIND_RSA_PSS };
+
+static enum signing_scheme scheme_of(enum kind kind, int hash) {
+    /* In TLS 1.2's numbers SHA-256 is 4, SHA-384 is 5 and SHA-512 is 6 (RFC 5246 section 7.4.1.4.1). */
+    switch (kind) {
+    case KIND_ECDSA:
+        return (unsigned)hash << 8 | (SIGNING_ECDSA_SHA256 & 0xff);
+    case KIND_RSA_PKCS1:
+        return (unsigned)hash << 8 | (SIGNING_RSA_PKCS1_SHA256 & 0xff);
+    case KIND_RSA_PSS:
+        return SIGNING_RSA_PSS_SHA256 + (unsigned)hash - (SIGNING_ECDSA_SHA256 >> 8);
+    default:
+        return SIGNING_ED25519;
+    }
+}
+
+static bool ask(struct tls_session *session, enum kind kind) {
+    uint8_t content[SIGNING_CONTENT_MAX];
+    int hash;
+    /* Of a patch of ours (server/wolfssl/patches/): the callbacks themselves are given a digest. */
+    int size = wolfSSL_GetSignedContent(session->handle, content, sizeof content, &hash);
+    enum signing_version version =
+        wolfSSL_version(session->handle) == TLS1_3_VERSION ? SIGNING_TLS_1_3 : SIGNING_TLS_1_2;
+    if (size < 0 || !signing_ask(&session->request.question, version, scheme_of(kind, hash), session->certificate->key,
+                                 content, (size_t)size))
+        return false;
+    desk_ask(session->tls->desk, &session->request, &session->origin);
+    return true;
+}
+
+/*
+ * wolfSSL calls this twice: at first the question goes out and the handshake waits, at the second call the answer is
+ * there. length: the room for the signature, then how long it is.
+ */
+static int sign(struct tls_session *session, enum kind kind, unsigned char *signature, word32 *length) {
+    if (session->signature) {
+        if (session->signature_size > *length)
+            return WC_HW_E;
+        memcpy(signature, session->signature, session->signature_size);
+        *length = (word32)session->signature_size;
+        session->signature = NULL;
+        return 0;
+    }
+    if (session->request.state != DESK_IDLE)
+        return WC_PENDING_E;
+    return !session->refused && ask(session, kind) ? WC_PENDING_E : WC_HW_E;
+}
+
+static int sign_ecdsa(WOLFSSL *handle, const unsigned char *digest, unsigned size, unsigned char *signature,
+                      word32 *length, const unsigned char *key, unsigned key_size, void *context) {
+    (void)handle, (void)digest, (void)size, (void)key, (void)key_size;
+    return sign(context, KIND_ECDSA, signature, length);
+}
+
+static int sign_ed25519(WOLFSSL *handle, const unsigned char *content, unsigned size, unsigned char *signature,
+                        unsigned *length, const unsigned char *key, unsigned key_size, void *context) {
+    (void)handle, (void)content, (void)size, (void)key, (void)key_size;
+    return sign(context, KIND_ED25519, signature, length);
+}
+
+static int sign_rsa(WOLFSSL *handle, const unsigned char *digest, unsigned size, unsigned char *signature,
+                    word32 *length, const unsigned char *key, unsigned key_size, void *context) {
+    (void)handle, (void)digest, (void)size, (void)key, (void)key_size;
+    return sign(context, KIND_RSA_PKCS1, signature, length);
+}
+
+static int sign_rsa_pss(WOLFSSL *handle, const unsigned char *digest, unsigned size, unsigned char *signature,
+                        unsigned *length, int hash, int mask, const unsigned char *key, unsigned key_size,
+                        void *context) {
+    (void)handle, (void)digest, (void)size, (void)hash, (void)mask, (void)key, (void)key_size;
+    return sign(context, KIND_RSA_PSS, signature, length);
+}
+
+/* wolfSSL would check RSA signatures for faults with a key that is not here; the key process does (identity.c). */
+static int trust_rsa(WOLFSSL *handle, unsigned char *signature, unsigned size, unsigned char **content,
+                     const unsigned char *key, unsigned key_size, void *context) {
+    (void)handle, (void)signature, (void)size, (void)content, (void)key, (void)key_size, (void)context;
+    return 0;
+}
+
+static int trust_rsa_pss(WOLFSSL *handle, unsigned char *signature, unsigned size, unsigned char **content, int hash,
+                         int mask, const unsigned char *key, unsigned key_size, void *context) {
+    (void)hash, (void)mask;
+    return trust_rsa(handle, signature, size, content, key, key_size, context);
+}
+
+/* ---- certificates of visitors ---- */
+
+/*
+ * Called for the client's own certificate; what stands behind it wolfSSL passes over
+ * (wolfssl/patches/0006-client-certificate-alone.patch). The handshake goes on whatever the certificate is: its
+ * fingerprint is the identity, and TLS itself makes sure that the client has the key. Only a key whose signatures would
+ * take too long to verify ends it, before anything is verified.
+ */
+static int meet(int verified, WOLFSSL_X509_STORE_CTX *store) {
+    struct tls_session *session = store->userCtx;
+    byte digest[WC_SHA256_DIGEST_SIZE];
+    bool key_fits;
+    (void)verified;
+    if (!session || store->totalCerts < 1)
+        return 0;
+    const WOLFSSL_BUFFER_INFO *own = &store->certs[0];
+    struct visitor *visitor = &session->visitor;
+    visitor->certificate_state = certificate_judge(own->buffer, own->length, time(NULL), &key_fits);
+    if (!key_fits) {
+        store->error = UNSUPPORTED_CERTIFICATE;
+        return 0;
+    }
+    if (wc_Sha256Hash(own->buffer, own->length, digest) != 0)
+        return 0;
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(visitor->fingerprint + 2 * i, 3, "%02x", digest[i]);
+    visitor->has_certificate = true;
+    return 1;
+}
+
+/* ---- contexts ---- */
+
+static WOLFSSL_CTX *context_begin(bool only_1_3) {
+    /* wolfSSL's group numbers are enumerators, so the preprocessor cannot tell whether they exist. */
+    int groups[] = {WOLFSSL_X25519MLKEM768, WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1};
+    WOLFSSL_CTX *handle = wolfSSL_CTX_new(wolfSSLv23_server_method());
+    if (!handle)
+        return NULL;
+    wolfSSL_CTX_SetIORecv(handle, receive);
+    wolfSSL_CTX_SetIOSend(handle, transmit);
+    wolfSSL_CTX_SetEccSignCb(handle, sign_ecdsa);
+    wolfSSL_CTX_SetEd25519SignCb(handle, sign_ed25519);
+    wolfSSL_CTX_SetRsaSignCb(handle, sign_rsa);
+    wolfSSL_CTX_SetRsaPssSignCb(handle, sign_rsa_pss);
+    wolfSSL_CTX_set_verify(handle, WOLFSSL_VERIFY_PEER, meet); /* asks for a certificate, and does without */
+    wolfSSL_CTX_SetRsaSignCheckCb(handle, trust_rsa);
+    wolfSSL_CTX_SetRsaPssSignCheckCb(handle, trust_rsa_pss);
+    wolfSSL_CTX_set_group_messages(handle); /* a flight leaves whole, also when it waits for a signature in its midst */
+    if (wolfSSL_CTX_SetMinVersion(handle, only_1_3 ? WOLFSSL_TLSV1_3 : WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
+        wolfSSL_CTX_set_cipher_list(handle, ciphers) == WOLFSSL_SUCCESS &&
+        wolfSSL_CTX_set_groups(handle, groups, sizeof groups / sizeof *groups) == WOLFSSL_SUCCESS)
+        return handle;
+    wolfSSL_CTX_free(handle);
+    return NULL;
+}
+
+static WOLFSSL_CTX *context_open(const struct certificate *certificate, bool only_1_3) {
+    WOLFSSL_CTX *handle = context_begin(only_1_3);
+    if (!handle) {
+        log_line(LOG_LEVEL_ERROR, "TLS cannot be set up: out of memory or wolfSSL was built without a needed part");
+        return NULL;
+    }
+    if (wolfSSL_CTX_use_certificate_chain_buffer(handle, (const unsigned char *)certificate->chain,
+                                                 (long)certificate->chain_size) == WOLFSSL_SUCCESS)
+        return handle;
+    log_line(LOG_LEVEL_ERROR, "identity %s: the certificate cannot be used for TLS", certificate->host);
+    wolfSSL_CTX_free(handle);
+    return NULL;
+}
+
+static bool is_address(const char *host) {
+    struct in6_addr address;
+    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+}
+
+/*
+ * A client that asks for an address sends no server name (RFC 6066 section 3). So a capsule named by an address goes before
+ * all but `default`: the first whose identity can be used, else none, since another's would take its place.
+ */
+static size_t choose_nameless(const struct tls *tls) {
+    size_t chosen = tls->count;
+    if (strcmp(tls->contexts[tls->fallback].certificate->host, "default") == 0)
+        return tls->fallback;
+    for (size_t i = 0; i < tls->count; i++) {
+        if (is_address(tls->contexts[i].certificate->host) && (chosen == tls->count || !tls->contexts[chosen].handle))
+            chosen = i;
+    }
+    return chosen < tls->count ? chosen : tls->fallback;
+}
+
+struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
+                     struct tls_channel *channel, struct desk *desk) {
+    struct tls *tls = calloc(1, sizeof *tls);
+    if (!tls || wolfSSL_SetAllocators(spare_take, spare_give, spare_resize) != 0 || wolfSSL_Init() != WOLFSSL_SUCCESS) {
+        free(tls);
+        return NULL;
+    }
+    tls->channel = channel;
+    tls->desk = desk;
+    tls->has_barred = certificates->barred > 0;
+    tls->contexts = calloc(certificates->count, sizeof *tls->contexts);
+    if (!tls->contexts)
+        goto failed;
+    for (size_t i = 0; i < certificates->count; i++) {
+        const struct certificate *certificate = &certificates->list[i];
+        WOLFSSL_CTX *handle = certificate->chain ? context_open(certificate, only_1_3) : NULL;
+        if (certificate->chain && !handle)
+            goto failed;
+        tls->contexts[tls->count++] = (struct context){certificate, handle};
+        if (strcmp(certificate->host, fallback) == 0)
+            tls->fallback = i;
+    }
+    tls->nameless = choose_nameless(tls);
+    return tls;
+failed:
+    tls_close(tls);
+    return NULL;
+}
+
+void tls_close(struct tls *tls) {
+    if (!tls)
+        return;
+    for (size_t i = 0; i < tls->count; i++)
+        wolfSSL_CTX_free(tls->contexts[i].handle);
+    free(tls->contexts);
+    free(tls);
+    wolfSSL_Cleanup();
+}
+
+/* ---- sessions ---- */
+
+static int compare_host(const void *name, const void *context) {
+    return strcmp(name, ((const struct context *)context)->certificate->host);
+}
+
+static const struct context *find_context(const struct tls *tls, const char *host) {
+    return bsearch(host, tls->contexts, tls->count, sizeof *tls->contexts, compare_host);
+}
+
+static const struct context *context_for(const struct tls *tls, const char *server_name) {
+    const struct context *found = find_context(tls, server_name);
+    return found ? found : &tls->contexts[server_name[0] == '\0' ? tls->nameless : tls->fallback];
+}
+
+bool tls_bars(const struct tls *tls, const char *host) {
+    char canonical[HOSTNAME_MAX + 1];
+    if (!tls->has_barred || !hostname_canonical(canonical, host))
+        return false;
+    const struct context *found = find_context(tls, canonical);
+    return found && !found->handle;
+}
+
+/* Tells a client that its server name is not served: before any version has been agreed upon. */
+static void refuse_name(struct tls_channel *channel) {
+    static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, 112}; /* RFC 8446 sections 5.1 and 6: fatal, unrecognized_name */
+    memcpy(channel->output, alert, sizeof alert);
+    channel->output_size = sizeof alert;
+}
+
+struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner,
+                                      const struct desk_origin *origin) {
+    const struct context *context = context_for(tls, server_name);
+    if (!context->handle) {
+        refuse_name(tls->channel);
+        return NULL;
+    }
+    struct tls_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return NULL;
+    session->handle = wolfSSL_new(context->handle);
+    if (!session->handle) {
+        free(session);
+        return NULL;
+    }
+    session->tls = tls;
+    session->request.owner = owner;
+    session->origin = *origin;
+    session->certificate = context->certificate;
+    wolfSSL_SetIOReadCtx(session->handle, tls->channel);
+    wolfSSL_SetIOWriteCtx(session->handle, tls->channel);
+    wolfSSL_SetCertCbCtx(session->handle, session);
+    wolfSSL_SetEccSignCtx(session->handle, session);
+    wolfSSL_SetEd25519SignCtx(session->handle, session);
+    wolfSSL_SetRsaSignCtx(session->handle, session);
+    wolfSSL_SetRsaPssSignCtx(session->handle, session);
+    return session;
+}
+
+void tls_session_end(struct tls_session *session) {
+    if (!session)
+        return;
+    desk_forget(session->tls->desk, &session->request);
+    wolfSSL_free(session->handle);
+    free(session);
+}
+
+/* The alert for an error of wolfSSL (RFC 8446 section 6.2, RFC 5246 section 7.2.2). */
+static int alert_for(const struct tls_session *session, int error) {
+    switch (error) {
+    case MEMORY_E:
+        return internal_error;
+    case VERSION_ERROR:
+        return wolfssl_alert_protocol_version;
+    case OUT_OF_ORDER_E:
+    case DUPLICATE_MSG_E:
+    case UNKNOWN_RECORD_TYPE:
+    case UNKNOWN_HANDSHAKE_TYPE:
+    case NO_CHANGE_CIPHER_E:
+        return unexpected_message;
+    case LENGTH_ERROR:
+        return record_overflow;
+    case DECRYPT_ERROR:
+    case VERIFY_MAC_ERROR:
+    case AES_GCM_AUTH_E:
+    case MAC_CMP_FAILED_E:
+        return bad_record_mac;
+    case BUFFER_ERROR:
+    case PARSE_ERROR:
+    case ASN_PARSE_E:
+        return decode_error;
+    case VERIFY_FINISHED_ERROR:
+    case SIG_VERIFY_E:
+    case VERIFY_SIGN_ERROR:
+        return decrypt_error;
+    case KEY_SHARE_ERROR:
+    case MATCH_SUITE_ERROR:
+    case UNSUPPORTED_SUITE:
+    case NO_PEER_VERIFY:
+        return handshake_failure;
+    case HANDSHAKE_SIZE_ERROR:
+    case INVALID_PARAMETER:
+        return illegal_parameter;
+    default:
+        /* Arithmetic: with a key share, or, once there is a certificate, with its signature. */
+        return session->visitor.has_certificate ? decrypt_error : illegal_parameter;
+    }
+}
+
+/* Of wolfSSL, which has it in no header file that it installs, and no other call that sends an alert. */
+int SendAlert(WOLFSSL *session, int severity, int type);
+
+/* Nothing ends in silence: where wolfSSL has sent no fatal alert for its error, this does. */
+static void tell_failure(struct tls_session *session, int error) {
+    WOLFSSL_ALERT_HISTORY history;
+    if (wolfSSL_get_alert_history(session->handle, &history) == WOLFSSL_SUCCESS &&
+        history.last_tx.level != alert_fatal && history.last_rx.level != alert_fatal)
+        SendAlert(session->handle, alert_fatal, alert_for(session, error));
+}
+
+/* Tells what a call that did not succeed means. */
+static enum tls_progress progress(struct tls_session *session, int result) {
+    int error = wolfSSL_get_error(session->handle, result);
+    switch (error) {
+    case WOLFSSL_ERROR_WANT_READ:
+        return TLS_WANTS_INPUT;
+    case WC_PENDING_E:
+        return TLS_WANTS_SIGNATURE;
+    case WOLFSSL_ERROR_ZERO_RETURN:
+        return TLS_ENDED;
+    default:
+        tell_failure(session, error);
+        return TLS_FAILED;
+    }
+}
+
+enum tls_progress tls_handshake(struct tls_session *session) {
+    int result = wolfSSL_accept(session->handle);
+    return result == WOLFSSL_SUCCESS ? TLS_DONE : progress(session, result);
+}
+
+enum tls_progress tls_session_sign(struct tls_session *session, const uint8_t *signature, size_t size) {
+    session->signature = size > 0 ? signature : NULL;
+    session->signature_size = size;
+    session->refused = size == 0;
+    enum tls_progress progress = tls_handshake(session);
+    session->signature = NULL;
+    return progress;
+}
+
+enum tls_progress tls_read(struct tls_session *session, void *bytes, size_t size, size_t *got) {
+    int result = wolfSSL_read(session->handle, bytes, (int)size);
+    *got = result > 0 ? (size_t)result : 0;
+    return result > 0 ? TLS_DONE : progress(session, result);
+}
+
+enum tls_progress tls_write(struct tls_session *session, const void *bytes, size_t size) {
+    int result = wolfSSL_write(session->handle, bytes, (int)size);
+    return result == (int)size ? TLS_DONE : TLS_FAILED;
+}
+
+void tls_close_notify(struct tls_session *session) {
+    wolfSSL_shutdown(session->handle);
+}
+
+const struct visitor *tls_visitor(const struct tls_session *session) {
+    return &session->visitor;
+}
+
+const char *tls_version(const struct tls_session *session) {
+    if (!wolfSSL_is_init_finished(session->handle))
+        return "-";
+    return wolfSSL_version(session->handle) == TLS1_3_VERSION ? "1.3" : "1.2";
+}
+
+const char *tls_library_version(void) {
+    return LIBWOLFSSL_VERSION_STRING;
+}
