@@ -5,7 +5,7 @@
 
 # Where mounts are forbidden (an ordinary container) there is neither a tree nor an image: PLAIN=yes.
 ifeq ($(origin ENTER),undefined)
-ENTER := $(shell ./mkosi.tools.possible)
+ENTER := $(shell ./tools/tree/possible)
 PLAIN := $(if $(ENTER),,yes)
 endif
 no_image = @echo '$@: this machine forbids mounts, as ordinary containers do, so no image can be made here and nothing was made; use a virtual machine, or a privileged container. make run serves the program by itself' >&2; exit 69
@@ -14,14 +14,14 @@ JOBS := $(shell nproc)
 # make check makes what its parts need beforehand, and once; they run side by side, and must not make it as well.
 needs = $(if $(PREPARED),,$(1))
 # Runs tests of Criterion: which (TEST=suite/name), and how to run one of them again is told with each that fails.
-criterion = $(ENTER) image-tests/criterion "make $@" $(1) $(if $(TEST),--filter '$(TEST)')
+criterion = $(ENTER) tools/criterion "make $@" $(1) $(if $(TEST),--filter '$(TEST)')
 PREFIX ?= /usr/local
 PROFILES := $(PREFIX)/lib/systemd/portable/profile
-PROFILE_FILES := $(wildcard units/profile/*/*.conf)
-MANUALS := $(wildcard server/man/*.[58] units/*.8)
-COMPLETIONS := units/completion/vitrinectl units/completion/_vitrinectl
+PROFILE_FILES := $(wildcard host/profile/*/*.conf)
+MANUALS := $(wildcard server/man/*.[58] host/*.8)
+COMPLETIONS := host/completion/vitrinectl host/completion/_vitrinectl
 TRANSFER := $(PREFIX)/share/vitrine/vitrine.transfer
-HOST_UNITS := $(wildcard units/host/*)
+HOST_UNITS := $(wildcard host/units/*)
 UNIT_FOLDER := $(PREFIX)/lib/systemd/system
 BASH_COMPLETION := $(PREFIX)/share/bash-completion/completions/vitrinectl
 ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
@@ -37,17 +37,17 @@ help: ## this list
 
 tools: ## the tools tree, mkosi.tools/, made once
 ifneq ($(ENTER),)
-	@./mkosi.tools.make
+	@./tools/tree/make
 else ifneq ($(PLAIN),)
-	@./mkosi.tools.plain
+	@./tools/tree/plain
 endif
 
 # With what tests need, with what packages are made with, and with what only make check-all and make bench need.
 tools-check tools-packages tools-all: tools-%:
 ifneq ($(ENTER),)
-	@./mkosi.tools.make mkosi.tools.packages mkosi.tools $*
+	@./tools/tree/make tools/tree/packages mkosi.tools $*
 else ifneq ($(PLAIN),)
-	@./mkosi.tools.plain
+	@./tools/tree/plain
 endif
 
 build/vitrine: $(call needs,program)
@@ -59,16 +59,16 @@ unit-tests: | tools-check
 	@$(IN_SERVER) unit-tests
 
 check: ## all tests but for what takes long; ends with "N passed, N failed"
-	@image-tests/tally check
+	@tools/tally check
 
 check-all: ## the tests that make check leaves out: long fuzzing, proofs, soak, other clients...
-	@image-tests/tally check-all
+	@tools/tally check-all
 
 precommit: ## what takes seconds: layout, scripts, the unit tests
-	@image-tests/tally lint unit-check
+	@tools/tally lint unit-check
 
 compile-commands: | tools-check ## compile_commands.json, by which editors understand the sources
-	@$(ENTER) image-tests/compile-commands '$(CURDIR)' >build/compile_commands.json && mv build/compile_commands.json .
+	@$(ENTER) tools/compile-commands '$(CURDIR)' >build/compile_commands.json && mv build/compile_commands.json .
 
 unit-check: $(call needs,unit-tests) ## the server's unit tests, plain and under the sanitizers: [TEST=suite/name]
 	@failed=0; $(call criterion,build/unit-tests --jobs $(JOBS)) || failed=1; \
@@ -78,60 +78,60 @@ unit-check: $(call needs,unit-tests) ## the server's unit tests, plain and under
 # Neither a part of check nor of check-all: it takes from minutes to hours, and a survivor is for a person to judge.
 mutants: $(call needs,unit-tests build/vitrine test-programs) ## code changes that no test notices: [SEED=1] [COUNT=100] [FILES=desk.c|critical] [SERVED=no]
 	@$(ENTER) env JOBS=$(or $(MUTANTS_AT_ONCE),1) SERVED=$(SERVED) unshare --pid --net --fork --kill-child --mount-proc \
-	    image-tests/mutants $(or $(SEED),1) $(or $(COUNT),100) $(FILES)
+	    tools/mutants $(or $(SEED),1) $(or $(COUNT),100) $(FILES)
 
 lint: | tools-check ## layout of the sources, faults in scripts
-	@$(ENTER) image-tests/lint
+	@$(ENTER) tools/lint
 
 manual-check: $(call needs,build/vitrine tools-check) ## man pages, help and pictures: well-formed, and true to what they are of
 	@failed=0; for part in check-manual check-help; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
 
 pictures: | tools-check ## pictures in docs/: README's from its source, charts from the tables that they show
-	@$(ENTER) sh -c 'docs/draw docs/picture.pikchr >build/picture.svg && docs/chart drill >build/drill.svg && \
-	    docs/chart cost >build/cost.svg && mv build/picture.svg build/drill.svg build/cost.svg docs/'
+	@$(ENTER) sh -c 'tools/draw docs/picture.pikchr >build/picture.svg && tools/chart drill >build/drill.svg && \
+	    tools/chart cost >build/cost.svg && mv build/picture.svg build/drill.svg build/cost.svg docs/'
 
 screenshot: $(call needs,build/vitrine tools-all) ## docs/screenshot.png: the sample capsule in kristall
-	@$(ENTER) unshare --net sh -c 'ip link set lo up && image-tests/screenshot build/vitrine build/screenshot.png' && \
+	@$(ENTER) unshare --net sh -c 'ip link set lo up && tools/screenshot build/vitrine build/screenshot.png' && \
 	    mv build/screenshot.png docs/
 
 format: | tools-check ## lays out the sources as .clang-format says
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
 # One file out of the parts, so that a host never has parts of two versions.
-build/vitrinectl: units/vitrinectl $(wildcard units/vitrinectl.d/*.sh)
+build/vitrinectl: host/vitrinectl $(wildcard host/vitrinectl.d/*.sh)
 	@mkdir -p $(@D)
-	@awk '/^\. "\$$here\// { gsub(/.*\/|"/, ""); while ((getline line <("units/vitrinectl.d/" $$0)) > 0) print line; next } \
+	@awk '/^\. "\$$here\// { gsub(/.*\/|"/, ""); while ((getline line <("host/vitrinectl.d/" $$0)) > 0) print line; next } \
 	    !/^here=|^# shellcheck source=|^# On a host this is one file/' $< >$@.new && chmod 0755 $@.new && mv $@.new $@
 
 # Paths of what install brings, and vitrinectl uninstall takes away. A certificate is one of them where there is one.
 VERITY_CERTIFICATE ?= $(wildcard mkosi.crt)
 VERITY_FOLDER ?= /etc/verity.d
 FILES := $(PREFIX)/share/vitrine/files
-INSTALLED = $(PREFIX)/sbin/vitrinectl $(PROFILE_FILES:units/profile/%=$(PROFILES)/%) $(if $(VERITY_CERTIFICATE),$(VERITY_FOLDER)/vitrine.crt) $(TRANSFER) \
-    $(HOST_UNITS:units/host/%=$(UNIT_FOLDER)/%) $(BASH_COMPLETION) $(ZSH_COMPLETION) \
+INSTALLED = $(PREFIX)/sbin/vitrinectl $(PROFILE_FILES:host/profile/%=$(PROFILES)/%) $(if $(VERITY_CERTIFICATE),$(VERITY_FOLDER)/vitrine.crt) $(TRANSFER) \
+    $(HOST_UNITS:host/units/%=$(UNIT_FOLDER)/%) $(BASH_COMPLETION) $(ZSH_COMPLETION) \
     $(foreach page,$(MANUALS),$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) $(FILES)
 
 install: build/vitrinectl ## on the server: vitrinectl, profile, certificate: [PREFIX=] [DESTDIR=] [VERITY_CERTIFICATE=]
 	@install -D -m 0755 build/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
-	@for file in $(PROFILE_FILES:units/profile/%=%); do \
-	    install -D -m 0644 units/profile/$$file $(DESTDIR)$(PROFILES)/$$file || exit; done
+	@for file in $(PROFILE_FILES:host/profile/%=%); do \
+	    install -D -m 0644 host/profile/$$file $(DESTDIR)$(PROFILES)/$$file || exit; done
 	@[ -z "$(VERITY_CERTIFICATE)" ] || install -D -m 0644 $(VERITY_CERTIFICATE) $(DESTDIR)$(VERITY_FOLDER)/vitrine.crt
-	@install -D -m 0644 units/sysupdate/vitrine.transfer $(DESTDIR)$(TRANSFER)
+	@install -D -m 0644 host/sysupdate/vitrine.transfer $(DESTDIR)$(TRANSFER)
 	@install -d $(DESTDIR)$(UNIT_FOLDER)
 	@for unit in $(HOST_UNITS); do sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,' $$unit >$(DESTDIR)$(UNIT_FOLDER)/$${unit##*/} && \
 	    chmod 0644 $(DESTDIR)$(UNIT_FOLDER)/$${unit##*/} || exit; done
-	@install -D -m 0644 units/completion/vitrinectl $(DESTDIR)$(BASH_COMPLETION)
-	@install -D -m 0644 units/completion/_vitrinectl $(DESTDIR)$(ZSH_COMPLETION)
+	@install -D -m 0644 host/completion/vitrinectl $(DESTDIR)$(BASH_COMPLETION)
+	@install -D -m 0644 host/completion/_vitrinectl $(DESTDIR)$(ZSH_COMPLETION)
 	@for page in $(MANUALS); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	@printf '%s\n' $(INSTALLED) >$(DESTDIR)$(FILES) && chmod 0644 $(DESTDIR)$(FILES)
 
 uninstall: ## takes away what install brought
 	@rm -f $(INSTALLED:%=$(DESTDIR)%)
-	@for folder in $(sort $(dir $(PROFILE_FILES:units/profile/%=$(PROFILES)/%))) $(dir $(TRANSFER)); do rmdir $(DESTDIR)$$folder 2>/dev/null || :; done
+	@for folder in $(sort $(dir $(PROFILE_FILES:host/profile/%=$(PROFILES)/%))) $(dir $(TRANSFER)); do rmdir $(DESTDIR)$$folder 2>/dev/null || :; done
 
 host-files: build/vitrine-host_$(VERSION).tar ## the same files as one archive, to be unpacked at / of a server
 
-build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) units/sysupdate/vitrine.transfer $(HOST_UNITS) $(MANUALS) $(COMPLETIONS) $(call needs,| image)
+build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) host/sysupdate/vitrine.transfer $(HOST_UNITS) $(MANUALS) $(COMPLETIONS) $(call needs,| image)
 	@rm -rf build/host-files
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/host-files
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1735689600 -cf $@ $$(cd build/host-files && find * -type f)
@@ -147,7 +147,7 @@ NEED_IMAGE = $(if $(filter command line,$(origin VERITY_CERTIFICATE)),,image)
 packages: build/vitrinectl $(call needs,$(NEED_IMAGE) tools-packages) ## the files of a host as .deb and .rpm: [VERITY_CERTIFICATE=] [PACKAGER="name <address>"]
 	@rm -rf build/package
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/package PREFIX=/usr VERITY_FOLDER=/usr/lib/verity.d
-	@$(ENTER) packaging/make $(VERSION) build/package build
+	@$(ENTER) host/packages/make $(VERSION) build/package build
 	@rm -rf build/package
 
 RELEASE := build/release
@@ -159,18 +159,18 @@ UNTIL := $(shell date --utc --date='+$(RELEASE_DAYS) days' +%Y-%m-%d)
 
 release: $(call needs,host-files packages) ## all that is published of a version, in build/release/, with a signed list: [RELEASE_DAYS=90]
 	@mkdir -p build
-	@units/release/notes $(VERSION) >build/notes.md
-	@$(ENTER) units/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) $(UNTIL) <build/notes.md
+	@tools/release/notes $(VERSION) >build/notes.md
+	@$(ENTER) tools/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) $(UNTIL) <build/notes.md
 	@rm build/notes.md
 
 release-list: ## the same list anew, before its date comes: [RELEASE_DAYS=90]
-	@$(ENTER) units/release/list $(RELEASE) $(UNTIL)
+	@$(ENTER) tools/release/list $(RELEASE) $(UNTIL)
 
 next-key: | tools ## a second signing key, mkosi.next.key, whose certificate the next release announces
-	@$(ENTER) units/release/new-key mkosi.next "Vitrine image"
+	@$(ENTER) tools/release/new-key mkosi.next "Vitrine image"
 
 content-key: | tools ## a key for make content alone, mkosi.content.key
-	@$(ENTER) units/release/new-key mkosi.content "Vitrine capsules"
+	@$(ENTER) tools/release/new-key mkosi.content "Vitrine capsules"
 
 release-check: $(call needs,release variants) ## is a release complete and true?
 	@$(MAKE) --no-print-directory release RELEASE=build/release-again UNTIL=$(UNTIL) >/dev/null

@@ -34,11 +34,11 @@ fuzz-check-connection: $(call needs,fuzz-targets)
 analyse: analyse-quick analyse-tidy ## gcc -fanalyzer, clang-tidy and cppcheck on the server's sources
 
 analyse-quick: $(call needs,program tools-check)
-	@$(ENTER) server/analyse gcc cppcheck
+	@$(ENTER) tools/analyse gcc cppcheck
 
 # By far the slowest.
 analyse-tidy: $(call needs,program tools-check)
-	@$(ENTER) server/analyse tidy
+	@$(ENTER) tools/analyse tidy
 
 .PHONY: proof proof-check
 

@@ -26,7 +26,7 @@ ifeq ($(PLAIN),)
 image: $(call needs,build/vitrine) ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units build/vitrine -newer $(IMAGE))" ] || \
 	    $(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; rm -f $(IMAGE); exit 1; }; \
-	        for unit in vitrine vitrine-keys; do image-tests/exposure $(IMAGE) $$unit.service 2>/dev/null; done | \
+	        for unit in vitrine vitrine-keys; do tools/exposure $(IMAGE) $$unit.service 2>/dev/null; done | \
 	        sed -n "s/.* level for /image: exposure of /p" >>build/image.log'
 	@grep '^image: ' build/image.log; sed -i '/^image: made /d' build/image.log
 else
@@ -39,13 +39,13 @@ CONTENT_KEY = $(if $(wildcard mkosi.content.key),mkosi.content,mkosi)
 
 content: image ## a signed image of your capsules, build/content.raw, for vitrinectl content: DIR=folder
 	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
-	@tar -C "$(DIR)" -cf - . | $(ENTER) units/bake-content build/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt
+	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/bake-content build/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt
 
 run: $(if $(PLAIN),program,image host-files) ## serves the image on a host in a container: [PORT=1965] [CONTENT=folder]
-	@image-tests/run $(if $(PLAIN),program build/vitrine,nspawn-257 $(IMAGE)) $(PORT) "$(CONTENT)"
+	@tools/run $(if $(PLAIN),program build/vitrine,nspawn-257 $(IMAGE)) $(PORT) "$(CONTENT)"
 
 boot: image ## boots the image by itself, the server as its init: [PORT=1965] [CONTENT=folder]
-	@image-tests/run image $(IMAGE) $(PORT) "$(CONTENT)"
+	@tools/run image $(IMAGE) $(PORT) "$(CONTENT)"
 
 test-programs: | tools-check
 	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -j$(JOBS) -s server-tests image-tests soak
@@ -115,7 +115,7 @@ mkosi-check: $(call needs,image tools-mkosi) ## do mkosi 25 and mkosi 27 make th
 
 # The newest mkosi with what it needs, and nothing for tests.
 tools-mkosi:
-	@./mkosi.tools.make image-tests/trees/mkosi-27 build/trees/mkosi-27
+	@./tools/tree/make image-tests/trees/mkosi-27 build/trees/mkosi-27
 
 by-hand-check: $(WITH_HOSTS) ## tries each command of docs/by-hand.md
 	@$(ENTER) image-tests/check-by-hand
@@ -189,7 +189,7 @@ $(HOST_PARTS): hosts-%: $(WITH_HOSTS) $(call needs,variants test-programs)
 host-trees: $(HOST_TREES) ## the file systems of test hosts with other versions of systemd
 
 $(HOST_TREES): host-tree-%:
-	@./mkosi.tools.make image-tests/hosts/trees/systemd-$* build/trees/systemd-$*
+	@./tools/tree/make image-tests/hosts/trees/systemd-$* build/trees/systemd-$*
 
 breach-programs: $(call needs,image)
 	@$(IN_ATTACKS) breach

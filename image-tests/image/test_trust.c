@@ -44,13 +44,13 @@ Test(trust, an_image_is_trusted_only_as_it_was_signed) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char command[512];
-        snprintf(command, sizeof command, "units/vitrinectl verify build/variants/%s --certificate=mkosi.crt",
+        snprintf(command, sizeof command, "host/vitrinectl verify build/variants/%s --certificate=mkosi.crt",
                  cases[i].image);
         cr_expect_eq(machine_run(command), cases[i].status, "%s: %s", cases[i].image, host_output);
         cr_expect(strstr(host_output, cases[i].words), "%s: %s", cases[i].image, host_output);
         cr_expect_null(strchr(host_output, '\n'), "more than a sentence: %s", host_output);
     }
-    machine_run("units/vitrinectl verify build/variants/vitrine_77.0.raw --certificate=build/variants/other.crt");
+    machine_run("host/vitrinectl verify build/variants/vitrine_77.0.raw --certificate=build/variants/other.crt");
     cr_expect(strstr(host_output, "Vitrine 77.0, signed by build/variants/other.crt"), "%s", host_output);
 }
 
@@ -58,7 +58,7 @@ Test(trust, the_same_capsules_make_the_same_image) {
     cr_expect_eq(machine_run("cmp build/variants/content.raw build/variants/content-again.raw"), 0, "%s", host_output);
     cr_expect_neq(machine_run("cmp build/variants/content.raw build/variants/content-other.raw"), 0);
     cr_expect_eq(machine_run("mkdir -p build/variants/none; tar -C build/variants/none -cf - . | "
-                             "units/bake-content build/variants/none.raw mkosi.key mkosi.crt"),
+                             "tools/bake-content build/variants/none.raw mkosi.key mkosi.crt"),
                  65, "%s", host_output);
     cr_expect(strstr(host_output, "holds no capsule"), "%s", host_output);
 }
@@ -71,7 +71,7 @@ Test(trust, what_looks_like_a_system_is_no_capsule) {
         snprintf(
             command, sizeof command,
             "cd build/variants && rm -rf system && cp -r capsules system && %s system/%s && tar -C system -cf - . | "
-            "../../units/bake-content system.raw ../../mkosi.key ../../mkosi.crt",
+            "../../tools/bake-content system.raw ../../mkosi.key ../../mkosi.crt",
             i % 2 == 0 ? "cp -r hostile/usr" : "ln -s localhost", folders[i]);
         cr_expect_eq(machine_run(command), 65, "%s: %s", folders[i], host_output);
         cr_expect(strstr(host_output, "as a system does and no capsule"), "%s: %s", folders[i], host_output);
@@ -79,7 +79,7 @@ Test(trust, what_looks_like_a_system_is_no_capsule) {
     }
     machine_run("rm -rf build/variants/system; mkdir build/variants/system; cp -r build/variants/capsules/localhost "
                 "build/variants/system/lib.example.org");
-    cr_expect_eq(machine_run("tar -C build/variants/system -cf - . | units/bake-content build/variants/system.raw "
+    cr_expect_eq(machine_run("tar -C build/variants/system -cf - . | tools/bake-content build/variants/system.raw "
                              "mkosi.key mkosi.crt"),
                  0, "%s", host_output);
 }
@@ -98,7 +98,7 @@ Test(trust, wrong_usage_is_one_sentence) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char command[512];
-        snprintf(command, sizeof command, "units/vitrinectl %s", cases[i].arguments);
+        snprintf(command, sizeof command, "host/vitrinectl %s", cases[i].arguments);
         cr_expect_eq(machine_run(command), cases[i].status, "%s: %s", cases[i].arguments, host_output);
         cr_expect(strstr(host_output, cases[i].words), "%s: %s", cases[i].arguments, host_output);
         cr_expect_null(strchr(host_output, '\n'), "more than a sentence: %s", host_output);

@@ -53,7 +53,7 @@ publish() { # IMAGE VERSION [UNTIL [KEY CERTIFICATE]]
     rm -rf "${web:?}"/*
     cp "$1" "$web/vitrine_$2.raw"
     [ ! -e "$folder/next.crt" ] || cp "$folder/next.crt" "$web/"
-    units/release/list "$web" "${3:-$later}" "${4:-mkosi.key}" "${5:-mkosi.crt}"
+    tools/release/list "$web" "${3:-$later}" "${4:-mkosi.key}" "${5:-mkosi.crt}"
 }
 
 # ---- the host ----

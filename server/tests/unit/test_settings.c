@@ -57,7 +57,7 @@ Test(settings, defaults) {
 
 /* What packages bring as the settings file, with every line in force: the defaults, but for those that have none. */
 Test(settings, defaults_of_packages) {
-    FILE *file = popen("awk -f packaging/settings.awk server/man/vitrine.conf.5", "r");
+    FILE *file = popen("awk -f host/packages/settings.awk server/man/vitrine.conf.5", "r");
     cr_assert_not_null(file);
     char line[256], text[8192] = "", faults[8192];
     unsigned count = 0, without = 0;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Usage: awk -f packaging/settings.awk server/man/vitrine.conf.5
+# Usage: awk -f host/packages/settings.awk server/man/vitrine.conf.5
 # Writes the settings file that packages bring: what the man page says of each setting, and its default behind a "#".
 
 function say(text,    words, count, i, line) {
