@@ -83,8 +83,8 @@ mutants: $(call needs,unit-tests build/vitrine test-programs) ## code changes th
 lint: | tools-check ## layout of the sources, faults in scripts
 	@$(ENTER) tools/lint
 
-manual-check: $(call needs,build/vitrine tools-check) ## man pages, help and pictures: well-formed, and true to what they are of
-	@failed=0; for part in check-manual check-help; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
+manual-check: $(call needs,build/vitrine tools-check) ## man pages, help, pictures, docs/protocol.md: well-formed, and true to what they are of
+	@failed=0; for part in check-manual check-help check-protocol; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
 
 pictures: | tools-check ## pictures in docs/: README's from its source, charts from the tables that they show
 	@$(ENTER) sh -c 'tools/draw docs/picture.pikchr >build/picture.svg && tools/chart drill >build/drill.svg && \

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+# What scripts have in common that hold a page of docs/ against the tests: $folder for what they make, with a file `tests`
+# that lists suite/name of each test there is. Such a script has a $page, and a function `faults` that prints the faults of
+# a page into $folder/faults too.
+# shellcheck disable=SC2034,SC2154 # sources is read by who sources this, and page is set there
+folder=$(mktemp -d)
+trap 'rm -rf --one-file-system "$folder"' EXIT
+mapfile -t sources < <(find server image-tests -name '*.c' -path '*test*' | sort)
+sed -nE 's/^(Test|ParameterizedTest)\((.*[ *])?([a-z0-9_]+), ([a-z0-9_]+)[,)].*/\3\/\4/p' "${sources[@]}" >"$folder/tests"
+
+noticed() { # WORDS SED-COMMAND: a page that was changed in this way has this fault
+    sed -E "$2" "$page" >"$folder/spoiled.md"
+    ! cmp -s "$page" "$folder/spoiled.md" || { echo "this changes nothing: $2"; return 1; }
+    faults "$folder/spoiled.md" >/dev/null
+    grep -F -- "$1" "$folder/faults" || { cat "$folder/faults"; return 1; }
+}
