@@ -14,7 +14,7 @@ HOST_TREES := host-tree-252 host-tree-254 host-tree-257 host-tree-262
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
 .PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
-.PHONY: by-hand-check plain-check mkosi-check tools-mkosi profiles-check surface surface-check bots-check port-check clients-check image run boot server-check image-check image-host-check
+.PHONY: by-hand-check plain-check mkosi-check tools-mkosi profiles-check surface surface-check specification-check bots-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
@@ -61,6 +61,10 @@ surface: | tools-check ## which system calls and arguments the sandbox lets thro
 surface-check: $(call needs,build/vitrine test-programs) ## is docs/surface.md true, and each of its rules needed by a test?
 	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -s surface
 	@$(ENTER) image-tests/check-surface
+
+specification-check: $(call needs,host-files test-programs) ## are the numbers of docs/SPECIFICATION.md true, and checked?
+	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -s surface
+	@$(ENTER) image-tests/check-specification
 
 bots-check: $(call needs,build/vitrine tools-check) ## do the recipes of docs/bots.md find who asks too much, in the log as it is?
 	@$(ENTER) image-tests/check-bots build/vitrine
@@ -233,7 +237,7 @@ bench: $(call needs,bench-programs tools-all) ## what a visit costs, beside othe
 	@$(IN_ATTACKS) measured
 	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
 
-bench-starts: $(WITH_HOSTS) $(call needs,bench-programs) ## how long until the first page, and how long building takes: [ROUNDS=5]
+bench-starts: $(WITH_HOSTS) $(call needs,bench-programs variants) ## how long until the first page, and how long building takes: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/starts $(IMAGE) $(ROUNDS)
 	@image-tests/bench/builds
 

@@ -424,3 +424,12 @@ size_t process_memory(pid_t process) {
 size_t process_private_memory(pid_t process) {
     return memory_figure(process, "Private_Dirty:");
 }
+
+size_t promised(const char *id) {
+    char command[128], number[32] = "";
+    snprintf(command, sizeof command, "tools/promised %s", id);
+    FILE *output = popen(command, "r");
+    cr_assert(output && fgets(number, sizeof number, output), "docs/SPECIFICATION.md does not promise %s", id);
+    cr_assert_eq(pclose(output), 0);
+    return strtoul(number, NULL, 10);
+}

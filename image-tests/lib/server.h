@@ -91,6 +91,9 @@ size_t process_memory(pid_t process);
 /* What it shares with no other process, in kB: how many share a page depends on the servers of other tests. */
 size_t process_private_memory(pid_t process);
 
+/* The number that the row `id` of docs/SPECIFICATION.md promises; ends the test where there is none. */
+size_t promised(const char *id);
+
 /* A port of 127.0.0.1 and ::1 that nothing listens on. */
 uint16_t free_port(void);
 

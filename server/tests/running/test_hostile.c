@@ -28,17 +28,10 @@
 #define TIMES_MAX 4000
 #define NEVER UINT64_MAX
 #define NOT_COUNTED (UINT64_MAX - 1)
-#define LATE_MAX 2 /* of a hundred answers: this machine has other things to do, too */
 #define WAITED_MAX                                                                                                     \
     100000 /* microseconds without a processor; a visit that failed after more than that does not count */
 
-/* What vitrine(8) states under LIMITS, in kB. */
-#define MEMORY_BASE 7000
-#define MEMORY_SILENT 1 /* for each connection that has not said anything */
-#define MEMORY_SHAKEN 12
-#define MEMORY_REPLY 36 /* besides, while a reply is under way */
 #define OPEN_MAX 650
-#define KERNEL_MAX (256 * 1024) /* bytes that the kernel keeps for a connection: its buffers (server/common/bounds.h) */
 
 #define SHORT "handshake-timeout = 1s\nrequest-timeout = 1s\nreply-timeout = 1s\n"
 #define DEADLINES 6000 /* the sum of these; what was read ahead counts for four times the last one */
@@ -361,28 +354,33 @@ static void live_through(struct experience *experience) {
 
 /* ---- the judgement ---- */
 
+/* How long a visit may take beside an attack, in microseconds, if it usually takes `usual`. */
+static uint64_t slowest(uint64_t usual) {
+    return promised("honest-factor") * usual + promised("honest-extra") * 1000;
+}
+
 /* Only where there are more visitors than places may one be turned away, and that counts as being late. */
 static void expect_served(const struct experience *experience, uint64_t usual, const char *name, bool full_house) {
     cr_assert_gt(experience->count, 0, "%s: this machine was too busy for any visit to count", name);
     cr_expect(full_house || experience->turned_away == 0, "%s: %zu of %zu were turned away", name,
               experience->turned_away, experience->count);
-    uint64_t bound = 2 * usual + 100000, median = experience->times[experience->count / 2];
+    uint64_t bound = slowest(usual), median = experience->times[experience->count / 2];
     size_t late = 0;
     for (size_t i = experience->count; i-- > 0 && experience->times[i] > bound;)
         late++;
     cr_log_info("%s: usually %.1f ms, now %.1f ms, at most %.1f ms, %zu of %zu too late, %zu not counted; %zu kB", name,
                 (double)usual / 1000, (double)median / 1000, (double)experience->times[experience->count - 1] / 1000,
                 late, experience->count, experience->not_counted, experience->memory);
-    cr_expect_leq(late * 100, experience->count * LATE_MAX, "%s: %zu of %zu answers came too late", name, late,
-                  experience->count);
+    cr_expect_leq(late * 100, experience->count * promised("honest-late"), "%s: %zu of %zu answers came too late", name,
+                  late, experience->count);
 }
 
 static void expect_little_memory(const struct experience *experience, const struct hostility *hostility) {
     size_t open = hostility->open_max ? hostility->open_max : hostility->settings ? OPEN_MAX : 4096;
     open = open < hostility->attack.crowd ? open : hostility->attack.crowd;
     bool silent = hostility->attack.point == POINT_CONNECTED && hostility->attack.deed == DEED_SILENCE;
-    size_t each = silent ? MEMORY_SILENT : MEMORY_SHAKEN + (hostility->request ? MEMORY_REPLY : 0);
-    cr_expect_leq(experience->memory, MEMORY_BASE + open * each, "%s: %zu kB of memory", hostility->name,
+    size_t each = promised(silent ? "memory-silent" : hostility->request ? "memory-response" : "memory-handshake");
+    cr_expect_leq(experience->memory, promised("memory-all") + open * each, "%s: %zu kB of memory", hostility->name,
                   experience->memory);
 }
 
@@ -437,12 +435,12 @@ static void make_links(void) {
 
 /* What is promised for as long as an attack goes on, however long that is: make attacks shows it. */
 static void expect_promise(const struct attack_effect *effect, bool full_house) {
-    size_t allowed = full_house ? effect->visits * LATE_MAX / 100 : 0;
+    size_t allowed = full_house ? effect->visits * promised("honest-late") / 100 : 0;
     attack_tell(effect);
     cr_expect_leq(effect->failed, allowed, "%s: %zu of %zu visits failed", effect->attack, effect->failed,
                   effect->visits);
-    cr_expect_leq(effect->beside, 2 * effect->quiet + 100000, "%s: a visit takes %.1f ms, and %.1f without",
-                  effect->attack, (double)effect->beside / 1000, (double)effect->quiet / 1000);
+    cr_expect_leq(effect->beside, slowest(effect->quiet), "%s: a visit takes %.1f ms, and %.1f without", effect->attack,
+                  (double)effect->beside / 1000, (double)effect->quiet / 1000);
 }
 
 static void expect_served_beside(const struct hostility *hostility) {
@@ -548,7 +546,7 @@ Test(hostile, what_is_not_read_does_not_pile_up_in_the_kernel) {
     unsigned long most = kernel_memory(&count);
     cr_expect_eq(count, attack.crowd);
     cr_expect_gt(most, 16384, "ss(8) tells nothing");
-    cr_expect_leq(most, KERNEL_MAX, "%lu bytes for one connection", most);
+    cr_expect_leq(most, promised("memory-kernel") * 1024, "%lu bytes for one connection", most);
     expect_rid_of_them(&unread);
     /* A connection that was ended leaves nothing to the kernel: it would keep that for minutes. */
     char orphans[256] = "";

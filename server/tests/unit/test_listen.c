@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/bounds.h"
 #include "supervisor/listen.h"
 
 Test(listen, addresses_that_are_none) {
@@ -45,6 +48,30 @@ Test(listen, open_adopt_and_taken) {
     cr_expect_eq(listen_open(address, false, &second), EX_UNAVAILABLE);
     cr_expect(listen_adopt(listener.descriptor, &adopted));
     cr_expect_eq(adopted.port, port);
+    close(listener.descriptor);
+}
+
+/* Buffers, and how long the kernel goes on with a client that takes nothing. The kernel doubles buffers. */
+Test(listen, what_connections_inherit) {
+    struct listener listener;
+    char address[32];
+    unsigned port = 20000 + (unsigned)getpid() % 20000;
+    do
+        snprintf(address, sizeof address, "127.0.0.1:%u", ++port);
+    while (listen_open(address, false, &listener) != 0 && port < 60000);
+    static const struct {
+        int level, option, value;
+    } options[] = {{SOL_SOCKET, SO_SNDBUF, 2 * BOUND_SEND_BUFFER},
+                   {SOL_SOCKET, SO_RCVBUF, 2 * BOUND_RECEIVE_BUFFER},
+                   {IPPROTO_TCP, TCP_USER_TIMEOUT, 120000},
+                   {IPPROTO_TCP, TCP_NODELAY, 1}};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        int value = 0;
+        socklen_t size = sizeof value;
+        cr_expect_eq(getsockopt(listener.descriptor, options[i].level, options[i].option, &value, &size), 0);
+        cr_expect_eq(value, options[i].value, "option %d of level %d is %d", options[i].option, options[i].level,
+                     value);
+    }
     close(listener.descriptor);
 }
 

@@ -78,6 +78,53 @@ Test(settings, defaults_of_packages) {
     expect_defaults(&settings);
 }
 
+/* Is this value taken by this key? */
+static bool is_valid(const char *key, const char *value) {
+    char line[128], faults[8192];
+    struct settings settings;
+    snprintf(line, sizeof line, "%s = %s", key, value);
+    return parse(&settings, line, faults) == 0;
+}
+
+/* The value with its last number changed: "100ms" becomes "99ms". */
+static void change(char changed[static 64], const char *value, long by) {
+    size_t end = strlen(value), start;
+    while (end > 0 && strspn(value + end - 1, "0123456789") == 0)
+        end--;
+    for (start = end; start > 0 && strspn(value + start - 1, "0123456789") > 0;)
+        start--;
+    snprintf(changed, 64, "%.*s%ld%s", (int)start, value, strtol(value + start, NULL, 10) + by, value + end);
+}
+
+/* The table in docs/SPECIFICATION.md: each default, both ends of each range, and the values just outside. */
+Test(settings, they_are_as_the_specification_says) {
+    FILE *file = fopen("docs/SPECIFICATION.md", "r");
+    char line[512], key[64], usual[64], least[64], most[64], other[64], all[1024] = "", faults[8192];
+    unsigned count = 0;
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file) && strcmp(line, "| setting | default | least | most |\n") != 0)
+        ;
+    cr_assert_not_null(fgets(line, sizeof line, file), "the page has no table of settings");
+    while (fgets(line, sizeof line, file) &&
+           sscanf(line, "| %63s | %63s | %63s | %63s |", key, usual, least, most) == 4) {
+        count++;
+        if (strcmp(usual, "none") != 0)
+            sprintf(all + strlen(all), "%s = %s\n", key, usual);
+        if (strcmp(least, "-") == 0)
+            continue;
+        cr_expect(is_valid(key, least) && is_valid(key, most), "%s is refused at the end of its range", key);
+        change(other, least, -1);
+        cr_expect_not(is_valid(key, other), "%s = %s is taken", key, other);
+        change(other, most, 1);
+        cr_expect_not(is_valid(key, other), "%s = %s is taken", key, other);
+    }
+    fclose(file);
+    cr_expect_eq(count, 13);
+    struct settings settings;
+    cr_expect_eq(parse(&settings, all, faults), 0, "%s", faults);
+    expect_defaults(&settings);
+}
+
 Test(settings, every_key) {
     static const char file[] = "\xef\xbb\xbf"
                                "advertised-ports = 1965 7070,80 ,  443 80\n"
