@@ -80,6 +80,7 @@ struct keys {
     struct channel channels[KEYS_CHANNELS_MAX];
     size_t channel_count;
     int listener;
+    uint64_t next_day; /* when certificates are looked at again, in milliseconds */
 };
 
 static volatile sig_atomic_t told_to_stop, told_to_reload;
@@ -345,11 +346,19 @@ static void refresh(struct keys *keys) {
     tell(keys, "READY=1\n");
 }
 
+static void warn_daily(struct keys *keys, uint64_t now) {
+    if (now < keys->next_day)
+        return;
+    keyring_warn(&keys->keyring);
+    keys->next_day = now + DAY;
+}
+
 static int run(struct keys *keys) {
     struct watch watch;
     unsigned watchdog = manager_watchdog_milliseconds();
     int tick = watchdog > 0 && watchdog / 3 < TICK ? (int)(watchdog / 3) : TICK;
-    uint64_t next = clock_milliseconds() + (unsigned)tick, next_day = clock_milliseconds() + DAY;
+    uint64_t next = clock_milliseconds() + (unsigned)tick;
+    keys->next_day = clock_milliseconds() + DAY;
     tell(keys, "READY=1\n");
     while (!told_to_stop && (keys->listener >= 0 || keys->control_count > 0)) {
         int wait = prepare(keys, &watch);
@@ -371,10 +380,7 @@ static int run(struct keys *keys) {
             tell(keys, watchdog > 0 ? "WATCHDOG=1\n" : "");
             next = clock_milliseconds() + (unsigned)tick;
         }
-        if (clock_milliseconds() >= next_day) {
-            keyring_warn(&keys->keyring);
-            next_day += DAY;
-        }
+        warn_daily(keys, clock_milliseconds());
     }
     manager_notify("STOPPING=1");
     return EX_OK;

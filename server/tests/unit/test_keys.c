@@ -17,9 +17,13 @@
 #define keys_refresh test_refresh
 #include "keys/keys.c"
 
+#include <sys/un.h>
+#include <sys/wait.h>
+
 #include "common/random.h"
 #include "handshake.h"
 #include "logged.h"
+#include "pretended.h"
 
 static char base[] = "/tmp/vitrine-keys-XXXXXX";
 static struct keys keys = {.listener = -1};
@@ -208,12 +212,12 @@ Test(keys, more_questions_than_a_worker_may_ask_wait) {
     size_t answered = 0;
     open_keys();
     open_channel(1001);
-    for (size_t asked = 0; asked < BURST + 1; asked++) {
+    for (size_t asked = 0; asked < 4001; asked++) {
         ask_bytes(&question, sizeof question);
         cr_assert(answer(&keys, channel));
         answered += recv(pair[0], &got, sizeof got, 0) > 0;
     }
-    cr_expect_eq(answered, BURST);
+    cr_expect_eq(answered, 4000);
     cr_expect_eq(channel->allowance, 0);
     struct watch watch;
     int wait;
@@ -226,12 +230,11 @@ Test(keys, more_questions_than_a_worker_may_ask_wait) {
     cr_expect_eq(watch.list[1].fd, -1, "and not before");
     channel->counted = clock_milliseconds() - 1000;
     cr_expect_eq(prepare(&keys, &watch), -1);
-    cr_expect_eq(channel->allowance, BURST);
+    cr_expect_eq(channel->allowance, 4000);
     cr_assert(answer(&keys, channel));
     cr_expect_gt(recv(pair[0], &got, sizeof got, 0), 0, "the one that waited");
 }
 
-/* A signature that takes long is a turn by itself. */
 /* What was used up comes back, so much in a second, and no more than at first. */
 Test(keys, an_allowance_grows_with_time) {
     open_keys();
@@ -243,12 +246,12 @@ Test(keys, an_allowance_grows_with_time) {
         channel->counted = before - 250;
         unsigned grown = allowance(channel);
         after = clock_milliseconds();
-        cr_expect(grown >= 250 * RATE / 1000 && grown <= (250 + after - before) * RATE / 1000, "%u", grown);
+        cr_expect(grown >= 250 * 8000 / 1000 && grown <= (250 + after - before) * 8000 / 1000, "%u", grown);
         cr_expect_geq(channel->counted, before);
     } while (before != after);
     channel->allowance = BURST - 1;
     channel->counted = clock_milliseconds() - 60000;
-    cr_expect_eq(allowance(channel), BURST);
+    cr_expect_eq(allowance(channel), 4000);
     struct watch watch;
     uint64_t now;
     do { /* one is enough to be heard */
@@ -285,6 +288,7 @@ Test(keys, who_asks_nonsense_is_told_of) {
     cr_expect_eq(logged_count(text, "keys: closed the channel of a worker"), 1, "%s", text);
 }
 
+/* A signature that takes long is a turn by itself. */
 Test(keys, channels_take_turns) {
     shell("openssl req -x509 -newkey rsa:4096 -nodes -subj /CN=slow -addext subjectAltName=DNS:slow "
           "-keyout given/identity.slow.key -out given/identity.slow.pem 2>/dev/null");
@@ -346,6 +350,7 @@ Test(keys, one_descriptor_is_a_channel_and_several_are_none) {
         hand_over(ORDER_ATTACH, count);
         cr_expect_eq(keys.channel_count, channels + wanted, "%zu descriptors", count);
     }
+    cr_expect(fcntl(keys.channels[0].descriptor, F_GETFL) & O_NONBLOCK, "a worker could keep it waiting");
     hand_over(77, 1);
     cr_expect_eq(keys.channel_count, 1, "of an order that makes no sense nothing is kept");
     cr_expect_eq(open_descriptors(), before + 1);
@@ -353,6 +358,129 @@ Test(keys, one_descriptor_is_a_channel_and_several_are_none) {
         hand_over(ORDER_ATTACH, 1);
     cr_expect_eq(keys.channel_count, KEYS_CHANNELS_MAX);
     cr_expect_eq(open_descriptors(), before + KEYS_CHANNELS_MAX);
+}
+
+/* A connection to an address that the kernel chose. */
+static int connect_to(int listener) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof name;
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&name, &size), 0);
+    int connected = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(connected, (struct sockaddr *)&name, size), 0);
+    return connected;
+}
+
+static int listen_for(int type) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&name, sizeof name.sun_family), 0);
+    cr_assert_eq(listen(listener, 10), 0);
+    return listener;
+}
+
+Test(keys, a_bound_for_supervisors) {
+    int supervisors[KEYS_CONTROLS_MAX + 1];
+    open_keys();
+    keys.listener = listen_for(SOCK_SEQPACKET);
+    welcome(&keys);
+    cr_expect_eq(keys.control_count, 0, "nobody is there");
+    for (size_t i = 0; i <= KEYS_CONTROLS_MAX; i++) {
+        supervisors[i] = connect_to(keys.listener);
+        welcome(&keys);
+        cr_expect_eq(keys.control_count, i < KEYS_CONTROLS_MAX ? i + 1 : KEYS_CONTROLS_MAX);
+        cr_expect_eq(test_are_gone(supervisors[i]), i == KEYS_CONTROLS_MAX);
+    }
+    for (size_t i = 0; i < KEYS_CONTROLS_MAX; i++)
+        close(keys.controls[i]);
+    for (size_t i = 0; i <= KEYS_CONTROLS_MAX; i++)
+        close(supervisors[i]);
+    close(keys.listener);
+    keys.listener = -1;
+    welcome(&keys);
+}
+
+/* Who has gone is forgotten, and closed; the others stay, in their order. */
+Test(keys, ends_of_workers_and_supervisors) {
+    int workers[4][2], supervisors[4][2];
+    struct watch watch;
+    open_keys();
+    keys.listener = listen_for(SOCK_SEQPACKET);
+    for (size_t i = 0; i < 4; i++) {
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, workers[i]), 0);
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supervisors[i]), 0);
+        cr_assert(add_channel(&keys, workers[i][1], 1001 + i));
+        keys.controls[keys.control_count++] = supervisors[i][1];
+    }
+    int another = connect_to(keys.listener);
+    close(workers[0][0]), close(workers[2][0]), close(supervisors[1][0]), close(supervisors[3][0]);
+    cr_expect_eq(prepare(&keys, &watch), -1);
+    cr_assert_eq(watch.count, 9);
+    cr_assert_eq(poll(watch.list, watch.count, 0), 5);
+    serve_ready(&keys, &watch);
+    cr_expect_eq(keys.channel_count, 2);
+    cr_expect_eq(keys.channels[0].descriptor, workers[1][1]);
+    cr_expect_eq(keys.channels[1].descriptor, workers[3][1]);
+    cr_assert_eq(keys.control_count, 3);
+    cr_expect_eq(keys.controls[0], supervisors[0][1]);
+    cr_expect_eq(keys.controls[1], supervisors[2][1]);
+    cr_expect_not(test_are_gone(another));
+    cr_expect_eq(fcntl(workers[0][1], F_GETFD), -1);
+    cr_expect_neq(fcntl(workers[1][1], F_GETFD), -1);
+    cr_expect_eq(fcntl(supervisors[3][1], F_GETFD), keys.controls[2] == supervisors[3][1] ? FD_CLOEXEC : -1);
+    cr_expect_neq(fcntl(supervisors[0][1], F_GETFD), -1);
+    /* Nothing has come. */
+    cr_assert_eq(prepare(&keys, &watch), -1);
+    cr_assert_eq(poll(watch.list, watch.count, 0), 0);
+    serve_ready(&keys, &watch);
+    cr_expect_eq(keys.channel_count, 2);
+    cr_expect_eq(keys.control_count, 3);
+}
+
+/* A channel that came in this round has not been asked by. */
+Test(keys, a_channel_that_has_just_come) {
+    struct watch watch;
+    int control[2];
+    open_keys();
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+    keys.controls[keys.control_count++] = control[1];
+    cr_assert(test_attach(control[0], pair[1], &(struct certificates){.generation = 1001}));
+    close(pair[1]);
+    close(pair[0]);
+    cr_assert_eq(prepare(&keys, &watch), -1);
+    cr_assert_eq(poll(watch.list, watch.count, 0), 1);
+    serve_ready(&keys, &watch);
+    cr_expect_eq(keys.channel_count, 1);
+    cr_assert_eq(prepare(&keys, &watch), -1);
+    cr_assert_eq(poll(watch.list, watch.count, 0), 1);
+    serve_ready(&keys, &watch);
+    cr_expect_eq(keys.channel_count, 0);
+    cr_expect_eq(keys.control_count, 1);
+    close(control[0]), close(control[1]);
+}
+
+/* What the service manager hands over, by name and kind. */
+Test(keys, each_descriptor_has_its_place) {
+    struct keys_options options = {.listener = -1};
+    int listener = listen_for(SOCK_SEQPACKET), stream = listen_for(SOCK_STREAM), other = dup(listener);
+    adopt(&options, &(struct manager_socket){.descriptor = stream, .name = "keys"});
+    cr_expect_eq(options.listener, -1, "another kind of socket");
+    cr_expect_eq(fcntl(stream, F_GETFD), -1);
+    adopt(&options, &(struct manager_socket){.descriptor = pair[0], .name = "keys"});
+    cr_expect_eq(options.listener, -1, "it does not listen");
+    adopt(&options, &(struct manager_socket){.descriptor = listener, .name = "keys"});
+    cr_expect_eq(options.listener, listener);
+    adopt(&options, &(struct manager_socket){.descriptor = other, .name = "keys"});
+    cr_expect_eq(options.listener, listener);
+    cr_expect_eq(fcntl(other, F_GETFD), -1);
+    for (size_t i = 0; i <= KEYS_CHANNELS_MAX; i++) {
+        adopt(&options, &(struct manager_socket){.descriptor = dup(listener), .name = KEYS_CHANNEL_NAME});
+        adopt(&options, &(struct manager_socket){.descriptor = dup(listener), .name = KEYS_CONTROL_NAME});
+    }
+    cr_expect_eq(options.channel_count, KEYS_CHANNELS_MAX);
+    cr_expect_eq(options.control_count, KEYS_CONTROLS_MAX);
+    cr_expect_eq(options.listener, listener);
+    cr_expect_neq(options.channels[0], options.channels[1]);
+    cr_expect_neq(options.controls[0], options.controls[1]);
 }
 
 /* ---- orders ---- */
@@ -390,6 +518,11 @@ Test(keys, orders_and_what_is_reported) {
     cr_expect_eq(got.report.certificate.chain_size, identity->public.chain_size);
     cr_expect_arr_eq(got.bytes + sizeof got.report, identity->public.chain, identity->public.chain_size);
     cr_expect_not_null(keyring_find_key(&keys.keyring, got.report.certificate.key, 1001));
+    shell("openssl req -x509 -newkey ed25519 -nodes -subj /CN=c -addext subjectAltName=DNS:c,DNS:d -keyout "
+          "given/identity.c.key -out given/identity.c.pem 2>/dev/null");
+    cr_expect_eq(reported(ORDER_REFRESH, "", &got), -1);
+    cr_expect_eq(reported(ORDER_PROVIDE, "d", &got), PROVIDED_ONE);
+    cr_expect_str_eq(got.report.certificate.host, "d", "of the host that was asked for, whatever it was given for");
     cr_expect_eq(reported(ORDER_PROVIDE, "broken", &got), PROVIDED_UNUSABLE);
     cr_expect_eq(got.report.serial, 4711);
     cr_expect_eq(reported(ORDER_PROVIDE, "a/b", &got), PROVIDED_NONE);
@@ -421,10 +554,100 @@ Test(keys, an_order_to_look_anew) {
     cr_expect_arr_neq(got.report.certificate.key, before, sizeof before);
 }
 
+static int manager; /* its end of the notification socket */
+
+static void pretend_manager(void) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "notify"};
+    char path[64];
+    manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    cr_assert_eq(bind(manager, (struct sockaddr *)&name, sizeof name), 0);
+    snprintf(path, sizeof path, "%s/notify", base);
+    setenv("NOTIFY_SOCKET", path, 1);
+    manager_open();
+}
+
+/* The next thing that was said to the service manager; "": nothing. */
+static const char *told(void) {
+    static char text[256];
+    ssize_t got = recv(manager, text, sizeof text - 1, 0);
+    text[got > 0 ? got : 0] = '\0';
+    return text;
+}
+
+/* A life with one order, until the supervisor has gone. */
+Test(keys, a_whole_life) {
+    static struct control_order order = {.order = ORDER_PROVIDE, .generation = 1001, .serial = 1, .host = "a"};
+    static union control_buffer got;
+    int control[2];
+    open_keys();
+    pretend_manager();
+    setenv("WATCHDOG_USEC", "90000", 1);
+    cr_expect_eq(run(&keys), EX_OK, "nobody is there, and nobody can come");
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 0 identities for 0 workers");
+    cr_expect_str_eq(told(), "STOPPING=1");
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+    keys.controls[keys.control_count++] = control[1];
+    open_channel(1001);
+    pid_t child = fork(); /* the supervisor */
+    if (child == 0) {
+        close(control[1]);
+        send(control[0], &order, sizeof order, 0);
+        bool provided = recv(control[0], &got, sizeof got, 0) > 0 && got.report.provided == PROVIDED_ONE;
+        usleep(100000);
+        _exit(!provided);
+    }
+    close(control[0]);
+    told_to_reload = 1;
+    uint64_t begun = clock_milliseconds();
+    cr_expect_eq(run(&keys), EX_OK);
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0);
+    cr_expect_geq(clock_milliseconds() - begun, 100);
+    cr_expect_geq(keys.next_day, begun + 86400000);
+    cr_expect_leq(keys.next_day, clock_milliseconds() + 86400000);
+    cr_expect_not(told_to_reload);
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 0 identities for 1 workers");
+    cr_expect_eq(strncmp(told(), "RELOADING=1\nMONOTONIC_USEC=", 27), 0);
+    cr_expect_eq(strncmp(told(), "READY=1\nSTATUS=Holding ", 23), 0);
+    cr_expect_str_eq(told(), "WATCHDOG=1\nSTATUS=Holding 1 identities for 1 workers");
+    const char *text;
+    size_t beats = 1;
+    while (strcmp(text = told(), "WATCHDOG=1\nSTATUS=Holding 1 identities for 1 workers") == 0)
+        beats++;
+    cr_expect_leq(beats, (clock_milliseconds() - begun) / 30 + 1);
+    cr_expect_str_eq(text, "STOPPING=1");
+    told_to_stop = 1;
+    keys.listener = pair[0]; /* somebody could come */
+    cr_expect_eq(run(&keys), EX_OK);
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 1 identities for 1 workers");
+    cr_expect_str_eq(told(), "STOPPING=1");
+    unsetenv("WATCHDOG_USEC");
+}
+
+Test(keys, ends_of_certificates_are_told_once_a_day) {
+    open_keys();
+    order_for("a", 1001);
+    order_for("b", 1001);
+    pretended_time = (time_t)keys.keyring.list[0]->facts.ends - 7 * 86400;
+    log_limit(LOG_LEVEL_WARNING);
+    logged_begin();
+    keys.next_day = 5000;
+    warn_daily(&keys, 4999);
+    cr_expect_str_eq(logged_end(), "");
+    logged_begin();
+    warn_daily(&keys, 5000);
+    warn_daily(&keys, 5000 + 86400000 - 1);
+    cr_expect_eq(logged_count(logged_end(), "\n"), 2, "one line for each host: 7 days before the end");
+    cr_expect_eq(keys.next_day, 5000 + 86400000);
+    pretended_time = 0;
+}
+
 /* The same by a signal of the service manager. */
 Test(keys, a_signal_to_look_anew) {
     uint8_t before[SIGNING_KEY_NAME];
     open_keys();
+    pretend_manager();
     memcpy(before, order_for("a", 1001), sizeof before);
     shell("openssl req -x509 -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=DNS:a -keyout "
           "given/identity.a.key -out given/identity.a.pem 2>/dev/null");
@@ -432,6 +655,8 @@ Test(keys, a_signal_to_look_anew) {
     cr_assert(told_to_reload);
     refresh(&keys);
     cr_expect_not(told_to_reload);
+    cr_expect_eq(strncmp(told(), "RELOADING=1\nMONOTONIC_USEC=", 27), 0);
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 2 identities for 0 workers");
     cr_expect_arr_neq(order_for("a", 1002), before, sizeof before);
     cr_expect_not(told_to_stop);
     stop(SIGTERM);
@@ -618,7 +843,9 @@ Test(keys, what_a_supervisor_asks_and_takes) {
     char host[CERTIFICATE_HOST_MAX + 2];
     memset(host, 'a', sizeof host);
     host[sizeof host - 1] = '\0';
+    logged_begin();
     cr_expect_eq(test_provide(pair[0], host, &certificates), KEYS_HAVE_NONE);
+    cr_expect_not_null(strstr(logged_end(), "identity: host name too long ("));
     cr_expect_lt(recv(pair[1], &order, sizeof order, MSG_DONTWAIT), 0, "nobody is asked");
     host[CERTIFICATE_HOST_MAX] = '\0';
     report_for(host, serial + 2, PROVIDED_ONE, 7, 7); /* the name that was too long has had a number */
@@ -627,5 +854,7 @@ Test(keys, what_a_supervisor_asks_and_takes) {
     cr_expect_not(test_are_gone(pair[0]));
     close(pair[1]);
     cr_expect(test_are_gone(pair[0]));
+    logged_begin();
     cr_expect_eq(test_provide(pair[0], "a", &certificates), KEYS_SILENT);
+    cr_expect_not_null(strstr(logged_end(), "identity a: the key process does not answer"));
 }

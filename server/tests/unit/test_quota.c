@@ -7,7 +7,7 @@
 
 #include "worker/quota.h"
 
-static struct quota_table tables[3];
+static struct quota_table tables[4]; /* the last one belongs to nobody */
 
 static struct quota quota_of(size_t worker, uint32_t requests_max) {
     return (struct quota){.first = tables,
@@ -152,6 +152,77 @@ Test(quota, a_full_table_lets_in) {
     for (size_t i = 0; i < QUOTA_SLOTS; i++)
         cr_assert_eq(tables[0].connections[i] & 0xffff, 0, "a count is left over");
     cr_expect_eq(quota_open(&one), 0);
+}
+
+/* Groups whose slots begin at one place: as many as are looked for there find room. */
+Test(quota, groups_that_lie_close_together) {
+    struct quota one = quota_of(0, 0);
+    struct quota_member members[17];
+    for (uint64_t i = 0; i < 17; i++) {
+        members[i] = member_of(UINT64_C(100) << 32 | (i + 1) << 16, 2);
+        cr_assert(quota_enter(&one, &members[i]));
+        cr_expect_eq(members[i].groups[0].slot, i < 16 ? 100 + i : QUOTA_SLOTS);
+        cr_expect_eq(quota_crowd(&one, &members[i]), i < 16, "what found no room weighs nothing");
+    }
+    quota_leave(&one, &members[3]);
+    struct quota_member again = member_of(members[15].groups[0].hash, 2);
+    cr_assert(quota_enter(&one, &again));
+    cr_expect_eq(again.groups[0].slot, 115, "not the one that became free");
+    cr_expect_eq(quota_crowd(&one, &again), 2);
+    struct quota_member last = member_of(UINT64_C(8191) << 32 | 1 << 16, 2), round = member_of(UINT64_C(8191) << 32, 2);
+    cr_assert(quota_enter(&one, &last) && quota_enter(&one, &round));
+    cr_expect_eq(last.groups[0].slot, 8191);
+    cr_expect_eq(round.groups[0].slot, 0, "behind the last one comes the first");
+}
+
+/* What a table says that no worker has counts nowhere. */
+Test(quota, the_tables_of_workers_only) {
+    struct quota one = quota_of(0, 10), beyond = one;
+    struct quota_member ada = member_of(ADA, 3);
+    beyond.own = &tables[3];
+    for (size_t i = 0; i < 3; i++) {
+        struct quota_member other = member_of(ADA, 3);
+        cr_assert(quota_enter(&beyond, &other));
+    }
+    for (size_t i = 0; i < 10; i++)
+        cr_assert_eq(quota_spend(&beyond, &ada, QUOTA_REQUESTS, 60000), 0);
+    cr_expect_eq(quota_open(&one), 0);
+    cr_expect_eq(quota_spend(&one, &ada, QUOTA_REQUESTS, 60000), 0);
+    cr_expect(quota_enter(&one, &ada));
+    cr_expect_eq(quota_crowd(&one, &ada), 1);
+    /* Nor do groups that a member has not. */
+    ada.groups[1] = (struct quota_group){BOB, 5, 77, 1};
+    tables[0].sums[77] = 40;
+    quota_weigh(&one, &ada);
+    cr_expect_eq(tables[0].sums[77], 40);
+    cr_expect_eq(quota_crowd(&one, &ada), 1);
+    cr_expect_eq(quota_load(&one, &ada), 2);
+}
+
+Test(quota, a_load_and_a_count_have_an_end) {
+    struct quota one = quota_of(0, 0);
+    struct quota_member ada[20];
+    for (size_t i = 0; i < 20; i++) {
+        ada[i] = member_of(ADA, 20);
+        cr_assert(quota_enter(&one, &ada[i]));
+    }
+    cr_expect_eq(quota_load(&one, &ada[0]), 8);
+    ada[0].groups[0].connections_max = 10; /* a reload made it less */
+    cr_expect_eq(quota_load(&one, &ada[0]), 8);
+    struct quota_member bob = member_of(BOB, 0);
+    cr_assert(quota_enter(&one, &bob));
+    _Atomic uint64_t *slot = &tables[0].connections[bob.groups[0].slot];
+    *slot += 0xfffd;
+    struct quota_member last = member_of(BOB, 0), beyond = member_of(BOB, 0);
+    cr_assert(quota_enter(&one, &last));
+    cr_expect_eq(*slot & 0xffff, 0xffff);
+    cr_assert(quota_enter(&one, &beyond));
+    cr_expect_eq(*slot, (BOB & ~UINT64_C(0xffff)) | 0xffff, "it must not become another group");
+    cr_expect_eq(beyond.groups[0].slot, QUOTA_SLOTS);
+    quota_leave(&one, &beyond);
+    cr_expect_eq(*slot & 0xffff, 0xffff);
+    quota_leave(&one, &last);
+    cr_expect_eq(*slot & 0xffff, 0xfffe);
 }
 
 /* How many of so many requests go through, one in each `pause` milliseconds. */

@@ -773,3 +773,26 @@ Test(rules, long_listings_say_so) {
     cr_expect_eq(links_of("/many/", &is_cut), 4096);
     cr_expect(is_cut);
 }
+
+/* A list counts for every folder in which a file can have a path. */
+Test(rules, the_longest_path_of_a_folder) {
+    struct way way;
+    struct visitor visitor = {0};
+    char path[512];
+    snprintf(path, sizeof path, "%s/host/club", root);
+    int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cr_assert_geq(folder, 0);
+    rules_begin(&way, capsules.folder, &visitor, &reply);
+    for (size_t length = sizeof way.path.text - 3; length < sizeof way.path.text; length++) {
+        bool fits = length + 1 < sizeof way.path.text;
+        memset(way.path.text, 'a', length);
+        way.path.text[length] = '\0';
+        way.refused = false;
+        reply = (struct reply){.body = -1};
+        cr_expect_eq(rules_admit_to_folder(&way, folder), !fits, "%zu bytes", length);
+        cr_expect_eq(way.refused, fits);
+        cr_expect_eq(reply.status, fits ? STATUS_CERTIFICATE_REQUIRED : 0);
+        cr_expect_eq(strlen(way.path.text), length);
+    }
+    close(folder);
+}
