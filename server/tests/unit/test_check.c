@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What vitrine check finds in a content folder, word for word. */
+#include <criterion/criterion.h>
+
+/* Its own functions, beside those of the program that is linked. */
+#define check_run test_check_run
+#include "commands/check.c"
+
+#include "logged.h"
+#include "pretended.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static char base[] = "/tmp/vitrine-check-XXXXXX", output[65536];
+
+static void prepare(void) {
+    cr_assert_not_null(mkdtemp(base));
+    cr_assert_eq(chdir(base), 0);
+    cr_assert_eq(system("mkdir -m 755 content state given && : >settings"), 0);
+    chmod(base, 0755);
+}
+
+static void clean(void) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", base);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(check, .init = prepare, .fini = clean, .timeout = 60);
+
+/* A file below the content folder, with its folders. */
+static void put_bytes(const char *path, const void *bytes, size_t size) {
+    char whole[4200];
+    snprintf(whole, sizeof whole, "content/%s", path);
+    for (char *slash = strchr(whole + 8, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(whole, 0755);
+        *slash = '/';
+    }
+    FILE *file = fopen(whole, "w");
+    cr_assert_not_null(file, "%s", whole);
+    cr_assert_eq(fwrite(bytes, 1, size, file), size);
+    cr_assert_eq(fclose(file), 0);
+}
+
+static void put(const char *path, const char *text) {
+    put_bytes(path, text, strlen(text));
+}
+
+static size_t open_descriptors(void) {
+    size_t count = 0;
+    for (int i = 0; i < 256; i++)
+        count += fcntl(i, F_GETFD) >= 0;
+    return count;
+}
+
+static int run_strictly(bool strict) {
+    struct check_options options = {.settings = "settings", .content = "content", .state = "state", .strict = strict};
+    size_t before = open_descriptors();
+    FILE *file = tmpfile();
+    fflush(stdout);
+    int usual = dup(STDOUT_FILENO);
+    cr_assert(file && usual >= 0 && dup2(fileno(file), STDOUT_FILENO) >= 0);
+    int status = test_check_run(&options);
+    fflush(stdout);
+    dup2(usual, STDOUT_FILENO);
+    close(usual);
+    rewind(file);
+    output[fread(output, 1, sizeof output - 1, file)] = '\0';
+    fclose(file);
+    cr_expect_eq(open_descriptors(), before, "a descriptor is left open");
+    return status;
+}
+
+/* Exactly these lines, in any order, the sum last. */
+static void expect_lines(const char *const lines[], size_t count) {
+    size_t found = logged_count(output, "\n");
+    char line[4096];
+    for (size_t i = 0; i < count; i++) {
+        snprintf(line, sizeof line, "\n%s\n", lines[i]);
+        bool first = strncmp(output, line + 1, strlen(line + 1)) == 0;
+        cr_expect(first || strstr(output, line), "missing: %s", lines[i]);
+    }
+    cr_expect_eq(found, count, "%zu lines:\n%s", found, output);
+    if (count > 0) {
+        snprintf(line, sizeof line, "%s\n", lines[count - 1]);
+        size_t length = strlen(output), last = strlen(line);
+        cr_expect(length >= last && strcmp(output + length - last, line) == 0, "%s", output);
+    }
+}
+
+#define EXPECT_LINES(...)                                                                                              \
+    expect_lines((const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+Test(check, an_empty_folder) {
+    cr_expect_eq(run_strictly(false), 1);
+    EXPECT_LINES("content: error: contains no capsule; create a folder in it with the name of your host",
+                 "1 errors, 0 warnings in 0 files of 0 capsules");
+}
+
+Test(check, names_that_nobody_can_ask_for) {
+    char deep[1100] = "h/", line[1400];
+    put("h/index.gmi", "# H\n");
+    put("h/.hidden", "");
+    put("h/.well-known/security.txt", "");
+    put("h/a\nb", "");
+    put("Upper/index.gmi", "=> none\n");
+    put("bad name/index.gmi", "=> none\n");
+    put("plain", "");
+    put(".vault", "");
+    cr_assert_eq(symlink("nothing", "content/dangling"), 0);
+    cr_assert_eq(symlink("h", "content/alias"), 0);
+    cr_assert_eq(symlink("/etc/passwd", "content/out"), 0);
+    cr_assert_eq(symlink("/etc/passwd", "content/h/out"), 0);
+    cr_assert_eq(symlink("loop", "content/h/loop"), 0);
+    cr_assert_eq(symlink("none", "content/h/nothing"), 0);
+    cr_assert_eq(mkfifo("content/h/pipe", 0644), 0);
+    cr_assert_eq(mkdir("content/h/.meta", 0755), 0);
+    put("h/closed.txt", "x");
+    put("h/closed/x.txt", "x");
+    put("h/half/x.txt", "x");
+    cr_assert_eq(chmod("content/h/closed.txt", 0640), 0);
+    cr_assert_eq(chmod("content/h/closed", 0751), 0);
+    cr_assert_eq(chmod("content/h/half", 0754), 0);
+    /* "gemini://" and "h", the slash before each name: 9 + 1 + 1014 are 1024 bytes, the longest that can be asked for. */
+    for (size_t i = 0; i < 5; i++) {
+        size_t length = i < 4 ? 200 : 1014 - 4 * 201 - 1;
+        memset(deep + strlen(deep), 'd', length);
+        strcat(deep, i < 4 ? "/" : "");
+    }
+    put(deep, "x");
+    strcat(deep, "e");
+    put(deep, "x");
+    snprintf(line, sizeof line, "%s: error: its address is longer than 1024 bytes, so no client can ask for it", deep);
+    cr_expect_eq(run_strictly(false), 1);
+    EXPECT_LINES(
+        "h/.hidden: warning: name begins with a dot; never served",
+        "\"h/a\\x0ab\": error: no client can ask for this name; it must be UTF-8 without control characters",
+        "Upper: warning: not a host name in lower case, so no client can ask for this capsule; its contents are not "
+        "checked",
+        "bad name: warning: not a host name in lower case, so no client can ask for this capsule; its contents are not "
+        "checked",
+        "plain: warning: not a folder, so not a capsule; never served",
+        "dangling: error: symbolic link leads to nothing",
+        "out: error: symbolic link leads out of the content folder; never served",
+        "h/out: error: symbolic link leads out of its capsule; never served",
+        "h/loop: error: symbolic link leads back to itself", "h/nothing: error: symbolic link leads to nothing",
+        "h/pipe: warning: not a regular file; never served",
+        "h/.meta: error: not a regular file, so the server cannot read it",
+        "h/closed.txt: error: not readable by everyone, so the server cannot read it either (chmod o+r)",
+        "h/closed: error: not readable by everyone, so the server cannot read it either (chmod o+rx)",
+        "h/half: error: not readable by everyone, so the server cannot read it either (chmod o+rx)", line,
+        "11 errors, 5 warnings in 21 files of 4 capsules");
+}
+
+Test(check, links_of_pages) {
+    char page[16384], longest[1100], beyond[1100];
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest, "=> /", 4);
+    strcpy(longest + 4 + 1024 - strlen("gemini://h/"), "\n");
+    memset(beyond, 'x', sizeof beyond);
+    memcpy(beyond, "=> /", 4);
+    strcpy(beyond + 4 + 1025 - strlen("gemini://h/"), "\n");
+    snprintf(page, sizeof page,
+             "# H\n=> none.gmi\n=> sub\n=> sub/ right\n=> sub?a query\n=> ../up.gmi\n=> a%%zz\n=>\n=> gone.gmi\n"
+             "=> a%%2Fb\n=> gemini://elsewhere.example/a%%2Fb\n=> gemini://h:7070/none\n=> gemini://h:1966/none\n"
+             "=> wait.gmi\n=> to-sub\n=> long/%%2e/../none\n=> /sub/none.gmi no\n=> club/ right\n=> moved right\n"
+             "=> //www.a.example/\n=> //wwwxa.example/\n=> //b.example/\n=> //localhost/\n=> //127.0.0.1/\n"
+             "=> //127.example/\n=> //[::1]/\n=> //[::2]/\n=> //gone.example/\n=> //gone.example:7070/\n"
+             "=> //gone.example:1966/\n=> //dangling.example/\n=> //never.example/\n```\n=> none\n```\n%s%s",
+             longest, beyond);
+    put("h/index.gmi", page);
+    put("h/up.gmi", "# Up\n");
+    put("h/.meta", "gone.gmi: 52 Gone\nwait.gmi: 40 Wait\nto-sub: 31 /sub\nmoved: 31 /up.gmi\n");
+    put("h/sub/index.gmi", "=> ../index.gmi\n=> none\n");
+    put("h/club/.access", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n");
+    put("h/list/.directory-listing-ok", "# List\n=> none.gmi\n=> page.gemini\n");
+    put("h/list/page.gemini", "=> page.gemini\n=> none\n");
+    put("h/list/text.txt", "=> none\n");
+    put("a.example/index.gmi", "# A\n");
+    put("www.b.example/index.gmi", "# B\n");
+    cr_assert_eq(symlink("nothing", "content/dangling.example"), 0);
+    cr_assert_eq(system("cd state && openssl req -x509 -newkey ed25519 -nodes -keyout k -subj /CN=x -days 900 -addext "
+                        "subjectAltName=DNS:gone.example -out gone.example.pem 2>/dev/null && "
+                        "echo 'advertised-ports = 1966' >../settings"),
+                 0);
+    cr_expect_eq(run_strictly(false), 1);
+    char lost[1400], invalid[1400];
+    longest[strlen(longest) - 1] = beyond[strlen(beyond) - 1] = '\0';
+    snprintf(lost, sizeof lost, "h/index.gmi:36: error: link \"%s\" points to nothing", longest + 3);
+    snprintf(invalid, sizeof invalid,
+             "h/index.gmi:37: error: link \"%s\" is not a valid address: the URI is longer than 1024 bytes",
+             beyond + 3);
+#define ELSEWHERE                                                                                                      \
+    " points to a host that this server does not serve; if the host is yours, create a folder with its name, or a "    \
+    "symbolic link to one"
+    EXPECT_LINES(
+        "h/index.gmi:2: error: link \"none.gmi\" points to nothing",
+        "h/index.gmi:3: warning: link \"sub\" names a folder without a final slash, so each visit needs a redirect",
+        "h/index.gmi:5: warning: link \"sub?a\" names a folder without a final slash, so each visit needs a redirect",
+        "h/index.gmi:6: warning: link \"../up.gmi\" climbs above the root; clients ignore the extra `..`",
+        "h/index.gmi:7: error: link \"a%zz\" is not a valid address: a percent sign is not followed by two hexadecimal "
+        "digits",
+        "h/index.gmi:8: error: link line has no address",
+        "h/index.gmi:9: warning: link \"gone.gmi\" points to a page that .meta declares gone",
+        "h/index.gmi:10: error: link \"a%2Fb\" can never name a file",
+        "h/index.gmi:13: error: link \"gemini://h:1966/none\" points to nothing",
+        "h/index.gmi:14: error: link \"wait.gmi\" leads to a failure: Wait",
+        "h/index.gmi:16: error: link \"long/%2e/../none\" points to nothing",
+        "h/index.gmi:17: error: link \"/sub/none.gmi\" points to nothing",
+        "h/index.gmi:20: warning: link \"//www.a.example/\"" ELSEWHERE,
+        "h/index.gmi:22: warning: link \"//b.example/\"" ELSEWHERE,
+        "h/index.gmi:23: warning: link \"//localhost/\"" ELSEWHERE,
+        "h/index.gmi:24: warning: link \"//127.0.0.1/\"" ELSEWHERE,
+        "h/index.gmi:26: warning: link \"//[::1]/\"" ELSEWHERE,
+        "h/index.gmi:28: warning: link \"//gone.example/\"" ELSEWHERE,
+        "h/index.gmi:30: warning: link \"//gone.example:1966/\"" ELSEWHERE,
+        "h/index.gmi:31: warning: link \"//dangling.example/\"" ELSEWHERE, lost, invalid,
+        "h/sub/index.gmi:2: error: link \"none\" points to nothing",
+        "h/list/.directory-listing-ok:2: error: link \"none.gmi\" points to nothing",
+        "h/list/page.gemini:2: error: link \"none\" points to nothing",
+        "dangling.example: error: symbolic link leads to nothing", "14 errors, 12 warnings in 13 files of 3 capsules");
+}
+
+Test(check, text_of_pages) {
+    static char longer[2 * LINE_MAX_BYTES + 10];
+    put("h/ends.gmi", "one\r\n\r\ntwo\nthree\r\nfour\n");
+    put("h/same.gmi", "one\r\ntwo\r\n\r\nend");
+    put("h/empty.gmi", "\n\n\nend\n");
+    put("h/ends.txt", "one\r\ntwo\n");
+    put("h/mark.gmi", "\xef\xbb\xbf# x\n\xef\xbb\xbf\n");
+    put("h/mark.txt", "\xef\xbb\xbfx\n");
+    put("h/returns.gmi", "a\rb\nc\rd\r\n");
+    put("h/latin.gmi", "a\n\xe9\n\xe8\n");
+    put("h/latin.txt", "a\n\xe9\n");
+    put("h/said.txt", "\xe9\ra\n");
+    put("h/wrong.txt", "\xe9\n");
+    put("h/.meta", "said.txt: ;charset=iso-8859-1\nwrong.txt: ;charset=utf-8\n");
+    put("h/open.gmi", "```\na\n```\n\n``` code\nb\n");
+    put_bytes("h/zero.gmi", "a\0b\n=> none\n", 12);
+    /* A line that is longer than what is read at once is one line, and its rest is no other. */
+    memset(longer, 'x', sizeof longer);
+    memcpy(longer + LINE_MAX_BYTES, "=> none ", 8);
+    memcpy(longer + sizeof longer - 9, "\n=> none\n", 9);
+    put_bytes("h/long.gmi", longer, sizeof longer);
+    memcpy(longer + LINE_MAX_BYTES - 1, "\xc3\xa9", 2); /* cut in its midst */
+    memcpy(longer + sizeof longer - 9, "\n\xe9  text\n", 9);
+    put_bytes("h/cut.gmi", longer, sizeof longer);
+    cr_expect_eq(run_strictly(false), 1);
+    EXPECT_LINES("h/ends.gmi:3: warning: this page mixes line endings (LF and CRLF)",
+                 "h/mark.gmi:1: error: begins with a byte order mark, which some clients show or reject",
+                 "h/returns.gmi:1: warning: a carriage return without a line feed does not end a line",
+                 "h/returns.gmi:2: warning: this page mixes line endings (LF and CRLF)",
+                 "h/latin.gmi:2: error: is not UTF-8; convert it, or declare its charset in .meta, for example: "
+                 ";charset=iso-8859-1",
+                 "h/latin.txt:2: warning: is not UTF-8; convert it, or declare its charset in .meta, for example: "
+                 ";charset=iso-8859-1",
+                 "h/wrong.txt:1: error: is not UTF-8, although .meta says so",
+                 "h/open.gmi:5: warning: preformatted text begins here and never ends",
+                 "h/zero.gmi:2: error: link \"none\" points to nothing",
+                 "h/long.gmi:2: error: link \"none\" points to nothing",
+                 "h/cut.gmi:2: error: is not UTF-8; convert it, or declare its charset in .meta, for example: "
+                 ";charset=iso-8859-1",
+                 "6 errors, 5 warnings in 16 files of 1 capsules");
+}
+
+Test(check, lists_and_metadata) {
+    static char longer[META_FILE_MAX + 1];
+    memset(longer, '#', sizeof longer);
+    put("h/index.gmi", "# H\n");
+    put("h/.meta", "none.gmi: ;lang=de\nindex.gmi 20\n");
+    put_bytes("h/long/.meta", longer, sizeof longer);
+    put_bytes("h/most/.meta", longer, sizeof longer - 1);
+    put("h/nobody/.access", "# nobody\n");
+    put("h/some/.access", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef Ada\n");
+    put("h/wrong/.access", "Ada\n");
+    put("h/wrong/.directory-listing-ok", "");
+    cr_expect_eq(run_strictly(false), 1);
+    EXPECT_LINES("h/.meta:1: warning: pattern matches no file", "h/.meta:2: error: missing colon after the pattern",
+                 "h/long/.meta: error: cannot be read: it is too long",
+                 "h/nobody/.access: warning: lists no certificate, so nobody can enter this folder",
+                 "h/wrong/.access:1: error: must begin with the SHA-256 of a certificate: 64 hexadecimal digits",
+                 "3 errors, 2 warnings in 13 files of 1 capsules");
+}
+
+static void certify(const char *folder, const char *file, const char *more) {
+    char command[512];
+    snprintf(command, sizeof command,
+             "cd %s && openssl req -x509 -newkey ed25519 -nodes -keyout /dev/null -subj /CN=x -not_before "
+             "20240101000000Z -not_after 20250101000000Z %s -out %s 2>/dev/null",
+             folder, more, file);
+    cr_assert_eq(system(command), 0, "%s", command);
+}
+
+/* The certificates of all kinds at one time, and at the ends of theirs. */
+Test(check, certificates) {
+    put("h/index.gmi", "# H\n");
+    certify("state", "h.pem", "-addext subjectAltName=DNS:h");
+    certify("state", "i.pem", "-addext subjectAltName=DNS:h");
+    certify("state", "j.pem", "");
+    certify("state", "k.txt", "");
+    certify("given", "identity.g.pem", "-addext subjectAltName=DNS:h");
+    certify("given", "identity.default.pem", "-addext subjectAltName=DNS:h");
+    certify("given", "other.pem", "-addext subjectAltName=DNS:h");
+    cr_assert_eq(system("echo none >state/l.pem; mkfifo state/m.pem"), 0);
+    setenv("CREDENTIALS_DIRECTORY", "given", 1);
+#define FAULTS                                                                                                         \
+    "state/i.pem: warning: the certificate does not name its host, so some clients reject it",                         \
+        "state/j.pem: warning: the certificate has no subject alternative name, so some clients reject it",            \
+        "state/l.pem: error: it contains no certificate", "state/m.pem: error: it contains no certificate",            \
+        "given/identity.g.pem: error: the certificate does not name its host, so the server does not use it"
+    const time_t ends = 1735689600, begins = 1704067200; /* 2025-01-01, 2024-01-01 */
+    pretended_time = ends - 60 * 86400;
+    cr_expect_eq(run_strictly(false), 1);
+    EXPECT_LINES(FAULTS, "3 errors, 2 warnings in 1 files of 1 capsules");
+    pretended_time = begins;
+    run_strictly(false);
+    EXPECT_LINES(FAULTS, "3 errors, 2 warnings in 1 files of 1 capsules");
+    cr_assert_eq(system("rm state/[i-m].* given/identity.g.pem"), 0);
+    pretended_time = begins - 1;
+    cr_expect_eq(run_strictly(false), 0);
+    EXPECT_LINES(
+        "state/h.pem: warning: the certificate is not valid yet; check the clock of this machine",
+        "given/identity.default.pem: warning: the certificate is not valid yet; check the clock of this machine",
+        "0 errors, 2 warnings in 1 files of 1 capsules");
+    cr_expect_eq(run_strictly(true), 1);
+    pretended_time = ends - 60 * 86400 + 1;
+    cr_expect_eq(run_strictly(false), 0);
+    EXPECT_LINES("state/h.pem: warning: the certificate expires in 59 days; renew it with: vitrinectl renew",
+                 "given/identity.default.pem: warning: the certificate expires in 59 days; install a renewed one",
+                 "0 errors, 2 warnings in 1 files of 1 capsules");
+    pretended_time = ends;
+    run_strictly(false);
+    EXPECT_LINES("state/h.pem: warning: the certificate expires in 0 days; renew it with: vitrinectl renew",
+                 "given/identity.default.pem: warning: the certificate expires in 0 days; install a renewed one",
+                 "0 errors, 2 warnings in 1 files of 1 capsules");
+    pretended_time = ends + 3 * 86400;
+    cr_expect_eq(run_strictly(false), 1);
+    EXPECT_LINES("state/h.pem: error: the certificate expired 3 days ago; the server still uses it, and clients warn "
+                 "their users; renew it with: vitrinectl renew",
+                 "given/identity.default.pem: error: the certificate expired 3 days ago; the server still uses it, and "
+                 "clients warn their users; install a renewed one",
+                 "2 errors, 0 warnings in 1 files of 1 capsules");
+    pretended_time = ends - 90 * 86400;
+    unsetenv("CREDENTIALS_DIRECTORY");
+    cr_expect_eq(run_strictly(true), 0);
+    EXPECT_LINES("0 errors, 0 warnings in 1 files of 1 capsules");
+    pretended_time = 0;
+}
+
+/* Folders within folders end somewhere. */
+Test(check, a_deep_folder) {
+    char path[512] = "h/";
+    for (size_t i = 0; i < 64; i++)
+        strcat(path, "d/");
+    strcpy(path + strlen(path), "page.gmi");
+    put(path, "=> none\n");
+    char line[600], *end = path + strlen(path) - strlen("page.gmi");
+    snprintf(line, sizeof line, "%s:1: error: link \"none\" points to nothing", path);
+    strcpy(end, "d/page.gmi");
+    put(path, "=> none\n");
+    cr_expect_eq(run_strictly(false), 1);
+    EXPECT_LINES(line, "1 errors, 0 warnings in 66 files of 1 capsules");
+}
+
+Test(check, folders_that_are_not_there) {
+    put("h/index.gmi", "# H\n");
+    cr_assert_eq(system("rm -r state; echo 'no-such-setting = 1' >settings"), 0);
+    setenv("CREDENTIALS_DIRECTORY", "nowhere", 1);
+    cr_expect_eq(run_strictly(false), 1);
+    unsetenv("CREDENTIALS_DIRECTORY");
+    EXPECT_LINES("settings:1: error: \"no-such-setting\" is not a setting; vitrine.conf(5) lists them all",
+                 "1 errors, 0 warnings in 1 files of 1 capsules");
+    cr_assert_eq(system("rm settings"), 0);
+    logged_begin();
+    cr_expect_eq(run_strictly(false), EX_NOINPUT);
+    cr_expect_not_null(strstr(logged_end(), "settings file \"settings\": No such file or directory"));
+    cr_expect_str_eq(output, "");
+    cr_assert_eq(system(": >settings; rm -r content"), 0);
+    logged_begin();
+    cr_expect_eq(run_strictly(false), EX_NOINPUT);
+    cr_expect_not_null(strstr(logged_end(), "content folder content: No such file or directory"));
+}
+
+Test(check, colours_of_a_terminal) {
+    struct check check = {.colours = true};
+    FILE *file = tmpfile();
+    fflush(stdout);
+    int usual = dup(STDOUT_FILENO);
+    cr_assert(file && dup2(fileno(file), STDOUT_FILENO) >= 0);
+    find_fault(&check, "a", 1, ERROR, "b");
+    find_fault(&check, "c", 0, WARNING, "%d", 5);
+    fflush(stdout);
+    dup2(usual, STDOUT_FILENO);
+    close(usual);
+    rewind(file);
+    output[fread(output, 1, sizeof output - 1, file)] = '\0';
+    fclose(file);
+    cr_expect_str_eq(output, "a:1: \033[31merror:\033[0m b\nc: \033[33mwarning:\033[0m 5\n");
+    cr_expect_eq(check.errors, 1);
+    cr_expect_eq(check.warnings, 1);
+}
