@@ -3,9 +3,17 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/settings_file.h"
+#include "logged.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -273,4 +281,64 @@ Test(settings, sizes) {
     cr_expect_eq(strlen(settings.language), 125);
     strcat(language, ",fr");
     cr_expect_eq(settings_parse(&settings, language, strlen(language), note_fault, faults), 1);
+}
+
+/* ---- the file ---- */
+
+static int read_settings(const char *path, struct settings *settings, const char **text) {
+    int before = dup(STDOUT_FILENO);
+    close(before);
+    memset(settings, 0xa5, sizeof *settings);
+    logged_begin();
+    int status = settings_read(settings, path);
+    *text = logged_end();
+    int after = dup(STDOUT_FILENO);
+    close(after);
+    cr_expect_eq(after, before, "a descriptor is left open");
+    return status;
+}
+
+Test(settings_file, what_lies_in_its_place) {
+    static char longest[SETTINGS_FILE_MAX + 2];
+    struct settings settings, untouched;
+    const char *text;
+    char folder[] = "/tmp/vitrine-settings-XXXXXX";
+    cr_assert(mkdtemp(folder) && chdir(folder) == 0);
+    log_limit(LOG_LEVEL_ERROR);
+    memset(&untouched, 0xa5, sizeof untouched);
+    memset(longest, '\n', sizeof longest);
+    cr_expect_eq(read_settings("none", &settings, &text), EX_NOINPUT);
+    cr_expect_str_eq(text,
+                     "settings file \"none\": No such file or directory; make it readable by everyone (chmod o+r), or "
+                     "name another with --settings\n");
+    cr_assert(mkfifo("pipe", 0644) == 0 && mkdir("folder", 0755) == 0);
+    cr_expect_eq(read_settings("pipe", &settings, &text), EX_NOINPUT);
+    cr_expect_not_null(strstr(text, "settings file \"pipe\": not a regular file; "));
+    cr_expect_eq(read_settings("folder", &settings, &text), EX_NOINPUT);
+    cr_expect_not_null(strstr(text, "settings file \"folder\": not a regular file; "));
+    for (size_t more = 0; more < 2; more++) {
+        FILE *file = fopen("long", "w");
+        cr_assert(file && fwrite(longest, 1, SETTINGS_FILE_MAX + more, file) == SETTINGS_FILE_MAX + more);
+        fclose(file);
+        cr_expect_eq(read_settings("long", &settings, &text), more ? EX_CONFIG : EX_OK);
+        cr_expect_str_eq(text, more ? "settings file \"long\": too long; 65536 bytes at most\n" : "");
+    }
+    FILE *file = fopen("faulty", "w");
+    cr_assert(file && fputs("max-connections = 5\n\nnonsense\n", file) >= 0);
+    fclose(file);
+    cr_expect_eq(read_settings("faulty", &settings, &text), EX_CONFIG);
+    cr_expect_eq(strncmp(text, "\"faulty\":3: ", 12), 0, "%s", text);
+    cr_expect_eq(logged_count(text, "\n"), 1);
+    cr_expect_arr_eq(&settings, &untouched, sizeof settings, "of a file with faults nothing counts");
+    cr_assert_eq(truncate("faulty", 20), 0);
+    cr_expect_eq(read_settings("faulty", &settings, &text), EX_OK);
+    cr_expect_eq(settings.max_connections, 5);
+    cr_expect_str_eq(text, "");
+    cr_assert(remove("pipe") == 0 && remove("folder") == 0 && remove("long") == 0 && remove("faulty") == 0);
+    cr_assert(chdir("/") == 0 && rmdir(folder) == 0);
+    /* The usual place, where nothing needs to be. */
+    if (access(SETTINGS_PATH, F_OK) < 0) {
+        cr_expect_eq(read_settings(NULL, &settings, &text), EX_OK);
+        expect_defaults(&settings);
+    }
 }

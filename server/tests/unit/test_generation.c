@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What a start and a reload make of the content folder and of what the key process answers. */
+#include <criterion/criterion.h>
+
+/* Its own functions, beside those of the program that is linked, and a key process that answers as it is told to. */
+#define generation_open test_open
+#define generation_identify test_identify
+#define generation_dispose test_dispose
+#define keys_provide pretended_provide
+#define keys_provide_sample pretended_provide_sample
+#define keys_refresh pretended_refresh
+#include "supervisor/generation.c"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "logged.h"
+
+#define CONTROL 4711
+
+static char base[] = "/tmp/vitrine-generation-XXXXXX", orders[256];
+static const struct generation_sources sources = {.settings = "settings", .content = "content", .sample = "sample"};
+static struct generation generation;
+static enum keys_answer sample_answer = KEYS_PROVIDED;
+
+static void shell(const char *command) {
+    cr_assert_eq(system(command), 0, "%s", command);
+}
+
+static void prepare(void) {
+    cr_assert_not_null(mkdtemp(base));
+    cr_assert_eq(chdir(base), 0);
+    chmod(base, 0755);
+    shell("umask 022; mkdir content sample sample/localhost; : >settings");
+    log_limit(LOG_LEVEL_NOTICE);
+}
+
+static void clean(void) {
+    test_dispose(&generation);
+    test_dispose(&generation);
+    cr_assert_eq(chdir("/"), 0);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", base);
+    shell(command);
+}
+
+TestSuite(generation, .init = prepare, .fini = clean, .timeout = 60);
+
+static enum keys_answer give(const char *host, struct certificates *certificates) {
+    cr_assert(certificates_bar(certificates, host));
+    certificates->barred--;
+    struct certificate *certificate = (struct certificate *)(uintptr_t)certificates_find(certificates, host);
+    certificate->chain = strdup("a chain");
+    return KEYS_PROVIDED;
+}
+
+/* By the first letter of a host: given, unusable, silent; none of any other. */
+enum keys_answer pretended_provide(int control, const char *host, struct certificates *certificates) {
+    cr_expect_eq(control, CONTROL);
+    sprintf(orders + strlen(orders), "%s;", host);
+    switch (host[0]) {
+    case 'u':
+        return KEYS_UNUSABLE;
+    case 's':
+        return KEYS_SILENT;
+    case 'n':
+        return KEYS_HAVE_NONE;
+    default:
+        return give(host, certificates);
+    }
+}
+
+enum keys_answer pretended_provide_sample(int control, const char *host, struct certificates *certificates) {
+    cr_expect_eq(control, CONTROL);
+    sprintf(orders + strlen(orders), "sample %s;", host);
+    return sample_answer == KEYS_PROVIDED ? give(host, certificates) : sample_answer;
+}
+
+void pretended_refresh(int control) {
+    cr_expect_eq(control, CONTROL);
+    strcat(orders, "refresh;");
+}
+
+static int opened(const char **text) {
+    test_dispose(&generation);
+    logged_begin();
+    int status = test_open(&generation, &sources);
+    *text = logged_end();
+    return status;
+}
+
+static int identified(const char **text) {
+    orders[0] = '\0';
+    logged_begin();
+    int status = test_identify(&generation, &sources, CONTROL);
+    *text = logged_end();
+    return status;
+}
+
+static int identified_anew(const char **text) {
+    cr_assert_eq(opened(text), EX_OK);
+    return identified(text);
+}
+
+Test(generation, what_is_opened) {
+    const char *text;
+    generation.capsules.folder = -1;
+    uint64_t before = clock_microseconds();
+    cr_expect_eq(opened(&text), EX_OK);
+    cr_expect_str_eq(text, "");
+    cr_expect_geq(generation.certificates.generation, before);
+    cr_expect_leq(generation.certificates.generation, clock_microseconds());
+    cr_expect_eq(generation.settings.max_connections, 650);
+    cr_expect_geq(generation.capsules.folder, 0);
+    shell("echo max-connections = x >settings");
+    cr_expect_eq(opened(&text), EX_CONFIG);
+    cr_expect_eq(generation.capsules.folder, -1);
+    shell(": >settings; mv content away");
+    cr_expect_eq(opened(&text), EX_NOINPUT);
+    cr_expect_not_null(strstr(text, "content folder content: No such file or directory; name another with --content"));
+    cr_expect_eq(generation.capsules.folder, -1);
+}
+
+Test(generation, pages_of_no_host) {
+    const char *text;
+    generation.capsules.folder = -1;
+    shell("mkdir content/index.gmi");
+    cr_expect_eq(opened(&text), EX_OK);
+    cr_expect_not(generation.has_lost_page);
+    shell(": >content/index.gemini");
+    cr_expect_eq(opened(&text), EX_OK);
+    cr_expect(generation.has_lost_page);
+    cr_expect_not_null(strstr(text, "content/index.gemini belongs to no host and is not served"));
+    shell("rmdir content/index.gmi; ln -s nothing content/index.gmi");
+    cr_expect_eq(opened(&text), EX_OK);
+    cr_expect_eq(logged_count(text, "belongs to no host"), 1, "%s", text);
+    cr_expect_not_null(strstr(text, "content/index.gmi belongs to no host"));
+}
+
+/* What is closed to everybody: workers of root are nobody. */
+Test(generation, what_is_closed_to_the_server) {
+    const char *text;
+    generation.capsules.folder = -1;
+    shell(
+        "umask 022; cd content; mkdir -p h/open h/closed/within h/half h/lost+found lost+found .hidden h/.hidden; "
+        "for f in top h/page h/open/page h/closed/page lost+found/page .hidden/page h/.hidden/page h/lost+found/page; "
+        "do echo x >$f; chmod 600 $f; done; chmod 644 h/open/page; ln -s h/page h/link; chmod 640 h/.access "
+        "2>/dev/null; "
+        "chmod 750 h/closed; chmod 754 h/half");
+    cr_expect_eq(opened(&text), EX_OK);
+    cr_expect_eq(generation.closed_count, 4, "%zu", generation.closed_count);
+    cr_expect_eq(logged_count(text, "\n"), 1, "%s", text);
+    cr_expect_not_null(strstr(text, "the server cannot read 4 files or folders of capsules, such as \"h/"), "%s", text);
+    cr_expect_not_null(strstr(text, "run: chmod -R o+rX content\n"));
+    shell("cd content; chmod 644 h/page h/lost+found/page; chmod 755 h/half");
+    cr_expect_eq(opened(&text), EX_OK);
+    cr_expect_eq(generation.closed_count, 1);
+    cr_expect_not_null(strstr(text, " 1 files or folders of capsules, such as \"h/closed\";"), "%s", text);
+    /* Where the content folder itself is closed, workers of root stay root. */
+    for (int mode = 0; geteuid() == 0 && mode < 3; mode++) {
+        cr_assert_eq(chmod("content", (mode_t[]){0750, 0754, 0751}[mode]), 0);
+        cr_expect_eq(opened(&text), EX_OK);
+        cr_expect_eq(generation.closed_count, 0);
+    }
+    cr_assert_eq(chmod("content", 0755), 0);
+    /* Folders within folders, as far as they are looked into. */
+    shell("chmod 755 content/h/closed; chmod 644 content/h/closed/page; mkdir -p "
+          "content/h/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16; cd content/h/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15; "
+          "echo x >page; chmod 600 page; cp page 16/; chmod 600 16/page");
+    cr_expect_eq(opened(&text), EX_OK);
+    cr_expect_eq(generation.closed_count, 1, "%s", text);
+    cr_expect_not_null(strstr(text, "such as \"h/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/page\";"), "%s", text);
+}
+
+Test(generation, a_search_for_closed_files_has_an_end) {
+    struct closed closed;
+    shell("mkdir -m 755 content/h; cd content/h; umask 077; seq 19998 | xargs touch");
+    int folder = open("content", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    closed_find(&closed, folder);
+    cr_expect_eq(closed.looks, 19999);
+    cr_expect_eq(closed.count, geteuid() == 0 ? 19998 : 0);
+    shell("cd content/h; touch a b c");
+    closed_find(&closed, folder);
+    cr_expect_eq(closed.looks, 20000);
+    cr_assert_eq(chmod("content/h", 0700), 0);
+    closed_find(&closed, folder);
+    cr_expect_eq(closed.looks, geteuid() == 0 ? 1 : 20000, "a closed folder stands for all in it");
+    close(folder);
+}
+
+Test(generation, identities_of_capsules) {
+    const char *text;
+    generation.capsules.folder = -1;
+    shell("cd content; mkdir a.example bücher.example xn--bcher-kva.example none.example unusable.example lost+found "
+          "Upper 'a b'");
+    cr_expect_eq(identified_anew(&text), EX_OK);
+    cr_expect_eq(strncmp(orders, "refresh;", 8), 0);
+    cr_expect_eq(logged_count(orders, ";"), 5, "%s", orders);
+    cr_expect_eq(logged_count(orders, "xn--bcher-kva.example;"), 1, "one host, in two spellings");
+    cr_expect_eq(generation.capsule_count, 5);
+    cr_expect_eq(generation.unnamed_count, 2);
+    cr_expect_eq(generation.certificates.barred, 2);
+    cr_expect_eq(generation.certificates.count, 4);
+    cr_expect_str_eq(generation.fallback, "a.example");
+    cr_expect_not(generation.is_sample);
+    cr_expect_eq(logged_count(text, "is not named like a host"), 2);
+    cr_expect_not_null(strstr(text, "folder \"a b\" is not named like a host"));
+    cr_expect_not_null(strstr(text, "hosts without a usable identity: 2; their handshakes are refused"));
+    shell("rm -r content/n* content/u*");
+    cr_expect_eq(identified_anew(&text), EX_OK);
+    cr_expect_null(strstr(text, "without a usable identity"), "%s", text);
+    shell("mkdir content/localhost");
+    cr_expect_eq(identified_anew(&text), EX_OK);
+    cr_expect_str_eq(generation.fallback, "localhost");
+    shell("mkdir content/default");
+    cr_expect_eq(identified_anew(&text), EX_OK);
+    cr_expect_str_eq(generation.fallback, "default");
+    shell("mkdir content/silent1.example content/silent2.example content/zoo");
+    cr_expect_eq(identified_anew(&text), EX_UNAVAILABLE);
+    cr_expect_eq(logged_count(orders, "silent"), 1, "it is not waited for twice");
+}
+
+Test(generation, capsules_without_any_identity) {
+    const char *text;
+    generation.capsules.folder = -1;
+    shell("mkdir content/none.example");
+    cr_expect_eq(identified_anew(&text), EX_CANTCREAT);
+    cr_expect_not_null(strstr(text, "no capsule has a usable identity"));
+    shell("mkdir content/unusable.example");
+    cr_expect_eq(identified_anew(&text), EX_DATAERR);
+    shell("mkdir content/zoo");
+    cr_expect_eq(identified_anew(&text), EX_OK);
+    cr_expect_str_eq(generation.fallback, "zoo", "the first that can be used");
+}
+
+Test(generation, the_sample) {
+    const char *text;
+    generation.capsules.folder = -1;
+    shell("mkdir content/Upper content/lost+found");
+    cr_expect_eq(identified_anew(&text), EX_OK);
+    cr_expect_str_eq(orders, "refresh;sample localhost;");
+    cr_expect(generation.is_sample);
+    cr_expect_eq(generation.capsule_count, 1);
+    cr_expect_str_eq(generation.capsules.only, "localhost");
+    cr_expect_str_eq(generation.fallback, "localhost");
+    cr_expect(capsules_serve(&generation.capsules, "any.example", false));
+    cr_expect_not_null(strstr(text, "content folder content contains no capsule, so every name shows the sample"));
+    sample_answer = KEYS_SILENT;
+    cr_expect_eq(identified_anew(&text), EX_UNAVAILABLE);
+    sample_answer = KEYS_UNUSABLE;
+    cr_expect_eq(identified_anew(&text), EX_DATAERR);
+    sample_answer = KEYS_HAVE_NONE;
+    cr_expect_eq(identified_anew(&text), EX_NOINPUT);
+    cr_expect_not_null(strstr(text, "but there are identities for other hosts"));
+    shell("rm -r sample");
+    cr_expect_eq(identified_anew(&text), EX_NOINPUT);
+    cr_expect_not_null(strstr(text, "contains no capsule; create a folder in it"));
+    cr_expect_str_eq(orders, "refresh;");
+    shell("mkdir content/silent.example");
+    cr_expect_eq(identified_anew(&text), EX_UNAVAILABLE);
+}
