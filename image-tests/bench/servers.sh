@@ -30,8 +30,8 @@ make_capsule() {
     openssl req -config /dev/null -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -quiet -days 30 \
         -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout "$folder/key.pem" -out "$folder/certificate.pem" 2>"$folder/log" ||
         { cat "$folder/log" >&2; return 1; }
-    printf '%s\n' 'max-connections = 20000' 'max-connections-per-address = 20000' 'handshake-timeout = 10min' \
-        'request-timeout = 10min' >"$folder/patient.conf"
+    printf '%s\n' 'max-connections = 20000' 'max-connections-per-address = 20000' 'max-connections-from-loopback = 20000' \
+        'handshake-timeout = 10min' 'request-timeout = 10min' >"$folder/patient.conf"
 }
 
 start_vitrine() { # [SERVE-OPTION...]
