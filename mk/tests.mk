@@ -241,7 +241,7 @@ bench-starts: $(WITH_HOSTS) $(call needs,bench-programs variants) ## how long un
 	@$(ENTER) image-tests/bench/starts $(IMAGE) $(ROUNDS)
 	@image-tests/bench/builds
 
-bench-check: $(call needs,bench-programs) ## that the load client of the measurements counts what goes wrong; what a page and the dearest handshake cost
+bench-check: $(call needs,bench-programs) ## does the load client count what goes wrong? What a page and the dearest handshake cost
 	@$(ENTER) image-tests/bench/check build/vitrine
 	@$(ENTER) image-tests/bench/dearest build/vitrine 30
 
