@@ -76,7 +76,7 @@ unit-check: $(call needs,unit-tests) ## the server's unit tests, plain and under
 # The latter one after the other: Criterion itself, with several jobs, now and then leaves memory behind.
 
 # Neither a part of check nor of check-all: it takes from minutes to hours, and a survivor is for a person to judge.
-mutants: $(call needs,unit-tests build/vitrine test-programs) ## code changes that no test notices: [SEED=1] [COUNT=100] [FILES=desk.c|critical] [SERVED=no]
+mutants: $(call needs,unit-tests build/vitrine test-programs) ## code changes that no test notices: [SEED=1] [COUNT=100] [FILES=quota.c|critical] [SERVED=no]
 	@$(ENTER) env JOBS=$(or $(MUTANTS_AT_ONCE),1) SERVED=$(SERVED) unshare --pid --net --fork --kill-child --mount-proc \
 	    tools/mutants $(or $(SEED),1) $(or $(COUNT),100) $(FILES)
 

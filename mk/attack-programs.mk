@@ -57,12 +57,12 @@ $(BREACH)/intruder/%.o: image-tests/intruder/%.c mk/attack-programs.mk
 IN_BREACH := $(OBJECTS)/program/breach/worker.o $(ATTEMPTS)
 IN_INTRUDER := $(patsubst %,$(OBJECTS)/program/intruder/%.o,worker engine filter) $(BREACH)/surroundings.o $(BREACH)/tools.o
 MEASURED := $(filter-out %/sandbox.o,$(PROGRAM_OBJECTS)) $(OBJECTS)/program/bench/no_sandbox.o
-INSIDE := $(filter-out %/desk.o,$(MEASURED)) $(OBJECTS)/program/bench/desk_inside.o
+INSIDE := $(filter-out %/signing_client.o,$(MEASURED)) $(OBJECTS)/program/bench/signing_inside.o
 
 # image-tests/breach/worker.c and image-tests/intruder/worker.c say what takes the place of what.
 $(BUILD)/breach/vitrine: $(PROGRAM_OBJECTS) $(IN_BREACH)
 $(BUILD)/breach/vitrine: MORE := \
-    -Wl,--wrap=main,--wrap=sysconf,--wrap=sandbox_enter,--wrap=desk_open,--wrap=page_answer,--wrap=worker_serve,--wrap=connection_end
+    -Wl,--wrap=main,--wrap=sysconf,--wrap=sandbox_enter,--wrap=signing_client_open,--wrap=serve_path,--wrap=worker_serve,--wrap=connection_end
 $(BUILD)/intruder/vitrine: $(PROGRAM_OBJECTS) $(IN_INTRUDER)
 $(BUILD)/intruder/vitrine: MORE := \
     -Wl,--wrap=main,--wrap=sysconf,--wrap=syscall,--wrap=worker_serve,--wrap=send,--wrap=epoll_wait

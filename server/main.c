@@ -15,7 +15,7 @@
 #include "commands/renew.h"
 #include "common/log.h"
 #include "common/settings_file.h"
-#include "keys/keys.h"
+#include "keys/key_service.h"
 #include "supervisor/supervisor.h"
 #include "worker/tls.h"
 

@@ -68,7 +68,7 @@ static void exchange_p256(void) {
     wc_ecc_free(&own);
 }
 
-/* With the visitor's key parsed first, as it comes over the wire. */
+/* With the client's key parsed first, as it comes over the wire. */
 static void encapsulate(void) {
     static uint8_t public[WC_ML_KEM_768_PUBLIC_KEY_SIZE];
     static bool ready;

@@ -53,20 +53,20 @@ static void watch(int events, int descriptor, uint32_t what) {
 
 static bool greeted[DESCRIPTORS];
 
-static void go_on(int visitor) {
-    ssize_t got = recv(visitor, bytes, sizeof bytes, 0);
+static void go_on(int client) {
+    ssize_t got = recv(client, bytes, sizeof bytes, 0);
     if (got < 0 && errno == EAGAIN)
         return;
-    if (got > 0 && !greeted[visitor]) {
-        greeted[visitor] = true;
-        send(visitor, bytes, FLIGHT, MSG_NOSIGNAL);
+    if (got > 0 && !greeted[client]) {
+        greeted[client] = true;
+        send(client, bytes, FLIGHT, MSG_NOSIGNAL);
         return;
     }
     if (got > 0) {
-        send(visitor, bytes, REPLY, MSG_NOSIGNAL | MSG_MORE);
-        shutdown(visitor, SHUT_WR);
+        send(client, bytes, REPLY, MSG_NOSIGNAL | MSG_MORE);
+        shutdown(client, SHUT_WR);
     }
-    close(visitor);
+    close(client);
 }
 
 static void serve(int listener) {
@@ -74,23 +74,23 @@ static void serve(int listener) {
     watch(events, listener, EPOLLIN);
     for (;;) {
         struct epoll_event list[EVENTS];
-        int count = epoll_wait(events, list, EVENTS, -1), visitor;
+        int count = epoll_wait(events, list, EVENTS, -1), client;
         for (int i = 0; i < count; i++) {
             if (list[i].data.fd != listener) {
                 go_on(list[i].data.fd);
                 continue;
             }
-            while ((visitor = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-                must(visitor < DESCRIPTORS, "too many connections");
-                greeted[visitor] = false;
-                watch(events, visitor, EPOLLIN);
-                go_on(visitor);
+            while ((client = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+                must(client < DESCRIPTORS, "too many connections");
+                greeted[client] = false;
+                watch(events, client, EPOLLIN);
+                go_on(client);
             }
         }
     }
 }
 
-/* ---- the visitors ---- */
+/* ---- the clients ---- */
 
 static enum { CONNECTS, GREETS, ASKS } steps[DESCRIPTORS];
 
@@ -103,36 +103,36 @@ static void think(void) {
 }
 
 static void begin(int events, const struct sockaddr_in *server) {
-    int visitor = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    must(visitor >= 0 && visitor < DESCRIPTORS, "socket");
-    setsockopt(visitor, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    must(connect(visitor, (const struct sockaddr *)server, sizeof *server) == 0 || errno == EINPROGRESS, "connect");
-    watch(events, visitor, EPOLLIN | EPOLLOUT | EPOLLET);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    must(client >= 0 && client < DESCRIPTORS, "socket");
+    setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    must(connect(client, (const struct sockaddr *)server, sizeof *server) == 0 || errno == EINPROGRESS, "connect");
+    watch(events, client, EPOLLIN | EPOLLOUT | EPOLLET);
 }
 
-static void say(int visitor, size_t size) {
+static void say(int client, size_t size) {
     think();
-    must(send(visitor, bytes, size, MSG_NOSIGNAL) == (ssize_t)size, "send");
+    must(send(client, bytes, size, MSG_NOSIGNAL) == (ssize_t)size, "send");
 }
 
 /* True: that visit is over. */
-static bool advance(int visitor, uint32_t happened) {
+static bool advance(int client, uint32_t happened) {
     ssize_t got;
-    if (steps[visitor] == CONNECTS && (happened & EPOLLOUT)) {
-        say(visitor, HELLO);
-        steps[visitor] = GREETS;
+    if (steps[client] == CONNECTS && (happened & EPOLLOUT)) {
+        say(client, HELLO);
+        steps[client] = GREETS;
     }
-    while ((got = recv(visitor, bytes, sizeof bytes, 0)) > 0) {
-        if (steps[visitor] == GREETS) {
-            say(visitor, REQUEST);
-            steps[visitor] = ASKS;
+    while ((got = recv(client, bytes, sizeof bytes, 0)) > 0) {
+        if (steps[client] == GREETS) {
+            say(client, REQUEST);
+            steps[client] = ASKS;
         }
     }
     if (got < 0 && errno == EAGAIN)
         return false;
-    must(got == 0 && steps[visitor] == ASKS, "a visit ended early");
-    close(visitor);
-    steps[visitor] = CONNECTS;
+    must(got == 0 && steps[client] == ASKS, "a visit ended early");
+    close(client);
+    steps[client] = CONNECTS;
     return true;
 }
 

@@ -184,7 +184,7 @@ int keys_digest(const struct surroundings *surroundings) {
     struct {
         uint32_t magic, scheme;
         uint64_t ticket;
-        uint8_t key[SIGNING_KEY_NAME];
+        uint8_t key[SIGNING_KEY_ID];
         uint32_t content_size, reserved;
         uint8_t content[256];
     } question = {0x3f676973u, 1, TICKET, {0}, 32, 0, {1}};
@@ -251,7 +251,7 @@ int keys_other_identity(const struct surroundings *surroundings) {
 
 /* ---- what is not a worker's to ask for ---- */
 
-/* What only the supervisor may order, by another socket: an identity for a host name (server/keys/keys.c). */
+/* What only the supervisor may order, by another socket: an identity for a host name (server/keys/key_service.c). */
 int keys_order(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct {

@@ -316,7 +316,7 @@ int network_listen_low(const struct surroundings *surroundings) {
     return try_bind(surroundings, SOCK_STREAM, 80, false);
 }
 
-/* SO_REUSEPORT lets two share a port, and half of the visitors come to the second. */
+/* SO_REUSEPORT lets two share a port, and half of the clients come to the second. */
 int network_listen_shared(const struct surroundings *surroundings) {
     if (surroundings->tcp_loopback_port < 0)
         return absent("tcp_loopback_port is not told");

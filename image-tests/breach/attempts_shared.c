@@ -130,7 +130,7 @@ static int find_events(void) {
 }
 
 /*
- * Goes on when it is told to leave: takes visitors, and shows that it lives. That it is ended is for others to see; by
+ * Goes on when it is told to leave: takes clients, and shows that it lives. That it is ended is for others to see; by
  * itself it gives up after a minute.
  */
 static int stay(const struct surroundings *surroundings) {

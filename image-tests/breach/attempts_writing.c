@@ -210,7 +210,7 @@ int write_kernel_settings(const struct surroundings *surroundings) {
 
 int write_kernel_trigger(const struct surroundings *surroundings) {
     if (is_lacking(surroundings, "sysrq-trigger"))
-        return absent("this kernel takes no such orders");
+        return absent("this kernel takes no such setup");
     return open_for_writing(surroundings, "/proc/sysrq-trigger");
 }
 

@@ -14,9 +14,9 @@
 #include "attempt.h"
 #include "common/log.h"
 #include "common/sandbox.h"
-#include "content/page.h"
+#include "content/serve.h"
 #include "worker/connection.h"
-#include "worker/desk.h"
+#include "worker/signing_client.h"
 #include "worker/worker.h"
 
 #define SURROUNDINGS "/etc/vitrine/surroundings"
@@ -25,16 +25,16 @@ int __real_main(int count, char **arguments);
 int __wrap_main(int count, char **arguments);
 int __real_sandbox_enter(enum sandbox_role role, int folder);
 int __wrap_sandbox_enter(enum sandbox_role role, int folder);
-void __real_desk_open(struct desk *desk, int channel);
-void __wrap_desk_open(struct desk *desk, int channel);
-int __real_worker_serve(const struct worker_orders *orders);
-int __wrap_worker_serve(const struct worker_orders *orders);
-int __real_page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
-                       struct visitor *visitor, struct reply *reply);
-int __wrap_page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
-                       struct visitor *visitor, struct reply *reply);
-void __real_connection_end(struct connection *connection, struct workbench *bench);
-void __wrap_connection_end(struct connection *connection, struct workbench *bench);
+void __real_signing_client_open(struct signing_client *signing_client, int channel);
+void __wrap_signing_client_open(struct signing_client *signing_client, int channel);
+int __real_worker_serve(const struct worker_setup *setup);
+int __wrap_worker_serve(const struct worker_setup *setup);
+int __real_serve_path(const struct capsules *capsules, const char *capsule, const struct request *request,
+                      struct client *client, struct reply *reply);
+int __wrap_serve_path(const struct capsules *capsules, const char *capsule, const struct request *request,
+                      struct client *client, struct reply *reply);
+void __real_connection_end(struct connection *connection, struct worker_context *bench);
+void __wrap_connection_end(struct connection *connection, struct worker_context *bench);
 long __real_sysconf(int name);
 long __wrap_sysconf(int name);
 
@@ -63,28 +63,28 @@ int __wrap_sandbox_enter(enum sandbox_role role, int folder) {
 }
 
 /* What this worker has in common with others. */
-int __wrap_worker_serve(const struct worker_orders *orders) {
-    const struct worker_board *other = orders->board == orders->boards ? orders->boards + 1 : orders->boards;
+int __wrap_worker_serve(const struct worker_setup *setup) {
+    const struct worker_shared *other = setup->shared == setup->all_shared ? setup->all_shared + 1 : setup->all_shared;
     surroundings.log = STDERR_FILENO;
-    surroundings.listener = orders->listeners[0].descriptor;
+    surroundings.listener = setup->listeners[0].descriptor;
     surroundings.others_counters = (char *)(uintptr_t)other;
-    surroundings.own_beats = &orders->board->beats;
-    return __real_worker_serve(orders);
+    surroundings.own_beats = &setup->shared->beats;
+    return __real_worker_serve(setup);
 }
 
-void __wrap_desk_open(struct desk *desk, int channel) {
+void __wrap_signing_client_open(struct signing_client *signing_client, int channel) {
     surroundings.keys_descriptor = channel;
-    __real_desk_open(desk, channel);
+    __real_signing_client_open(signing_client, channel);
 }
 
-int __wrap_page_answer(const struct capsules *capsules, const char *capsule, const struct request *request,
-                       struct visitor *visitor, struct reply *reply) {
+int __wrap_serve_path(const struct capsules *capsules, const char *capsule, const struct request *request,
+                      struct client *client, struct reply *reply) {
     static const char *const outcomes[] = {"contained", "succeeded", "absent"};
     char meta[REPLY_META_MAX + 1];
     size_t number;
     const char *path = strstr(request->path, "breach/");
     if (!path || sscanf(path, "breach/%zu", &number) != 1 || number >= attempt_count)
-        return __real_page_answer(capsules, capsule, request, visitor, reply);
+        return __real_serve_path(capsules, capsule, request, client, reply);
     log_line(LOG_LEVEL_WARNING, "breach: attempt %zu begins in process %d", number, (int)process);
     attempt_reason[0] = '\0';
     used = true;
@@ -99,7 +99,7 @@ int __wrap_page_answer(const struct capsules *capsules, const char *capsule, con
 }
 
 /* An attempt leaves a worker behind that may be good for nothing. */
-void __wrap_connection_end(struct connection *connection, struct workbench *bench) {
+void __wrap_connection_end(struct connection *connection, struct worker_context *bench) {
     __real_connection_end(connection, bench);
     if (used)
         _exit(0);

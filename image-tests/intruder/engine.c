@@ -98,7 +98,7 @@ static struct engine {
     struct intruder_arena *arena;
     uint8_t *slots; /* structures that are made up for a call, one after the other */
     uint8_t *play;
-    const struct worker_orders *orders;
+    const struct worker_setup *setup;
     struct surroundings surroundings;
     int events;
     bool nonblocking[DESCRIPTORS_AT_START];
@@ -220,14 +220,14 @@ static int descriptor(void) {
 static uint8_t *space(void) {
     const struct intruder_arena *arena = engine.arena;
     unsigned which = below(100);
-    if (which < 90 || !arena->boards)
+    if (which < 90 || !arena->all_shared)
         return new_slot();
     if (which < 98) { /* memory that others read, but for the own part: that may be written */
-        uint64_t at = chance() % (arena->boards_size - 64) & ~UINT64_C(7);
-        uint64_t own = arena->own_board - arena->boards;
-        if (at + SLOT_SIZE > own && at < own + arena->own_board_size)
-            at = own + arena->own_board_size < arena->boards_size ? own + arena->own_board_size : 0;
-        return (uint8_t *)(uintptr_t)(arena->boards + at);
+        uint64_t at = chance() % (arena->all_shared_size - 64) & ~UINT64_C(7);
+        uint64_t own = arena->own_shared - arena->all_shared;
+        if (at + SLOT_SIZE > own && at < own + arena->own_shared_size)
+            at = own + arena->own_shared_size < arena->all_shared_size ? own + arena->own_shared_size : 0;
+        return (uint8_t *)(uintptr_t)(arena->all_shared + at);
     }
     return (uint8_t *)(uintptr_t)garbage();
 }
@@ -276,7 +276,7 @@ static uint16_t port(void) {
     const struct surroundings *all = &engine.surroundings;
     const long ports[] = {all->tcp_loopback_port, all->tcp_loopback_port, all->tcp_public_port, all->udp_port,
                           all->bind_port};
-    return htons((uint16_t)(percent(80) ? ports[below(5)] : engine.orders->listeners[0].port));
+    return htons((uint16_t)(percent(80) ? ports[below(5)] : engine.setup->listeners[0].port));
 }
 
 /* Nothing but the decoys of the test, and this service. */
@@ -360,7 +360,7 @@ static void *epoll_event(void) {
                                      EPOLLONESHOT, EPOLLEXCLUSIVE, EPOLLWAKEUP, EPOLLRDHUP, EPOLLPRI};
     struct epoll_event *event = (void *)new_slot();
     event->events = (uint32_t)SOME_FLAGS(flags);
-    event->data.u64 = percent(50) ? (uintptr_t)&engine.orders->listeners[0] : garbage();
+    event->data.u64 = percent(50) ? (uintptr_t)&engine.setup->listeners[0] : garbage();
     return event;
 }
 
@@ -432,8 +432,8 @@ static const char *path(void) {
 
 static uint8_t *place(void) {
     if (percent(4)) /* what others read */
-        return (uint8_t *)(uintptr_t)(engine.arena->boards +
-                                      (uint64_t)below((unsigned)(engine.arena->boards_size / PAGE)) * PAGE);
+        return (uint8_t *)(uintptr_t)(engine.arena->all_shared +
+                                      (uint64_t)below((unsigned)(engine.arena->all_shared_size / PAGE)) * PAGE);
     return percent(98) ? engine.play + (size_t)below(PLAY_SIZE / PAGE) * PAGE : (uint8_t *)(uintptr_t)garbage();
 }
 
@@ -564,7 +564,7 @@ static uint64_t argument(enum kind kind) {
     case DESCRIPTOR:
         return (uint64_t)(int64_t)descriptor();
     case FOLDER:
-        return percent(50)   ? (uint64_t)(int64_t)engine.orders->capsules->folder
+        return percent(50)   ? (uint64_t)(int64_t)engine.setup->capsules->folder
                : percent(60) ? (uint64_t)AT_FDCWD
                              : (uint64_t)(int64_t)descriptor();
     case SIZE:
@@ -733,13 +733,14 @@ static void note(uint32_t round, int number, const uint64_t arguments[static 6])
 }
 
 /* What would hurt nobody but the engine is turned to where it may be. */
-static void spare_the_engine(int number, uint64_t arguments[static 6]) {
+static void block_cache_the_engine(int number, uint64_t arguments[static 6]) {
     const bool is_fixed = number != SYS_mmap || (arguments[3] & (MAP_FIXED | 0x100000)) != 0;
     const uint64_t first = (uintptr_t)engine.play, end = first + PLAY_SIZE;
     if (number != SYS_mmap && number != SYS_munmap && number != SYS_mprotect && number != SYS_mremap &&
         number != SYS_madvise)
         return;
-    if (arguments[0] - engine.arena->boards < engine.arena->boards_size && number != SYS_munmap && number != SYS_mremap)
+    if (arguments[0] - engine.arena->all_shared < engine.arena->all_shared_size && number != SYS_munmap &&
+        number != SYS_mremap)
         return;
     if (number == SYS_mmap && (arguments[3] & (MAP_POPULATE | MAP_LOCKED)) != 0)
         arguments[1] %= 1u << 20; /* memory is what the unit bounds, and a container on a test host may not */
@@ -776,7 +777,7 @@ static void draw(const struct known_call *call, uint64_t arguments[static 6]) {
         arguments[3] = MAP_PRIVATE | MAP_ANONYMOUS;
         arguments[4] = UINT64_MAX;
     }
-    spare_the_engine(call->number, arguments);
+    block_cache_the_engine(call->number, arguments);
 }
 
 static bool is_the_end(int number) {
@@ -900,16 +901,16 @@ static void end_session(void) {
  * well.
  */
 static void choose_shared(int events) {
-    const struct worker_orders *orders = engine.orders;
-    const int others[] = {STDERR_FILENO, orders->channel, orders->capsules->folder, events, events + 1, 0, 1};
+    const struct worker_setup *setup = engine.setup;
+    const int others[] = {STDERR_FILENO, setup->channel, setup->capsules->folder, events, events + 1, 0, 1};
     bool listeners = percent(50);
     engine.shared_count = 0;
     engine.left_alone = 0;
-    for (size_t i = 0; i < orders->listener_count && i < 4; i++) {
+    for (size_t i = 0; i < setup->listener_count && i < 4; i++) {
         if (listeners)
-            engine.shared[engine.shared_count++] = orders->listeners[i].descriptor;
+            engine.shared[engine.shared_count++] = setup->listeners[i].descriptor;
         else
-            engine.left_alone |= UINT64_C(1) << (orders->listeners[i].descriptor & 63);
+            engine.left_alone |= UINT64_C(1) << (setup->listeners[i].descriptor & 63);
     }
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (percent(60))
@@ -935,7 +936,7 @@ bool engine_read_surroundings(void) {
     return surroundings_read(SURROUNDINGS, &engine.surroundings);
 }
 
-void engine_prepare(const struct worker_orders *orders) {
+void engine_prepare(const struct worker_setup *setup) {
     size_t size = sizeof(struct intruder_arena),
            all = ((size + PAGE - 1) & ~(size_t)(PAGE - 1)) + SLOTS * SLOT_SIZE + PLAY_SIZE;
     uint8_t *memory = mmap((void *)INTRUDER_ARENA, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -944,18 +945,18 @@ void engine_prepare(const struct worker_orders *orders) {
     engine.arena = (void *)memory;
     engine.play = memory + all - PLAY_SIZE;
     engine.slots = engine.play - SLOTS * SLOT_SIZE;
-    engine.orders = orders;
+    engine.setup = setup;
     for (int i = 0; i < DESCRIPTORS_AT_START; i++) /* those that are not open yet will not wait, either */
         engine.nonblocking[i] = fcntl(i, F_GETFL) < 0 || (fcntl(i, F_GETFL) & O_NONBLOCK) != 0;
-    engine.arena->boards = (uintptr_t)orders->boards;
-    engine.arena->boards_size = orders->board_count * sizeof *orders->boards;
-    engine.arena->own_board = (uintptr_t)orders->board;
-    engine.arena->own_board_size = sizeof *orders->board;
+    engine.arena->all_shared = (uintptr_t)setup->all_shared;
+    engine.arena->all_shared_size = setup->shared_count * sizeof *setup->all_shared;
+    engine.arena->own_shared = (uintptr_t)setup->shared;
+    engine.arena->own_shared_size = sizeof *setup->shared;
     memcpy(engine.arena->magic, INTRUDER_MAGIC, sizeof engine.arena->magic);
 }
 
 void engine_hear(int descriptor, const void *message, size_t size) {
-    if (!engine.arena || engine.arena->state != INTRUDER_IDLE || descriptor != engine.orders->channel ||
+    if (!engine.arena || engine.arena->state != INTRUDER_IDLE || descriptor != engine.setup->channel ||
         size > SLOT_SIZE)
         return;
     memcpy(engine.question, message, size);

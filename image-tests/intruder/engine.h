@@ -53,11 +53,11 @@ struct intruder_arena {
     uint32_t round;
     uint32_t unreadable; /* 1: the filter has an instruction that the engine does not understand */
     _Atomic uint64_t made;
-    uint64_t kept_back;                  /* calls that would have ended the worker, by the filter's own program */
-    uint64_t obeyed;                     /* calls that did not fail */
-    uint8_t tried[INTRUDER_NUMBERS / 8]; /* which numbers were drawn, made or kept back */
-    uint64_t boards, boards_size;        /* memory that all workers share */
-    uint64_t own_board, own_board_size;
+    uint64_t kept_back;                   /* calls that would have ended the worker, by the filter's own program */
+    uint64_t obeyed;                      /* calls that did not fail */
+    uint8_t tried[INTRUDER_NUMBERS / 8];  /* which numbers were drawn, made or kept back */
+    uint64_t all_shared, all_shared_size; /* memory that all workers share */
+    uint64_t own_shared, own_shared_size;
     int64_t final_number; /* the forbidden call at the end */
     uint64_t trace_at;    /* calls in the trace, of which the last INTRUDER_TRACE_MAX are kept */
     struct intruder_call trace[INTRUDER_TRACE_MAX];
@@ -65,7 +65,7 @@ struct intruder_arena {
     uint8_t loot[INTRUDER_LOOT_MAX]; /* the beginnings of all that was read */
 };
 
-struct worker_orders;
+struct worker_setup;
 
 /*
  * Reads where the decoys are (image-tests/breach/attempt.h), in the supervisor while it still can; workers inherit it.
@@ -77,7 +77,7 @@ bool engine_read_surroundings(void);
  * Makes the arena, in a worker that has not given up its power yet. Without memory there is none, and the worker is not
  * used.
  */
-void engine_prepare(const struct worker_orders *orders);
+void engine_prepare(const struct worker_setup *setup);
 
 /* Whenever the worker itself sends something: what it asks the key process can be asked again, with changes. */
 void engine_hear(int descriptor, const void *message, size_t size);

@@ -236,20 +236,21 @@ void look_for_secrets(const struct service *service) {
     }
 }
 
-void look_at_boards(pid_t pid) {
+void look_at_shared(pid_t pid) {
     static struct intruder_arena arena;
-    if (!memory_read(pid, INTRUDER_ARENA, &arena, offsetof(struct intruder_arena, trace)) || arena.boards_size == 0)
+    if (!memory_read(pid, INTRUDER_ARENA, &arena, offsetof(struct intruder_arena, trace)) || arena.all_shared_size == 0)
         return;
-    uint8_t *boards = malloc(arena.boards_size);
-    if (boards && memory_read(pid, arena.boards, boards, arena.boards_size)) {
-        uint64_t own = arena.own_board - arena.boards;
-        if (own < arena.boards_size)
-            memset(boards + own, 0,
-                   arena.own_board_size < arena.boards_size - own ? arena.own_board_size : arena.boards_size - own);
-        if (memmem(boards, arena.boards_size, INTRUDER_CONTENT_MARK, strlen(INTRUDER_CONTENT_MARK)))
+    uint8_t *all_shared = malloc(arena.all_shared_size);
+    if (all_shared && memory_read(pid, arena.all_shared, all_shared, arena.all_shared_size)) {
+        uint64_t own = arena.own_shared - arena.all_shared;
+        if (own < arena.all_shared_size)
+            memset(all_shared + own, 0,
+                   arena.own_shared_size < arena.all_shared_size - own ? arena.own_shared_size
+                                                                       : arena.all_shared_size - own);
+        if (memmem(all_shared, arena.all_shared_size, INTRUDER_CONTENT_MARK, strlen(INTRUDER_CONTENT_MARK)))
             broken(PROMISE_BOARDS, "process %d has written into the counters of other workers", (int)pid);
     }
-    free(boards);
+    free(all_shared);
 }
 
 /* ---- listeners ---- */

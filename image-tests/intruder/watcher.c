@@ -380,7 +380,7 @@ static void sabotage(const struct session *session, pid_t other) {
         break;
     case PROMISE_BOARDS:
         if (memory_read(other, INTRUDER_ARENA, &arena, offsetof(struct intruder_arena, trace)))
-            memory_write(other, arena.own_board + arena.own_board_size - NEXT_TO_LOOT, INTRUDER_CONTENT_MARK,
+            memory_write(other, arena.own_shared + arena.own_shared_size - NEXT_TO_LOOT, INTRUDER_CONTENT_MARK,
                          strlen(INTRUDER_CONTENT_MARK));
         break;
     case PROMISE_WORKERS:
@@ -517,7 +517,7 @@ static bool run_episode(void) {
     if (!is_damaged) {
         look_for_secrets(&service);
         for (size_t i = 0; i < settings.at_once; i++)
-            look_at_boards(sessions[i].pid);
+            look_at_shared(sessions[i].pid);
     }
     for (size_t i = 0; i < settings.at_once; i++)
         release(&sessions[i]);

@@ -90,7 +90,7 @@ void look_for_secrets(const struct service *service);
 const uint8_t *secret_text(size_t which, size_t *size);
 
 /* Did a read reach into the counters of other workers? */
-void look_at_boards(pid_t pid);
+void look_at_shared(pid_t pid);
 
 /* Processes and threads of the service, and what they run; what they have of memory. */
 void look_at_processes(const struct service *service);

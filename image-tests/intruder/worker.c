@@ -27,8 +27,8 @@ long __real_sysconf(int name);
 long __wrap_sysconf(int name);
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
-int __real_worker_serve(const struct worker_orders *orders);
-int __wrap_worker_serve(const struct worker_orders *orders);
+int __real_worker_serve(const struct worker_setup *setup);
+int __wrap_worker_serve(const struct worker_setup *setup);
 ssize_t __real_send(int descriptor, const void *message, size_t size, int flags);
 ssize_t __wrap_send(int descriptor, const void *message, size_t size, int flags);
 int __real_epoll_wait(int events, struct epoll_event *happened, int count, int timeout);
@@ -88,11 +88,11 @@ long __wrap_syscall(long number, ...) {
     return __real_syscall(number, values[0], values[1], values[2], values[3], values[4], values[5]);
 }
 
-int __wrap_worker_serve(const struct worker_orders *orders) {
+int __wrap_worker_serve(const struct worker_setup *setup) {
     if (old_log >= 0)
         dup2(old_log, STDERR_FILENO);
-    engine_prepare(orders);
-    return __real_worker_serve(orders);
+    engine_prepare(setup);
+    return __real_worker_serve(setup);
 }
 
 ssize_t __wrap_send(int descriptor, const void *message, size_t size, int flags) {

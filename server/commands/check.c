@@ -14,22 +14,22 @@
 #include <unistd.h>
 
 #include "common/beneath.h"
+#include "common/directory.h"
 #include "common/hostname.h"
 #include "common/log.h"
-#include "common/names.h"
 #include "common/settings_file.h"
 #include "common/text.h"
 #include "content/access.h"
-#include "content/authority.h"
 #include "content/capsule.h"
-#include "content/meta.h"
-#include "content/rules.h"
+#include "content/metafile.h"
+#include "content/path_rules.h"
+#include "content/uri_host.h"
 #include "declared.h"
 #include "fingerprint.h"
 #include "gemtext.h"
-#include "keys/holding.h"
+#include "keys/identity_file.h"
 #include "protocol/certificate.h"
-#include "unmatched.h"
+#include "unused_rules.h"
 
 #define DEPTH_MAX 64 /* folders within folders; links may lead round in circles */
 #define LINE_MAX_BYTES 65536
@@ -98,7 +98,7 @@ static bool serves(const struct check *check, const char *host) {
 
 /* Does this name stand for this machine, or for a capsule that is or was here? */
 static bool is_of_this_server(const struct check *check, const struct request *request) {
-    char canonical[HOSTNAME_MAX + 1], file[HOLDING_FILE_MAX + 1], other[HOSTNAME_MAX + 5];
+    char canonical[HOSTNAME_MAX + 1], file[IDENTITY_FILE_NAME_MAX + 1], other[HOSTNAME_MAX + 5];
     const char *host = request->host;
     struct stat status;
     if (strcmp(host, "localhost") == 0 ||
@@ -107,8 +107,8 @@ static bool is_of_this_server(const struct check *check, const struct request *r
     /* A link to a folder that is gone, and a capsule that was here: its identity still is. */
     if (fstatat(check->capsules.folder, host, &status, AT_SYMLINK_NOFOLLOW) == 0)
         return true;
-    if (check->state >= 0 && hostname_canonical(canonical, host) && holding_is_host(canonical) &&
-        holding_file(check->state, canonical, ".pem", file))
+    if (check->state >= 0 && hostname_canonical(canonical, host) && identity_file_is_host(canonical) &&
+        identity_file_path(check->state, canonical, ".pem", file))
         return true;
     snprintf(other, sizeof other, "www.%s", host);
     return serves(check, strncmp(host, "www.", 4) == 0 ? host + 4 : other);
@@ -130,7 +130,7 @@ static void check_elsewhere(struct check *check, const char *path, unsigned line
 static void check_link(struct check *check, const char *path, unsigned line, const char *link, char *uri) {
     char request_line[GEMTEXT_URI_MAX + 3], quoted[4 * GEMTEXT_LINK_MAX + 3];
     struct request request;
-    struct visitor nobody = {0};
+    struct client nobody = {0};
     struct reply reply = {.body = -1};
     log_quote(quoted, sizeof quoted, link);
     if (gemtext_flatten(uri))
@@ -277,16 +277,16 @@ static void check_text(struct check *check, struct reading *reading, int file) {
 static void check_rules_file(struct check *check, const char *path, const char *name) {
     char *text;
     struct place place = {check, path};
-    long size = rules_read(check->capsules.folder, path, META_FILE_MAX, &text);
+    long size = path_rules_read(check->capsules.folder, path, METAFILE_MAX, &text);
     int result = (int)size;
     if (size >= 0 && strcmp(name, ".meta") == 0) {
-        struct meta meta;
+        struct metafile meta;
         char folder[PATH_MAX];
         snprintf(folder, sizeof folder, "%.*s", (int)(strlen(path) - strlen("/.meta")), path);
-        result = meta_parse(&meta, text, (size_t)size, take_fault, &place);
+        result = metafile_parse(&meta, text, (size_t)size, take_fault, &place);
         if (result >= 0)
-            result = unmatched_report(check->capsules.folder, folder, &meta, take_remark, &place);
-        meta_dispose(&meta);
+            result = unused_rules_report(check->capsules.folder, folder, &meta, take_remark, &place);
+        metafile_dispose(&meta);
     } else if (size >= 0 && strcmp(name, ".access") == 0) {
         struct access_list list;
         result = access_parse(&list, text, (size_t)size, take_fault, &place);
@@ -357,7 +357,7 @@ static void check_entry(struct check *check, const char *path, const char *name,
     struct stat status;
     const char *in_capsule = strchr(path, '/');
     check->files++;
-    if (names_is_hidden(name)) {
+    if (directory_is_hidden(name)) {
         find_fault(check, path, 0, WARNING, "name begins with a dot; never served");
         return;
     }
@@ -401,7 +401,7 @@ static void check_folder(struct check *check, const char *path, const char *host
     char **names = NULL;
     struct stat link;
     int folder = beneath_open(check->capsules.folder, path, O_PATH | O_DIRECTORY);
-    long count = folder < 0 ? folder : names_read(folder, &names);
+    long count = folder < 0 ? folder : directory_read(folder, &names);
     if (count < 0)
         find_fault(check, path, 0, ERROR, "cannot be read: %s", strerror((int)-count));
     for (long i = 0; i < count; i++) {
@@ -417,7 +417,7 @@ static void check_folder(struct check *check, const char *path, const char *host
         else
             close(target);
     }
-    names_dispose(names, count);
+    directory_dispose(names, count);
     if (folder >= 0)
         close(folder);
 }
@@ -426,10 +426,10 @@ static void check_folder(struct check *check, const char *path, const char *host
 
 static void check_host(const char *name, void *context) {
     struct check *check = context;
-    char authority[AUTHORITY_SIZE];
+    char authority[URI_HOST_SIZE];
     struct stat status;
     check->hosts++;
-    if (!authority_write(authority, name)) {
+    if (!uri_host_write(authority, name)) {
         find_fault(
             check, name, 0, WARNING,
             "not a host name in lower case, so no client can ask for this capsule; its contents are not checked");
@@ -442,7 +442,7 @@ static void check_host(const char *name, void *context) {
 
 static void check_top(struct check *check) {
     char **names;
-    long count = names_read(check->capsules.folder, &names);
+    long count = directory_read(check->capsules.folder, &names);
     for (long i = 0; i < count; i++) {
         const char *name = names[i];
         struct stat status;
@@ -454,7 +454,7 @@ static void check_top(struct check *check) {
         if (target >= 0)
             close(target);
     }
-    names_dispose(names, count);
+    directory_dispose(names, count);
 }
 
 /* ---- identities ---- */
@@ -480,7 +480,7 @@ static void judge_certificate(struct check *check, const char *path, const char 
     if (facts->names[0] == '\0')
         find_fault(check, path, 0, WARNING,
                    "the certificate has no subject alternative name, so some clients reject it");
-    else if (holding_host_of(name, given, host) && strcmp(host, "default") != 0 &&
+    else if (identity_file_host_of(name, given, host) && strcmp(host, "default") != 0 &&
              certificate_match(facts->names, host) == CERTIFICATE_OTHER)
         find_fault(check, path, 0, given ? ERROR : WARNING, "the certificate does not name its host%s",
                    given ? ", so the server does not use it" : ", so some clients reject it");
@@ -505,7 +505,7 @@ static void check_identity(struct check *check, int folder, const char *folder_n
 /* Does nothing where there is no such folder, or it is not for everybody's eyes. */
 static void check_identities(struct check *check, int folder, const char *folder_name, bool given) {
     char **names;
-    long count = folder < 0 ? 0 : names_read(folder, &names);
+    long count = folder < 0 ? 0 : directory_read(folder, &names);
     for (long i = 0; i < count; i++) {
         const char *ending = strrchr(names[i], '.');
         bool is_ours = given ? strncmp(names[i], "identity", 8) == 0 : true;
@@ -513,7 +513,7 @@ static void check_identities(struct check *check, int folder, const char *folder
             check_identity(check, folder, folder_name, names[i], given);
     }
     if (count > 0)
-        names_dispose(names, count);
+        directory_dispose(names, count);
 }
 
 /* Those that were given are seen where the server would see them: in a container. */

@@ -4,7 +4,7 @@
 /*
  * `vitrine check`: reads everything that an owner wrote, and says like a compiler what is wrong with it:
  *
- *   PATH:LINE: error: sentence       visitors meet this fault
+ *   PATH:LINE: error: sentence       clients meet this fault
  *   PATH: warning: sentence          this works, but not as well as it could, or is there for nothing
  */
 

@@ -8,40 +8,40 @@
 #include <strings.h>
 
 #include "content/media.h"
-#include "content/meta.h"
-#include "content/rules.h"
+#include "content/metafile.h"
+#include "content/path_rules.h"
 
 static void take_nothing(unsigned line, const char *problem, void *context) {
     (void)line, (void)problem, (void)context; /* told when the metadata file itself is looked at */
 }
 
 /* Of the innermost metadata file that has one. The rule lives as long as `meta`. */
-static const struct meta_rule *find_rule(int folder, const char *path, struct meta *meta) {
-    const struct meta_rule *rule = NULL;
+static const struct metafile_rule *find_rule(int folder, const char *path, struct metafile *meta) {
+    const struct metafile_rule *rule = NULL;
     for (const char *slash = strrchr(path, '/'); slash && !rule; slash = memrchr(path, '/', (size_t)(slash - path))) {
         char file[PATH_MAX + sizeof "/.meta"], *text;
         snprintf(file, sizeof file, "%.*s/.meta", (int)(slash - path), path);
-        long size = rules_read(folder, file, META_FILE_MAX, &text);
+        long size = path_rules_read(folder, file, METAFILE_MAX, &text);
         if (size < 0)
             continue;
-        meta_dispose(meta);
-        if (meta_parse(meta, text, (size_t)size, take_nothing, NULL) >= 0)
-            rule = meta_find(meta, slash + 1);
+        metafile_dispose(meta);
+        if (metafile_parse(meta, text, (size_t)size, take_nothing, NULL) >= 0)
+            rule = metafile_find(meta, slash + 1);
         free(text);
     }
     return rule;
 }
 
 bool declared_type(int folder, const char *path, char type[static REPLY_META_MAX + 1]) {
-    struct meta meta = {0};
-    const struct meta_rule *rule = find_rule(folder, path, &meta);
-    bool is_header = rule && rule->kind == META_HEADER;
+    struct metafile meta = {0};
+    const struct metafile_rule *rule = find_rule(folder, path, &meta);
+    bool is_header = rule && rule->kind == METAFILE_HEADER;
     bool is_served = !is_header || rule->status == STATUS_SUCCESS;
     if (!is_header)
-        meta_describe(type, rule, media_type(path), NULL);
+        metafile_describe(type, rule, media_type(path), NULL);
     else
         snprintf(type, REPLY_META_MAX + 1, "%s", rule->value);
-    meta_dispose(&meta);
+    metafile_dispose(&meta);
     return is_served;
 }
 

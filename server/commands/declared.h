@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What a file's visitors are told that it is, for `vitrine check`. */
+/* What a file's clients are told that it is, for `vitrine check`. */
 
 #include <stdbool.h>
 

@@ -11,7 +11,7 @@
 
 #include "common/hostname.h"
 #include "common/log.h"
-#include "keys/holding.h"
+#include "keys/identity_file.h"
 
 /* Reads up to the end of the first certificate, byte for byte, so that no key behind it comes into this process. */
 static const char *read_certificate(int file, char pem[static FINGERPRINT_PEM_MAX]) {
@@ -45,12 +45,12 @@ static void print_bytes(FILE *output, const uint8_t bytes[static 32], const char
     fputc('\n', output);
 }
 
-void fingerprint_print(FILE *output, const char *host, const char *remark, const struct certificate_facts *facts) {
+void fingerprint_print(FILE *output, const char *host, const char *drop, const struct certificate_facts *facts) {
     struct tm when = {0};
     char date[64] = "";
     if (gmtime_r(&facts->ends, &when))
         strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S UTC", &when);
-    fprintf(output, "%s%s\n  ends:        %s\n  certificate: ", host, remark, date);
+    fprintf(output, "%s%s\n  ends:        %s\n  certificate: ", host, drop, date);
     print_bytes(output, facts->fingerprint, ":");
     fputs("  public key:  ", output);
     print_bytes(output, facts->key, ":");
@@ -59,7 +59,7 @@ void fingerprint_print(FILE *output, const char *host, const char *remark, const
 }
 
 /* Returns the exit status. host: NULL for the one in the certificate; optional: a file that is not there is none to speak of. */
-static int show(int folder, const char *file, const char *host, const char *remark, bool optional) {
+static int show(int folder, const char *file, const char *host, const char *drop, bool optional) {
     struct certificate_facts facts;
     if (optional && faccessat(folder, file, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
         return EX_OK;
@@ -72,29 +72,29 @@ static int show(int folder, const char *file, const char *host, const char *rema
         return missing ? EX_NOINPUT : EX_DATAERR;
     }
     facts.names[strcspn(facts.names, " ")] = '\0'; /* of several names the first will do */
-    fingerprint_print(stdout, host ? host : facts.names[0] ? facts.names : facts.common_name, remark, &facts);
+    fingerprint_print(stdout, host ? host : facts.names[0] ? facts.names : facts.common_name, drop, &facts);
     certificate_facts_dispose(&facts);
     return EX_OK;
 }
 
 static int show_host(int folder, const char *name) {
-    char host[HOSTNAME_MAX + 1], file[HOLDING_FILE_MAX + 1];
+    char host[HOSTNAME_MAX + 1], file[IDENTITY_FILE_NAME_MAX + 1];
     errno = 0;
     if (strchr(name, '/'))
         return show(AT_FDCWD, name, NULL, "", false);
-    if (!hostname_canonical(host, name) || !holding_is_host(host)) {
+    if (!hostname_canonical(host, name) || !identity_file_is_host(host)) {
         log_line(LOG_LEVEL_ERROR, "invalid host name; use the name of the capsule's folder");
         return EX_NOINPUT;
     }
-    holding_file(folder, host, ".pem", file);
+    identity_file_path(folder, host, ".pem", file);
     int status = show(folder, file, host, "", false);
-    holding_file(folder, host, ".next", file);
+    identity_file_path(folder, host, ".next", file);
     return status != EX_OK ? status : show(folder, file, host, " (announced, not in use yet)", true);
 }
 
 static int is_identity(const struct dirent *entry) {
     char host[CERTIFICATE_HOST_MAX + 1];
-    return holding_host_of(entry->d_name, false, host);
+    return identity_file_host_of(entry->d_name, false, host);
 }
 
 static int show_all(int folder, const char *state) {
@@ -103,10 +103,10 @@ static int show_all(int folder, const char *state) {
     int count = scandir(state, &entries, is_identity, alphasort);
     for (int i = 0; i < count; i++) {
         char host[CERTIFICATE_HOST_MAX + 1];
-        char file[HOLDING_FILE_MAX + 1];
-        holding_host_of(entries[i]->d_name, false, host);
+        char file[IDENTITY_FILE_NAME_MAX + 1];
+        identity_file_host_of(entries[i]->d_name, false, host);
         /* Of two files of one host, the one that counts. */
-        bool counts = holding_file(folder, host, ".pem", file) && strcmp(file, entries[i]->d_name) == 0;
+        bool counts = identity_file_path(folder, host, ".pem", file) && strcmp(file, entries[i]->d_name) == 0;
         int shown = counts ? show_host(folder, host) : EX_OK;
         status = shown != EX_OK ? shown : status;
         free(entries[i]);

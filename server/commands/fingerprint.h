@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The verb `fingerprint`: what visitors can compare with what their client shows. Of an identity's file it reads the
+ * The verb `fingerprint`: what clients can compare with what their client shows. Of an identity's file it reads the
  * certificate, which comes first in files that were made here, and not on to the key.
  */
 
@@ -22,7 +22,7 @@ const char *fingerprint_examine(int folder, const char *file, struct certificate
  * Prints five lines: whose it is (with a remark, or ""), when its certificate ends, SHA-256 of the certificate and of its public key
  * (SubjectPublicKeyInfo), and the TLSA record 3 1 1 (RFC 6698) for port 1965.
  */
-void fingerprint_print(FILE *output, const char *host, const char *remark, const struct certificate_facts *facts);
+void fingerprint_print(FILE *output, const char *host, const char *drop, const struct certificate_facts *facts);
 
 /*
  * Prints this for each host, and for the next identity of a host where one is announced. hosts: ends with NULL; one with

@@ -13,9 +13,9 @@
 #include "common/log.h"
 #include "common/random.h"
 #include "fingerprint.h"
-#include "keys/holding.h"
+#include "keys/atomic_file.h"
 #include "keys/identity.h"
-#include "keys/store.h"
+#include "keys/identity_file.h"
 
 #define IN_FORCE "The server uses it after: systemctl reload vitrine.service\n"
 
@@ -37,7 +37,7 @@ static int conclude(int folder, const char *host, const char *file, const char *
 }
 
 /*
- * What a version before this one named in letters beyond ASCII (holding_file) is taken away when the file that counts is
+ * What a version before this one named in letters beyond ASCII (identity_file_path) is taken away when the file that counts is
  * on disk.
  */
 static void take_away(int folder, const char *file, const char *former) {
@@ -46,10 +46,10 @@ static void take_away(int folder, const char *file, const char *former) {
 }
 
 static int renew_certificate(int folder, const char *host, const char *file) {
-    char *old = NULL, pem[IDENTITY_PEM_MAX], former[HOLDING_FILE_MAX + 1];
+    char *old = NULL, pem[IDENTITY_PEM_MAX], former[IDENTITY_FILE_NAME_MAX + 1];
     size_t made = 0;
-    holding_file(folder, host, ".pem", former);
-    ssize_t size = store_read(folder, former, &old);
+    identity_file_path(folder, host, ".pem", former);
+    ssize_t size = atomic_file_read(folder, former, &old);
     if (size == -ENOENT)
         return complain(host, file, "it does not exist yet; the server makes it when it first serves the host",
                         EX_NOINPUT);
@@ -58,7 +58,7 @@ static int renew_certificate(int folder, const char *host, const char *file) {
     const char *problem = identity_renew(host, old, pem, &made);
     explicit_bzero(old, (size_t)size);
     free(old);
-    bool stored = !problem && store_replace(folder, file, pem, made);
+    bool stored = !problem && atomic_file_replace(folder, file, pem, made);
     int reason = errno;
     explicit_bzero(pem, sizeof pem);
     if (problem)
@@ -81,13 +81,13 @@ static int show_announced(int folder, const char *host, const char *next) {
 
 /* One that was announced already is shown again: whoever has noted it down must not have done so in vain. */
 static int announce(int folder, const char *host) {
-    char pem[IDENTITY_PEM_MAX], file[HOLDING_FILE_MAX + 1], next[HOLDING_FILE_MAX + 1];
-    if (!holding_file(folder, host, ".pem", file))
+    char pem[IDENTITY_PEM_MAX], file[IDENTITY_FILE_NAME_MAX + 1], next[IDENTITY_FILE_NAME_MAX + 1];
+    if (!identity_file_path(folder, host, ".pem", file))
         return complain(host, file, strerror(ENOENT), EX_NOINPUT);
-    if (holding_file(folder, host, ".next", next))
+    if (identity_file_path(folder, host, ".next", next))
         return show_announced(folder, host, next);
     size_t size = identity_make(host, pem);
-    bool stored = size > 0 && (store_create(folder, next, pem, size) || errno == EEXIST);
+    bool stored = size > 0 && (atomic_file_create(folder, next, pem, size) || errno == EEXIST);
     int reason = errno;
     explicit_bzero(pem, sizeof pem);
     if (!stored)
@@ -96,18 +96,18 @@ static int announce(int folder, const char *host) {
 }
 
 static int put_in_force(int folder, const char *host, const char *file) {
-    char next[HOLDING_FILE_MAX + 1], former[HOLDING_FILE_MAX + 1];
-    holding_file(folder, host, ".pem", former);
-    if (!holding_file(folder, host, ".next", next))
+    char next[IDENTITY_FILE_NAME_MAX + 1], former[IDENTITY_FILE_NAME_MAX + 1];
+    identity_file_path(folder, host, ".pem", former);
+    if (!identity_file_path(folder, host, ".next", next))
         return complain(host, next, "no new key was announced; run vitrine renew --new-key --announce first",
                         EX_NOINPUT);
     /* What could not be served is not put in the place of what can. */
-    struct holding *holding = holding_load(folder, next, false);
-    const char *problem = holding ? holding->problem : "out of memory";
-    holding_dispose(holding);
+    struct identity_file *held = identity_file_load(folder, next, false);
+    const char *problem = held ? held->problem : "out of memory";
+    identity_file_dispose(held);
     if (problem)
         return complain(host, next, problem, EX_DATAERR);
-    if (!store_rename(folder, next, file))
+    if (!atomic_file_rename(folder, next, file))
         return complain(host, next, strerror(errno), EX_CANTCREAT);
     take_away(folder, file, former);
     return conclude(
@@ -124,7 +124,7 @@ int renew(const char *state, const struct renewal *renewal) {
         return EX_NOINPUT;
     }
     int status = EX_NOINPUT;
-    if (!hostname_canonical(host, renewal->host) || !holding_is_host(host)) {
+    if (!hostname_canonical(host, renewal->host) || !identity_file_is_host(host)) {
         log_line(LOG_LEVEL_ERROR, "invalid host name; use the name of the capsule's folder");
         close(folder);
         return status;

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The verb `renew`: the one way in which an identity of the state folder is replaced. Says what visitors will see.
+ * The verb `renew`: the one way in which an identity of the state folder is replaced. Says what clients will see.
  */
 
 #include <stdbool.h>

@@ -229,7 +229,7 @@ static char *append(char *end, const char *text) {
 }
 
 /*
- * An intruder cannot get round this: the handler cannot be changed (rt_sigaction is on no list that talks to visitors),
+ * An intruder cannot get round this: the handler cannot be changed (rt_sigaction is on no list that talks to clients),
  * and where the signal cannot be delivered the kernel ends the process itself.
  */
 static void die(int signal, siginfo_t *about, void *context) {

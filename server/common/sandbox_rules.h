@@ -96,7 +96,7 @@ struct rule {
 #define SYS_landlock_add_rule 445
 #define SYS_landlock_restrict_self 446
 #endif
-#define NOBODY 65534 /* who owns nothing, on every system (staff.c) */
+#define NOBODY 65534 /* who owns nothing, on every system (children.c) */
 #define DESCRIPTOR_MAX 0x7fffffff
 #define PROCESS_MAX 0x7fffffff
 

@@ -11,21 +11,21 @@ static bool is_space(char byte) {
 }
 
 /* Takes a fingerprint from the start of a line. Returns what follows, or NULL. */
-static const char *take_fingerprint(char fingerprint[static VISITOR_FINGERPRINT + 1], const char *at, const char *end) {
+static const char *take_fingerprint(char fingerprint[static CLIENT_FINGERPRINT + 1], const char *at, const char *end) {
     static const char digits[] = "0123456789abcdef", prefix[] = "sha256:";
     size_t count = 0;
     if ((size_t)(end - at) >= sizeof prefix - 1 && strncasecmp(at, prefix, sizeof prefix - 1) == 0)
         at += sizeof prefix - 1;
     for (; at < end && !is_space(*at); at++) {
         int value = text_hex_digit(*at);
-        if (*at == ':' && count > 0 && count % 2 == 0 && count < VISITOR_FINGERPRINT)
+        if (*at == ':' && count > 0 && count % 2 == 0 && count < CLIENT_FINGERPRINT)
             continue;
-        if (value < 0 || count == VISITOR_FINGERPRINT)
+        if (value < 0 || count == CLIENT_FINGERPRINT)
             return NULL;
         fingerprint[count++] = digits[value];
     }
     fingerprint[count] = '\0';
-    return count == VISITOR_FINGERPRINT ? at : NULL;
+    return count == CLIENT_FINGERPRINT ? at : NULL;
 }
 
 /* Returns what is wrong with the line, or NULL. */
@@ -36,7 +36,7 @@ static const char *read_entry(struct access_entry *entry, const char *at, const 
     while (at < end && is_space(*at))
         at++;
     size_t length = (size_t)(end - at);
-    if (length > VISITOR_NAME_MAX)
+    if (length > CLIENT_NAME_MAX)
         return "the name is longer than 63 bytes";
     if (!text_is_clean(at, length))
         return "the name is not valid UTF-8";

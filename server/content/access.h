@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Access lists (`.access`): who may enter a folder and all beneath it. Pure: text to entries, a visitor to a name.
+ * Access lists (`.access`): who may enter a folder and all beneath it. Pure: text to entries, a client to a name.
  *
  *   # a comment line
- *   1f4d...9a60 Ada                   the SHA-256 of the visitor's certificate, in DER, and what the log calls them
+ *   1f4d...9a60 Ada                   the SHA-256 of the client's certificate, in DER, and what the log calls them
  *   sha256:1F:4D:...:9A:60 Ada        the same, as other tools print it
  *   1f4d...9a60                       somebody without a name
  */
@@ -13,14 +13,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "client.h"
 #include "common/text.h"
-#include "visitor.h"
 
 #define ACCESS_FILE_MAX 65536 /* bytes; what is longer is no access list */
 
 struct access_entry {
-    char fingerprint[VISITOR_FINGERPRINT + 1]; /* lower-case hexadecimal */
-    char name[VISITOR_NAME_MAX + 1];           /* or "" */
+    char fingerprint[CLIENT_FINGERPRINT + 1]; /* lower-case hexadecimal */
+    char name[CLIENT_NAME_MAX + 1];           /* or "" */
 };
 
 /* An access list that has been read. All zero: one that admits nobody. */
@@ -37,7 +37,7 @@ struct access_list {
  */
 int access_parse(struct access_list *list, const char *text, size_t length, text_fault *fault, void *context);
 
-/* The name of the visitor with this fingerprint (lower-case hexadecimal), "" if the list has none; NULL: not admitted. */
+/* The name of the client with this fingerprint (lower-case hexadecimal), "" if the list has none; NULL: not admitted. */
 const char *access_find(const struct access_list *list, const char *fingerprint);
 
 /* Gives the memory back. Safe on a list that is all zero or already disposed of. */

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "common/beneath.h"
+#include "common/directory.h"
 #include "common/hostname.h"
-#include "common/names.h"
-#include "page.h"
+#include "serve.h"
 
 int capsules_open(struct capsules *capsules, const char *folder) {
     capsules->language = NULL;
@@ -121,16 +121,16 @@ static void answer_error(struct reply *reply, int error) {
         reply_set(reply, STATUS_NOT_FOUND, "Not found");
 }
 
-void capsules_answer(const struct capsules *capsules, const struct request *request, struct visitor *visitor,
+void capsules_answer(const struct capsules *capsules, const struct request *request, struct client *client,
                      struct reply *reply) {
-    visitor->name[0] = '\0';
+    client->name[0] = '\0';
     char other[HOSTNAME_MAX + 1];
     bool is_page = is_public(request->path);
     int error = -ENOENT;
     /* The usual page is there: whether its capsule exists at all is only asked when it is not. */
     bool guess = !capsules->only && !request->host_is_address && is_capsule_name(request->host) && is_page;
     if (guess) {
-        error = page_answer(capsules, request->host, request, visitor, reply);
+        error = serve_path(capsules, request->host, request, client, reply);
         if (error == 0)
             return;
     }
@@ -143,7 +143,7 @@ void capsules_answer(const struct capsules *capsules, const struct request *requ
     if (capsule == NULL) {
         reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "This host is not served here");
     } else if (is_page && !(guess && capsule == request->host)) {
-        error = page_answer(capsules, capsule, request, visitor, reply);
+        error = serve_path(capsules, capsule, request, client, reply);
         if (error != 0)
             answer_error(reply, error);
     }
@@ -152,7 +152,7 @@ void capsules_answer(const struct capsules *capsules, const struct request *requ
 int capsules_each_host(const struct capsules *capsules, void (*each)(const char *host, void *context), void *context) {
     char **names;
     int hosts = 0;
-    long count = names_read(capsules->folder, &names);
+    long count = directory_read(capsules->folder, &names);
     if (count < 0)
         return (int)count;
     for (long i = 0; i < count; i++) {
@@ -161,6 +161,6 @@ int capsules_each_host(const struct capsules *capsules, void (*each)(const char 
             hosts++;
         }
     }
-    names_dispose(names, count);
+    directory_dispose(names, count);
     return hosts;
 }

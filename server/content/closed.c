@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/names.h"
+#include "common/directory.h"
 
 static bool is_closed(int folder, const char *name, const struct stat *status) {
     bool is_folder = S_ISDIR(status->st_mode);
@@ -22,12 +22,12 @@ static bool is_closed(int folder, const char *name, const struct stat *status) {
 static void look_into(struct closed *closed, int folder, char path[static CLOSED_PATH_SIZE], unsigned depth) {
     char **names;
     size_t length = strlen(path);
-    long count = names_read(folder, &names);
+    long count = directory_read(folder, &names);
     for (long i = 0; i < count && closed->looks < CLOSED_LOOKS_MAX; i++) {
         struct stat status;
         closed->looks++;
         /* A page that lies in the content folder itself is told of elsewhere; lost+found is the file system's. */
-        if (names_is_hidden(names[i]) || fstatat(folder, names[i], &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        if (directory_is_hidden(names[i]) || fstatat(folder, names[i], &status, AT_SYMLINK_NOFOLLOW) < 0 ||
             !(S_ISDIR(status.st_mode) || (S_ISREG(status.st_mode) && depth > 0)) ||
             (depth == 0 && strcmp(names[i], "lost+found") == 0))
             continue;
@@ -45,14 +45,14 @@ static void look_into(struct closed *closed, int folder, char path[static CLOSED
         path[length] = '\0';
     }
     if (count >= 0)
-        names_dispose(names, count);
+        directory_dispose(names, count);
 }
 
 void closed_find(struct closed *closed, int content) {
     char path[CLOSED_PATH_SIZE] = "";
     struct stat status;
     *closed = (struct closed){0};
-    /* Workers of root stay root where the content folder is closed to others (staff.c), and read everything. */
+    /* Workers of root stay root where the content folder is closed to others (children.c), and read everything. */
     if (geteuid() != 0 ||
         (fstat(content, &status) == 0 && (status.st_mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH)))
         look_into(closed, content, path, 0);

@@ -24,9 +24,9 @@
 
 /* ---- links ---- */
 
-/* Ends a walk at a folder with an access list, unless the listed folder lies in it: then the visitor was admitted. */
+/* Ends a walk at a folder with an access list, unless the listed folder lies in it: then the client was admitted. */
 static int refuse_protected(struct beneath_path *path) {
-    const struct way *listed = path->context;
+    const struct lookup *listed = path->context;
     struct stat status;
     bool is_above = path->reached <= listed->path.reached && memcmp(path->text, listed->path.text, path->reached) == 0;
     if (is_above || (fstatat(path->folder, ".access", &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT))
@@ -35,20 +35,20 @@ static int refuse_protected(struct beneath_path *path) {
 }
 
 /* Opens a name in the listed folder that is a link. Returns a descriptor or -errno. */
-static int open_link(const struct way *way, const char *name, int flags) {
-    struct way target;
-    rules_begin(&target, way->content, way->visitor, way->reply);
+static int open_link(const struct lookup *lookup, const char *name, int flags) {
+    struct lookup target;
+    path_rules_begin(&target, lookup->content, lookup->client, lookup->reply);
     target.path.enter = refuse_protected;
-    target.path.context = (void *)(uintptr_t)way;
-    int length =
-        snprintf(target.path.text, sizeof target.path.text, "%.*s%s", (int)way->path.reached, way->path.text, name);
+    target.path.context = (void *)(uintptr_t)lookup;
+    int length = snprintf(target.path.text, sizeof target.path.text, "%.*s%s", (int)lookup->path.reached,
+                          lookup->path.text, name);
     int file =
-        length >= (int)sizeof target.path.text ? -ENAMETOOLONG : beneath_follow(&target.path, way->content, flags);
-    if (file >= 0 && rules_is_private(&target)) {
+        length >= (int)sizeof target.path.text ? -ENAMETOOLONG : beneath_follow(&target.path, lookup->content, flags);
+    if (file >= 0 && path_rules_is_private(&target)) {
         close(file);
         file = -ENOENT;
     }
-    rules_leave(&target);
+    path_rules_leave(&target);
     return file;
 }
 
@@ -71,7 +71,7 @@ static bool is_servable(const struct stat *status) {
 }
 
 /* What a client could get under this name. False: nothing. *cost: as many names could be looked at in the time. */
-static bool look_up(const struct way *way, int folder, const char *name, struct stat *status, unsigned *cost) {
+static bool look_up(const struct lookup *lookup, int folder, const char *name, struct stat *status, unsigned *cost) {
     *cost = 1;
     if (fstatat(folder, name, status, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
@@ -83,7 +83,7 @@ static bool look_up(const struct way *way, int folder, const char *name, struct 
         return false;
     *cost = LINK_COST;
     int file =
-        is_link ? open_link(way, name, BENEATH_READ) : openat(folder, name, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
+        is_link ? open_link(lookup, name, BENEATH_READ) : openat(folder, name, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
     bool known = file >= 0 && fstat(file, status) == 0;
     if (file >= 0)
         close(file);
@@ -109,7 +109,7 @@ static bool add_entry(struct entries *entries, const char *name, const struct st
 }
 
 /* Reads what a folder holds. folder: is closed. Returns 0 or -errno. */
-static int read_entries(const struct way *way, int folder, struct entries *entries) {
+static int read_entries(const struct lookup *lookup, int folder, struct entries *entries) {
     unsigned looked_at = 0;
     DIR *names = fdopendir(folder);
     if (!names) {
@@ -127,7 +127,7 @@ static int read_entries(const struct way *way, int folder, struct entries *entri
         } else if (name->d_name[0] == '.') {
             looked_at++;
         } else {
-            if (look_up(way, folder, name->d_name, &status, &cost))
+            if (look_up(lookup, folder, name->d_name, &status, &cost))
                 entries->is_cut = !add_entry(entries, name->d_name, &status);
             looked_at += cost;
         }
@@ -148,12 +148,12 @@ static void dispose_entries(struct entries *entries) {
  * Reads `.directory-listing-ok`. Returns its length and *text (malloc, the caller's), or -errno; *status is that of the
  * file then, or of the link to it.
  */
-static long read_preamble(const struct way *way, char **text, struct stat *status) {
+static long read_preamble(const struct lookup *lookup, char **text, struct stat *status) {
     long result = -EINVAL;
     *text = NULL;
-    int file = openat(way->path.folder, LISTING_MARK, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
+    int file = openat(lookup->path.folder, LISTING_MARK, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
     if (file < 0)
-        file = errno == ELOOP ? open_link(way, LISTING_MARK, BENEATH_READ) : -errno;
+        file = errno == ELOOP ? open_link(lookup, LISTING_MARK, BENEATH_READ) : -errno;
     if (file < 0)
         return file;
     if (fstat(file, status) == 0 && S_ISREG(status->st_mode)) {
@@ -245,8 +245,8 @@ static bool make_room(void) {
 /* ---- the whole ---- */
 
 /* folder: is closed. Returns the listing, or NULL with *error set. */
-static struct reply_text *make(const struct way *way, int folder, const char *path, const char *preamble, size_t length,
-                               int *error) {
+static struct reply_text *make(const struct lookup *lookup, int folder, const char *path, const char *preamble,
+                               size_t length, int *error) {
     static const char note[] = "\nThis folder contains more files than are listed here.\n";
     struct entries *entries = make_room() ? calloc(1, sizeof *entries) : NULL;
     struct reply_text *text = NULL;
@@ -257,7 +257,7 @@ static struct reply_text *make(const struct way *way, int folder, const char *pa
         return NULL;
     }
     entries->size = length + strlen(path);
-    *error = read_entries(way, folder, entries);
+    *error = read_entries(lookup, folder, entries);
     long size = *error < 0 ? *error : listing_write(&page, path, preamble, length, entries->list, entries->count);
     size_t note_size = entries->is_cut ? sizeof note - 1 : 0;
     if (size >= 0)
@@ -273,17 +273,17 @@ static struct reply_text *make(const struct way *way, int folder, const char *pa
     return text;
 }
 
-int folder_listing(const struct way *way, const char *path, struct reply *reply) {
+int folder_listing(const struct lookup *lookup, const char *path, struct reply *reply) {
     struct kept wanted = {.path = (char *)(uintptr_t)path, .made = time(NULL)};
     struct stat status, preamble_status;
     char *preamble;
     int error = 0;
-    long length = read_preamble(way, &preamble, &preamble_status);
+    long length = read_preamble(lookup, &preamble, &preamble_status);
     if (length < 0) {
         free(preamble);
         return (int)length;
     }
-    int folder = openat(way->path.folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int folder = openat(lookup->path.folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0 || fstat(folder, &status) < 0) {
         error = -errno;
         if (folder >= 0)
@@ -297,7 +297,7 @@ int folder_listing(const struct way *way, const char *path, struct reply *reply)
     if (text) {
         close(folder);
     } else {
-        text = make(way, folder, path, length > 0 ? preamble : NULL, (size_t)length, &error);
+        text = make(lookup, folder, path, length > 0 ? preamble : NULL, (size_t)length, &error);
         if (text)
             keep(&wanted, text);
     }

@@ -19,8 +19,8 @@ static size_t count_lines(const uint8_t *bytes, size_t size) {
 }
 
 static void check_entry(const struct access_list *list, const struct access_entry *entry) {
-    HOLDS(strlen(entry->fingerprint) == VISITOR_FINGERPRINT);
-    HOLDS(strspn(entry->fingerprint, "0123456789abcdef") == VISITOR_FINGERPRINT);
+    HOLDS(strlen(entry->fingerprint) == CLIENT_FINGERPRINT);
+    HOLDS(strspn(entry->fingerprint, "0123456789abcdef") == CLIENT_FINGERPRINT);
     HOLDS(memchr(entry->name, '\0', sizeof entry->name) != NULL);
     HOLDS(text_is_clean(entry->name, strlen(entry->name)));
     const char *found = access_find(list, entry->fingerprint);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Whole visits in memory: the server's connection.c, tls.c, desk.c and what lies behind them, wolfSSL included; OpenSSL
- * as two visitors (guest.h), whose records can be changed on the way; the target as the worker's event loop, as the
+ * Whole visits in memory: the server's connection.c, tls.c, signing_client.c and what lies behind them, wolfSSL included; OpenSSL
+ * as two clients (tls_client.h), whose records can be changed on the way; the target as the worker's event loop, as the
  * sockets, and as the key process. The input is a list of orders, each a letter with the bytes that it takes (N a number,
  * a byte; PP a place, two bytes):
  *
- * What the visitor is like, before it begins to speak:
+ * What the client is like, before it begins to speak:
  *   2 3      only TLS 1.2, only 1.3              m p r n  groups: hybrid, P-256, one that asks for another, none
  *   u a      an unknown host's name, none        E S        the host with Ed25519's identity, with RSA's
  *   c 4 5    it shows a certificate (RSA, Ed25519)          l          of which it has not the key
@@ -24,14 +24,14 @@
  *   tN TPP   so many bytes go on                 bPPC       byte P changed by C
  *   d D o    the first record dropped, repeated, swapped with the next
  *   gNbytes  these bytes before all others       yTNbytes   a record of type T with these
- *   e R      the visitor's end, a reset
+ *   e R      the client's end, a reset
  * What happens to the server:
  *   s        the worker's turn                   v          it is woken for nothing
  *   i        the next call is interrupted        G          the next block of memory is not to be had
  *   LN U     room to send N bytes more, any      jPP J      files end there, no longer
  *   H        signatures are held back            A F B Z    one is given, refused, is wrong, nonsense comes
  *   +N       N seconds pass                      X          the time of the connection is over
- *   @        from now on it is about the other visitor
+ *   @        from now on it is about the other client
  */
 #include "fuzz.h"
 
@@ -59,10 +59,10 @@ static const char *const requests[] = {
 
 /* ---- what it comes to ---- */
 
-/* The verdict on what the visitor has asked so far. */
-static enum request_verdict parse(const struct guest *guest, struct request *request) {
-    size_t size = guest->told < REQUEST_LINE_MAX + 2 ? guest->told : REQUEST_LINE_MAX + 2;
-    enum request_verdict verdict = request_parse(guest->said, size, request);
+/* The verdict on what the client has asked so far. */
+static enum request_verdict parse(const struct tls_client *tls_client, struct request *request) {
+    size_t size = tls_client->told < REQUEST_LINE_MAX + 2 ? tls_client->told : REQUEST_LINE_MAX + 2;
+    enum request_verdict verdict = request_parse(tls_client->said, size, request);
     if (verdict == REQUEST_INCOMPLETE && size > REQUEST_LINE_MAX) {
         verdict = REQUEST_MALFORMED;
         request->problem = "the request is longer than 1024 bytes";
@@ -72,23 +72,24 @@ static enum request_verdict parse(const struct guest *guest, struct request *req
 
 static bool has_asked(const struct visit *visit) {
     static struct request request;
-    return visit->guest.told == visit->guest.said_size && parse(&visit->guest, &request) != REQUEST_INCOMPLETE;
+    return visit->tls_client.told == visit->tls_client.said_size &&
+           parse(&visit->tls_client, &request) != REQUEST_INCOMPLETE;
 }
 
 /*
- * What the visitor has to hear, by the server's own parts, one after the other. Returns its size; 0: nothing yet.
+ * What the client has to hear, by the server's own parts, one after the other. Returns its size; 0: nothing yet.
  * whole: how much of it comes where files end early.
  */
 static size_t expect(const struct visit *visit, char expected[static HEARD_MAX], size_t *whole) {
     static struct request request;
     struct connection connection = {.port = visit->proxied ? PROXY_PORT : PORT};
-    struct visitor visitor = visit->guest.visitor;
+    struct client client = visit->tls_client.client;
     struct reply reply = {.body = -1};
-    enum request_verdict verdict = parse(&visit->guest, &request);
+    enum request_verdict verdict = parse(&visit->tls_client, &request);
     *whole = 0;
     if (verdict == REQUEST_INCOMPLETE)
         return 0;
-    decide(&connection, &bench, verdict, &request, &visitor, &reply);
+    decide(&connection, &context, verdict, &request, &client, &reply);
     size_t header = reply_header(&reply, expected), size = 0;
     HOLDS(reply_status_exists((int)reply.status) && reply_meta_is_clean(reply.meta));
     if (reply.status == STATUS_SUCCESS)
@@ -103,41 +104,41 @@ static size_t expect(const struct visit *visit, char expected[static HEARD_MAX],
     return header + size;
 }
 
-/* A reply that the visitor takes for whole, to whatever the server may have been asked. */
-static void check_form(const struct guest *guest) {
+/* A reply that the client takes for whole, to whatever the server may have been asked. */
+static void check_form(const struct tls_client *tls_client) {
     char meta[REPLY_META_MAX + 1] = "";
-    const char *heard = guest->heard, *stop = memmem(heard, guest->heard_size, "\r\n", 2);
+    const char *heard = tls_client->heard, *stop = memmem(heard, tls_client->heard_size, "\r\n", 2);
     HOLDS(stop && stop - heard >= 2 && stop - heard <= REPLY_HEADER_MAX - 2);
     int status = (heard[0] - '0') * 10 + heard[1] - '0';
     if (stop - heard > 3)
         memcpy(meta, heard + 3, (size_t)(stop - heard - 3));
     HOLDS(reply_status_exists(status) && reply_meta_is_clean(meta) && (heard[2] == ' ' || stop == heard + 2));
-    HOLDS(status == STATUS_SUCCESS || stop + 2 == heard + guest->heard_size);
+    HOLDS(status == STATUS_SUCCESS || stop + 2 == heard + tls_client->heard_size);
 }
 
-/* Holds what the visitor has heard against what it had to hear. */
+/* Holds what the client has heard against what it had to hear. */
 static void judge(const struct visit *visit) {
     static char expected[HEARD_MAX];
-    const struct guest *guest = &visit->guest;
-    size_t whole = 0, size = guest->told > 0 ? expect(visit, expected, &whole) : 0;
+    const struct tls_client *tls_client = &visit->tls_client;
+    size_t whole = 0, size = tls_client->told > 0 ? expect(visit, expected, &whole) : 0;
     HOLDS(visit->replies <= 1);
     if (visit->disguised) {
-        if (guest->goodbye && guest->heard_size > 0)
-            check_form(guest);
+        if (tls_client->shutdown_grace && tls_client->heard_size > 0)
+            check_form(tls_client);
         return;
     }
     /* Whatever was changed on the way: what comes through is right as far as it goes, and says whether it is whole. */
-    HOLDS(guest->heard_size <= size && memcmp(guest->heard, expected, guest->heard_size) == 0);
-    if (guest->goodbye && guest->heard_size > 0)
-        HOLDS(guest->heard_size == size && visit->complete);
+    HOLDS(tls_client->heard_size <= size && memcmp(tls_client->heard, expected, tls_client->heard_size) == 0);
+    if (tls_client->shutdown_grace && tls_client->heard_size > 0)
+        HOLDS(tls_client->heard_size == size && visit->complete);
     if (visit->altered || visit->hasty || visit->reset)
         return;
-    HOLDS(guest->finished && !guest->failed);
-    HOLDS(guest->heard_size == whole && visit->replies == (size > 0));
+    HOLDS(tls_client->finished && !tls_client->failed);
+    HOLDS(tls_client->heard_size == whole && visit->replies == (size > 0));
     if (size > 0)
-        HOLDS(visit->complete == (whole == size) && guest->goodbye == (whole == size));
+        HOLDS(visit->complete == (whole == size) && tls_client->shutdown_grace == (whole == size));
     else
-        HOLDS(guest->goodbye == visit->early);
+        HOLDS(tls_client->shutdown_grace == visit->early);
 }
 
 static void end_visits(void) {
@@ -155,12 +156,12 @@ static void end_visits(void) {
     settle();
     for (size_t i = 0; i < VISITS; i++) {
         HOLDS(!visits[i].connection && (!visits[i].begun || visits[i].closed || visits[i].hasty));
-        guest_end(&visits[i].guest);
+        tls_client_end(&visits[i].tls_client);
     }
-    HOLDS(question_count == 0 && desk.unsent_count == 0);
-    for (size_t i = 0; i < DESK_UNDER_WAY; i++)
-        HOLDS(!desk.places[i].taken);
-    HOLDS(tally.answered + tally.broken_off == visits[0].replies + visits[1].replies);
+    HOLDS(question_count == 0 && signing_client.unsent_count == 0);
+    for (size_t i = 0; i < SIGNING_CLIENT_UNDER_WAY; i++)
+        HOLDS(!signing_client.places[i].taken);
+    HOLDS(counters.answered + counters.broken_off == visits[0].replies + visits[1].replies);
     HOLDS(quota_table.open == 0);
 }
 
@@ -185,78 +186,78 @@ static size_t take_bytes(const uint8_t **bytes, size_t size) {
     return size;
 }
 
-static void say(struct guest *guest, const void *text, size_t size) {
-    if (size <= SAID_MAX - guest->said_size && size > 0) {
-        memcpy(guest->said + guest->said_size, text, size);
-        guest->said_size += size;
+static void say(struct tls_client *tls_client, const void *text, size_t size) {
+    if (size <= SAID_MAX - tls_client->said_size && size > 0) {
+        memcpy(tls_client->said + tls_client->said_size, text, size);
+        tls_client->said_size += size;
     }
 }
 
 /* Returns whether it was one of these letters. */
 static bool choose(struct visit *visit, uint8_t letter) {
-    struct guest *guest = &visit->guest;
+    struct tls_client *tls_client = &visit->tls_client;
     static const char *const groups[] = {"X25519MLKEM768:X25519:P-256", "P-256", "P-384:P-256", "P-384"};
     static const char letters[] = "mprn";
     const char *group = letter ? strchr(letters, letter) : NULL;
     const uint8_t *bytes;
     if (group) {
-        strcpy(guest->groups, groups[group - letters]);
+        strcpy(tls_client->groups, groups[group - letters]);
         visit->hasty |= letter == 'n';
         return true;
     }
     switch (letter) {
     case '2':
     case '3':
-        guest->version = letter == '2' ? TLS1_2_VERSION : TLS1_3_VERSION;
+        tls_client->version = letter == '2' ? TLS1_2_VERSION : TLS1_3_VERSION;
         return true;
     case 'u':
-        strcpy(guest->name, "unknown.test");
+        strcpy(tls_client->name, "unknown.test");
         return true;
     case 'a':
-        guest->name[0] = '\0';
+        tls_client->name[0] = '\0';
         return true;
     case 'E':
-        strcpy(guest->name, "ed25519.test");
+        strcpy(tls_client->name, "ed25519.test");
         return true;
     case 'S':
-        strcpy(guest->name, "rsa.test");
+        strcpy(tls_client->name, "rsa.test");
         return true;
     case 'V':
-        guest->changed_at = take_place();
-        guest->changed_by = take();
-        guest->has_certificate = visit->altered = true;
+        tls_client->changed_at = take_place();
+        tls_client->changed_by = take();
+        tls_client->has_certificate = visit->altered = true;
         return true;
     case 'l':
-        guest->is_liar = guest->has_certificate = visit->altered = true;
-        guest->kind = 0;
+        tls_client->is_liar = tls_client->has_certificate = visit->altered = true;
+        tls_client->kind = 0;
         return true;
     case 'c':
     case '4':
     case '5':
-        guest->has_certificate = true;
-        guest->is_liar = false;
-        guest->kind = letter == 'c' ? 0 : letter - '3';
+        tls_client->has_certificate = true;
+        tls_client->is_liar = false;
+        tls_client->kind = letter == 'c' ? 0 : letter - '3';
         return true;
     case 'x':
-        guest->has_chain = true;
+        tls_client->has_chain = true;
         return true;
     case 'k':
-        guest->chacha = true;
+        tls_client->chacha = true;
         return true;
     case 'f':
-        guest->small = true;
+        tls_client->small = true;
         return true;
     case 'M':
-        guest->fragment = 1 + take() % 4u;
+        tls_client->fragment = 1 + take() % 4u;
         return true;
     case 'z':
-        guest->extension = extensions[take() % (sizeof extensions / sizeof *extensions)];
-        guest->extension_size = take_bytes(&bytes, take());
-        memcpy(guest->extension_bytes, bytes, guest->extension_size);
+        tls_client->extension = extensions[take() % (sizeof extensions / sizeof *extensions)];
+        tls_client->extension_size = take_bytes(&bytes, take());
+        memcpy(tls_client->extension_bytes, bytes, tls_client->extension_size);
         visit->altered = true;
         return true;
     case 'Y':
-        guest->changes_early = true;
+        tls_client->changes_early = true;
         return true;
     case 'P':
         visit->proxied = true;
@@ -270,7 +271,7 @@ static bool choose(struct visit *visit, uint8_t letter) {
 }
 
 static bool speak(struct visit *visit, uint8_t letter) {
-    struct guest *guest = &visit->guest;
+    struct tls_client *tls_client = &visit->tls_client;
     const uint8_t *stop, *bytes;
     uint8_t type;
     const char *request;
@@ -278,33 +279,33 @@ static bool speak(struct visit *visit, uint8_t letter) {
     switch (letter) {
     case 'q':
         request = requests[take() % (sizeof requests / sizeof *requests)];
-        say(guest, request, strlen(request));
+        say(tls_client, request, strlen(request));
         break;
     case 'Q':
         stop = memchr(at, ';', (size_t)(end - at));
-        say(guest, at, (size_t)((stop ? stop : end) - at));
+        say(tls_client, at, (size_t)((stop ? stop : end) - at));
         at = stop ? stop + 1 : end;
         break;
     case 'C':
-        visit->early |= guest->finished && guest->said_size == 0;
+        visit->early |= tls_client->finished && tls_client->said_size == 0;
         visit->hasty |= !visit->early && !has_asked(visit);
-        SSL_shutdown(guest->session);
+        SSL_shutdown(tls_client->session);
         break;
     case 'K':
         count = take();
         visit->hasty |= (visit->updates += count) > UPDATES_MAX;
-        for (; guest->finished && count > 0; count--) {
-            if (SSL_key_update(guest->session, SSL_KEY_UPDATE_REQUESTED) == 1)
-                SSL_do_handshake(guest->session);
+        for (; tls_client->finished && count > 0; count--) {
+            if (SSL_key_update(tls_client->session, SSL_KEY_UPDATE_REQUESTED) == 1)
+                SSL_do_handshake(tls_client->session);
         }
         break;
     case 'N':
         visit->altered = true;
-        if (guest->finished && SSL_renegotiate(guest->session) == 1)
-            SSL_do_handshake(guest->session);
+        if (tls_client->finished && SSL_renegotiate(tls_client->session) == 1)
+            SSL_do_handshake(tls_client->session);
         break;
     case 'h':
-        guest_act(guest);
+        tls_client_act(tls_client);
         break;
     case 'p':
         disguise.at = take_place();
@@ -317,45 +318,45 @@ static bool speak(struct visit *visit, uint8_t letter) {
         count = take();
         count = (unsigned)take_bytes(&bytes, count);
         visit->altered = visit->disguised = true;
-        guest_say_disguised(guest, type, bytes, count);
+        tls_client_say_disguised(tls_client, type, bytes, count);
         break;
     default:
         return false;
     }
-    guest_speak(guest);
+    tls_client_speak(tls_client);
     return true;
 }
 
 static bool alter(struct visit *visit, uint8_t letter) {
-    struct guest *guest = &visit->guest;
+    struct tls_client *tls_client = &visit->tls_client;
     const uint8_t *bytes;
     uint8_t record[5 + 255] = {0, 3, 3};
     size_t size;
     switch (letter) {
     case 'b':
         size = take_place();
-        if (guest->wire_size > 0)
-            guest->wire[size % guest->wire_size] ^= take();
+        if (tls_client->wire_size > 0)
+            tls_client->wire[size % tls_client->wire_size] ^= take();
         break;
     case 'd':
-        wire_cut(guest, 0, record_size(guest, 0));
+        wire_cut(tls_client, 0, record_size(tls_client, 0));
         break;
     case 'D':
-        wire_repeat(guest);
+        wire_repeat(tls_client);
         break;
     case 'o':
-        wire_swap(guest);
+        wire_swap(tls_client);
         break;
     case 'g':
         size = take_bytes(&bytes, take());
-        wire_insert(guest, 0, bytes, size);
+        wire_insert(tls_client, 0, bytes, size);
         break;
     case 'y':
         record[0] = take();
         size = take_bytes(&bytes, take());
         record[4] = (uint8_t)size;
         memcpy(record + 5, bytes, size);
-        wire_insert(guest, 0, record, 5 + size);
+        wire_insert(tls_client, 0, record, 5 + size);
         break;
     default:
         return false;
@@ -376,7 +377,7 @@ static void befall(struct visit *visit, uint8_t letter) {
         carry(visit, take_place());
         break;
     case 'e':
-        visit->hasty |= visit->guest.wire_size > 0 || !has_asked(visit);
+        visit->hasty |= visit->tls_client.wire_size > 0 || !has_asked(visit);
         visit->left = true;
         break;
     case 'R':
@@ -406,7 +407,7 @@ static void befall(struct visit *visit, uint8_t letter) {
     case 'J':
         file_end = letter == 'j' ? take_place() : UNLIMITED;
         for (size_t i = 0; i < VISITS; i++)
-            visits[i].hasty |= visits[i].guest.told > 0;
+            visits[i].hasty |= visits[i].tls_client.told > 0;
         break;
     case 'H':
         held_back = true;
@@ -418,7 +419,7 @@ static void befall(struct visit *visit, uint8_t letter) {
         give_signature(letter);
         break;
     case '+':
-        bench.now += take() * 1000u;
+        context.now += take() * 1000u;
         break;
     case 'X':
         visit->hasty = true;
@@ -446,7 +447,7 @@ static void play(const uint8_t *bytes, size_t size) {
 
 /* The lowest number that a descriptor could have. */
 static int free_descriptor(void) {
-    int descriptor = dup(key_house);
+    int descriptor = dup(key_process);
     close(descriptor);
     return descriptor;
 }

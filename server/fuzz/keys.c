@@ -19,14 +19,14 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
-#include "keys/keyring.h"
+#include "keys/identity_store.h"
 #include "tests/unit/handshake.h"
 
 /* Only the identity that there is: every new one would be a file. */
-static const struct identity *provide_known(struct keyring *keyring, const char *host, bool *unusable);
-#define keyring_provide provide_known
-#include "keys/keys.c"
-#undef keyring_provide
+static const struct identity *provide_known(struct identity_store *store, const char *host, bool *unusable);
+#define identity_store_provide provide_known
+#include "keys/key_service.c"
+#undef identity_store_provide
 
 #include "common/random.h"
 
@@ -35,19 +35,19 @@ static const struct identity *provide_known(struct keyring *keyring, const char 
 static char folder[] = "/tmp/vitrine-fuzz-XXXXXX";
 static struct keys keys;
 static struct control_order order; /* as long as an honest one */
-static uint8_t served_key[SIGNING_KEY_NAME], other_key[SIGNING_KEY_NAME];
+static uint8_t served_key[SIGNING_KEY_ID], other_key[SIGNING_KEY_ID];
 static EVP_PKEY *public;
 
 #define GENERATION 1000 /* of the worker */
 
-static const struct identity *provide_known(struct keyring *keyring, const char *host, bool *unusable) {
+static const struct identity *provide_known(struct identity_store *store, const char *host, bool *unusable) {
     HOLDS(strnlen(host, CERTIFICATE_HOST_MAX + 1) <= CERTIFICATE_HOST_MAX);
-    return strcmp(host, "localhost") == 0 ? keyring_provide(keyring, host, unusable) : NULL;
+    return strcmp(host, "localhost") == 0 ? identity_store_provide(store, host, unusable) : NULL;
 }
 
 static void clean_up(void) {
     char path[64];
-    keyring_dispose(&keys.keyring);
+    identity_store_dispose(&keys.store);
     snprintf(path, sizeof path, "%s/localhost.pem", folder);
     unlink(path);
     snprintf(path, sizeof path, "%s/other.pem", folder);
@@ -61,8 +61,8 @@ int LLVMFuzzerInitialize(int *count, char ***arguments) {
     (void)count, (void)arguments;
     HOLDS(random_open() && mkdtemp(folder) != NULL);
     log_limit(LOG_LEVEL_ERROR);
-    HOLDS(keyring_open(&keys.keyring, folder, NULL) == EX_OK);
-    const struct identity *identity = keyring_provide(&keys.keyring, "localhost", &unusable);
+    HOLDS(identity_store_open(&keys.store, folder, NULL) == EX_OK);
+    const struct identity *identity = identity_store_provide(&keys.store, "localhost", &unusable);
     HOLDS(identity != NULL);
     BIO *chain = BIO_new_mem_buf(identity->public.chain, -1);
     X509 *certificate = PEM_read_bio_X509(chain, NULL, NULL, NULL);
@@ -71,11 +71,11 @@ int LLVMFuzzerInitialize(int *count, char ***arguments) {
     X509_free(certificate);
     BIO_free(chain);
     memcpy(served_key, identity->public.key, sizeof served_key);
-    keyring_serve(&keys.keyring, served_key, GENERATION);
-    identity = keyring_provide(&keys.keyring, "other", &unusable);
+    identity_store_serve(&keys.store, served_key, GENERATION);
+    identity = identity_store_provide(&keys.store, "other", &unusable);
     HOLDS(identity != NULL);
     memcpy(other_key, identity->public.key, sizeof other_key);
-    keyring_serve(&keys.keyring, other_key, GENERATION + 1);
+    identity_store_serve(&keys.store, other_key, GENERATION + 1);
     atexit(clean_up);
     keys.listener = -1;
     return 0;
@@ -104,7 +104,7 @@ static struct signing_question make(const struct worker *worker, unsigned scheme
                  {SIGNING_TLS_1_2, SIGNING_RSA_PKCS1_SHA256, 0}, {SIGNING_TLS_1_3, SIGNING_ED25519, 48},
                  {SIGNING_TLS_1_3, SIGNING_RSA_PSS_SHA256, 32},  {SIGNING_TLS_1_2, SIGNING_ECDSA_SHA256, 1},
                  {SIGNING_TLS_1_2, SIGNING_ECDSA_SHA384, 0},     {SIGNING_TLS_1_3, SIGNING_RSA_PSS_SHA512, 32}};
-    static const uint8_t nobody[SIGNING_KEY_NAME];
+    static const uint8_t nobody[SIGNING_KEY_ID];
     struct signing_question question;
     scheme %= sizeof kinds / sizeof *kinds;
     struct handshake handshake = handshake_of(kinds[scheme].size == 0 ? GROUP_P256 : GROUP_X25519);
@@ -280,7 +280,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         .own = ends[0], .theirs = ends[1], .channel = {.descriptor = ends[1], .generation = GENERATION}};
     keys.controls[0] = control[1];
     keys.channel_count = 0;
-    for (const uint8_t *at = bytes, *end = bytes + size; at < end && keys.channel_count < KEYS_CHANNELS_MAX / 4;) {
+    for (const uint8_t *at = bytes, *end = bytes + size;
+         at < end && keys.channel_count < KEY_SERVICE_CHANNELS_MAX / 4;) {
         uint8_t letter = *at++;
         if (letter == 't') {
             look(&worker);

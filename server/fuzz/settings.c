@@ -3,7 +3,7 @@
 #include "fuzz.h"
 
 #include "common/settings.h"
-#include "content/meta.h"
+#include "content/metafile.h"
 
 static unsigned last_line;
 static int faults;
@@ -38,7 +38,7 @@ static void check_ranges(const struct settings *settings) {
     HOLDS(settings->min_tls == SETTINGS_TLS_1_2 || settings->min_tls == SETTINGS_TLS_1_3);
     HOLDS(settings->log_addresses <= LOG_ADDRESSES_FULL);
     HOLDS(memchr(settings->language, '\0', sizeof settings->language) != NULL);
-    HOLDS(settings->language[0] == '\0' || meta_is_languages(settings->language, strlen(settings->language)));
+    HOLDS(settings->language[0] == '\0' || metafile_is_languages(settings->language, strlen(settings->language)));
     HOLDS(settings->max_connections >= 1 && settings->max_connections <= 1000000);
     HOLDS(settings->max_connections_per_address >= 1 && settings->max_connections_per_address <= 1000000);
     HOLDS(settings->max_requests_per_minute <= 1000000);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A worker's desk, when the key process sends whatever it likes: each asker hears at most once, and only of its own
+ * A worker's signing client, when the key process sends whatever it likes: each asker hears at most once, and only of its own
  * question, and of those who have gone nobody is asked for. The input is a list of orders, each a letter with the bytes
  * that it takes:
  *
@@ -16,12 +16,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "worker/desk.h"
+#include "worker/signing_client.h"
 
 #define ASKERS_MAX 64
 
 static struct asker {
-    struct desk_request request;
+    struct signing_client_request request;
     uint64_t ticket; /* once its question was seen at the other end */
     bool waits, forgotten, sent;
     uint8_t prefix;
@@ -31,14 +31,14 @@ static size_t asker_count;
 static void hear(void *owner, const uint8_t *signature, size_t size, void *context) {
     struct asker *asker = owner;
     HOLDS(context == askers && asker >= askers && asker < askers + asker_count);
-    HOLDS(asker->waits && !asker->forgotten && asker->request.state == DESK_IDLE);
+    HOLDS(asker->waits && !asker->forgotten && asker->request.state == SIGNING_CLIENT_IDLE);
     HOLDS(size <= SIGNING_SIGNATURE_MAX && (size == 0 || signature != NULL));
     free(fuzz_copy(signature, size)); /* all of it can be read */
     asker->waits = false;
 }
 
-static void ask(struct desk *desk, uint8_t prefix) {
-    static const uint8_t key[SIGNING_KEY_NAME] = "key", transcript[32] = "transcript";
+static void ask(struct signing_client *signing_client, uint8_t prefix) {
+    static const uint8_t key[SIGNING_KEY_ID] = "key", transcript[32] = "transcript";
     struct asker *asker = &askers[asker_count];
     if (asker_count == ASKERS_MAX)
         return;
@@ -49,7 +49,7 @@ static void ask(struct desk *desk, uint8_t prefix) {
     asker->request.owner = asker;
     asker->prefix = prefix;
     asker->waits = true;
-    desk_ask(desk, &asker->request, &(struct desk_origin){prefix, prefix});
+    signing_client_ask(signing_client, &asker->request, &(struct signing_client_origin){prefix, prefix});
 }
 
 static void reply(int keys, size_t asker, uint8_t result, size_t place, uint8_t change) {
@@ -63,17 +63,18 @@ static void reply(int keys, size_t asker, uint8_t result, size_t place, uint8_t 
     send(keys, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* How many questions of a prefix are under way, as the desk has it; of all for -1. */
-static size_t under_way(const struct desk *desk, int prefix) {
+/* How many questions of a prefix are under way, as the signing client has it; of all for -1. */
+static size_t under_way(const struct signing_client *signing_client, int prefix) {
     size_t count = 0;
-    for (size_t i = 0; i < DESK_UNDER_WAY; i++)
-        count += desk->places[i].taken &&
-                 (prefix < 0 || desk->lines[desk->places[i].line].origin.client == (unsigned)prefix);
+    for (size_t i = 0; i < SIGNING_CLIENT_UNDER_WAY; i++)
+        count +=
+            signing_client->places[i].taken &&
+            (prefix < 0 || signing_client->lines[signing_client->places[i].line].origin.client == (unsigned)prefix);
     return count;
 }
 
 /* The questions that came out at the other end are well-formed, and those that are waited for; few are of one prefix. */
-static void drain(const struct desk *desk, int keys) {
+static void drain(const struct signing_client *signing_client, int keys) {
     struct signing_question question;
     ssize_t got;
     while ((got = recv(keys, &question, sizeof question, MSG_DONTWAIT)) > 0) {
@@ -85,10 +86,11 @@ static void drain(const struct desk *desk, int keys) {
                 memcmp(&askers[i].request.question, &question, sizeof question) == 0)
                 found = &askers[i];
         }
-        HOLDS(found && found->request.state == DESK_IS_UNDER_WAY);
+        HOLDS(found && found->request.state == SIGNING_CLIENT_IS_UNDER_WAY);
         found->sent = true;
         found->ticket = question.ticket;
-        HOLDS(under_way(desk, found->prefix) <= (found->prefix < '4' ? 1u : DESK_NETWORK_UNDER_WAY));
+        HOLDS(under_way(signing_client, found->prefix) <=
+              (found->prefix < '4' ? 1u : SIGNING_CLIENT_NETWORK_UNDER_WAY));
     }
 }
 
@@ -151,24 +153,24 @@ static bool take(const uint8_t **at, const uint8_t *end, uint8_t *byte) {
 }
 
 /* Returns false at the end. */
-static bool obey(struct desk *desk, int keys, const uint8_t **at, const uint8_t *end) {
+static bool apply(struct signing_client *signing_client, int keys, const uint8_t **at, const uint8_t *end) {
     uint8_t order, number = 0, result = 0, place = 0, change = 0;
     if (!take(at, end, &order))
         return false;
     switch (order) {
     case 'a':
         take(at, end, &number);
-        ask(desk, number);
+        ask(signing_client, number);
         break;
     case 's':
-        desk_send(desk);
-        drain(desk, keys);
+        signing_client_send(signing_client);
+        drain(signing_client, keys);
         break;
     case 'f':
         take(at, end, &number);
         number = (number - '0') % ASKERS_MAX;
         if (number < asker_count) {
-            desk_forget(desk, &askers[number].request);
+            signing_client_forget(signing_client, &askers[number].request);
             askers[number].forgotten = true;
         }
         break;
@@ -191,7 +193,7 @@ static bool obey(struct desk *desk, int keys, const uint8_t **at, const uint8_t 
         shutdown(keys, SHUT_WR);
         break;
     case 't':
-        if (!desk_receive(desk, hear, askers))
+        if (!signing_client_receive(signing_client, hear, askers))
             return false;
         break;
     default:
@@ -201,33 +203,35 @@ static bool obey(struct desk *desk, int keys, const uint8_t **at, const uint8_t 
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
-    static struct desk desk;
+    static struct signing_client signing_client;
     int ends[2];
     const uint8_t *at = bytes;
     check_message(bytes, size);
     HOLDS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
     memset(askers, 0, sizeof askers);
     asker_count = 0;
-    desk_open(&desk, ends[0]);
-    while (obey(&desk, ends[1], &at, bytes + size))
+    signing_client_open(&signing_client, ends[0]);
+    while (apply(&signing_client, ends[1], &at, bytes + size))
         ;
     /* However it went, whoever has not gone waits or was answered, and lines are neither lost nor given out twice. */
     size_t waiting = 0, free_lines = 0, used_lines = 0;
     for (size_t i = 0; i < asker_count; i++) {
-        HOLDS(askers[i].forgotten || (askers[i].request.state != DESK_IDLE) == askers[i].waits);
-        waiting += askers[i].request.state == DESK_WAITS;
+        HOLDS(askers[i].forgotten || (askers[i].request.state != SIGNING_CLIENT_IDLE) == askers[i].waits);
+        waiting += askers[i].request.state == SIGNING_CLIENT_WAITS;
     }
-    for (uint32_t i = desk.free_line; i < DESK_LINES; i = desk.lines[i].next_alike)
-        HOLDS(++free_lines <= DESK_LINES);
-    for (size_t i = 0; i < DESK_LINES; i++) {
-        for (uint32_t at_line = desk.alike[i]; at_line < DESK_LINES; at_line = desk.lines[at_line].next_alike) {
-            const struct desk_line *line = &desk.lines[at_line];
-            HOLDS(++used_lines <= DESK_LINES && (line->first || line->under_way > 0 || line->has_turn));
-            for (const struct desk_request *request = line->first; request; request = request->later)
+    for (uint32_t i = signing_client.free_line; i < SIGNING_CLIENT_LINES; i = signing_client.lines[i].next_alike)
+        HOLDS(++free_lines <= SIGNING_CLIENT_LINES);
+    for (size_t i = 0; i < SIGNING_CLIENT_LINES; i++) {
+        for (uint32_t at_line = signing_client.alike[i]; at_line < SIGNING_CLIENT_LINES;
+             at_line = signing_client.lines[at_line].next_alike) {
+            const struct signing_client_line *line = &signing_client.lines[at_line];
+            HOLDS(++used_lines <= SIGNING_CLIENT_LINES && (line->first || line->under_way > 0 || line->has_turn));
+            for (const struct signing_client_request *request = line->first; request; request = request->later)
                 waiting--;
         }
     }
-    HOLDS(waiting == 0 && free_lines + used_lines == DESK_LINES && under_way(&desk, -1) <= DESK_UNDER_WAY);
+    HOLDS(waiting == 0 && free_lines + used_lines == SIGNING_CLIENT_LINES &&
+          under_way(&signing_client, -1) <= SIGNING_CLIENT_UNDER_WAY);
     close(ends[0]);
     close(ends[1]);
     return 0;

@@ -13,7 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "guest.h"
+#include "tls_client.h"
 
 #include "common/log.h"
 
@@ -40,7 +40,7 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 #define close visit_close
 #define pread visit_pread
 #define malloc visit_malloc
-#define free spare_give
+#define free block_cache_give
 #define log_line visit_log
 #include "worker/connection.c"
 #undef send
@@ -64,7 +64,7 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 #define MEMORY_MAX 65536 /* bytes, of one connection between two steps: a few records on their way, at most */
 
 struct visit {
-    struct guest guest;
+    struct tls_client tls_client;
     struct connection *connection; /* NULL: it has ended, or not begun */
     bool begun, proxied, only_1_3;
     uint8_t *arrived; /* WIRE_MAX bytes, on their way to the server */
@@ -72,25 +72,25 @@ struct visit {
     uint8_t first; /* the first byte that the server got */
     size_t taken;  /* bytes that the server got */
     size_t room;
-    bool left, reset;    /* the visitor's end */
+    bool left, reset;    /* the client's end */
     bool silent, closed; /* the server's */
     /* What keeps a visit from having to succeed. */
     bool altered, hasty;
     bool early;     /* it said goodbye in place of a request, and is to hear one */
-    bool disguised; /* the server got another request, perhaps, than the visitor believes */
+    bool disguised; /* the server got another request, perhaps, than the client believes */
     unsigned updates;
     unsigned replies; /* by the log */
     bool complete;    /* the log says so */
 };
 
 static struct visit visits[VISITS];
-static struct workbench bench;
+static struct worker_context context;
 static struct tls *tls_both, *tls_1_3;
-static struct desk desk;
-static int key_house; /* the key process's end of the channel */
+static struct signing_client signing_client;
+static int key_process; /* the key process's end of the channel */
 static struct capsules capsules;
 static struct settings settings;
-static struct tally tally;
+static struct counters counters;
 static struct quota_table quota_table;
 static const uint8_t hash_key[KEYED_HASH_KEY];
 static bool interrupted;
@@ -100,7 +100,7 @@ static struct signing_question questions[QUESTIONS_MAX];
 static size_t question_count;
 static bool held_back;
 static struct visit *served; /* whose turn it is */
-static char admitted[VISITOR_FINGERPRINT + 1];
+static char admitted[CLIENT_FINGERPRINT + 1];
 
 static struct visit *visit_of(int socket) {
     HOLDS(socket >= 1000 && socket < 1000 + VISITS);
@@ -120,7 +120,7 @@ static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags)
     HOLDS(size > 0 && (flags & MSG_NOSIGNAL) && !visit->silent);
     /* Nobody hears a word who has not begun to speak TLS. */
     HOLDS(visit->connection->session != NULL && visit->taken > 0 && (visit->proxied || visit->first == 0x16));
-    HOLDS(visit->connection->stage != STAGE_REPLY || guest_has_shaken(&visit->guest));
+    HOLDS(visit->connection->stage != STAGE_RESPONSE || tls_client_has_shaken(&visit->tls_client));
     if (is_interrupted())
         return -1;
     errno = visit->reset ? ECONNRESET : EAGAIN;
@@ -135,8 +135,8 @@ static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags)
         size = visit->room;
     if (visit->room != UNLIMITED)
         visit->room -= size;
-    if (visit->guest.session)
-        HOLDS(BIO_write(visit->guest.incoming, bytes, (int)size) == (int)size);
+    if (visit->tls_client.session)
+        HOLDS(BIO_write(visit->tls_client.incoming, bytes, (int)size) == (int)size);
     return (ssize_t)size;
 }
 
@@ -203,7 +203,7 @@ static void *visit_malloc(size_t size) {
         memory_short = false;
         return NULL;
     }
-    return spare_take(size);
+    return block_cache_take(size);
 }
 
 static void visit_log(enum log_level level, const char *format, ...) {
@@ -224,18 +224,20 @@ static void visit_log(enum log_level level, const char *format, ...) {
 
 static void finish(struct visit *visit) {
     served = visit;
-    connection_end(visit->connection, &bench);
+    connection_end(visit->connection, &context);
     visit->connection = NULL;
     HOLDS(visit->closed);
 }
 
 static bool has_question(const struct connection *connection) {
-    for (size_t i = 0; i < DESK_UNDER_WAY; i++) {
-        if (desk.places[i].taken && desk.places[i].request && desk.places[i].request->owner == connection)
+    for (size_t i = 0; i < SIGNING_CLIENT_UNDER_WAY; i++) {
+        if (signing_client.places[i].taken && signing_client.places[i].request &&
+            signing_client.places[i].request->owner == connection)
             return true;
     }
-    for (size_t i = 0; i < DESK_LINES; i++) {
-        for (const struct desk_request *request = desk.lines[i].first; request; request = request->later) {
+    for (size_t i = 0; i < SIGNING_CLIENT_LINES; i++) {
+        for (const struct signing_client_request *request = signing_client.lines[i].first; request;
+             request = request->later) {
             if (request->owner == connection)
                 return true;
         }
@@ -254,68 +256,68 @@ static void check_kept(const struct visit *visit) {
         HOLDS(connection->kept_size <= REQUEST_LINE_MAX);
     else
         HOLDS(connection->kept_size <= TLS_OUTPUT_MAX);
-    if (connection->stage == STAGE_FAREWELL)
-        HOLDS(!connection->kept && !connection->session && !connection->delivery && visit->silent);
-    HOLDS((connection->delivery != NULL) == (connection->stage == STAGE_REPLY));
+    if (connection->stage == STAGE_LINGER)
+        HOLDS(!connection->kept && !connection->session && !connection->response && visit->silent);
+    HOLDS((connection->response != NULL) == (connection->stage == STAGE_RESPONSE));
     /* Whoever is asked for more than a greeting is who they say, and is through with their own part. */
-    if (connection->stage == STAGE_REQUEST || connection->stage == STAGE_REPLY)
-        HOLDS(guest_has_shaken(&visit->guest) && !visit->guest.is_liar);
-    if (connection->delivery) {
-        const struct visitor *visitor = &connection->delivery->visitor;
-        HOLDS(visitor->has_certificate == visit->guest.visitor.has_certificate);
-        HOLDS(visitor->certificate_state == visit->guest.visitor.certificate_state);
-        HOLDS(strcmp(visitor->fingerprint, visit->guest.visitor.fingerprint) == 0);
+    if (connection->stage == STAGE_REQUEST || connection->stage == STAGE_RESPONSE)
+        HOLDS(tls_client_has_shaken(&visit->tls_client) && !visit->tls_client.is_liar);
+    if (connection->response) {
+        const struct client *client = &connection->response->client;
+        HOLDS(client->has_certificate == visit->tls_client.client.has_certificate);
+        HOLDS(client->certificate_state == visit->tls_client.client.certificate_state);
+        HOLDS(strcmp(client->fingerprint, visit->tls_client.client.fingerprint) == 0);
     }
 }
 
 /* What is wished for can come, and nothing is left lying about in what all connections share. */
-static void check_wish(const struct visit *visit, enum wish wish) {
+static void check_wish(const struct visit *visit, enum next next) {
     const struct connection *connection = visit->connection;
     check_kept(visit);
-    switch (wish) {
-    case WISH_OUTPUT:
-        HOLDS(connection->stage == STAGE_REPLY || (connection->stage == STAGE_HANDSHAKE && connection->kept));
-        HOLDS(bench.channel.output_size == 0);
+    switch (next) {
+    case WANT_WRITE:
+        HOLDS(connection->stage == STAGE_RESPONSE || (connection->stage == STAGE_HANDSHAKE && connection->kept));
+        HOLDS(context.channel.output_size == 0);
         break;
-    case WISH_SIGNATURE:
+    case WANT_SIGNATURE:
         HOLDS(connection->signing && connection->stage == STAGE_HANDSHAKE && has_question(connection));
         break;
     default:
-        HOLDS(!connection->signing && connection->stage != STAGE_REPLY);
+        HOLDS(!connection->signing && connection->stage != STAGE_RESPONSE);
         HOLDS(connection->stage != STAGE_HANDSHAKE || !connection->session || !connection->kept);
-        HOLDS(bench.channel.output_size == 0);
-        HOLDS(bench.channel.input_size == 0 || !connection->session);
+        HOLDS(context.channel.output_size == 0);
+        HOLDS(context.channel.input_size == 0 || !connection->session);
     }
 }
 
 /* As in worker.c. */
-static void obey(struct visit *visit, enum wish wish, bool fresh) {
-    if (wish == WISH_END) {
+static void apply(struct visit *visit, enum next next, bool fresh) {
+    if (next == WANT_CLOSE) {
         finish(visit);
         return;
     }
-    check_wish(visit, wish);
-    if (fresh || wish != WISH_SIGNATURE)
-        visit->connection->armed = wish == WISH_SIGNATURE ? WISH_INPUT : wish;
+    check_wish(visit, next);
+    if (fresh || next != WANT_SIGNATURE)
+        visit->connection->armed = next == WANT_SIGNATURE ? WANT_READ : next;
     HOLDS(memory_used - memory_before <= VISITS * MEMORY_MAX);
 }
 
 static void welcome(struct visit *visit) {
     static const uint8_t addresses[VISITS][4] = {{192, 0, 2, 1}, {192, 0, 2, 2}};
-    struct address from = address_of_bytes(addresses[visit - visits], false);
+    struct client_address from = client_address_of_bytes(addresses[visit - visits], false);
     bool short_of = memory_short;
     visit->begun = true;
     visit->connection = connection_begin(1000 + (int)(visit - visits), visit->proxied ? PROXY_PORT : PORT, &from,
-                                         visit->proxied, bench.now);
+                                         visit->proxied, context.now);
     HOLDS((visit->connection == NULL) == short_of);
     if (visit->connection && !visit->proxied)
-        HOLDS(connection_admit(visit->connection, &bench) == ADMITTED);
+        HOLDS(connection_admit(visit->connection, &context) == ADMITTED);
 }
 
 static void go_on(struct visit *visit, bool readable) {
-    bench.tls = visit->only_1_3 ? tls_1_3 : tls_both;
+    context.tls = visit->only_1_3 ? tls_1_3 : tls_both;
     served = visit;
-    obey(visit, connection_continue(visit->connection, &bench, readable), visit->taken == 0);
+    apply(visit, connection_continue(visit->connection, &context, readable), visit->taken == 0);
 }
 
 /* Returns whether there was something to do. */
@@ -326,24 +328,24 @@ static bool turn(struct visit *visit) {
         return false;
     if (connection->signing) {
         if (readable)
-            connection->armed = WISH_SIGNATURE; /* it looks away until the signature has come */
+            connection->armed = WANT_SIGNATURE; /* it looks away until the signature has come */
         return false;
     }
-    if (connection->armed == WISH_NEWS && !visit->reset && visit->room != UNLIMITED)
+    if (connection->armed == WANT_NEWS && !visit->reset && visit->room != UNLIMITED)
         return false;
-    if (connection->armed == WISH_OUTPUT ? visit->room == 0 && !visit->reset : !readable)
+    if (connection->armed == WANT_WRITE ? visit->room == 0 && !visit->reset : !readable)
         return false;
-    go_on(visit, connection->armed != WISH_OUTPUT);
+    go_on(visit, connection->armed != WANT_WRITE);
     return true;
 }
 
-static void signed_for(void *owner, const uint8_t *signature, size_t size, void *context) {
-    (void)context;
+static void signed_for(void *owner, const uint8_t *signature, size_t size, void *unused) {
+    (void)unused;
     for (size_t i = 0; i < VISITS; i++) {
         if (visits[i].connection == owner) {
             served = &visits[i];
-            bench.tls = served->only_1_3 ? tls_1_3 : tls_both;
-            obey(served, connection_sign(owner, &bench, signature, size), false);
+            context.tls = served->only_1_3 ? tls_1_3 : tls_both;
+            apply(served, connection_sign(owner, &context, signature, size), false);
             return;
         }
     }
@@ -353,9 +355,9 @@ static void signed_for(void *owner, const uint8_t *signature, size_t size, void 
 /* ---- the key process ---- */
 
 static void take_questions(void) {
-    desk_send(&desk);
+    signing_client_send(&signing_client);
     while (question_count < QUESTIONS_MAX) {
-        ssize_t got = recv(key_house, &questions[question_count], sizeof *questions, MSG_DONTWAIT | MSG_TRUNC);
+        ssize_t got = recv(key_process, &questions[question_count], sizeof *questions, MSG_DONTWAIT | MSG_TRUNC);
         if (got < 0)
             return;
         HOLDS(signing_question_is_valid(&questions[question_count], (size_t)got));
@@ -364,14 +366,14 @@ static void take_questions(void) {
 }
 
 static void send_answer(const struct signing_answer *answer, size_t size) {
-    HOLDS(send(key_house, answer, size, 0) == (ssize_t)size);
-    HOLDS(desk_receive(&desk, signed_for, NULL));
+    HOLDS(send(key_process, answer, size, 0) == (ssize_t)size);
+    HOLDS(signing_client_receive(&signing_client, signed_for, NULL));
 }
 
 static enum signing_result sign_question(const struct signing_question *question, uint8_t *signature, size_t *size) {
     uint8_t message[SIGNING_MESSAGE_MAX];
     for (size_t i = 0; i < IDENTITIES; i++) {
-        if (memcmp(identities[i].public.key, question->key, SIGNING_KEY_NAME) == 0)
+        if (memcmp(identities[i].public.key, question->key, SIGNING_KEY_ID) == 0)
             return identity_sign(&identities[i], question->scheme, message, signing_message(question, message),
                                  signature, size);
     }
@@ -396,7 +398,7 @@ static bool give_signature(uint8_t how) {
     struct signing_question question = questions[0];
     memmove(questions, questions + 1, --question_count * sizeof *questions);
     enum signing_result result = sign_question(&question, signature, &size);
-    /* wolfSSL asks for ECDSA where a visitor of TLS 1.2 does not know the identity's own scheme. */
+    /* wolfSSL asks for ECDSA where a client of TLS 1.2 does not know the identity's own scheme. */
     HOLDS(result == SIGNING_DONE || visits[0].altered || visits[1].altered);
     if (how == 'F')
         result = SIGNING_REFUSED;
@@ -408,59 +410,59 @@ static bool give_signature(uint8_t how) {
     served = NULL;
     send_answer(&answer, sizeof answer);
     if (how == 'F' && served)
-        HOLDS(!served->connection || served->connection->stage == STAGE_FAREWELL);
+        HOLDS(!served->connection || served->connection->stage == STAGE_LINGER);
     return true;
 }
 
-/* ---- the visitors ---- */
+/* ---- the clients ---- */
 
 static void begin_to_speak(struct visit *visit) {
-    visit->hasty |= visit->only_1_3 && visit->guest.version == TLS1_2_VERSION;
+    visit->hasty |= visit->only_1_3 && visit->tls_client.version == TLS1_2_VERSION;
     static const uint8_t change[] = {0x14, 3, 3, 0, 1, 1}; /* RFC 8446 appendix D.4 */
     static const uint8_t header[] = "PROXY TCP4 198.51.100.1 192.0.2.1 5555 1965\r\n";
-    if (visit->guest.session)
+    if (visit->tls_client.session)
         return;
-    guest_begin(&visit->guest);
+    tls_client_begin(&visit->tls_client);
     if (visit->proxied)
-        wire_insert(&visit->guest, 0, header, sizeof header - 1);
+        wire_insert(&visit->tls_client, 0, header, sizeof header - 1);
     welcome(visit);
-    guest_act(&visit->guest);
-    if (visit->guest.changes_early) {
-        visit->altered |= visit->guest.version == TLS1_2_VERSION;
-        wire_insert(&visit->guest, visit->guest.wire_size, change, sizeof change);
+    tls_client_act(&visit->tls_client);
+    if (visit->tls_client.changes_early) {
+        visit->altered |= visit->tls_client.version == TLS1_2_VERSION;
+        wire_insert(&visit->tls_client, visit->tls_client.wire_size, change, sizeof change);
     }
 }
 
 /* So many bytes go on to the server. Returns whether there were any. */
 static bool carry(struct visit *visit, size_t size) {
     size_t most = WIRE_MAX - visit->arrived_size;
-    if (size > visit->guest.wire_size)
-        size = visit->guest.wire_size;
+    if (size > visit->tls_client.wire_size)
+        size = visit->tls_client.wire_size;
     if (size > most)
         size = most;
     if (visit->left || visit->reset)
         size = 0;
-    memcpy(visit->arrived + visit->arrived_size, visit->guest.wire, size);
+    memcpy(visit->arrived + visit->arrived_size, visit->tls_client.wire, size);
     visit->arrived_size += size;
-    wire_cut(&visit->guest, 0, size);
+    wire_cut(&visit->tls_client, 0, size);
     return size > 0;
 }
 
 /* Everybody does what they can until nothing moves any more. */
 static void settle(void) {
-    bool moved = true;
-    for (int round = 0; moved; round++) {
+    bool sent = true;
+    for (int round = 0; sent; round++) {
         HOLDS(round < ROUNDS_MAX);
-        moved = false;
+        sent = false;
         for (size_t i = 0; i < VISITS; i++) {
             struct visit *visit = &visits[i];
-            if (!visit->guest.session)
+            if (!visit->tls_client.session)
                 continue;
-            moved |= guest_act(&visit->guest);
-            moved |= carry(visit, WIRE_MAX);
-            moved |= turn(visit);
+            sent |= tls_client_act(&visit->tls_client);
+            sent |= carry(visit, WIRE_MAX);
+            sent |= turn(visit);
             if (!held_back && visit->connection && visit->connection->signing)
-                moved |= give_signature('A');
+                sent |= give_signature('A');
         }
     }
 }
@@ -471,9 +473,9 @@ static void start(void) {
     /* Beside the visits, which are cleared for each input. */
     static uint8_t wires[VISITS][WIRE_MAX], arrived[VISITS][WIRE_MAX];
     static char said[VISITS][SAID_MAX], heard[VISITS][HEARD_MAX];
-    memset(&tally, 0, sizeof tally);
-    bench.now = 1000000;
-    bench.remarks = (struct remarks){0};
+    memset(&counters, 0, sizeof counters);
+    context.now = 1000000;
+    context.remarks = (struct remarks){0};
     random_begin();
     file_end = UNLIMITED;
     held_back = interrupted = memory_short = false;
@@ -481,11 +483,11 @@ static void start(void) {
     question_count = 0;
     for (size_t i = 0; i < VISITS; i++) {
         visits[i] = (struct visit){.arrived = arrived[i], .room = UNLIMITED};
-        visits[i].guest.wire = wires[i];
-        visits[i].guest.said = said[i];
-        visits[i].guest.heard = heard[i];
-        strcpy(visits[i].guest.groups, "X25519:P-256");
-        strcpy(visits[i].guest.name, "localhost");
+        visits[i].tls_client.wire = wires[i];
+        visits[i].tls_client.said = said[i];
+        visits[i].tls_client.heard = heard[i];
+        strcpy(visits[i].tls_client.groups, "X25519:P-256");
+        strcpy(visits[i].tls_client.name, "localhost");
     }
 }
 
@@ -495,7 +497,7 @@ static void clean_up(void) {
     certificates_dispose(&certificates);
     for (size_t i = 0; i < IDENTITIES; i++)
         identity_dispose(&identities[i]);
-    guests_close();
+    tls_clients_close();
 }
 
 /* Where a block came from takes longer to note down than most of what is done with it. */
@@ -511,9 +513,9 @@ static void visits_open(void) {
     random_for_openssl();
     log_limit(LOG_LEVEL_ERROR);
     HOLDS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0);
-    desk_open(&desk, channel[0]);
-    key_house = channel[1];
-    guests_open();
+    signing_client_open(&signing_client, channel[0]);
+    key_process = channel[1];
+    tls_clients_open();
     __lsan_disable(); /* keys lie in memory of their own, where it does not look */
     open_identities();
     __lsan_enable();
@@ -523,13 +525,14 @@ static void visits_open(void) {
     settings_default(&settings);
     settings.log_addresses = LOG_ADDRESSES_OFF;
     settings.advertised_ports = (struct settings_ports){.ports = {PORT}, .count = 1};
-    tls_both = tls_open(&certificates, "localhost", false, &bench.channel, &desk);
-    tls_1_3 = tls_open(&certificates, "localhost", true, &bench.channel, &desk);
+    tls_both = tls_open(&certificates, "localhost", false, &context.channel, &signing_client);
+    tls_1_3 = tls_open(&certificates, "localhost", true, &context.channel, &signing_client);
     HOLDS(tls_both && tls_1_3);
-    bench.capsules = &capsules;
-    bench.settings = &settings;
-    bench.hash_key = hash_key;
-    bench.tally = &tally;
-    bench.quota = (struct quota){.first = &quota_table, .count = 1, .stride = sizeof quota_table, .own = &quota_table};
+    context.capsules = &capsules;
+    context.settings = &settings;
+    context.hash_key = hash_key;
+    context.counters = &counters;
+    context.quota =
+        (struct quota){.first = &quota_table, .count = 1, .stride = sizeof quota_table, .own = &quota_table};
     atexit(clean_up);
 }

@@ -262,7 +262,7 @@ static const char *key_load(struct private_key *key, const char *pem) {
 
 /*
  * Names the key. Dates and names are not judged: clients pin a certificate, and one that is past its end, or has only a
- * common name, is better than another one. holding_warn tells of that.
+ * common name, is better than another one. identity_file_warn tells of that.
  */
 static const char *name_key(struct certificate *public) {
     struct certificate_facts facts;

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Identities: a private key and the certificate that visitors pin. Only the key process ever holds one.
+ * Identities: a private key and the certificate that clients pin. Only the key process ever holds one.
  *
  * An identity is made once, when a capsule has none, and never replaced on its own.
  */

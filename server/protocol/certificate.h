@@ -22,7 +22,7 @@ enum key_kind { KEY_P256 = 1, KEY_ED25519 = 2, KEY_RSA = 3, KEY_P384 = 4 };
 struct certificate {
     char host[CERTIFICATE_HOST_MAX + 1];
     enum key_kind kind;
-    uint8_t key[SIGNING_KEY_NAME];
+    uint8_t key[SIGNING_KEY_ID];
     uint32_t signature_max; /* bytes of the longest signature that the key makes */
     char *chain;            /* PEM: the certificate, then its chain; ends with NUL; owned by the list; NULL: barred */
     size_t chain_size;
@@ -30,10 +30,10 @@ struct certificate {
 
 /* What a certificate says of itself. */
 struct certificate_facts {
-    uint8_t fingerprint[32];       /* SHA-256 of the whole certificate (DER): what most visitors pin */
-    uint8_t key[SIGNING_KEY_NAME]; /* SHA-256 of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) */
-    time_t begins, ends;           /* notBefore, notAfter */
-    bool has_unicode; /* a name in it is no ASCII, against RFC 5280 section 7.2; some clients refuse that */
+    uint8_t fingerprint[32];     /* SHA-256 of the whole certificate (DER): what most clients pin */
+    uint8_t key[SIGNING_KEY_ID]; /* SHA-256 of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) */
+    time_t begins, ends;         /* notBefore, notAfter */
+    bool has_unicode;            /* a name in it is no ASCII, against RFC 5280 section 7.2; some clients refuse that */
     char *
         names; /* subject alternative names: hosts in the one spelling (hostname.h), addresses; each ends with a space */
     char common_name[CERTIFICATE_HOST_MAX + 1]; /* of the subject; "" where there is none, or it holds controls */

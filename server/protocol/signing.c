@@ -129,14 +129,14 @@ static bool is_zero(const uint8_t *bytes, size_t size) {
 }
 
 bool signing_ask(struct signing_question *question, enum signing_version version, enum signing_scheme scheme,
-                 const uint8_t key[static SIGNING_KEY_NAME], const void *content, size_t size) {
+                 const uint8_t key[static SIGNING_KEY_ID], const void *content, size_t size) {
     if (size > SIGNING_CONTENT_MAX || !fits(version, scheme, content, size))
         return false;
     *question = (struct signing_question){.magic = QUESTION_MAGIC,
                                           .version = (uint16_t)version,
                                           .scheme = (uint16_t)scheme,
                                           .content_size = (uint32_t)size};
-    memcpy(question->key, key, SIGNING_KEY_NAME);
+    memcpy(question->key, key, SIGNING_KEY_ID);
     memcpy(question->content, content, size);
     return true;
 }

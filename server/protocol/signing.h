@@ -29,7 +29,7 @@
 #define SIGNING_CONTENT_MAX 133   /* bytes: two randoms, three for the curve, one for the length, a point on P-256 */
 #define SIGNING_MESSAGE_MAX 146   /* bytes that are hashed and signed */
 #define SIGNING_SIGNATURE_MAX 512 /* bytes of a signature: RSA with 4096 bits */
-#define SIGNING_KEY_NAME 32       /* bytes: SHA-256 of the key's SubjectPublicKeyInfo */
+#define SIGNING_KEY_ID 32         /* bytes: SHA-256 of the key's SubjectPublicKeyInfo */
 
 /* Which handshake is signed; the numbers are those of TLS. */
 enum signing_version {
@@ -59,7 +59,7 @@ struct signing_question {
     uint16_t version; /* enum signing_version */
     uint16_t scheme;  /* enum signing_scheme */
     uint64_t ticket;  /* comes back with the answer */
-    uint8_t key[SIGNING_KEY_NAME];
+    uint8_t key[SIGNING_KEY_ID];
     uint32_t content_size;
     uint8_t content[SIGNING_CONTENT_MAX];
     uint8_t reserved[7]; /* 0 */
@@ -85,7 +85,7 @@ struct signing_answer {
  * server of that version signs by that scheme.
  */
 bool signing_ask(struct signing_question *question, enum signing_version version, enum signing_scheme scheme,
-                 const uint8_t key[static SIGNING_KEY_NAME], const void *content, size_t size);
+                 const uint8_t key[static SIGNING_KEY_ID], const void *content, size_t size);
 
 /* Is this a well-formed question: its size and magic, and a content of the form that TLS gives it? */
 bool signing_question_is_valid(const struct signing_question *question, size_t size);

@@ -10,9 +10,9 @@
 #include "common/hostname.h"
 #include "common/log.h"
 #include "common/settings_file.h"
-#include "content/authority.h"
 #include "content/closed.h"
-#include "keys/keys.h"
+#include "content/uri_host.h"
+#include "keys/key_service.h"
 
 /* A page that lies in the content folder itself: the owner took that folder for the capsule. */
 static void warn_of_lost_page(struct generation *generation, const struct generation_sources *sources) {
@@ -71,10 +71,10 @@ struct provision {
 static void provide_identity(const char *folder, void *context) {
     struct provision *provision = context;
     struct certificates *certificates = &provision->generation->certificates;
-    char host[HOSTNAME_MAX + 1], authority[AUTHORITY_SIZE];
+    char host[HOSTNAME_MAX + 1], authority[URI_HOST_SIZE];
     if (provision->silent || strcmp(folder, "lost+found") == 0)
         return;
-    if (!authority_write(authority, folder) || !hostname_canonical(host, folder)) {
+    if (!uri_host_write(authority, folder) || !hostname_canonical(host, folder)) {
         char quoted[512];
         provision->generation->unnamed_count++;
         log_line(LOG_LEVEL_WARNING,
@@ -86,13 +86,13 @@ static void provide_identity(const char *folder, void *context) {
     provision->generation->capsule_count++;
     if (certificates_find(certificates, host)) /* of the same host in its other spelling */
         return;
-    switch (keys_provide(provision->control, host, certificates)) {
-    case KEYS_PROVIDED:
+    switch (key_service_provide(provision->control, host, certificates)) {
+    case KEY_SERVICE_PROVIDED:
         return;
-    case KEYS_SILENT:
+    case KEY_SERVICE_SILENT:
         provision->silent = true;
         return;
-    case KEYS_UNUSABLE:
+    case KEY_SERVICE_UNUSABLE:
         provision->unusable = true;
         break;
     default:
@@ -126,12 +126,12 @@ static int show_sample(struct generation *generation, const struct generation_so
                  sources->content);
         return EX_NOINPUT;
     }
-    switch (keys_provide_sample(control, SAMPLE_HOST, &generation->certificates)) {
-    case KEYS_PROVIDED:
+    switch (key_service_provide_sample(control, SAMPLE_HOST, &generation->certificates)) {
+    case KEY_SERVICE_PROVIDED:
         break;
-    case KEYS_SILENT:
+    case KEY_SERVICE_SILENT:
         return EX_UNAVAILABLE;
-    case KEYS_UNUSABLE:
+    case KEY_SERVICE_UNUSABLE:
         return EX_DATAERR;
     default:
         log_line(LOG_LEVEL_ERROR,
@@ -153,7 +153,7 @@ static int show_sample(struct generation *generation, const struct generation_so
 
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control) {
     struct provision provision = {.generation = generation, .control = control};
-    keys_refresh(control);
+    key_service_refresh(control);
     int result = capsules_each_host(&generation->capsules, provide_identity, &provision);
     if (result < 0) {
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s", sources->content, strerror(-result));

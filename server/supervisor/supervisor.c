@@ -14,15 +14,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "children.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/manager.h"
 #include "common/random.h"
 #include "common/sandbox.h"
+#include "common/systemd.h"
 #include "generation.h"
-#include "keys/keys.h"
+#include "keys/key_service.h"
 #include "listen.h"
-#include "staff.h"
 
 #define TICK 1000            /* milliseconds between two looks at the workers */
 #define START_WITHIN 20000   /* milliseconds for all workers to be ready */
@@ -37,7 +37,7 @@ struct supervisor {
     struct generation_sources sources;
     struct generation generation;
     bool not_reloaded; /* the last reload failed */
-    struct staff staff;
+    struct children children;
 };
 
 /* ---- sockets ---- */
@@ -57,13 +57,13 @@ static int open_listeners(struct supervisor *supervisor, const struct serve_opti
 
 static int take_listeners(struct supervisor *supervisor, const struct serve_options *options) {
     static const struct serve_options everywhere = {.listen = {"[::]:1965"}, .listen_count = 1};
-    struct manager_socket sockets[MANAGER_SOCKETS_MAX];
-    size_t count = manager_take_sockets(sockets, MANAGER_SOCKETS_MAX);
-    manager_open();
+    struct systemd_socket sockets[SYSTEMD_SOCKETS_MAX];
+    size_t count = systemd_take_sockets(sockets, SYSTEMD_SOCKETS_MAX);
+    systemd_open();
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(sockets[i].name, "keys") == 0 && supervisor->staff.control < 0) {
-            supervisor->staff.control = sockets[i].descriptor;
-            supervisor->staff.keys_apart = true;
+        if (strcmp(sockets[i].name, "keys") == 0 && supervisor->children.control < 0) {
+            supervisor->children.control = sockets[i].descriptor;
+            supervisor->children.keys_apart = true;
         } else if (options->listen_count > 0) {
             close(sockets[i].descriptor);
         } else if (listen_adopt(sockets[i].descriptor, &supervisor->listeners[supervisor->listener_count])) {
@@ -78,12 +78,12 @@ static int take_listeners(struct supervisor *supervisor, const struct serve_opti
 }
 
 /* A connection to the key service, by its path where the service manager handed none over (systemd before 253). */
-static int reach_keys(struct staff *staff, const char *path) {
-    if (staff->keys_apart || !path)
+static int reach_keys(struct children *children, const char *path) {
+    if (children->keys_apart || !path)
         return EX_OK;
-    staff->control = manager_connect(path, SOCK_SEQPACKET);
-    staff->keys_apart = staff->control >= 0;
-    if (staff->keys_apart)
+    children->control = systemd_connect(path, SOCK_SEQPACKET);
+    children->keys_apart = children->control >= 0;
+    if (children->keys_apart)
         return EX_OK;
     log_line(LOG_LEVEL_ERROR, "the key service cannot be reached at %s: %s; name its socket with --keys", path,
              strerror(errno));
@@ -115,22 +115,22 @@ static int check_state(const char *folder) {
 #define BARRED "%zu hosts refused because their identities cannot be used; the log says why. "
 
 static void tell(const struct supervisor *supervisor, const char *first) {
-    const struct staff *staff = &supervisor->staff;
-    uint64_t open = 0, answered = staff->answered, refused = 0, throttled = 0, displaced = 0, slowed = 0, late = 0,
+    const struct children *children = &supervisor->children;
+    uint64_t open = 0, answered = children->answered, refused = 0, throttled = 0, displaced = 0, slowed = 0, late = 0,
              foreign = 0, failed = 0;
     const struct generation *generation = &supervisor->generation;
     char message[1024], unnamed[128] = "", closed[128] = "", barred[96] = "";
-    for (size_t i = 0; i < staff->board_count; i++) {
-        const struct tally *tally = &staff->boards[i].tally;
-        open += tally->open;
-        answered += tally->answered;
-        refused += tally->refused;
-        throttled += tally->throttled;
-        displaced += tally->displaced;
-        slowed += tally->slowed;
-        late += tally->late;
-        foreign += tally->foreign;
-        failed += tally->failed;
+    for (size_t i = 0; i < children->shared_count; i++) {
+        const struct counters *counters = &children->all_shared[i].counters;
+        open += counters->open;
+        answered += counters->answered;
+        refused += counters->refused;
+        throttled += counters->throttled;
+        displaced += counters->displaced;
+        slowed += counters->slowed;
+        late += counters->late;
+        foreign += counters->foreign;
+        failed += counters->failed;
     }
     if (generation->unnamed_count > 0)
         snprintf(unnamed, sizeof unnamed, UNNAMED, generation->unnamed_count);
@@ -144,16 +144,16 @@ static void tell(const struct supervisor *supervisor, const char *first) {
              " late, %" PRIu64 " foreign, %" PRIu64 " failed, %" PRIu64 " slowed down",
              first, supervisor->not_reloaded ? NOT_RELOADED : "", generation->is_sample ? SAMPLE_SHOWN : "",
              generation->has_lost_page ? LOST_PAGE : "", unnamed, closed, barred, generation->capsule_count,
-             staff_ready(staff), answered, open, refused, throttled, displaced, late, foreign, failed, slowed);
-    manager_notify(message);
+             children_ready(children), answered, open, refused, throttled, displaced, late, foreign, failed, slowed);
+    systemd_notify(message);
 }
 
 /* ---- reload ---- */
 
-/* Whoever told of the reload goes on when it is over: from then on every visitor meets the new generation. */
-static void wait_for_takeover(const struct staff *staff) {
+/* Whoever told of the reload goes on when it is over: from then on every client meets the new generation. */
+static void wait_for_takeover(const struct children *children) {
     uint64_t give_up = clock_milliseconds() + TAKEOVER_WITHIN;
-    while (!staff_has_taken_over(staff) && clock_milliseconds() < give_up)
+    while (!children_has_taken_over(children) && clock_milliseconds() < give_up)
         ppoll(NULL, 0, &(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
@@ -163,10 +163,10 @@ static void reload(struct supervisor *supervisor) {
     char message[128];
     /* To the microsecond: one that is earlier than its signal is no answer to it for the service manager. */
     snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_microseconds());
-    manager_notify(message);
+    systemd_notify(message);
     int status = generation_open(&next, &supervisor->sources);
     if (status == EX_OK)
-        status = generation_identify(&next, &supervisor->sources, supervisor->staff.control);
+        status = generation_identify(&next, &supervisor->sources, supervisor->children.control);
     if (status != EX_OK) {
         generation_dispose(&next);
         log_line(LOG_LEVEL_ERROR, "not reloaded: the old state stays; the lines above say why");
@@ -176,8 +176,8 @@ static void reload(struct supervisor *supervisor) {
     }
     generation_dispose(&supervisor->generation);
     supervisor->generation = next;
-    staff_renew(&supervisor->staff);
-    wait_for_takeover(&supervisor->staff);
+    children_renew(&supervisor->children);
+    wait_for_takeover(&supervisor->children);
     supervisor->not_reloaded = false;
     log_line(LOG_LEVEL_NOTICE, "reloaded: serving %zu capsules", supervisor->generation.capsule_count);
     tell(supervisor, "READY=1\n");
@@ -190,15 +190,15 @@ static bool is_stop(int signal) {
 }
 
 /* Starts all workers and waits until each is ready. Returns false when one is not, or a stop signal came. */
-static bool start_workers(struct staff *staff, int *signal) {
+static bool start_workers(struct children *children, int *signal) {
     uint64_t give_up = clock_milliseconds() + START_WITHIN;
-    staff_renew(staff);
-    while (staff_ready(staff) < staff->worker_count) {
-        *signal = staff_wait(staff, 2);
+    children_renew(children);
+    while (children_ready(children) < children->worker_count) {
+        *signal = children_wait(children, 2);
         if (is_stop(*signal))
             return false;
         if (*signal == SIGCHLD) { /* a worker that cannot even start says why, and another would not do better */
-            staff_reap(staff);
+            children_reap(children);
             return false;
         }
         if (clock_milliseconds() > give_up) {
@@ -228,7 +228,7 @@ static bool look_after_listeners(struct supervisor *supervisor) {
         if (state == LISTEN_MENDED) {
             log_line(LOG_LEVEL_ERROR, "the listening socket of port %u had been set to blocking mode; corrected",
                      listener->port);
-            staff_examine(&supervisor->staff);
+            children_examine(&supervisor->children);
         }
     }
     return true;
@@ -236,28 +236,28 @@ static bool look_after_listeners(struct supervisor *supervisor) {
 
 /* Returns the exit status. */
 static int run(struct supervisor *supervisor) {
-    struct staff *staff = &supervisor->staff;
-    unsigned watchdog = manager_watchdog_milliseconds();
+    struct children *children = &supervisor->children;
+    unsigned watchdog = systemd_watchdog_milliseconds();
     uint64_t tick = watchdog > 0 && watchdog / 3 < TICK ? watchdog / 3 : TICK;
     uint64_t next = clock_milliseconds() + tick;
     for (;;) {
-        uint64_t now = clock_milliseconds(), wake = staff_wake(staff, next);
-        int signal = staff_wait(staff, wake > now ? wake - now : 0);
+        uint64_t now = clock_milliseconds(), wake = children_wake(children, next);
+        int signal = children_wait(children, wake > now ? wake - now : 0);
         if (is_stop(signal))
             return EX_OK;
-        if (staff->keys_apart && keys_are_gone(staff->control)) {
+        if (children->keys_apart && key_service_is_gone(children->control)) {
             log_line(LOG_LEVEL_ERROR, "the key service closed the connection; exiting, so that the service manager "
                                       "opens a new one (OpenFile=)");
             return EX_UNAVAILABLE;
         }
         if (signal == SIGCHLD)
-            staff_reap(staff);
+            children_reap(children);
         if (signal == SIGHUP)
             reload(supervisor);
-        staff_look_after(staff);
+        children_look_after(children);
         if (clock_milliseconds() >= next) {
             if (!look_after_listeners(supervisor)) {
-                staff_end_workers(staff);
+                children_end_workers(children);
                 return EX_UNAVAILABLE;
             }
             tell(supervisor, watchdog > 0 ? "WATCHDOG=1\n" : "");
@@ -270,7 +270,7 @@ static void has_handler(int signal) {
     (void)signal;
 }
 
-static bool prepare_signals(struct staff *staff) {
+static bool prepare_signals(struct children *children) {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -282,12 +282,12 @@ static bool prepare_signals(struct staff *staff) {
     /* It never runs, because the signal is waited for; systemd 262 starts no service with Type=notify-reload without one. */
     signal(SIGHUP, has_handler);
     signal(SIGPIPE, SIG_IGN);
-    staff->signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    return staff->signals >= 0;
+    children->signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    return children->signals >= 0;
 }
 
 static void dispose(struct supervisor *supervisor) {
-    staff_dispose(&supervisor->staff);
+    children_dispose(&supervisor->children);
     generation_dispose(&supervisor->generation);
     for (size_t i = 0; i < supervisor->listener_count; i++)
         close(supervisor->listeners[i].descriptor);
@@ -297,48 +297,48 @@ int supervisor_serve(const struct serve_options *options) {
     struct supervisor supervisor = {
         .sources = {.settings = options->settings, .content = options->content, .sample = options->sample},
         .generation.capsules.folder = -1};
-    struct staff *staff = &supervisor.staff;
+    struct children *children = &supervisor.children;
     int signal = 0;
 
-    staff_begin(staff);
-    int status = prepare_signals(staff) ? take_listeners(&supervisor, options) : EX_OSERR;
+    children_begin(children);
+    int status = prepare_signals(children) ? take_listeners(&supervisor, options) : EX_OSERR;
     if (status == 0)
-        status = reach_keys(staff, options->keys);
+        status = reach_keys(children, options->keys);
     if (status == 0)
         status = generation_open(&supervisor.generation, &supervisor.sources);
-    if (status == 0 && !staff->keys_apart)
+    if (status == 0 && !children->keys_apart)
         status = check_state(options->state);
     /* Whatever is started from here on inherits it and gives up more. */
     if (status == 0 && sandbox_enter(SANDBOX_SUPERVISOR, -1) < 0) {
         log_line(LOG_LEVEL_ERROR, "the supervisor cannot enter its sandbox: %s", strerror(errno));
         status = EX_OSERR;
     }
-    staff->listeners = supervisor.listeners;
-    staff->listener_count = supervisor.listener_count;
-    staff->generation = &supervisor.generation;
-    staff->content = options->content;
-    staff->state = options->state;
+    children->listeners = supervisor.listeners;
+    children->listener_count = supervisor.listener_count;
+    children->generation = &supervisor.generation;
+    children->content = options->content;
+    children->state = options->state;
     /* The key process comes first: from here on no other process has a reason to come near a key. */
-    if (status == 0 && (!random_open() || vitrine_random_block(staff->hash_key, sizeof staff->hash_key) != 0 ||
-                        !staff_start_keys(staff))) {
+    if (status == 0 && (!random_open() || vitrine_random_block(children->hash_key, sizeof children->hash_key) != 0 ||
+                        !children_start_keys(children))) {
         log_line(LOG_LEVEL_ERROR, "cannot start the key process: %s", strerror(errno));
         status = EX_OSERR;
     }
     if (status == 0)
-        status = generation_identify(&supervisor.generation, &supervisor.sources, staff->control);
-    if (status == 0 && !staff_make_places(staff))
+        status = generation_identify(&supervisor.generation, &supervisor.sources, children->control);
+    if (status == 0 && !children_make_places(children))
         status = EX_OSERR;
     if (status == 0) {
-        if (start_workers(staff, &signal)) {
+        if (start_workers(children, &signal)) {
             log_line(LOG_LEVEL_NOTICE, "serving %zu capsules with %zu workers", supervisor.generation.capsule_count,
-                     staff->worker_count);
+                     children->worker_count);
             tell(&supervisor, "READY=1\n");
             status = run(&supervisor);
         } else if (!is_stop(signal)) {
             status = EX_OSERR;
         }
-        manager_notify("STOPPING=1\nSTATUS=Finishing open connections");
-        staff_stop_workers(staff);
+        systemd_notify("STOPPING=1\nSTATUS=Finishing open connections");
+        children_stop_workers(children);
         if (status == 0)
             log_line(LOG_LEVEL_NOTICE, "stopped");
     }

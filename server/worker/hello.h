@@ -4,7 +4,7 @@
 /*
  * The first bytes of a connection, before a TLS library sees them. Pure.
  *
- * Nothing is allocated for a visitor until the whole ClientHello is there, and whoever speaks no TLS gets no byte back.
+ * Nothing is allocated for a client until the whole ClientHello is there, and whoever speaks no TLS gets no byte back.
  */
 
 #include <stddef.h>

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * How much one client, and the prefixes that its address lies in (address.h), may take of all workers together. Each
+ * How much one client, and the prefixes that its address lies in (client_address.h), may take of all workers together. Each
  * worker counts in a table of its own, which the others read; what a worker that died had counted goes with its table. Memory is
  * bounded: a group that finds no room in the table is not counted, and the bounds for all connections still hold.
  */

@@ -12,9 +12,9 @@
 #include <wolfssl/version.h>
 #include <wolfssl/wolfcrypt/hash.h>
 
+#include "block_cache.h"
 #include "common/hostname.h"
 #include "common/log.h"
-#include "spare.h"
 
 /* One context for an identity: a session takes over its certificate without parsing anything again. */
 struct context {
@@ -28,19 +28,19 @@ struct tls {
     size_t fallback, nameless; /* whose context answers an unknown server name, and none */
     bool has_barred;
     struct tls_channel *channel;
-    struct desk *desk;
+    struct signing_client *signing_client;
 };
 
 struct tls_session {
     WOLFSSL *handle;
     struct tls *tls;
     const struct certificate *certificate;
-    struct desk_origin origin;
-    struct desk_request request; /* for a signature, while one is waited for */
-    const uint8_t *signature;    /* the answer, while it is there */
+    struct signing_client_origin origin;
+    struct signing_client_request request; /* for a signature, while one is waited for */
+    const uint8_t *signature;              /* the answer, while it is there */
     size_t signature_size;
     bool refused;
-    struct visitor visitor;
+    struct client client;
 };
 
 /*
@@ -74,7 +74,7 @@ static int transmit(WOLFSSL *session, char *bytes, int size, void *context) {
     struct tls_channel *channel = context;
     (void)session;
     if (sizeof channel->output - channel->output_size < (size_t)size)
-        return WOLFSSL_CBIO_ERR_GENERAL; /* a visitor who asks for new keys dozens of times at once: it ends here */
+        return WOLFSSL_CBIO_ERR_GENERAL; /* a client who asks for new keys dozens of times at once: it ends here */
     memcpy(channel->output + channel->output_size, bytes, (size_t)size);
     channel->output_size += (size_t)size;
     return size;
@@ -109,7 +109,7 @@ static bool ask(struct tls_session *session, enum kind kind) {
     if (size < 0 || !signing_ask(&session->request.question, version, scheme_of(kind, hash), session->certificate->key,
                                  content, (size_t)size))
         return false;
-    desk_ask(session->tls->desk, &session->request, &session->origin);
+    signing_client_ask(session->tls->signing_client, &session->request, &session->origin);
     return true;
 }
 
@@ -126,7 +126,7 @@ static int sign(struct tls_session *session, enum kind kind, unsigned char *sign
         session->signature = NULL;
         return 0;
     }
-    if (session->request.state != DESK_IDLE)
+    if (session->request.state != SIGNING_CLIENT_IDLE)
         return WC_PENDING_E;
     return !session->refused && ask(session, kind) ? WC_PENDING_E : WC_HW_E;
 }
@@ -169,7 +169,7 @@ static int trust_rsa_pss(WOLFSSL *handle, unsigned char *signature, unsigned siz
     return trust_rsa(handle, signature, size, content, key, key_size, context);
 }
 
-/* ---- certificates of visitors ---- */
+/* ---- certificates of clients ---- */
 
 /*
  * Called for the client's own certificate; what stands behind it wolfSSL passes over
@@ -185,8 +185,8 @@ static int meet(int verified, WOLFSSL_X509_STORE_CTX *store) {
     if (!session || store->totalCerts < 1)
         return 0;
     const WOLFSSL_BUFFER_INFO *own = &store->certs[0];
-    struct visitor *visitor = &session->visitor;
-    visitor->certificate_state = certificate_judge(own->buffer, own->length, time(NULL), &key_fits);
+    struct client *client = &session->client;
+    client->certificate_state = certificate_judge(own->buffer, own->length, time(NULL), &key_fits);
     if (!key_fits) {
         store->error = UNSUPPORTED_CERTIFICATE;
         return 0;
@@ -194,8 +194,8 @@ static int meet(int verified, WOLFSSL_X509_STORE_CTX *store) {
     if (wc_Sha256Hash(own->buffer, own->length, digest) != 0)
         return 0;
     for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(visitor->fingerprint + 2 * i, 3, "%02x", digest[i]);
-    visitor->has_certificate = true;
+        snprintf(client->fingerprint + 2 * i, 3, "%02x", digest[i]);
+    client->has_certificate = true;
     return 1;
 }
 
@@ -260,14 +260,15 @@ static size_t choose_nameless(const struct tls *tls) {
 }
 
 struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
-                     struct tls_channel *channel, struct desk *desk) {
+                     struct tls_channel *channel, struct signing_client *signing_client) {
     struct tls *tls = calloc(1, sizeof *tls);
-    if (!tls || wolfSSL_SetAllocators(spare_take, spare_give, spare_resize) != 0 || wolfSSL_Init() != WOLFSSL_SUCCESS) {
+    if (!tls || wolfSSL_SetAllocators(block_cache_take, block_cache_give, block_cache_resize) != 0 ||
+        wolfSSL_Init() != WOLFSSL_SUCCESS) {
         free(tls);
         return NULL;
     }
     tls->channel = channel;
-    tls->desk = desk;
+    tls->signing_client = signing_client;
     tls->has_barred = certificates->barred > 0;
     tls->contexts = calloc(certificates->count, sizeof *tls->contexts);
     if (!tls->contexts)
@@ -329,7 +330,7 @@ static void refuse_name(struct tls_channel *channel) {
 }
 
 struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner,
-                                      const struct desk_origin *origin) {
+                                      const struct signing_client_origin *origin) {
     const struct context *context = context_for(tls, server_name);
     if (!context->handle) {
         refuse_name(tls->channel);
@@ -360,7 +361,7 @@ struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, 
 void tls_session_end(struct tls_session *session) {
     if (!session)
         return;
-    desk_forget(session->tls->desk, &session->request);
+    signing_client_forget(session->tls->signing_client, &session->request);
     wolfSSL_free(session->handle);
     free(session);
 }
@@ -403,7 +404,7 @@ static int alert_for(const struct tls_session *session, int error) {
         return illegal_parameter;
     default:
         /* Arithmetic: with a key share, or, once there is a certificate, with its signature. */
-        return session->visitor.has_certificate ? decrypt_error : illegal_parameter;
+        return session->client.has_certificate ? decrypt_error : illegal_parameter;
     }
 }
 
@@ -463,8 +464,8 @@ void tls_close_notify(struct tls_session *session) {
     wolfSSL_shutdown(session->handle);
 }
 
-const struct visitor *tls_visitor(const struct tls_session *session) {
-    return &session->visitor;
+const struct client *tls_client_of(const struct tls_session *session) {
+    return &session->client;
 }
 
 const char *tls_version(const struct tls_session *session) {

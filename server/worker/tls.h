@@ -13,9 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "content/visitor.h"
-#include "desk.h"
+#include "content/client.h"
 #include "protocol/certificate.h"
+#include "signing_client.h"
 
 #define TLS_RECORD_MAX 16384 /* bytes of plain text in one record (RFC 8446 section 5.1) */
 #define TLS_RECORD_OVERHEAD 64
@@ -45,13 +45,13 @@ struct tls;
 struct tls_session;
 
 /*
- * Sets up TLS for these certificates; signatures are asked for at the desk, no private key is ever here.
- * certificates, channel and desk must outlive the result. Returns NULL after logging one sentence.
+ * Sets up TLS for these certificates; signatures are asked for at the signing client, no private key is ever here.
+ * certificates, channel and signing client must outlive the result. Returns NULL after logging one sentence.
  * fallback: the host whose identity answers unknown server names; and clients without one, unless it is another than
  * `default` and a certificate is of an address. only_1_3: TLS 1.2 is not spoken.
  */
 struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
-                     struct tls_channel *channel, struct desk *desk);
+                     struct tls_channel *channel, struct signing_client *signing_client);
 
 /* Gives everything back. All sessions must be gone. */
 void tls_close(struct tls *tls);
@@ -59,10 +59,10 @@ void tls_close(struct tls *tls);
 /*
  * Begins a session with the identity for this server name ("" for none). NULL when memory is short, or where the host is
  * barred (certificate.h): then an alert lies in the channel's output.
- * owner: who is to be told when a signature arrives (desk_receive). origin: where the client comes from (desk_ask).
+ * owner: who is to be told when a signature arrives (signing_client_receive). origin: where the client comes from (signing_client_ask).
  */
 struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner,
-                                      const struct desk_origin *origin);
+                                      const struct signing_client_origin *origin);
 
 /* Is this a host that has no identity which can be used? host: in any spelling, lower case. */
 bool tls_bars(const struct tls *tls, const char *host);
@@ -91,8 +91,8 @@ enum tls_progress tls_write(struct tls_session *session, const void *bytes, size
 /* Puts close_notify into the channel's output (RFC 8446 section 6.1). */
 void tls_close_notify(struct tls_session *session);
 
-/* Who the visitor is, by the certificate that they showed in the handshake. */
-const struct visitor *tls_visitor(const struct tls_session *session);
+/* Who the client is, by the certificate that they showed in the handshake. */
+const struct client *tls_client_of(const struct tls_session *session);
 
 /* The negotiated version for the log, "1.3" or "1.2"; "-" before the handshake is over. */
 const char *tls_version(const struct tls_session *session);

@@ -25,7 +25,7 @@
 #define LOOK 2000                        /* milliseconds between two looks at a reply */
 #define SLOW 16384                       /* bytes between two looks; a reply that moves less gives way early */
 #define TRIES 3                          /* to take a place that was made for somebody */
-#define FAREWELLS_AT_ONCE 16             /* of those that end, looked at for one that is over */
+#define LINGERING_AT_ONCE 16             /* of those that end, looked at for one that is over */
 #define SCAN_MAX 512                     /* connections of each stage that are looked at for one that gives way */
 #define PAUSE 250                        /* milliseconds without accepting after the system had no room */
 #define IDLE 500                         /* milliseconds in which a handshake of somebody who is there gets on */
@@ -38,9 +38,9 @@ struct queue {
 };
 
 struct worker {
-    const struct worker_orders *orders;
-    struct workbench *bench;
-    struct desk *desk;
+    const struct worker_setup *setup;
+    struct worker_context *context;
+    struct signing_client *signing_client;
     int events;
     int stops; /* signals to stop, as events: epoll_pwait(2) lets no signal through while there is always an event */
     bool told_to_stop, told_to_hurry;
@@ -67,14 +67,14 @@ static void queue_leave(struct worker *worker, struct connection *connection) {
 
 /* How long until a connection in this stage is looked at, which is its end in most of them. */
 static unsigned duration_of(const struct worker *worker, enum stage stage) {
-    unsigned duration = worker->orders->deadlines.stage[stage];
-    return stage == STAGE_REPLY && duration > LOOK ? LOOK : duration;
+    unsigned duration = worker->setup->deadlines.stage[stage];
+    return stage == STAGE_RESPONSE && duration > LOOK ? LOOK : duration;
 }
 
 static void queue_enter(struct worker *worker, struct connection *connection) {
     struct queue *queue = &worker->queues[connection->stage];
     connection->queued = connection->stage;
-    connection->deadline = worker->bench->now + duration_of(worker, connection->stage);
+    connection->deadline = worker->context->now + duration_of(worker, connection->stage);
     connection->later = NULL;
     connection->earlier = queue->last;
     if (queue->last)
@@ -87,18 +87,18 @@ static void queue_enter(struct worker *worker, struct connection *connection) {
 /* ---- listeners ---- */
 
 static void listen_again(struct worker *worker) {
-    for (size_t i = 0; i < worker->orders->listener_count; i++) {
+    for (size_t i = 0; i < worker->setup->listener_count; i++) {
         /* EXCLUSIVE wakes one worker for a connection, not all of them. */
         struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE,
-                                    .data.ptr = (void *)(uintptr_t)&worker->orders->listeners[i]};
-        epoll_ctl(worker->events, EPOLL_CTL_ADD, worker->orders->listeners[i].descriptor, &event);
+                                    .data.ptr = (void *)(uintptr_t)&worker->setup->listeners[i]};
+        epoll_ctl(worker->events, EPOLL_CTL_ADD, worker->setup->listeners[i].descriptor, &event);
     }
     worker->listening = true;
 }
 
 static void listen_no_more(struct worker *worker) {
-    for (size_t i = 0; worker->listening && i < worker->orders->listener_count; i++)
-        epoll_ctl(worker->events, EPOLL_CTL_DEL, worker->orders->listeners[i].descriptor, NULL);
+    for (size_t i = 0; worker->listening && i < worker->setup->listener_count; i++)
+        epoll_ctl(worker->events, EPOLL_CTL_DEL, worker->setup->listeners[i].descriptor, NULL);
     worker->listening = false;
 }
 
@@ -109,22 +109,22 @@ static void finish(struct worker *worker, struct connection *connection, bool qu
         worker->giver = NULL;
     if (queued)
         queue_leave(worker, connection);
-    connection_end(connection, worker->bench);
+    connection_end(connection, worker->context);
     worker->open--;
-    worker->bench->tally->open--;
+    worker->context->counters->open--;
 }
 
 /* Does what a connection wishes. fresh: epoll does not know it yet. */
-static void obey(struct worker *worker, struct connection *connection, enum wish wish, bool fresh) {
-    if (wish == WISH_END) {
+static void apply(struct worker *worker, struct connection *connection, enum next next, bool fresh) {
+    if (next == WANT_CLOSE) {
         finish(worker, connection, !fresh);
         return;
     }
     /* The peer is as a rule silent while its signature is made: what epoll watches need not change for that. */
-    enum wish watched = wish == WISH_SIGNATURE ? WISH_INPUT : wish;
-    if (fresh || (connection->armed != watched && wish != WISH_SIGNATURE)) {
-        struct epoll_event event = {.events = watched == WISH_OUTPUT ? EPOLLOUT : EPOLLIN, .data.ptr = connection};
-        if (watched == WISH_NEWS)
+    enum next watched = next == WANT_SIGNATURE ? WANT_READ : next;
+    if (fresh || (connection->armed != watched && next != WANT_SIGNATURE)) {
+        struct epoll_event event = {.events = watched == WANT_WRITE ? EPOLLOUT : EPOLLIN, .data.ptr = connection};
+        if (watched == WANT_NEWS)
             event.events |= EPOLLOUT | EPOLLET; /* output alone tells of acknowledgements */
         connection->armed = watched;
         if (epoll_ctl(worker->events, fresh ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, connection->socket, &event) < 0) {
@@ -132,8 +132,8 @@ static void obey(struct worker *worker, struct connection *connection, enum wish
             return;
         }
     }
-    if (connection->stage >= STAGE_REPLY && (fresh || connection->queued < STAGE_REPLY))
-        connection->due = worker->bench->now + worker->orders->deadlines.stage[STAGE_REPLY];
+    if (connection->stage >= STAGE_RESPONSE && (fresh || connection->queued < STAGE_RESPONSE))
+        connection->due = worker->context->now + worker->setup->deadlines.stage[STAGE_RESPONSE];
     if (fresh) {
         queue_enter(worker, connection);
     } else if (connection->queued != connection->stage) {
@@ -144,18 +144,18 @@ static void obey(struct worker *worker, struct connection *connection, enum wish
 
 /* ---- places ---- */
 
-static bool house_is_full(const struct worker *worker) {
-    return quota_open(&worker->bench->quota) >= worker->orders->connections_max;
+static bool fixture_is_full(const struct worker *worker) {
+    return quota_open(&worker->context->quota) >= worker->setup->connections_max;
 }
 
 static bool has_room(const struct worker *worker) {
-    return worker->open < worker->open_max && !house_is_full(worker);
+    return worker->open < worker->open_max && !fixture_is_full(worker);
 }
 
 static bool others_have_room(const struct worker *worker) {
-    for (size_t i = 0; i < worker->orders->board_count; i++) {
-        const struct worker_board *board = &worker->orders->boards[i];
-        if (board != worker->orders->board && board->room)
+    for (size_t i = 0; i < worker->setup->shared_count; i++) {
+        const struct worker_shared *shared = &worker->setup->all_shared[i];
+        if (shared != worker->setup->shared && shared->room)
             return true;
     }
     return false;
@@ -189,11 +189,11 @@ enum giver {
 #define COMPARED 8 /* so many responses must move well before the slowest of them gives way to its own kind */
 
 static unsigned load_of(const struct worker *worker, const struct connection *connection) {
-    return quota_load(&worker->bench->quota, &connection->member);
+    return quota_load(&worker->context->quota, &connection->member);
 }
 
 static unsigned crowd_of(const struct worker *worker, const struct connection *connection) {
-    return quota_crowd(&worker->bench->quota, &connection->member);
+    return quota_crowd(&worker->context->quota, &connection->member);
 }
 
 static unsigned weight_of(unsigned load) {
@@ -202,7 +202,7 @@ static unsigned weight_of(unsigned load) {
 
 /* Does a handshake go on as that of somebody who is there does? While it waits for its signature, it does. */
 static bool gets_on(const struct worker *worker, const struct connection *connection) {
-    uint64_t idle = worker->bench->now - connection->stirred;
+    uint64_t idle = worker->context->now - connection->stirred;
     return connection->signing || idle < (connection->steps == 0 ? SPEECHLESS : IDLE);
 }
 
@@ -216,11 +216,11 @@ static enum giver giver_of(const struct worker *worker, const struct connection 
         return GIVER_WAITING;
     case STAGE_HANDSHAKE:
     case STAGE_REQUEST:
-        if (worker->bench->now - connection->begun >= LOOK)
+        if (worker->context->now - connection->begun >= LOOK)
             return GIVER_SILENT;
         return gets_on(worker, connection) && (alike || weight_of(load) == 0) ? of_many : GIVER_YOUNG;
-    case STAGE_FAREWELL:
-        if (connection->acknowledged || connection->moved == 0)
+    case STAGE_LINGER:
+        if (connection->acknowledged || connection->sent == 0)
             return GIVER_THROUGH;
         break;
     default:
@@ -267,10 +267,10 @@ static bool gives_way_before(const struct candidate *one, const struct candidate
     return one->connection->taken < other->connection->taken;
 }
 
-/* Finds out which of the oldest farewells are over. */
-static void look_at_farewells(const struct worker *worker) {
-    struct connection *connection = worker->queues[STAGE_FAREWELL].first;
-    for (int i = 0; i < FAREWELLS_AT_ONCE && connection; i++, connection = connection->later)
+/* Finds out which of the oldest lingering connections are over. */
+static void look_at_lingering(const struct worker *worker) {
+    struct connection *connection = worker->queues[STAGE_LINGER].first;
+    for (int i = 0; i < LINGERING_AT_ONCE && connection; i++, connection = connection->later)
         connection_has_all(connection);
 }
 
@@ -288,7 +288,7 @@ static struct candidate find_giver(const struct worker *worker, const struct con
     /* Those of this machine who get on are not disturbed by one of them who can wait; else somebody would be refused. */
     bool alike = only_local && can_wait(worker, newcomer);
     int quick = 0;
-    look_at_farewells(worker);
+    look_at_lingering(worker);
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         struct connection *connection = worker->queues[stage].first;
         for (int i = 0; i < SCAN_MAX && connection; i++, connection = connection->later) {
@@ -308,8 +308,8 @@ static struct candidate find_giver(const struct worker *worker, const struct con
 
 static void displace(struct worker *worker, const struct candidate *giver) {
     if (giver->giver != GIVER_THROUGH) {
-        worker->bench->tally->displaced++;
-        connection_remark(giver->connection, worker->bench, REMARK_DISPLACED);
+        worker->context->counters->displaced++;
+        connection_log_drop(giver->connection, worker->context, DROP_DISPLACED);
     }
     finish(worker, giver->connection, true);
 }
@@ -343,45 +343,45 @@ static bool make_room(struct worker *worker, const struct connection *newcomer, 
 
 /* Is there one more than may be? */
 static bool is_over(const struct worker *worker) {
-    return worker->open > worker->open_max || quota_open(&worker->bench->quota) > worker->orders->connections_max;
+    return worker->open > worker->open_max || quota_open(&worker->context->quota) > worker->setup->connections_max;
 }
 
 static enum admission admit(struct worker *worker, struct connection *connection) {
-    enum admission admission = connection_admit(connection, worker->bench);
+    enum admission admission = connection_admit(connection, worker->context);
     /* Another worker may be quicker to take the place that was made. */
     for (int i = 0;
          i < TRIES && admission == NO_PLACE && connection_is_local(connection) && make_room(worker, connection, true);
          i++)
-        admission = connection_admit(connection, worker->bench);
+        admission = connection_admit(connection, worker->context);
     return admission == ADMITTED && is_over(worker) && !make_room(worker, connection, false) ? NO_PLACE : admission;
 }
 
 /* Lets a connection begin that was admitted, and ends one that was not. */
 static void begin(struct worker *worker, struct connection *connection, enum admission admission) {
     if (admission != ADMITTED) {
-        connection_refuse(connection, worker->bench, admission);
+        connection_refuse(connection, worker->context, admission);
         finish(worker, connection, false);
         return;
     }
-    /* The visitor speaks first, and often has by now: one wake-up less. */
-    obey(worker, connection, connection_continue(connection, worker->bench, true), true);
+    /* The client speaks first, and often has by now: one wake-up less. */
+    apply(worker, connection, connection_continue(connection, worker->context, true), true);
 }
 
 static void welcome(struct worker *worker, int socket, const struct listener *listener,
                     const struct sockaddr_storage *from) {
-    struct address address = address_of_socket((const struct sockaddr *)from);
-    bool proxied = settings_has_port(&worker->orders->settings->proxy_ports, listener->port);
-    struct connection *connection = connection_begin(socket, listener->port, &address, proxied, worker->bench->now);
+    struct client_address address = client_address_of_socket((const struct sockaddr *)from);
+    bool proxied = settings_has_port(&worker->setup->settings->proxy_ports, listener->port);
+    struct connection *connection = connection_begin(socket, listener->port, &address, proxied, worker->context->now);
     if (!connection) {
         close(socket);
         return;
     }
     worker->open++;
-    worker->bench->tally->accepted++;
-    worker->bench->tally->open++;
+    worker->context->counters->accepted++;
+    worker->context->counters->open++;
     enum admission admission = admit(worker, connection);
     if (admission == NO_PLACE && can_wait(worker, connection)) {
-        connection_wait(connection, worker->bench);
+        connection_wait(connection, worker->context);
         queue_enter(worker, connection);
         return;
     }
@@ -394,7 +394,7 @@ static void admit_waiting(struct worker *worker) {
     while ((connection = worker->queues[STAGE_WAITING].first)) {
         enum admission admission = admit(worker, connection);
         if (admission == NO_PLACE) {
-            connection_wait(connection, worker->bench);
+            connection_wait(connection, worker->context);
             return;
         }
         queue_leave(worker, connection);
@@ -408,7 +408,7 @@ static void pause_listening(struct worker *worker) {
         log_line(LOG_LEVEL_WARNING, "cannot accept connections: %s, with %zu open; continues when there is room",
                  strerror(errno), worker->open);
     listen_no_more(worker);
-    worker->paused_until = worker->bench->now + PAUSE;
+    worker->paused_until = worker->context->now + PAUSE;
 }
 
 /*
@@ -419,7 +419,7 @@ static bool can_accept(struct worker *worker) {
     worker->giver = NULL;
     if (has_room(worker))
         return true;
-    if (house_is_full(worker) || !others_have_room(worker))
+    if (fixture_is_full(worker) || !others_have_room(worker))
         worker->giver = find_giver(worker, NULL, false).connection;
     return worker->giver != NULL;
 }
@@ -446,23 +446,23 @@ static void accept_some(struct worker *worker, const struct listener *listener) 
  * each worker that listens tries now and then, and one that can take none leaves the listeners at once.
  */
 static void attend_listeners(struct worker *worker, const struct listener *const *waiting, size_t waiting_count) {
-    const struct worker_orders *orders = worker->orders;
-    uint64_t now = worker->bench->now;
-    bool due = now - worker->tried_at >= (house_is_full(worker) ? FULL_BEAT : WORKER_BEAT);
+    const struct worker_setup *setup = worker->setup;
+    uint64_t now = worker->context->now;
+    bool due = now - worker->tried_at >= (fixture_is_full(worker) ? FULL_BEAT : WORKER_BEAT);
     for (size_t i = 0; i < waiting_count && worker->listening; i++)
         accept_some(worker, waiting[i]);
-    for (size_t i = 0; i < orders->listener_count && worker->listening && due; i++)
-        accept_some(worker, &orders->listeners[i]);
+    for (size_t i = 0; i < setup->listener_count && worker->listening && due; i++)
+        accept_some(worker, &setup->listeners[i]);
     if (due)
         worker->tried_at = now;
     /* A worker that takes none any more still holds places that are wanted. */
-    if (due && worker->told_to_stop && house_is_full(worker)) {
+    if (due && worker->told_to_stop && fixture_is_full(worker)) {
         struct candidate giver = find_giver(worker, NULL, false);
         if (giver.connection && giver.giver < GIVER_YOUNG)
             displace(worker, &giver);
     }
     bool may = !worker->told_to_stop && now >= worker->paused_until;
-    orders->board->room = may && has_room(worker);
+    setup->shared->room = may && has_room(worker);
     if (may && can_accept(worker)) {
         if (!worker->listening)
             listen_again(worker);
@@ -477,16 +477,16 @@ static void attend_listeners(struct worker *worker, const struct listener *const
  * Returns whether it may go on.
  */
 static bool look_at_reply(struct worker *worker, struct connection *connection) {
-    uint64_t now = worker->bench->now, untaken = connection_untaken(connection);
-    uint64_t taken = connection->moved > untaken ? connection->moved - untaken : 0;
+    uint64_t now = worker->context->now, untaken = connection_untaken(connection);
+    uint64_t taken = connection->sent > untaken ? connection->sent - untaken : 0;
     uint64_t more = taken > connection->taken ? taken - connection->taken : 0;
-    uint64_t latest = now + (uint64_t)CREDIT * worker->orders->deadlines.stage[STAGE_REPLY];
+    uint64_t latest = now + (uint64_t)CREDIT * worker->setup->deadlines.stage[STAGE_RESPONSE];
     connection->pace = connection->pace / 2 + (uint32_t)(more < 2ULL * SLOW ? more : 2ULL * SLOW) / 2;
     connection->taken += more;
     connection->looked_at = true;
     connection->due += more * 1000 / REPLY_RATE_MIN;
     connection->due = connection->due < latest ? connection->due : latest;
-    quota_weigh(&worker->bench->quota, &connection->member);
+    quota_weigh(&worker->context->quota, &connection->member);
     return !connection_has_all(connection) && now < connection->due;
 }
 
@@ -494,15 +494,15 @@ static bool look_at_reply(struct worker *worker, struct connection *connection) 
 static void end_the_late(struct worker *worker) {
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         struct connection *connection;
-        while ((connection = worker->queues[stage].first) && connection->deadline <= worker->bench->now) {
-            if (stage >= STAGE_REPLY && look_at_reply(worker, connection)) {
+        while ((connection = worker->queues[stage].first) && connection->deadline <= worker->context->now) {
+            if (stage >= STAGE_RESPONSE && look_at_reply(worker, connection)) {
                 queue_leave(worker, connection);
                 queue_enter(worker, connection);
                 continue;
             }
             if (!connection->acknowledged) {
-                worker->bench->tally->late++;
-                connection_remark(connection, worker->bench, REMARK_LATE);
+                worker->context->counters->late++;
+                connection_log_drop(connection, worker->context, DROP_LATE);
             }
             finish(worker, connection, true);
         }
@@ -510,28 +510,28 @@ static void end_the_late(struct worker *worker) {
 }
 
 static int time_to_wait(const struct worker *worker) {
-    uint64_t until =
-        worker->bench->now + (house_is_full(worker) || worker->queues[STAGE_WAITING].first ? FULL_BEAT : WORKER_BEAT);
+    uint64_t until = worker->context->now +
+                     (fixture_is_full(worker) || worker->queues[STAGE_WAITING].first ? FULL_BEAT : WORKER_BEAT);
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         const struct connection *first = worker->queues[stage].first;
         if (first && first->deadline < until)
             until = first->deadline;
     }
-    if (worker->paused_until > worker->bench->now && worker->paused_until < until)
+    if (worker->paused_until > worker->context->now && worker->paused_until < until)
         until = worker->paused_until;
-    return until > worker->bench->now ? (int)(until - worker->bench->now) : 0;
+    return until > worker->context->now ? (int)(until - worker->context->now) : 0;
 }
 
 static bool is_listener(const struct worker *worker, const void *pointer) {
-    const struct listener *first = worker->orders->listeners;
+    const struct listener *first = worker->setup->listeners;
     return (uintptr_t)pointer >= (uintptr_t)first &&
-           (uintptr_t)pointer < (uintptr_t)(first + worker->orders->listener_count);
+           (uintptr_t)pointer < (uintptr_t)(first + worker->setup->listener_count);
 }
 
 /* An answer of the key process. */
 static void signed_for(void *owner, const uint8_t *signature, size_t size, void *context) {
     struct worker *worker = context;
-    obey(worker, owner, connection_sign(owner, worker->bench, signature, size), false);
+    apply(worker, owner, connection_sign(owner, worker->context, signature, size), false);
 }
 
 /* Something came from a peer while its signature is being made: it is looked at afterwards, unless the peer is gone. */
@@ -542,7 +542,7 @@ static void look_away(struct worker *worker, struct connection *connection, uint
         return;
     }
     epoll_ctl(worker->events, EPOLL_CTL_MOD, connection->socket, &nothing);
-    connection->armed = WISH_SIGNATURE;
+    connection->armed = WANT_SIGNATURE;
 }
 
 static void handle(struct worker *worker, const struct epoll_event *event) {
@@ -555,8 +555,8 @@ static void handle(struct worker *worker, const struct epoll_event *event) {
         look_away(worker, connection, event->events);
         return;
     }
-    obey(worker, connection, connection_continue(connection, worker->bench, event->events & (EPOLLIN | EPOLLHUP)),
-         false);
+    apply(worker, connection, connection_continue(connection, worker->context, event->events & (EPOLLIN | EPOLLHUP)),
+          false);
 }
 
 static void read_signals(struct worker *worker) {
@@ -568,25 +568,25 @@ static void read_signals(struct worker *worker) {
 }
 
 /* The key process has left: no answer comes by this channel any more, but a new worker gets a new one. */
-static void leave_desk(struct worker *worker) {
+static void leave_key_process(struct worker *worker) {
     worker->told_to_stop = worker->told_to_hurry = true;
-    epoll_ctl(worker->events, EPOLL_CTL_DEL, worker->orders->channel, NULL);
+    epoll_ctl(worker->events, EPOLL_CTL_DEL, worker->setup->channel, NULL);
 }
 
 static void run(struct worker *worker) {
-    struct workbench *bench = worker->bench;
+    struct worker_context *context = worker->context;
     struct epoll_event events[EVENTS_AT_ONCE];
     uint64_t give_up = 0;
 
-    while (!worker->told_to_stop || (worker->open > 0 && (!give_up || bench->now < give_up))) {
+    while (!worker->told_to_stop || (worker->open > 0 && (!give_up || context->now < give_up))) {
         int count = epoll_wait(worker->events, events, EVENTS_AT_ONCE, time_to_wait(worker));
-        bench->now = clock_milliseconds();
-        worker->orders->board->beats++;
+        context->now = clock_milliseconds();
+        worker->setup->shared->beats++;
         const struct listener *waiting[LISTENERS_MAX];
         size_t waiting_count = 0;
         bool answers = false;
         for (int i = 0; i < count; i++) {
-            if (events[i].data.ptr == worker->desk)
+            if (events[i].data.ptr == worker->signing_client)
                 answers = true;
             else if (events[i].data.ptr == &worker->stops)
                 read_signals(worker);
@@ -596,17 +596,17 @@ static void run(struct worker *worker) {
                 handle(worker, &events[i]);
         }
         /* Last, because it may end connections that have an event of their own in this round. */
-        if (answers && !desk_receive(worker->desk, signed_for, worker))
-            leave_desk(worker);
+        if (answers && !signing_client_receive(worker->signing_client, signed_for, worker))
+            leave_key_process(worker);
         end_the_late(worker);
         admit_waiting(worker);
         attend_listeners(worker, waiting, waiting_count);
-        desk_send(worker->desk);
-        remarks_settle(&bench->remarks, bench->now);
+        signing_client_send(worker->signing_client);
+        drop_log_settle(&context->remarks, context->now);
         if (worker->told_to_stop)
-            worker->orders->board->ready = 0;
+            worker->setup->shared->ready = 0;
         if (worker->told_to_hurry && !give_up)
-            give_up = bench->now + worker->orders->deadlines.goodbye;
+            give_up = context->now + worker->setup->deadlines.shutdown_grace;
     }
     for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
         while (worker->queues[stage].first)
@@ -643,65 +643,65 @@ static bool keep_low_numbers(int descriptor) {
 }
 
 /* Every connection may need its socket and a file. As many descriptors as that takes are asked for. */
-static size_t connections_at_most(const struct worker_orders *orders) {
+static size_t connections_at_most(const struct worker_setup *setup) {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)orders->connections_max * 2 + DESCRIPTORS_APART;
+    rlim_t wanted = (rlim_t)setup->connections_max * 2 + DESCRIPTORS_APART;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return orders->connections_max;
+        return setup->connections_max;
     if (limit.rlim_cur < wanted) {
         limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
         getrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur == RLIM_INFINITY)
-        return orders->connections_max;
+        return setup->connections_max;
     size_t most = limit.rlim_cur > DESCRIPTORS_APART + 2 ? (size_t)(limit.rlim_cur - DESCRIPTORS_APART) / 2 : 1;
-    return most < orders->connections_max ? most : orders->connections_max;
+    return most < setup->connections_max ? most : setup->connections_max;
 }
 
-static bool give_up_power(const struct worker_orders *orders) {
-    int result = sandbox_enter(SANDBOX_WORKER, orders->capsules->folder);
+static bool give_up_power(const struct worker_setup *setup) {
+    int result = sandbox_enter(SANDBOX_WORKER, setup->capsules->folder);
     if (result < 0)
         log_line(LOG_LEVEL_ERROR, "a worker cannot enter its sandbox: %s", strerror(-result));
     return result == 0;
 }
 
-int worker_serve(const struct worker_orders *orders) {
-    struct worker worker = {.orders = orders, .events = -1, .stops = -1, .open_max = connections_at_most(orders)};
+int worker_serve(const struct worker_setup *setup) {
+    struct worker worker = {.setup = setup, .events = -1, .stops = -1, .open_max = connections_at_most(setup)};
     int status = 1;
 
-    worker.bench = calloc(1, sizeof *worker.bench);
-    worker.desk = malloc(sizeof *worker.desk);
-    if (!worker.bench || !worker.desk)
+    worker.context = calloc(1, sizeof *worker.context);
+    worker.signing_client = malloc(sizeof *worker.signing_client);
+    if (!worker.context || !worker.signing_client)
         goto end;
-    desk_open(worker.desk, orders->channel);
-    worker.bench->capsules = orders->capsules;
-    worker.bench->settings = orders->settings;
-    worker.bench->hash_key = orders->hash_key;
-    worker.bench->quota = (struct quota){
-        .first = &orders->boards->quota,
-        .count = orders->board_count,
-        .stride = sizeof *orders->boards,
-        .own = &orders->board->quota,
-        .rates_max = {[QUOTA_HANDSHAKES] = orders->settings->max_handshakes_per_minute,
-                      [QUOTA_REQUESTS] = orders->settings->max_requests_per_minute},
+    signing_client_open(worker.signing_client, setup->channel);
+    worker.context->capsules = setup->capsules;
+    worker.context->settings = setup->settings;
+    worker.context->hash_key = setup->hash_key;
+    worker.context->quota = (struct quota){
+        .first = &setup->all_shared->quota,
+        .count = setup->shared_count,
+        .stride = sizeof *setup->all_shared,
+        .own = &setup->shared->quota,
+        .rates_max = {[QUOTA_HANDSHAKES] = setup->settings->max_handshakes_per_minute,
+                      [QUOTA_REQUESTS] = setup->settings->max_requests_per_minute},
     };
-    worker.bench->tally = &orders->board->tally;
-    worker.bench->now = clock_milliseconds();
-    worker.bench->tls = tls_open(orders->certificates, orders->fallback, orders->settings->min_tls == SETTINGS_TLS_1_3,
-                                 &worker.bench->channel, worker.desk);
+    worker.context->counters = &setup->shared->counters;
+    worker.context->now = clock_milliseconds();
+    worker.context->tls = tls_open(setup->certificates, setup->fallback, setup->settings->min_tls == SETTINGS_TLS_1_3,
+                                   &worker.context->channel, worker.signing_client);
     worker.events = epoll_create1(EPOLL_CLOEXEC);
     worker.stops = open_stops();
-    if (!worker.bench->tls || worker.events < 0 || worker.stops < 0 || !watch(&worker, orders->channel, worker.desk) ||
-        !watch(&worker, worker.stops, &worker.stops))
+    if (!worker.context->tls || worker.events < 0 || worker.stops < 0 ||
+        !watch(&worker, setup->channel, worker.signing_client) || !watch(&worker, worker.stops, &worker.stops))
         goto end;
     if (!keep_low_numbers(worker.stops))
         goto end;
     listen_again(&worker);
     /* Before the first byte from outside. */
-    if (!give_up_power(orders))
+    if (!give_up_power(setup))
         goto end;
-    orders->board->ready = 1;
+    setup->shared->ready = 1;
     run(&worker);
     status = 0;
 end:
@@ -709,9 +709,9 @@ end:
         close(worker.events);
     if (worker.stops >= 0)
         close(worker.stops);
-    if (worker.bench)
-        tls_close(worker.bench->tls);
-    free(worker.bench);
-    free(worker.desk);
+    if (worker.context)
+        tls_close(worker.context->tls);
+    free(worker.context);
+    free(worker.signing_client);
     return status;
 }

@@ -26,27 +26,27 @@ struct listener {
 /* How long each stage may take, in milliseconds. */
 struct deadlines {
     unsigned stage[STAGE_COUNT];
-    unsigned goodbye; /* how long open connections get when the worker is to stop */
+    unsigned shutdown_grace; /* how long open connections get when the worker is to stop */
 };
 
 /*
  * What the supervisor and one worker share, in memory that both see. The worker writes; other workers can read it, and
  * cannot write, so each has pages of its own (64 KiB are the largest).
  */
-struct worker_board {
+struct worker_shared {
     _Alignas(
         65536) _Atomic uint64_t beats; /* grows at least every WORKER_BEAT milliseconds while the event loop is alive */
     _Atomic int ready;                 /* 1 while it takes new connections */
     _Atomic int forbidden;             /* the number of the forbidden system call that ended it; -1 */
     _Atomic int room;                  /* 1 while it has a place for a connection */
     bool used;                         /* by an earlier worker: the supervisor's note */
-    struct tally tally;
+    struct counters counters;
     struct quota_table quota;
 };
 
 #define WORKER_BEAT 500
 
-struct worker_orders {
+struct worker_setup {
     const struct listener *listeners;
     size_t listener_count;
     const struct capsules *capsules;
@@ -55,16 +55,16 @@ struct worker_orders {
     int channel;          /* to the key process, non-blocking */
     const char *fallback; /* the host whose identity answers clients without a known server name */
     struct deadlines deadlines;
-    struct worker_board *board;
-    const struct worker_board *boards; /* of all workers, its own among them */
-    size_t board_count;
+    struct worker_shared *shared;
+    const struct worker_shared *all_shared; /* of all workers, its own among them */
+    size_t shared_count;
     size_t connections_max;  /* at once, of all workers; then some give way to new ones */
     const uint8_t *hash_key; /* of KEYED_HASH_KEY bytes, the same for all workers */
 };
 
 /*
- * Serves until SIGTERM, then until the open connections are through or deadlines.goodbye is over; or until SIGHUP (its
+ * Serves until SIGTERM, then until the open connections are through or deadlines.shutdown_grace is over; or until SIGHUP (its
  * generation is over), then until the open connections are through.
  * Returns the exit status for the process: 0, or 1 after logging why.
  */
-int worker_serve(const struct worker_orders *orders);
+int worker_serve(const struct worker_setup *setup);

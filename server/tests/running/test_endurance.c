@@ -224,7 +224,7 @@ Test(endurance, nothing_is_left_of_visits_of_any_kind) {
         version = i / KINDS % 2 ? TLS1_2_VERSION : TLS1_3_VERSION;
         kinds[i % KINDS].visit();
     }
-    usleep(2500000); /* farewells come to an end */
+    usleep(2500000); /* lingering connections come to an end */
     size_t before = memory_of_all();
     for (size_t kind = 0; kind < KINDS; kind++) {
         for (size_t i = 0; i < visits; i++) {

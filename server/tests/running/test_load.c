@@ -427,7 +427,7 @@ Test(load, no_descriptor_is_lost) {
     server_start(&server);
     expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
     size_t count = server_workers(&server, workers);
-    usleep(3000000); /* farewells come to an end */
+    usleep(3000000); /* lingering connections come to an end */
     for (size_t i = 0; i < count; i++)
         before[i] = open_descriptors(workers[i]);
     for (int round = 0; round < 50; round++) {

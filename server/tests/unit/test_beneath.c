@@ -82,7 +82,7 @@ static const struct {
     int flags;
     int error;        /* 0: opened */
     const char *same; /* as this one, which has no link in it */
-} ways[] = {
+} lookups[] = {
     {"a", file_flags, 0, "a"},
     {"b/file", file_flags, 0, "b/file"},
     {"b//c///deep", file_flags, 0, "b/c/deep"},
@@ -140,14 +140,14 @@ static const struct {
 };
 
 static void expect_all(int (*open_it)(int, const char *, int)) {
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+    for (size_t i = 0; i < sizeof lookups / sizeof lookups[0]; i++) {
         struct stat found, expected;
-        long result = identify(open_it(folder, ways[i].path, ways[i].flags), &found);
-        cr_expect_eq(result, -ways[i].error, "'%s' gave %ld, not %d", ways[i].path, result, -ways[i].error);
-        if (result == 0 && ways[i].same) {
-            cr_assert_eq(fstatat(folder, ways[i].same, &expected, AT_SYMLINK_NOFOLLOW), 0);
+        long result = identify(open_it(folder, lookups[i].path, lookups[i].flags), &found);
+        cr_expect_eq(result, -lookups[i].error, "'%s' gave %ld, not %d", lookups[i].path, result, -lookups[i].error);
+        if (result == 0 && lookups[i].same) {
+            cr_assert_eq(fstatat(folder, lookups[i].same, &expected, AT_SYMLINK_NOFOLLOW), 0);
             cr_expect(found.st_ino == expected.st_ino && found.st_dev == expected.st_dev, "'%s' is not %s",
-                      ways[i].path, ways[i].same);
+                      lookups[i].path, lookups[i].same);
         }
     }
 }
@@ -328,10 +328,10 @@ Test(beneath, nothing_is_left_open) {
     cr_expect_lt(fcntl(STDIN_FILENO, F_GETFD), 0, "number 0 is open still");
     int before = dup(folder);
     close(before);
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+    for (size_t i = 0; i < sizeof lookups / sizeof lookups[0]; i++) {
         struct stat found;
-        identify(beneath_walk(folder, ways[i].path, ways[i].flags), &found);
-        identify(beneath_open_confined(folder, ways[i].path, ways[i].flags), &found);
+        identify(beneath_walk(folder, lookups[i].path, lookups[i].flags), &found);
+        identify(beneath_open_confined(folder, lookups[i].path, lookups[i].flags), &found);
     }
     int after = dup(folder);
     close(after);

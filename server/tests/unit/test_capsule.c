@@ -154,7 +154,7 @@ static void expect_answer(const char *host, const char *path, const char *query,
     struct request request = request_for(host, path, query);
     struct reply reply;
     memset(&reply, 0xa5, sizeof(reply));
-    capsules_answer(&capsules, &request, &(struct visitor){0}, &reply);
+    capsules_answer(&capsules, &request, &(struct client){0}, &reply);
     cr_expect_eq(reply.status, status, "%s%s: %d %s", host, path, reply.status, reply.meta);
     cr_expect(reply_meta_is_clean(reply.meta));
     if (meta != NULL)
@@ -310,7 +310,7 @@ Test(capsule, hosts) {
         cr_expect_eq(capsules_serve(&capsules, request.host, request.host_is_address), cases[i].served, "%s",
                      cases[i].host);
         struct reply reply;
-        capsules_answer(&capsules, &request, &(struct visitor){0}, &reply);
+        capsules_answer(&capsules, &request, &(struct client){0}, &reply);
         cr_expect_eq(reply.status, cases[i].served ? STATUS_SUCCESS : STATUS_PROXY_REQUEST_REFUSED, "%s: %d",
                      cases[i].host, reply.status);
         reply_dispose(&reply);
@@ -404,7 +404,7 @@ Test(capsule, nothing_is_leaked) {
         for (size_t k = 0; k < COUNT(hosts); k++) {
             struct request request = request_for(hosts[k], paths[i], NULL);
             struct reply reply;
-            capsules_answer(&capsules, &request, &(struct visitor){0}, &reply);
+            capsules_answer(&capsules, &request, &(struct client){0}, &reply);
             reply_dispose(&reply);
         }
     }
@@ -416,7 +416,7 @@ Test(capsule, nothing_is_leaked) {
 Test(capsule, an_opened_page_stays_whole_when_replaced) {
     struct request request = request_for("example.org", "/page.gmi", NULL);
     struct reply reply;
-    capsules_answer(&capsules, &request, &(struct visitor){0}, &reply);
+    capsules_answer(&capsules, &request, &(struct client){0}, &reply);
     write_file("content/example.org/new", "new page");
     cr_assert_eq(rename("content/example.org/new", "content/example.org/page.gmi"), 0);
     char body[16] = "";

@@ -265,7 +265,7 @@ Test(check, text_of_pages) {
 }
 
 Test(check, lists_and_metadata) {
-    static char longer[META_FILE_MAX + 1];
+    static char longer[METAFILE_MAX + 1];
     memset(longer, '#', sizeof longer);
     put("h/index.gmi", "# H\n");
     put("h/.meta", "none.gmi: ;lang=de\nindex.gmi 20\n");

@@ -10,7 +10,7 @@
 #define connection_untaken test_untaken
 #define connection_continue test_continue
 #define connection_sign test_sign
-#define connection_remark test_remark
+#define connection_log_drop test_remark
 #define connection_end test_end
 #define connection_has_all test_has_all
 #define connection_wait test_wait
@@ -18,14 +18,14 @@
 
 static int pair[2]; /* the client's end, and the server's */
 static struct connection connection;
-static struct workbench bench;
+static struct worker_context context;
 static uint8_t sent[200000], got[sizeof sent];
 
 /* The kernel takes some kilobytes at a time, wherever they end. */
 static void begin(void) {
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     cr_assert_eq(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
-    connection = (struct connection){.socket = pair[1], .stage = STAGE_REPLY};
+    connection = (struct connection){.socket = pair[1], .stage = STAGE_RESPONSE};
     for (size_t i = 0; i < sizeof sent; i++)
         sent[i] = (uint8_t)(i * 2654435761u >> 13);
 }
@@ -42,15 +42,15 @@ static size_t read_all(size_t size) {
 Test(connection, what_is_kept_arrives_whole_and_in_order) {
     size_t size = 0;
     unsigned times = 0;
-    enum moved moved;
+    enum sent outcome;
     cr_assert(keep(&connection, sent, sizeof sent));
     do {
-        moved = flush_kept(&connection);
-        cr_assert_neq(moved, MOVED_NONE);
-        cr_expect_eq(connection.moved + connection.kept_size, sizeof sent);
+        outcome = flush_kept(&connection);
+        cr_assert_neq(outcome, SENT_NONE);
+        cr_expect_eq(connection.sent + connection.kept_size, sizeof sent);
         size = read_all(size);
         times++;
-    } while (moved == MOVED_SOME);
+    } while (outcome == SENT_SOME);
     cr_expect_gt(times, 3, "the kernel took all at once, which shows nothing");
     cr_expect_null(connection.kept);
     cr_expect_eq(size, sizeof sent);
@@ -59,34 +59,34 @@ Test(connection, what_is_kept_arrives_whole_and_in_order) {
 
 /* Records go out as far as they can, and the rest is kept. */
 Test(connection, what_finds_no_room_is_kept) {
-    struct tls_channel *channel = &bench.channel;
+    struct tls_channel *channel = &context.channel;
     size_t size = sizeof channel->output;
     memcpy(channel->output, sent, size);
     channel->output_size = size;
-    enum moved moved = flush(&connection, &bench);
-    cr_assert_eq(moved, MOVED_SOME, "the kernel took all at once, which shows nothing");
+    enum sent outcome = flush(&connection, &context);
+    cr_assert_eq(outcome, SENT_SOME, "the kernel took all at once, which shows nothing");
     cr_expect_eq(channel->output_size, 0);
     size_t there = read_all(0);
     cr_expect_eq(there + connection.kept_size, size);
-    while (moved == MOVED_SOME) {
-        moved = flush_kept(&connection);
+    while (outcome == SENT_SOME) {
+        outcome = flush_kept(&connection);
         there = read_all(there);
     }
-    cr_expect_eq(moved, MOVED_ALL);
+    cr_expect_eq(outcome, SENT_ALL);
     cr_expect_eq(there, size);
     cr_expect_arr_eq(got, sent, size);
-    cr_expect_eq(flush(&connection, &bench), MOVED_ALL, "nothing is left");
+    cr_expect_eq(flush(&connection, &context), SENT_ALL, "nothing is left");
     cr_expect_eq(read_all(0), 0);
 }
 
 Test(connection, a_client_who_has_gone_is_noticed) {
     cr_assert(keep(&connection, sent, sizeof sent));
     close(pair[0]);
-    cr_expect_eq(flush_kept(&connection), MOVED_NONE);
+    cr_expect_eq(flush_kept(&connection), SENT_NONE);
     cr_expect_null(connection.kept);
-    memcpy(bench.channel.output, sent, 10);
-    bench.channel.output_size = 10;
-    cr_expect_eq(flush(&connection, &bench), MOVED_NONE);
+    memcpy(context.channel.output, sent, 10);
+    context.channel.output_size = 10;
+    cr_expect_eq(flush(&connection, &context), SENT_NONE);
     cr_expect_null(connection.kept);
 }
 
@@ -94,10 +94,10 @@ Test(connection, a_client_who_has_gone_is_noticed) {
 Test(connection, what_was_moved_is_counted) {
     size_t left;
     connection.stage = STAGE_REQUEST;
-    cr_expect_eq(transmit(&connection, sent, 100, &left), MOVED_ALL);
-    cr_expect_eq(connection.moved, 0);
-    connection.stage = STAGE_REPLY;
-    cr_expect_eq(transmit(&connection, sent, 100, &left), MOVED_ALL);
+    cr_expect_eq(transmit(&connection, sent, 100, &left), SENT_ALL);
+    cr_expect_eq(connection.sent, 0);
+    connection.stage = STAGE_RESPONSE;
+    cr_expect_eq(transmit(&connection, sent, 100, &left), SENT_ALL);
     cr_expect_eq(left, 0);
-    cr_expect_eq(connection.moved, 100);
+    cr_expect_eq(connection.sent, 100);
 }

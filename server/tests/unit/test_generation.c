@@ -6,9 +6,9 @@
 #define generation_open test_open
 #define generation_identify test_identify
 #define generation_dispose test_dispose
-#define keys_provide pretended_provide
-#define keys_provide_sample pretended_provide_sample
-#define keys_refresh pretended_refresh
+#define key_service_provide pretended_provide
+#define key_service_provide_sample pretended_provide_sample
+#define key_service_refresh pretended_refresh
 #include "supervisor/generation.c"
 
 #include <stdio.h>
@@ -19,10 +19,10 @@
 
 #define CONTROL 4711
 
-static char base[] = "/tmp/vitrine-generation-XXXXXX", orders[256];
+static char base[] = "/tmp/vitrine-generation-XXXXXX", setup[256];
 static const struct generation_sources sources = {.settings = "settings", .content = "content", .sample = "sample"};
 static struct generation generation;
-static enum keys_answer sample_answer = KEYS_PROVIDED;
+static enum key_service_answer sample_answer = KEY_SERVICE_PROVIDED;
 
 static void shell(const char *command) {
     cr_assert_eq(system(command), 0, "%s", command);
@@ -47,39 +47,39 @@ static void clean(void) {
 
 TestSuite(generation, .init = prepare, .fini = clean, .timeout = 60);
 
-static enum keys_answer give(const char *host, struct certificates *certificates) {
+static enum key_service_answer give(const char *host, struct certificates *certificates) {
     cr_assert(certificates_bar(certificates, host));
     certificates->barred--;
     struct certificate *certificate = (struct certificate *)(uintptr_t)certificates_find(certificates, host);
     certificate->chain = strdup("a chain");
-    return KEYS_PROVIDED;
+    return KEY_SERVICE_PROVIDED;
 }
 
 /* By the first letter of a host: given, unusable, silent; none of any other. */
-enum keys_answer pretended_provide(int control, const char *host, struct certificates *certificates) {
+enum key_service_answer pretended_provide(int control, const char *host, struct certificates *certificates) {
     cr_expect_eq(control, CONTROL);
-    sprintf(orders + strlen(orders), "%s;", host);
+    sprintf(setup + strlen(setup), "%s;", host);
     switch (host[0]) {
     case 'u':
-        return KEYS_UNUSABLE;
+        return KEY_SERVICE_UNUSABLE;
     case 's':
-        return KEYS_SILENT;
+        return KEY_SERVICE_SILENT;
     case 'n':
-        return KEYS_HAVE_NONE;
+        return KEY_SERVICE_HAVE_NONE;
     default:
         return give(host, certificates);
     }
 }
 
-enum keys_answer pretended_provide_sample(int control, const char *host, struct certificates *certificates) {
+enum key_service_answer pretended_provide_sample(int control, const char *host, struct certificates *certificates) {
     cr_expect_eq(control, CONTROL);
-    sprintf(orders + strlen(orders), "sample %s;", host);
-    return sample_answer == KEYS_PROVIDED ? give(host, certificates) : sample_answer;
+    sprintf(setup + strlen(setup), "sample %s;", host);
+    return sample_answer == KEY_SERVICE_PROVIDED ? give(host, certificates) : sample_answer;
 }
 
 void pretended_refresh(int control) {
     cr_expect_eq(control, CONTROL);
-    strcat(orders, "refresh;");
+    strcat(setup, "refresh;");
 }
 
 static int opened(const char **text) {
@@ -91,7 +91,7 @@ static int opened(const char **text) {
 }
 
 static int identified(const char **text) {
-    orders[0] = '\0';
+    setup[0] = '\0';
     logged_begin();
     int status = test_identify(&generation, &sources, CONTROL);
     *text = logged_end();
@@ -195,9 +195,9 @@ Test(generation, identities_of_capsules) {
     shell("cd content; mkdir a.example bücher.example xn--bcher-kva.example none.example unusable.example lost+found "
           "Upper 'a b'");
     cr_expect_eq(identified_anew(&text), EX_OK);
-    cr_expect_eq(strncmp(orders, "refresh;", 8), 0);
-    cr_expect_eq(logged_count(orders, ";"), 5, "%s", orders);
-    cr_expect_eq(logged_count(orders, "xn--bcher-kva.example;"), 1, "one host, in two spellings");
+    cr_expect_eq(strncmp(setup, "refresh;", 8), 0);
+    cr_expect_eq(logged_count(setup, ";"), 5, "%s", setup);
+    cr_expect_eq(logged_count(setup, "xn--bcher-kva.example;"), 1, "one host, in two spellings");
     cr_expect_eq(generation.capsule_count, 5);
     cr_expect_eq(generation.unnamed_count, 2);
     cr_expect_eq(generation.certificates.barred, 2);
@@ -218,7 +218,7 @@ Test(generation, identities_of_capsules) {
     cr_expect_str_eq(generation.fallback, "default");
     shell("mkdir content/silent1.example content/silent2.example content/zoo");
     cr_expect_eq(identified_anew(&text), EX_UNAVAILABLE);
-    cr_expect_eq(logged_count(orders, "silent"), 1, "it is not waited for twice");
+    cr_expect_eq(logged_count(setup, "silent"), 1, "it is not waited for twice");
 }
 
 Test(generation, capsules_without_any_identity) {
@@ -239,24 +239,24 @@ Test(generation, the_sample) {
     generation.capsules.folder = -1;
     shell("mkdir content/Upper content/lost+found");
     cr_expect_eq(identified_anew(&text), EX_OK);
-    cr_expect_str_eq(orders, "refresh;sample localhost;");
+    cr_expect_str_eq(setup, "refresh;sample localhost;");
     cr_expect(generation.is_sample);
     cr_expect_eq(generation.capsule_count, 1);
     cr_expect_str_eq(generation.capsules.only, "localhost");
     cr_expect_str_eq(generation.fallback, "localhost");
     cr_expect(capsules_serve(&generation.capsules, "any.example", false));
     cr_expect_not_null(strstr(text, "content folder content contains no capsule, so every name shows the sample"));
-    sample_answer = KEYS_SILENT;
+    sample_answer = KEY_SERVICE_SILENT;
     cr_expect_eq(identified_anew(&text), EX_UNAVAILABLE);
-    sample_answer = KEYS_UNUSABLE;
+    sample_answer = KEY_SERVICE_UNUSABLE;
     cr_expect_eq(identified_anew(&text), EX_DATAERR);
-    sample_answer = KEYS_HAVE_NONE;
+    sample_answer = KEY_SERVICE_HAVE_NONE;
     cr_expect_eq(identified_anew(&text), EX_NOINPUT);
     cr_expect_not_null(strstr(text, "but there are identities for other hosts"));
     shell("rm -r sample");
     cr_expect_eq(identified_anew(&text), EX_NOINPUT);
     cr_expect_not_null(strstr(text, "contains no capsule; create a folder in it"));
-    cr_expect_str_eq(orders, "refresh;");
+    cr_expect_str_eq(setup, "refresh;");
     shell("mkdir content/silent.example");
     cr_expect_eq(identified_anew(&text), EX_UNAVAILABLE);
 }

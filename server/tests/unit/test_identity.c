@@ -10,7 +10,7 @@
 #include "common/random.h"
 #include "keys/identity.h"
 #include "pretended.h"
-#include "worker/desk.h"
+#include "worker/signing_client.h"
 #include "worker/tls.h"
 
 static void begin(void) {
@@ -42,7 +42,7 @@ Test(identity, every_kind_of_host_can_be_used_for_tls) {
         "example",
     };
     static struct tls_channel channel;
-    static struct desk desk;
+    static struct signing_client signing_client;
     struct certificates certificates = {0};
     size_t count = sizeof hosts / sizeof *hosts;
     for (size_t i = 0; i < count; i++) {
@@ -57,7 +57,7 @@ Test(identity, every_kind_of_host_can_be_used_for_tls) {
     for (size_t i = 0; i < count; i++)
         cr_expect_str_eq(certificates_find(&certificates, hosts[i])->host, hosts[i]);
     cr_expect_null(certificates_find(&certificates, "b.example"));
-    struct tls *tls = tls_open(&certificates, "default", false, &channel, &desk);
+    struct tls *tls = tls_open(&certificates, "default", false, &channel, &signing_client);
     cr_expect_not_null(tls);
     tls_close(tls);
     certificates_dispose(&certificates);

@@ -12,8 +12,8 @@
 #include "commands/fingerprint.h"
 #include "commands/renew.h"
 #include "common/random.h"
+#include "keys/atomic_file.h"
 #include "keys/identity.h"
-#include "keys/store.h"
 
 static char state[] = "/tmp/vitrine-renew-XXXXXX";
 static int folder = -1;
@@ -38,7 +38,7 @@ TestSuite(renew, .init = begin, .fini = end);
 static void put_identity(const char *file, const char *host) {
     char pem[IDENTITY_PEM_MAX];
     size_t size = identity_make(host, pem);
-    cr_assert(store_create(folder, file, pem, size));
+    cr_assert(atomic_file_create(folder, file, pem, size));
 }
 
 static struct certificate_facts facts_of(const char *file) {
@@ -69,7 +69,7 @@ Test(renew, same_key_new_certificate) {
     /* It can be served, and renewed once more. */
     char *pem;
     struct identity identity;
-    cr_assert_gt(store_read(folder, "a.example.pem", &pem), 0);
+    cr_assert_gt(atomic_file_read(folder, "a.example.pem", &pem), 0);
     cr_assert_null(identity_load(&identity, "a.example", pem, NULL));
     identity_dispose(&identity);
     free(pem);
@@ -139,8 +139,8 @@ Test(renew, international_names_in_either_spelling) {
 
 Test(renew, what_cannot_be_renewed) {
     static const char *const hosts[] = {"none.example", "../a", "", "text", "open"};
-    cr_assert(store_create(folder, "text.pem", "text", 4));
-    cr_assert(store_create(folder, "text.next", "text", 4));
+    cr_assert(atomic_file_create(folder, "text.pem", "text", 4));
+    cr_assert(atomic_file_create(folder, "text.next", "text", 4));
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
         cr_expect_neq(renew(state, &(struct renewal){.host = hosts[i]}), EX_OK, "%s", hosts[i]);
         cr_expect_neq(renew(state, &(struct renewal){.host = hosts[i], .new_key = true}), EX_OK, "%s", hosts[i]);
@@ -149,7 +149,7 @@ Test(renew, what_cannot_be_renewed) {
                  "no next one where there is no first one");
     cr_expect_not(is_there("none.example.next"));
     char *text;
-    cr_assert_eq(store_read(folder, "text.pem", &text), 4);
+    cr_assert_eq(atomic_file_read(folder, "text.pem", &text), 4);
     cr_expect_str_eq(text, "text");
     free(text);
     cr_expect_eq(renew("/nowhere", &(struct renewal){.host = "a"}), EX_NOINPUT);

@@ -7,9 +7,9 @@
 
 #include "handshake.h"
 #include "protocol/signing.h"
-#include "worker/desk.h"
+#include "worker/signing_client.h"
 
-static const uint8_t key[SIGNING_KEY_NAME] = {7};
+static const uint8_t key[SIGNING_KEY_ID] = {7};
 
 /* ---- what may be asked for ---- */
 
@@ -174,7 +174,7 @@ Test(signing, another_version_is_known_and_refused) {
     struct {
         uint32_t magic, scheme;
         uint64_t ticket;
-        uint8_t key[SIGNING_KEY_NAME];
+        uint8_t key[SIGNING_KEY_ID];
         uint32_t content_size, reserved;
         uint8_t content[256];
     } before = {.magic = 0x3f676973, .scheme = 1, .ticket = 1ull << 31, .content_size = 32};
@@ -231,33 +231,33 @@ Test(signing, answers) {
     cr_expect_eq(answer.result, SIGNING_FAILED);
 }
 
-/* ---- the desk ---- */
+/* ---- the signing client ---- */
 
 #define ASKERS 2000
 
-static struct desk desk;
+static struct signing_client signing_client;
 static int pair[2];
-static struct desk_request requests[ASKERS];
+static struct signing_client_request requests[ASKERS];
 static size_t called[ASKERS];    /* how often an asker was called */
 static size_t order[2 * ASKERS]; /* who was called when */
 static size_t calls;
 
-static void open_desk(void) {
+static void open_signing_client(void) {
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
-    desk_open(&desk, pair[0]);
+    signing_client_open(&signing_client, pair[0]);
 }
 
-static void close_desk(void) {
+static void close_signing_client(void) {
     close(pair[0]), close(pair[1]);
 }
 
-TestSuite(desk, .init = open_desk, .fini = close_desk);
+TestSuite(signing_client, .init = open_signing_client, .fini = close_signing_client);
 
 static void count_call(void *owner, const uint8_t *signature, size_t size, void *context) {
-    size_t asker = (size_t)((struct desk_request *)owner - requests);
+    size_t asker = (size_t)((struct signing_client_request *)owner - requests);
     (void)signature, (void)size;
     cr_assert_eq(context, called);
-    cr_assert_eq(requests[asker].state, DESK_IDLE);
+    cr_assert_eq(requests[asker].state, SIGNING_CLIENT_IDLE);
     called[asker]++;
     order[calls++] = asker;
 }
@@ -266,7 +266,8 @@ static void ask_by(size_t asker, uint64_t prefix, enum signing_scheme scheme) {
     static const uint8_t transcript[32] = {1};
     cr_assert(signing_ask(&requests[asker].question, SIGNING_TLS_1_3, scheme, key, transcript, sizeof transcript));
     requests[asker].owner = &requests[asker];
-    desk_ask(&desk, &requests[asker], &(struct desk_origin){prefix, prefix >> 32 ? prefix >> 32 : prefix});
+    signing_client_ask(&signing_client, &requests[asker],
+                       &(struct signing_client_origin){prefix, prefix >> 32 ? prefix >> 32 : prefix});
 }
 
 /* Of a client in a network that holds others, too. */
@@ -293,11 +294,11 @@ static size_t answer_all(int times) {
 
 static void receive(void) {
     for (int i = 0; i < 4; i++)
-        cr_assert(desk_receive(&desk, count_call, called));
+        cr_assert(signing_client_receive(&signing_client, count_call, called));
 }
 
 static size_t go_round(void) {
-    desk_send(&desk);
+    signing_client_send(&signing_client);
     size_t count = answer_all(1);
     receive();
     return count;
@@ -306,37 +307,38 @@ static size_t go_round(void) {
 /* All lines are free again: nothing of all that went through has been lost. */
 static void expect_all_free(void) {
     size_t count = 0;
-    for (uint32_t line = desk.free_line; line != DESK_LINES; line = desk.lines[line].next_alike)
-        cr_assert_leq(++count, DESK_LINES);
-    cr_expect_eq(count, DESK_LINES);
-    cr_expect_eq(desk.unsent_count, 0);
-    for (size_t i = 0; i < DESK_UNDER_WAY; i++)
-        cr_expect_not(desk.places[i].taken);
+    for (uint32_t line = signing_client.free_line; line != SIGNING_CLIENT_LINES;
+         line = signing_client.lines[line].next_alike)
+        cr_assert_leq(++count, SIGNING_CLIENT_LINES);
+    cr_expect_eq(count, SIGNING_CLIENT_LINES);
+    cr_expect_eq(signing_client.unsent_count, 0);
+    for (size_t i = 0; i < SIGNING_CLIENT_UNDER_WAY; i++)
+        cr_expect_not(signing_client.places[i].taken);
 }
 
-Test(desk, answers_find_their_askers_and_nobody_else) {
+Test(signing_client, answers_find_their_askers_and_nobody_else) {
     ask(0, 1);
     ask(1, 1);
-    desk_send(&desk);
-    desk_forget(&desk, &requests[0]);
+    signing_client_send(&signing_client);
+    signing_client_forget(&signing_client, &requests[0]);
     cr_expect_eq(answer_all(2), 2); /* each answer twice: the second one meets nobody */
     receive();
     cr_expect_eq(calls, 1);
     cr_expect_eq(called[1], 1);
-    desk_forget(&desk, &requests[1]); /* does nothing to one that is answered */
+    signing_client_forget(&signing_client, &requests[1]); /* does nothing to one that is answered */
     expect_all_free();
 }
 
 /* Who has left twice must not take away what somebody else asks by now. */
-Test(desk, forgotten_twice_is_forgotten_once) {
+Test(signing_client, forgotten_twice_is_forgotten_once) {
     ask(0, 1);
-    desk_send(&desk);
-    desk_forget(&desk, &requests[0]);
+    signing_client_send(&signing_client);
+    signing_client_forget(&signing_client, &requests[0]);
     cr_assert_eq(answer_all(1), 1);
     receive();
     ask(1, 1); /* in the same place */
-    desk_send(&desk);
-    desk_forget(&desk, &requests[0]);
+    signing_client_send(&signing_client);
+    signing_client_forget(&signing_client, &requests[0]);
     cr_assert_eq(answer_all(1), 1);
     receive();
     cr_expect_eq(called[0], 0);
@@ -345,11 +347,11 @@ Test(desk, forgotten_twice_is_forgotten_once) {
 }
 
 /* The place is the same, its ticket is not. */
-Test(desk, a_late_answer_meets_nobody) {
+Test(signing_client, a_late_answer_meets_nobody) {
     struct signing_answer answer;
     struct signing_question question;
     ask(0, 1);
-    desk_send(&desk);
+    signing_client_send(&signing_client);
     cr_assert_gt(recv(pair[1], &question, sizeof question, 0), 0);
     signing_reply(&answer, question.ticket, SIGNING_DONE, "sig", 3);
     uint64_t first = question.ticket;
@@ -357,7 +359,7 @@ Test(desk, a_late_answer_meets_nobody) {
     receive();
     cr_assert_eq(called[0], 1);
     ask(1, 1);
-    desk_send(&desk);
+    signing_client_send(&signing_client);
     cr_assert_gt(recv(pair[1], &question, sizeof question, 0), 0);
     cr_expect_eq((uint32_t)question.ticket, (uint32_t)first, "the place is the same");
     cr_expect_neq(question.ticket, first);
@@ -371,23 +373,23 @@ Test(desk, a_late_answer_meets_nobody) {
     expect_all_free();
 }
 
-Test(desk, few_questions_lie_in_the_channel_and_nobody_fails) {
+Test(signing_client, few_questions_lie_in_the_channel_and_nobody_fails) {
     for (size_t i = 0; i < ASKERS; i++)
         ask(i, i);
-    desk_send(&desk);
-    desk_send(&desk);
+    signing_client_send(&signing_client);
+    signing_client_send(&signing_client);
     size_t most = answer_all(1), rounds = 1;
-    cr_expect_eq(most, DESK_UNDER_WAY);
+    cr_expect_eq(most, SIGNING_CLIENT_UNDER_WAY);
     receive();
     while (calls < ASKERS && rounds++ < ASKERS)
-        cr_expect_leq(go_round(), DESK_UNDER_WAY);
+        cr_expect_leq(go_round(), SIGNING_CLIENT_UNDER_WAY);
     cr_expect_eq(calls, ASKERS);
     for (size_t i = 0; i < ASKERS; i++)
         cr_expect_eq(called[i], 1, "asker %zu", i);
     expect_all_free();
 }
 
-Test(desk, a_full_channel_is_waited_for) {
+Test(signing_client, a_full_channel_is_waited_for) {
     int filler = 0;
     cr_assert_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)), 0);
     char bytes[512] = "";
@@ -395,8 +397,8 @@ Test(desk, a_full_channel_is_waited_for) {
         filler++;
     for (size_t i = 0; i < 40; i++)
         ask(i, i % 10);
-    desk_send(&desk);
-    desk_forget(&desk, &requests[0]); /* has a place, and was not sent */
+    signing_client_send(&signing_client);
+    signing_client_forget(&signing_client, &requests[0]); /* has a place, and was not sent */
     while (filler-- > 0)
         cr_assert_eq(recv(pair[1], bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
     for (int rounds = 0; rounds < 40 && calls < 39; rounds++)
@@ -407,14 +409,14 @@ Test(desk, a_full_channel_is_waited_for) {
 }
 
 /* One address with as many as it may have, and another that comes last. */
-Test(desk, prefixes_take_turns) {
+Test(signing_client, prefixes_take_turns) {
     for (size_t i = 0; i < 100; i++)
         ask(i, 1);
     ask(100, 2);
     ask(101, 3);
-    desk_send(&desk);
+    signing_client_send(&signing_client);
     size_t first = answer_all(1);
-    cr_expect_eq(first, DESK_NETWORK_UNDER_WAY + 2, "few of one prefix");
+    cr_expect_eq(first, SIGNING_CLIENT_NETWORK_UNDER_WAY + 2, "few of one prefix");
     receive();
     cr_expect(called[100] == 1 && called[101] == 1);
     for (size_t i = 102; i < 110; i++)
@@ -433,7 +435,7 @@ Test(desk, prefixes_take_turns) {
     expect_all_free();
 }
 
-Test(desk, of_one_prefix_one_slow_signature_is_under_way) {
+Test(signing_client, of_one_prefix_one_slow_signature_is_under_way) {
     for (size_t i = 0; i < 50; i++)
         ask_by(i, 1, SIGNING_RSA_PSS_SHA256);
     for (size_t i = 50; i < 53; i++)
@@ -443,11 +445,11 @@ Test(desk, of_one_prefix_one_slow_signature_is_under_way) {
         cr_expect_eq(called[i], 1);
     cr_expect_eq(go_round(), 1);
     /* Those who go and come again gain nothing by it. */
-    desk_send(&desk);
+    signing_client_send(&signing_client);
     for (size_t i = 2; i < 50; i++)
-        desk_forget(&desk, &requests[i]);
+        signing_client_forget(&signing_client, &requests[i]);
     ask_by(60, 1, SIGNING_RSA_PSS_SHA256);
-    desk_send(&desk);
+    signing_client_send(&signing_client);
     cr_expect_eq(answer_all(1), 1, "the one under way counts until it is answered");
     receive();
     cr_expect_eq(called[60], 0);
@@ -457,7 +459,7 @@ Test(desk, of_one_prefix_one_slow_signature_is_under_way) {
 }
 
 /* Many addresses in one network, each with a question, and others who come last. */
-Test(desk, many_addresses_in_a_network_gain_nothing) {
+Test(signing_client, many_addresses_in_a_network_gain_nothing) {
     for (size_t i = 0; i < 100; i++)
         ask_by(i, IN_NETWORK(7, i + 1), SIGNING_RSA_PSS_SHA256);
     ask_by(100, IN_NETWORK(8, 1), SIGNING_RSA_PSS_SHA256);
@@ -476,28 +478,28 @@ Test(desk, many_addresses_in_a_network_gain_nothing) {
 }
 
 /* Where there are more networks than places, who comes last with a first question goes before others with their tenth. */
-Test(desk, networks_take_turns_for_places) {
-    enum { CROWDED = DESK_UNDER_WAY / DESK_NETWORK_UNDER_WAY, LAST = 100 * CROWDED };
+Test(signing_client, networks_take_turns_for_places) {
+    enum { CROWDED = SIGNING_CLIENT_UNDER_WAY / SIGNING_CLIENT_NETWORK_UNDER_WAY, LAST = 100 * CROWDED };
     for (size_t i = 0; i < LAST; i++)
         ask(i, IN_NETWORK(7 + i % CROWDED, i + 1));
     ask(LAST, IN_NETWORK(99, 1));
-    cr_expect_eq(go_round(), DESK_UNDER_WAY);
+    cr_expect_eq(go_round(), SIGNING_CLIENT_UNDER_WAY);
     cr_expect_eq(called[LAST], 1);
     /* It has had its turn by now, and is no further ahead. */
     for (size_t i = 1; i <= 20; i++)
         ask(LAST + i, IN_NETWORK(99, i));
-    cr_expect_eq(go_round(), DESK_UNDER_WAY);
+    cr_expect_eq(go_round(), SIGNING_CLIENT_UNDER_WAY);
     size_t others = 0;
     for (size_t i = 0; i < LAST; i++)
         others += called[i];
-    cr_expect_geq(others, DESK_UNDER_WAY - 1 + DESK_UNDER_WAY / 2, "%zu", others);
+    cr_expect_geq(others, SIGNING_CLIENT_UNDER_WAY - 1 + SIGNING_CLIENT_UNDER_WAY / 2, "%zu", others);
     while (calls < LAST + 21)
         cr_assert_gt(go_round(), 0);
     expect_all_free();
 }
 
 /* The clients of one network take turns, too. */
-Test(desk, within_a_network_addresses_take_turns) {
+Test(signing_client, within_a_network_addresses_take_turns) {
     for (size_t i = 0; i < 50; i++)
         ask_by(i, IN_NETWORK(7, 1), SIGNING_RSA_PSS_SHA256);
     ask_by(50, IN_NETWORK(7, 2), SIGNING_RSA_PSS_SHA256);
@@ -510,13 +512,13 @@ Test(desk, within_a_network_addresses_take_turns) {
     expect_all_free();
 }
 
-Test(desk, whoever_has_gone_is_not_asked_for) {
+Test(signing_client, whoever_has_gone_is_not_asked_for) {
     for (size_t i = 0; i < ASKERS; i++)
         ask(i, i % 3);
-    desk_send(&desk);
+    signing_client_send(&signing_client);
     for (size_t i = 0; i < ASKERS; i++)
-        desk_forget(&desk, &requests[i]);
-    cr_expect_eq(answer_all(1), DESK_UNDER_WAY, "what was under way, and nothing else");
+        signing_client_forget(&signing_client, &requests[i]);
+    cr_expect_eq(answer_all(1), SIGNING_CLIENT_UNDER_WAY, "what was under way, and nothing else");
     receive();
     cr_expect_eq(calls, 0);
     cr_expect_eq(go_round(), 0);
@@ -524,12 +526,12 @@ Test(desk, whoever_has_gone_is_not_asked_for) {
 }
 
 /* More prefixes than there are lines: some share one, and all are served. */
-Test(desk, more_prefixes_than_lines) {
+Test(signing_client, more_prefixes_than_lines) {
     for (size_t i = 0; i < ASKERS; i++)
         ask(i, i * 0x9e3779b97f4a7c15u);
-    cr_expect_eq(desk.free_line, DESK_LINES);
+    cr_expect_eq(signing_client.free_line, SIGNING_CLIENT_LINES);
     for (size_t i = 0; i < ASKERS; i += 2)
-        desk_forget(&desk, &requests[i]);
+        signing_client_forget(&signing_client, &requests[i]);
     while (go_round() > 0)
         ;
     cr_expect_eq(calls, ASKERS / 2);
@@ -537,25 +539,25 @@ Test(desk, more_prefixes_than_lines) {
 }
 
 static void ask_again(void *owner, const uint8_t *signature, size_t size, void *context) {
-    size_t asker = (size_t)((struct desk_request *)owner - requests);
+    size_t asker = (size_t)((struct signing_client_request *)owner - requests);
     count_call(owner, signature, size, context);
     if (asker == 0 && called[0] < 3)
         ask(0, 1);
 }
 
-Test(desk, an_asker_may_ask_again_at_once) {
+Test(signing_client, an_asker_may_ask_again_at_once) {
     ask(0, 1);
     for (int i = 0; i < 5; i++) {
-        desk_send(&desk);
+        signing_client_send(&signing_client);
         answer_all(1);
-        cr_assert(desk_receive(&desk, ask_again, called));
+        cr_assert(signing_client_receive(&signing_client, ask_again, called));
     }
     cr_expect_eq(called[0], 3);
     expect_all_free();
 }
 
-Test(desk, the_end_of_the_channel_is_told) {
-    cr_expect(desk_receive(&desk, count_call, called));
+Test(signing_client, the_end_of_the_channel_is_told) {
+    cr_expect(signing_client_receive(&signing_client, count_call, called));
     shutdown(pair[1], SHUT_WR);
-    cr_expect_not(desk_receive(&desk, count_call, called));
+    cr_expect_not(signing_client_receive(&signing_client, count_call, called));
 }

@@ -16,14 +16,14 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/manager.h"
 #include "common/random.h"
 #include "common/sandbox.h"
-#include "keys/keys.h"
+#include "common/systemd.h"
+#include "keys/key_service.h"
 #include "logged.h"
+#include "supervisor/children.h"
 #include "supervisor/generation.h"
 #include "supervisor/listen.h"
-#include "supervisor/staff.h"
 #include "supervisor/supervisor.h"
 
 /* ---- everything around it, which notes that it was called, and answers as it is told to ---- */
@@ -43,7 +43,7 @@ static struct {
     enum listen_state listeners[2];
     unsigned watchdog;
     int sandbox, connected;
-    struct manager_socket sockets[3];
+    struct systemd_socket sockets[3];
     size_t socket_count;
     int listen_status;
 } world;
@@ -81,8 +81,8 @@ static unsigned pretended_watchdog(void) {
     return world.watchdog;
 }
 
-static size_t pretended_take_sockets(struct manager_socket *sockets, size_t max) {
-    cr_expect_eq(max, MANAGER_SOCKETS_MAX);
+static size_t pretended_take_sockets(struct systemd_socket *sockets, size_t max) {
+    cr_expect_eq(max, SYSTEMD_SOCKETS_MAX);
     memcpy(sockets, world.sockets, sizeof world.sockets);
     return world.socket_count;
 }
@@ -145,62 +145,62 @@ static int pretended_sandbox(enum sandbox_role role, int folder) {
     return world.sandbox;
 }
 
-static void pretended_begin(struct staff *staff) {
-    staff_begin(staff);
-    staff->worker_count = 2;
+static void pretended_begin(struct children *children) {
+    children_begin(children);
+    children->worker_count = 2;
 }
 
-static bool pretended_start_keys(struct staff *staff) {
-    (void)staff;
+static bool pretended_start_keys(struct children *children) {
+    (void)children;
     note("start keys");
     errno = EAGAIN;
     return !world.no_keys;
 }
 
-static bool pretended_make_places(struct staff *staff) {
-    (void)staff;
+static bool pretended_make_places(struct children *children) {
+    (void)children;
     note("make places");
     return !world.no_places;
 }
 
-static void pretended_renew(struct staff *staff) {
-    (void)staff;
+static void pretended_renew(struct children *children) {
+    (void)children;
     note("renew");
 }
 
-static size_t pretended_ready(const struct staff *staff) {
-    (void)staff;
+static size_t pretended_ready(const struct children *children) {
+    (void)children;
     return world.ready;
 }
 
-static bool pretended_has_taken_over(const struct staff *staff) {
-    (void)staff;
+static bool pretended_has_taken_over(const struct children *children) {
+    (void)children;
     return !world.never_takes_over && moment >= world.taken_over_at;
 }
 
-static void pretended_reap(struct staff *staff) {
-    (void)staff;
+static void pretended_reap(struct children *children) {
+    (void)children;
     note("reap");
 }
 
-static void pretended_look_after(struct staff *staff) {
-    (void)staff;
+static void pretended_look_after(struct children *children) {
+    (void)children;
     note("look after");
 }
 
-static uint64_t pretended_wake(const struct staff *staff, uint64_t latest) {
-    (void)staff;
+static uint64_t pretended_wake(const struct children *children, uint64_t latest) {
+    (void)children;
     return latest;
 }
 
-static void pretended_examine(struct staff *staff) {
-    (void)staff;
+static void pretended_examine(struct children *children) {
+    (void)children;
     note("examine");
 }
 
 /* Signals come in turn, each after its time; then SIGTERM. */
-static int pretended_wait(struct staff *staff, uint64_t milliseconds) {
-    (void)staff;
+static int pretended_wait(struct children *children, uint64_t milliseconds) {
+    (void)children;
     static size_t at;
     note("wait %" PRIu64, milliseconds);
     if (strstr(called, "first"))
@@ -213,19 +213,19 @@ static int pretended_wait(struct staff *staff, uint64_t milliseconds) {
     return world.signals[at++];
 }
 
-static void pretended_stop_workers(struct staff *staff) {
-    (void)staff;
+static void pretended_stop_workers(struct children *children) {
+    (void)children;
     note("stop workers");
 }
 
-static void pretended_end_workers(struct staff *staff) {
-    (void)staff;
+static void pretended_end_workers(struct children *children) {
+    (void)children;
     note("end workers");
 }
 
-static void pretended_dispose(struct staff *staff) {
-    if (staff->signals >= 0)
-        close(staff->signals);
+static void pretended_dispose(struct children *children) {
+    if (children->signals >= 0)
+        close(children->signals);
     note("dispose staff");
 }
 
@@ -234,39 +234,39 @@ int test_supervise(const struct serve_options *options);
 #define supervisor_serve test_supervise
 #define clock_milliseconds pretended_milliseconds
 #define ppoll(...) pretended_pause()
-#define manager_notify pretended_tell
-#define manager_watchdog_milliseconds pretended_watchdog
-#define manager_take_sockets pretended_take_sockets
-#define manager_open pretended_manager_open
-#define manager_connect pretended_connect
+#define systemd_notify pretended_tell
+#define systemd_watchdog_milliseconds pretended_watchdog
+#define systemd_take_sockets pretended_take_sockets
+#define systemd_open pretended_manager_open
+#define systemd_connect pretended_connect
 #define listen_open pretended_listen_open
 #define listen_adopt pretended_adopt
 #define listen_look_after pretended_look_after_listener
 #define generation_open pretended_generation_open
 #define generation_identify pretended_identify
 #define generation_dispose pretended_generation_dispose
-#define keys_are_gone pretended_are_gone
+#define key_service_is_gone pretended_are_gone
 #define sandbox_enter pretended_sandbox
-#define staff_begin pretended_begin
-#define staff_start_keys pretended_start_keys
-#define staff_make_places pretended_make_places
-#define staff_renew pretended_renew
-#define staff_ready pretended_ready
-#define staff_has_taken_over pretended_has_taken_over
-#define staff_reap pretended_reap
-#define staff_look_after pretended_look_after
-#define staff_wake pretended_wake
-#define staff_examine pretended_examine
-#define staff_wait pretended_wait
-#define staff_stop_workers pretended_stop_workers
-#define staff_end_workers pretended_end_workers
-#define staff_dispose pretended_dispose
+#define children_begin pretended_begin
+#define children_start_keys pretended_start_keys
+#define children_make_places pretended_make_places
+#define children_renew pretended_renew
+#define children_ready pretended_ready
+#define children_has_taken_over pretended_has_taken_over
+#define children_reap pretended_reap
+#define children_look_after pretended_look_after
+#define children_wake pretended_wake
+#define children_examine pretended_examine
+#define children_wait pretended_wait
+#define children_stop_workers pretended_stop_workers
+#define children_end_workers pretended_end_workers
+#define children_dispose pretended_dispose
 #include "supervisor/supervisor.c"
 
 static struct supervisor supervisor;
 
 static void prepare(void) {
-    pretended_begin(&supervisor.staff);
+    pretended_begin(&supervisor.children);
     supervisor.generation.capsules.folder = -1;
     log_limit(LOG_LEVEL_NOTICE);
     strcpy(called, "first;");
@@ -282,35 +282,35 @@ static void expect_called(const char *expected) {
 /* ---- telling ---- */
 
 Test(supervisor, what_is_told) {
-    static struct worker_board boards[2];
+    static struct worker_shared all_shared[2];
     struct generation *generation = &supervisor.generation;
-    supervisor.staff.boards = boards;
-    supervisor.staff.board_count = 2;
+    supervisor.children.all_shared = all_shared;
+    supervisor.children.shared_count = 2;
     world.ready = 2;
     generation->capsule_count = 3;
     tell(&supervisor, "READY=1\n");
     cr_expect_str_eq(told,
                      "READY=1\nSTATUS=Serving 3 capsules with 2 workers; 0 requests answered, 0 connections open, 0 "
                      "refused, 0 throttled, 0 displaced, 0 late, 0 foreign, 0 failed, 0 slowed down");
-    boards[0].tally = (struct tally){.open = 1,
-                                     .answered = 2,
-                                     .refused = 3,
-                                     .throttled = 4,
-                                     .displaced = 5,
-                                     .late = 6,
-                                     .foreign = 7,
-                                     .failed = 8,
-                                     .slowed = 9};
-    boards[1].tally = (struct tally){.open = 10,
-                                     .answered = 20,
-                                     .refused = 30,
-                                     .throttled = 40,
-                                     .displaced = 50,
-                                     .late = 60,
-                                     .foreign = 70,
-                                     .failed = 80,
-                                     .slowed = 90};
-    supervisor.staff.answered = 100;
+    all_shared[0].counters = (struct counters){.open = 1,
+                                               .answered = 2,
+                                               .refused = 3,
+                                               .throttled = 4,
+                                               .displaced = 5,
+                                               .late = 6,
+                                               .foreign = 7,
+                                               .failed = 8,
+                                               .slowed = 9};
+    all_shared[1].counters = (struct counters){.open = 10,
+                                               .answered = 20,
+                                               .refused = 30,
+                                               .throttled = 40,
+                                               .displaced = 50,
+                                               .late = 60,
+                                               .foreign = 70,
+                                               .failed = 80,
+                                               .slowed = 90};
+    supervisor.children.answered = 100;
     supervisor.not_reloaded = generation->is_sample = generation->has_lost_page = true;
     generation->unnamed_count = generation->closed_count = generation->certificates.barred = 1;
     tell(&supervisor, "");
@@ -325,10 +325,10 @@ Test(supervisor, what_is_told) {
     /* The longest one is whole. */
     generation->unnamed_count = generation->closed_count = generation->certificates.barred = SIZE_MAX;
     generation->capsule_count = SIZE_MAX;
-    for (size_t i = 0; i < sizeof boards[0].tally / sizeof boards[0].tally.open; i++)
-        (&boards[0].tally.accepted)[i] = UINT64_MAX;
-    boards[1].tally = (struct tally){0};
-    supervisor.staff.answered = 0;
+    for (size_t i = 0; i < sizeof all_shared[0].counters / sizeof all_shared[0].counters.open; i++)
+        (&all_shared[0].counters.accepted)[i] = UINT64_MAX;
+    all_shared[1].counters = (struct counters){0};
+    supervisor.children.answered = 0;
     tell(&supervisor, "WATCHDOG=1\n");
     cr_expect_not_null(strstr(told, "18446744073709551615 folders are not named like a host, so no client can ask for "
                                     "them; the log says what to do. The server cannot read"));
@@ -349,26 +349,26 @@ Test(supervisor, sockets_that_are_handed_over) {
     supervisor.listener_count = 0;
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     world.socket_count = 3;
-    world.sockets[0] = (struct manager_socket){dup(pair[0]), "gemini"};
-    world.sockets[1] = (struct manager_socket){pair[1], "keys"};
-    world.sockets[2] = (struct manager_socket){dup(pair[0]), "keys"}; /* there is one only */
+    world.sockets[0] = (struct systemd_socket){dup(pair[0]), "gemini"};
+    world.sockets[1] = (struct systemd_socket){pair[1], "keys"};
+    world.sockets[2] = (struct systemd_socket){dup(pair[0]), "keys"}; /* there is one only */
     cr_assert_eq(take_listeners(&supervisor, &options), 0);
     expect_called("open manager;adopt one;adopt one;");
     cr_expect_eq(supervisor.listener_count, 2);
-    cr_expect_eq(supervisor.staff.control, pair[1]);
-    cr_expect(supervisor.staff.keys_apart);
+    cr_expect_eq(supervisor.children.control, pair[1]);
+    cr_expect(supervisor.children.keys_apart);
     world.listen_status = EX_USAGE;
     cr_expect_eq(take_listeners(&supervisor, &options), EX_USAGE);
     expect_called("open manager;adopt one;");
     /* Where addresses are named, these count, and what else comes is closed. */
     world.listen_status = 0;
     supervisor.listener_count = 0;
-    supervisor.staff.control = -1;
+    supervisor.children.control = -1;
     options = (struct serve_options){.listen = {"[::]:1", "[::1]:2"}, .listen_count = 2};
     cr_expect_eq(take_listeners(&supervisor, &options), 0);
     expect_called("open manager;listen [::]:1;listen [::1]:2;");
     cr_expect_eq(supervisor.listener_count, 2);
-    cr_expect_eq(supervisor.staff.control, pair[1]);
+    cr_expect_eq(supervisor.children.control, pair[1]);
     cr_expect_eq(fcntl(world.sockets[0].descriptor, F_GETFD), -1);
     cr_expect_eq(fcntl(world.sockets[2].descriptor, F_GETFD), -1);
     supervisor.listener_count = 0;
@@ -383,25 +383,25 @@ Test(supervisor, sockets_that_are_handed_over) {
 }
 
 Test(supervisor, the_key_service_by_its_path) {
-    struct staff *staff = &supervisor.staff;
+    struct children *children = &supervisor.children;
     world.connected = 5;
-    cr_expect_eq(reach_keys(staff, NULL), EX_OK);
-    cr_expect_not(staff->keys_apart);
-    staff->keys_apart = true;
-    cr_expect_eq(reach_keys(staff, "/run/keys"), EX_OK);
+    cr_expect_eq(reach_keys(children, NULL), EX_OK);
+    cr_expect_not(children->keys_apart);
+    children->keys_apart = true;
+    cr_expect_eq(reach_keys(children, "/run/keys"), EX_OK);
     expect_called("");
-    staff->keys_apart = false;
-    cr_expect_eq(reach_keys(staff, "/run/keys"), EX_OK);
+    children->keys_apart = false;
+    cr_expect_eq(reach_keys(children, "/run/keys"), EX_OK);
     expect_called("connect /run/keys;");
-    cr_expect(staff->keys_apart);
-    cr_expect_eq(staff->control, 5);
-    staff->keys_apart = false;
+    cr_expect(children->keys_apart);
+    cr_expect_eq(children->control, 5);
+    children->keys_apart = false;
     world.connected = -1;
     logged_begin();
-    cr_expect_eq(reach_keys(staff, "/run/keys"), EX_UNAVAILABLE);
+    cr_expect_eq(reach_keys(children, "/run/keys"), EX_UNAVAILABLE);
     cr_expect_not_null(
         strstr(logged_end(), "the key service cannot be reached at /run/keys: No such file or directory"));
-    cr_expect_not(staff->keys_apart);
+    cr_expect_not(children->keys_apart);
 }
 
 Test(supervisor, the_state_folder) {
@@ -421,8 +421,8 @@ Test(supervisor, signals_that_are_waited_for) {
     static const int wanted[] = {SIGTERM, SIGINT, SIGCHLD, SIGHUP, 37};
     struct sigaction action;
     struct signalfd_siginfo got;
-    cr_assert(prepare_signals(&supervisor.staff));
-    int signals = supervisor.staff.signals;
+    cr_assert(prepare_signals(&supervisor.children));
+    int signals = supervisor.children.signals;
     cr_expect(fcntl(signals, F_GETFL) & O_NONBLOCK);
     cr_expect_eq(fcntl(signals, F_GETFD), FD_CLOEXEC);
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
@@ -485,16 +485,16 @@ Test(supervisor, workers_that_get_ready) {
     int signal = 0;
     world.signal_count = 2;
     world.ready_after = 2;
-    cr_expect(start_workers(&supervisor.staff, &signal));
+    cr_expect(start_workers(&supervisor.children, &signal));
     expect_called("renew;wait 2;wait 2;");
     cr_expect_eq(moment, 1000004);
     world.ready = 1;
     world.ready_after = 0;
     world.signals[1] = SIGCHLD;
-    cr_expect_not(start_workers(&supervisor.staff, &signal));
+    cr_expect_not(start_workers(&supervisor.children, &signal));
     expect_called("renew;wait 2;wait 2;reap;");
     world.signals[1] = SIGINT;
-    cr_expect_not(start_workers(&supervisor.staff, &signal));
+    cr_expect_not(start_workers(&supervisor.children, &signal));
     cr_expect_eq(signal, SIGINT);
     expect_called("renew;wait 2;wait 2;");
     world.signals[1] = 0;
@@ -502,7 +502,7 @@ Test(supervisor, workers_that_get_ready) {
     world.long_waits[0] = 20000;
     world.long_waits[1] = 1;
     logged_begin();
-    cr_expect_not(start_workers(&supervisor.staff, &signal));
+    cr_expect_not(start_workers(&supervisor.children, &signal));
     cr_expect_not_null(strstr(logged_end(), "the workers were not ready within 20 seconds"));
     expect_called("renew;wait 2;wait 2;");
 }
@@ -568,7 +568,7 @@ Test(supervisor, what_ends_it) {
     world.gone = true;
     cr_expect_eq(run(&supervisor), EX_OK, "a key process of its own is another matter");
     strcpy(called, "first;");
-    supervisor.staff.keys_apart = true;
+    supervisor.children.keys_apart = true;
     logged_begin();
     cr_expect_eq(run(&supervisor), EX_UNAVAILABLE);
     cr_expect_not_null(strstr(logged_end(), "the key service closed the connection"));

@@ -16,37 +16,39 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define NOW 1000000
 
-static struct worker_board boards[2];
+static struct worker_shared all_shared[2];
 static struct settings settings;
 static struct listener listeners[2];
-static struct worker_orders orders = {
+static struct worker_setup setup = {
     .listeners = listeners,
     .listener_count = 1,
     .settings = &settings,
     .channel = -1,
-    .board = &boards[0],
-    .boards = boards,
-    .board_count = 2,
+    .shared = &all_shared[0],
+    .all_shared = all_shared,
+    .shared_count = 2,
     .connections_max = 100,
     .hash_key = (const uint8_t *)"a key that all workers have alike",
     .deadlines = {.stage = {[STAGE_WAITING] = 1000,
                             [STAGE_HANDSHAKE] = 3000,
                             [STAGE_REQUEST] = 4000,
-                            [STAGE_REPLY] = 20000,
-                            [STAGE_FAREWELL] = 1500},
-                  .goodbye = 50},
+                            [STAGE_RESPONSE] = 20000,
+                            [STAGE_LINGER] = 1500},
+                  .shutdown_grace = 50},
 };
-static struct workbench bench;
-static struct desk desk;
+static struct worker_context context;
+static struct signing_client signing_client;
 static struct worker worker;
 
 static void prepare(void) {
     settings_default(&settings);
     log_limit(LOG_LEVEL_WARNING);
-    bench =
-        (struct workbench){.settings = &settings, .tally = &boards[0].tally, .hash_key = orders.hash_key, .now = NOW};
-    bench.quota = (struct quota){.first = &boards->quota, .count = 2, .stride = sizeof *boards, .own = &boards->quota};
-    worker = (struct worker){.orders = &orders, .bench = &bench, .desk = &desk, .open_max = 100, .stops = -1};
+    context = (struct worker_context){
+        .settings = &settings, .counters = &all_shared[0].counters, .hash_key = setup.hash_key, .now = NOW};
+    context.quota = (struct quota){
+        .first = &all_shared->quota, .count = 2, .stride = sizeof *all_shared, .own = &all_shared->quota};
+    worker = (struct worker){
+        .setup = &setup, .context = &context, .signing_client = &signing_client, .open_max = 100, .stops = -1};
     worker.events = epoll_create1(EPOLL_CLOEXEC);
     cr_assert_geq(worker.events, 0);
 }
@@ -64,13 +66,13 @@ TestSuite(worker, .init = prepare, .fini = clean, .timeout = 60);
 /* A connection that is open, and in no queue. Each is from another address, unless it is from this machine. */
 static struct connection *open_one(int socket, bool local) {
     static uint8_t number;
-    struct address from = {{0x20, 1, 0xd, 0xb8, ++number}};
+    struct client_address from = {{0x20, 1, 0xd, 0xb8, ++number}};
     if (local)
-        from = (struct address){{[15] = 1}};
-    struct connection *connection = connection_begin(socket, 1965, &from, false, bench.now);
+        from = (struct client_address){{[15] = 1}};
+    struct connection *connection = connection_begin(socket, 1965, &from, false, context.now);
     cr_assert_not_null(connection);
     worker.open++;
-    bench.tally->open++;
+    context.counters->open++;
     return connection;
 }
 
@@ -80,7 +82,7 @@ static struct connection *queue_one(enum stage stage, uint32_t most, bool local)
     struct connection *connection = open_one(-1, local);
     connection->member =
         (struct quota_member){.count = 1, .groups = {{++number * UINT64_C(0x9e3779b97f4a7c15), most, QUOTA_SLOTS, 1}}};
-    cr_assert(quota_enter(&bench.quota, &connection->member));
+    cr_assert(quota_enter(&context.quota, &connection->member));
     connection->stage = stage;
     queue_enter(&worker, connection);
     return connection;
@@ -88,7 +90,7 @@ static struct connection *queue_one(enum stage stage, uint32_t most, bool local)
 
 static struct connection *silent(uint32_t most, uint64_t stirred, bool local) {
     struct connection *connection = queue_one(STAGE_HANDSHAKE, most, local);
-    connection->begun = bench.now - 2000;
+    connection->begun = context.now - 2000;
     connection->stirred = stirred;
     return connection;
 }
@@ -113,20 +115,20 @@ static void expect_queue(enum stage stage, const struct connection *const expect
 
 Test(worker, a_queue_keeps_its_order) {
     struct connection *one = queue_one(STAGE_REQUEST, 0, false), *two = queue_one(STAGE_REQUEST, 0, false);
-    struct connection *three = queue_one(STAGE_REQUEST, 0, false), *reply = queue_one(STAGE_REPLY, 0, false);
+    struct connection *three = queue_one(STAGE_REQUEST, 0, false), *reply = queue_one(STAGE_RESPONSE, 0, false);
     EXPECT_QUEUE(STAGE_REQUEST, one, two, three);
-    EXPECT_QUEUE(STAGE_REPLY, reply);
+    EXPECT_QUEUE(STAGE_RESPONSE, reply);
     cr_expect_eq(one->deadline, NOW + 4000);
     cr_expect_eq(reply->deadline, NOW + 2000, "it is looked at before its time is over");
-    orders.deadlines.stage[STAGE_REPLY] = 1999;
-    cr_expect_eq(duration_of(&worker, STAGE_REPLY), 1999);
-    orders.deadlines.stage[STAGE_REPLY] = 20000;
+    setup.deadlines.stage[STAGE_RESPONSE] = 1999;
+    cr_expect_eq(duration_of(&worker, STAGE_RESPONSE), 1999);
+    setup.deadlines.stage[STAGE_RESPONSE] = 20000;
     queue_leave(&worker, two);
     EXPECT_QUEUE(STAGE_REQUEST, one, three);
-    two->stage = STAGE_REPLY;
+    two->stage = STAGE_RESPONSE;
     queue_enter(&worker, two);
-    EXPECT_QUEUE(STAGE_REPLY, reply, two);
-    cr_expect_eq(two->queued, STAGE_REPLY);
+    EXPECT_QUEUE(STAGE_RESPONSE, reply, two);
+    cr_expect_eq(two->queued, STAGE_RESPONSE);
     queue_leave(&worker, one);
     EXPECT_QUEUE(STAGE_REQUEST, three);
     queue_enter(&worker, one);
@@ -140,8 +142,8 @@ Test(worker, a_queue_keeps_its_order) {
 
 Test(worker, who_is_out_of_time_ends) {
     struct connection *late = queue_one(STAGE_HANDSHAKE, 0, false), *early = queue_one(STAGE_HANDSHAKE, 0, false);
-    struct connection *reply = queue_one(STAGE_REPLY, 0, false), *through = queue_one(STAGE_FAREWELL, 0, false);
-    struct connection *slow = queue_one(STAGE_REPLY, 0, false);
+    struct connection *reply = queue_one(STAGE_RESPONSE, 0, false), *through = queue_one(STAGE_LINGER, 0, false);
+    struct connection *slow = queue_one(STAGE_RESPONSE, 0, false);
     late->deadline = reply->deadline = slow->deadline = through->deadline = NOW;
     early->deadline = NOW + 1;
     reply->due = NOW + 1;
@@ -149,21 +151,21 @@ Test(worker, who_is_out_of_time_ends) {
     through->due = NOW + 1;
     end_the_late(&worker);
     EXPECT_QUEUE(STAGE_HANDSHAKE, early);
-    EXPECT_QUEUE(STAGE_REPLY, reply);
+    EXPECT_QUEUE(STAGE_RESPONSE, reply);
     cr_expect_eq(reply->deadline, NOW + 2000, "it goes on until the next look");
     cr_expect(reply->looked_at);
-    cr_expect_null(worker.queues[STAGE_FAREWELL].first);
-    cr_expect_eq(bench.tally->late, 2, "who has all is not late");
-    cr_expect_eq(bench.remarks.counts[REMARK_LATE], 2);
+    cr_expect_null(worker.queues[STAGE_LINGER].first);
+    cr_expect_eq(context.counters->late, 2, "who has all is not late");
+    cr_expect_eq(context.remarks.counts[DROP_LATE], 2);
     cr_expect_eq(worker.open, 2);
-    cr_expect_eq(bench.tally->open, 2);
-    cr_expect_eq(quota_open(&bench.quota), 2);
+    cr_expect_eq(context.counters->open, 2);
+    cr_expect_eq(quota_open(&context.quota), 2);
 }
 
 /* What a client has acknowledged grants time and counts for its pace. */
 Test(worker, a_look_at_a_reply) {
     static const struct {
-        uint64_t moved, taken, due;
+        uint64_t sent, taken, due;
         uint32_t pace;
         uint64_t taken_then, due_then;
         uint32_t pace_then;
@@ -180,9 +182,9 @@ Test(worker, a_look_at_a_reply) {
         {512 * 80, 0, NOW + 1, 0, 512 * 80, NOW + 80000, 16384, true},
         {512 * 80, 0, NOW - 1, 0, 512 * 80, NOW + 79999, 16384, true},
     };
-    struct connection *connection = queue_one(STAGE_REPLY, 0, false);
+    struct connection *connection = queue_one(STAGE_RESPONSE, 0, false);
     for (size_t i = 0; i < COUNT(cases); i++) {
-        connection->moved = cases[i].moved;
+        connection->sent = cases[i].sent;
         connection->taken = cases[i].taken;
         connection->due = cases[i].due;
         connection->pace = cases[i].pace;
@@ -201,16 +203,16 @@ Test(worker, a_look_at_a_reply) {
     connection->socket = pair[1];
     uint64_t untaken = connection_untaken(connection);
     cr_assert_gt(untaken, 0);
-    connection->moved = untaken;
+    connection->sent = untaken;
     connection->taken = 0;
     connection->due = NOW + 1;
     cr_expect(look_at_reply(&worker, connection));
     cr_expect_eq(connection->taken, 0);
-    connection->moved = untaken + 5;
+    connection->sent = untaken + 5;
     cr_expect(look_at_reply(&worker, connection));
     cr_expect_eq(connection->taken, 5);
     /* The farewell: over as soon as all is acknowledged. */
-    connection->stage = STAGE_FAREWELL;
+    connection->stage = STAGE_LINGER;
     connection->due = NOW + 100;
     cr_expect(look_at_reply(&worker, connection));
     cr_assert_eq(read(pair[0], some, sizeof some), (ssize_t)sizeof some);
@@ -226,7 +228,7 @@ Test(worker, how_long_it_sleeps) {
     cr_expect_eq(time_to_wait(&worker), WORKER_BEAT, "the pause is over");
     worker.paused_until = NOW + WORKER_BEAT + 1;
     cr_expect_eq(time_to_wait(&worker), WORKER_BEAT);
-    struct connection *one = queue_one(STAGE_FAREWELL, 0, false), *two = queue_one(STAGE_HANDSHAKE, 0, false);
+    struct connection *one = queue_one(STAGE_LINGER, 0, false), *two = queue_one(STAGE_HANDSHAKE, 0, false);
     cr_expect_eq(time_to_wait(&worker), WORKER_BEAT);
     one->deadline = NOW + 200;
     two->deadline = NOW + 201;
@@ -241,9 +243,9 @@ Test(worker, how_long_it_sleeps) {
     struct connection *waiting = queue_one(STAGE_WAITING, 0, true);
     cr_expect_eq(time_to_wait(&worker), 100);
     finish(&worker, waiting, true);
-    orders.connections_max = 2;
+    setup.connections_max = 2;
     cr_expect_eq(time_to_wait(&worker), 100);
-    orders.connections_max = 3;
+    setup.connections_max = 3;
     cr_expect_eq(time_to_wait(&worker), WORKER_BEAT);
 }
 
@@ -256,7 +258,7 @@ Test(worker, what_a_connection_gives_way_for) {
         unsigned begun, stirred; /* milliseconds ago */
         uint8_t steps;
         bool signing, acknowledged, looked_at, alike, local;
-        uint64_t moved;
+        uint64_t sent;
         uint32_t pace;
         unsigned load, crowd;
         enum giver expected;
@@ -277,16 +279,16 @@ Test(worker, what_a_connection_gives_way_for) {
         {.stage = STAGE_HANDSHAKE, .begun = 500, .stirred = 200, .signing = true, .expected = GIVER_NONE},
         {.stage = STAGE_HANDSHAKE, .begun = 600, .stirred = 499, .steps = 1, .expected = GIVER_NONE},
         {.stage = STAGE_REQUEST, .begun = 600, .stirred = 500, .steps = 1, .expected = GIVER_YOUNG},
-        {.stage = STAGE_FAREWELL, .acknowledged = true, .moved = 5, .expected = GIVER_THROUGH},
-        {.stage = STAGE_FAREWELL, .moved = 0, .expected = GIVER_THROUGH},
-        {.stage = STAGE_FAREWELL, .moved = 5, .expected = GIVER_NONE},
-        {.stage = STAGE_FAREWELL, .moved = 5, .crowd = 8, .expected = GIVER_ONE_OF_MANY},
-        {.stage = STAGE_FAREWELL, .moved = 5, .looked_at = true, .expected = GIVER_SLOW},
-        {.stage = STAGE_REPLY, .moved = 0, .begun = 9000, .load = 8, .expected = GIVER_NONE},
-        {.stage = STAGE_REPLY, .looked_at = true, .pace = 16383, .expected = GIVER_SLOW},
-        {.stage = STAGE_REPLY, .looked_at = true, .pace = 16384, .expected = GIVER_NONE},
-        {.stage = STAGE_REPLY, .looked_at = true, .pace = 16384, .crowd = 8, .expected = GIVER_ONE_OF_MANY},
-        {.stage = STAGE_REPLY, .looked_at = true, .pace = 16384, .load = 1, .crowd = 8, .expected = GIVER_QUICK},
+        {.stage = STAGE_LINGER, .acknowledged = true, .sent = 5, .expected = GIVER_THROUGH},
+        {.stage = STAGE_LINGER, .sent = 0, .expected = GIVER_THROUGH},
+        {.stage = STAGE_LINGER, .sent = 5, .expected = GIVER_NONE},
+        {.stage = STAGE_LINGER, .sent = 5, .crowd = 8, .expected = GIVER_ONE_OF_MANY},
+        {.stage = STAGE_LINGER, .sent = 5, .looked_at = true, .expected = GIVER_SLOW},
+        {.stage = STAGE_RESPONSE, .sent = 0, .begun = 9000, .load = 8, .expected = GIVER_NONE},
+        {.stage = STAGE_RESPONSE, .looked_at = true, .pace = 16383, .expected = GIVER_SLOW},
+        {.stage = STAGE_RESPONSE, .looked_at = true, .pace = 16384, .expected = GIVER_NONE},
+        {.stage = STAGE_RESPONSE, .looked_at = true, .pace = 16384, .crowd = 8, .expected = GIVER_ONE_OF_MANY},
+        {.stage = STAGE_RESPONSE, .looked_at = true, .pace = 16384, .load = 1, .crowd = 8, .expected = GIVER_QUICK},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct connection *connection = open_one(-1, cases[i].local);
@@ -297,7 +299,7 @@ Test(worker, what_a_connection_gives_way_for) {
         connection->signing = cases[i].signing;
         connection->acknowledged = cases[i].acknowledged;
         connection->looked_at = cases[i].looked_at;
-        connection->moved = cases[i].moved;
+        connection->sent = cases[i].sent;
         connection->pace = cases[i].pace;
         enum giver giver = giver_of(&worker, connection, cases[i].load, cases[i].crowd, cases[i].alike);
         cr_expect_eq(giver, cases[i].expected, "case %zu: %d", i, giver);
@@ -315,7 +317,7 @@ static unsigned reasons_of(struct connection *connection, bool alike) {
 
 /* How it behaves, and what part of what it may have its address takes. */
 Test(worker, reasons_to_go) {
-    struct connection *slow = queue_one(STAGE_REPLY, 1, false), *quick = queue_one(STAGE_REPLY, 8, false);
+    struct connection *slow = queue_one(STAGE_RESPONSE, 1, false), *quick = queue_one(STAGE_RESPONSE, 8, false);
     struct connection *young = queue_one(STAGE_HANDSHAKE, 2, false), *fine = queue_one(STAGE_HANDSHAKE, 8, false);
     slow->looked_at = quick->looked_at = true;
     quick->pace = 16384;
@@ -326,7 +328,7 @@ Test(worker, reasons_to_go) {
     cr_expect_eq(reasons_of(young, false), 1 + 4 - 2);
     cr_expect_eq(reasons_of(fine, false), 0);
     cr_expect_eq(reasons_of(quick, false), 0);
-    cr_expect_eq(reasons_of(queue_one(STAGE_FAREWELL, 8, false), false), 100);
+    cr_expect_eq(reasons_of(queue_one(STAGE_LINGER, 8, false), false), 100);
     cr_expect_eq(reasons_of(queue_one(STAGE_WAITING, 8, true), false), 50);
 }
 
@@ -387,8 +389,8 @@ Test(worker, who_is_found_to_give_way) {
     struct connection *waiting = queue_one(STAGE_WAITING, 0, true);
     cr_expect_eq(find_giver(&worker, NULL, false).connection, waiting);
     cr_expect_eq(find_giver(&worker, newcomer, true).connection, three, "who waits has no place to give");
-    struct connection *through = queue_one(STAGE_FAREWELL, 0, false);
-    through->moved = 1; /* all of it acknowledged, as will be seen */
+    struct connection *through = queue_one(STAGE_LINGER, 0, false);
+    through->sent = 1; /* all of it acknowledged, as will be seen */
     cr_expect_eq(find_giver(&worker, NULL, false).connection, through);
     finish(&worker, fine, true), finish(&worker, newcomer, false);
 }
@@ -398,7 +400,7 @@ Test(worker, quick_replies_of_this_machine) {
     struct connection *newcomer = open_one(-1, true), *last = NULL;
     for (size_t i = 0; i < 8; i++) {
         cr_expect_null(find_giver(&worker, newcomer, true).connection, "%zu", i);
-        last = queue_one(STAGE_REPLY, 8, true);
+        last = queue_one(STAGE_RESPONSE, 8, true);
         last->looked_at = true;
         last->pace = 16384 + 100 - (uint32_t)i;
     }
@@ -428,10 +430,10 @@ Test(worker, who_can_wait) {
 Test(worker, a_search_for_those_who_are_through_is_short) {
     struct connection *list[16 + 1];
     for (size_t i = 0; i < COUNT(list); i++) {
-        list[i] = queue_one(STAGE_FAREWELL, 0, false);
-        list[i]->moved = 1;
+        list[i] = queue_one(STAGE_LINGER, 0, false);
+        list[i]->sent = 1;
     }
-    look_at_farewells(&worker);
+    look_at_lingering(&worker);
     for (size_t i = 0; i < COUNT(list); i++)
         cr_expect_eq(list[i]->acknowledged, i < 16, "%zu", i);
 }
@@ -452,15 +454,15 @@ Test(worker, who_is_displaced_is_counted) {
     worker.giver = one;
     displace(&worker, &giver);
     cr_expect_null(worker.giver);
-    cr_expect_eq(bench.tally->displaced, 1);
-    cr_expect_eq(bench.remarks.counts[REMARK_DISPLACED], 1);
-    giver = consider(&worker, queue_one(STAGE_FAREWELL, 0, false), false);
+    cr_expect_eq(context.counters->displaced, 1);
+    cr_expect_eq(context.remarks.counts[DROP_DISPLACED], 1);
+    giver = consider(&worker, queue_one(STAGE_LINGER, 0, false), false);
     worker.giver = giver.connection;
     struct connection *other = silent(0, NOW, false);
     finish(&worker, other, true);
     cr_expect_eq(worker.giver, giver.connection);
     displace(&worker, &giver);
-    cr_expect_eq(bench.tally->displaced, 1, "it was through");
+    cr_expect_eq(context.counters->displaced, 1, "it was through");
     cr_expect_eq(worker.open, 0);
 }
 
@@ -475,31 +477,31 @@ Test(worker, room_here_and_elsewhere) {
     worker.open++;
     cr_expect(is_over(&worker));
     worker.open = 0;
-    orders.connections_max = 1;
+    setup.connections_max = 1;
     struct connection *one = silent(0, NOW, false);
-    cr_expect(house_is_full(&worker));
+    cr_expect(fixture_is_full(&worker));
     cr_expect_not(has_room(&worker));
     cr_expect_not(is_over(&worker));
     queue_one(STAGE_HANDSHAKE, 0, false);
     cr_expect(is_over(&worker));
-    boards[1].room = 1;
+    all_shared[1].room = 1;
     cr_expect(others_have_room(&worker));
     cr_expect(can_accept(&worker), "the house is full: another worker's room is none");
     cr_expect_eq(worker.giver, one);
-    orders.connections_max = 100;
+    setup.connections_max = 100;
     cr_expect(can_accept(&worker));
     cr_expect_null(worker.giver, "nobody needs to give way");
     worker.open_max = worker.open;
     cr_expect_not(can_accept(&worker), "another worker takes it");
-    boards[1].room = 0;
-    boards[0].room = 1;
+    all_shared[1].room = 0;
+    all_shared[0].room = 1;
     cr_expect_not(others_have_room(&worker), "its own is not another's");
     cr_expect(can_accept(&worker));
     cr_expect_eq(worker.giver, one);
     finish(&worker, one, true);
     worker.open_max = worker.open;
     cr_expect_not(can_accept(&worker), "there is nobody to give way");
-    boards[0].room = 0;
+    all_shared[0].room = 0;
 }
 
 /* A newcomer of this machine takes the place of somebody of this machine, and of nobody else. */
@@ -513,10 +515,10 @@ Test(worker, this_machine_has_places_of_its_own) {
     }
     struct connection *newcomer = open_one(-1, true), *first = worker.queues[STAGE_HANDSHAKE].first->later;
     cr_expect_eq(admit(&worker, newcomer), NO_PLACE, "all get on");
-    cr_expect_eq(bench.tally->displaced, 0);
+    cr_expect_eq(context.counters->displaced, 0);
     first->begun = NOW - 2000;
     cr_expect_eq(admit(&worker, newcomer), ADMITTED);
-    cr_expect_eq(bench.tally->displaced, 1);
+    cr_expect_eq(context.counters->displaced, 1);
     cr_expect_eq(worker.open, 3);
     queue_enter(&worker, newcomer);
 }
@@ -532,10 +534,10 @@ Test(worker, one_too_many_takes_the_place_of_another) {
     first->begun = NOW - 2000;
     cr_expect_eq(admit(&worker, second), ADMITTED);
     cr_expect_eq(worker.open, 1);
-    cr_expect_eq(bench.tally->displaced, 1);
+    cr_expect_eq(context.counters->displaced, 1);
     begin(&worker, second, NO_PLACE);
     cr_expect_eq(worker.open, 0);
-    cr_expect_eq(bench.tally->refused, 1);
+    cr_expect_eq(context.counters->refused, 1);
 }
 
 Test(worker, who_waits_gets_on_in_turn) {
@@ -545,15 +547,15 @@ Test(worker, who_waits_gets_on_in_turn) {
     for (size_t i = 0; i < 3; i++) {
         cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pairs[i]), 0);
         waiting[i] = open_one(pairs[i][1], true);
-        connection_wait(waiting[i], &bench);
+        connection_wait(waiting[i], &context);
         queue_enter(&worker, waiting[i]);
     }
     admit_waiting(&worker);
     EXPECT_QUEUE(STAGE_HANDSHAKE, waiting[0]);
     EXPECT_QUEUE(STAGE_WAITING, waiting[1], waiting[2]);
     cr_expect_eq(waiting[1]->stage, STAGE_WAITING);
-    cr_expect_eq(quota_open(&bench.quota), 3);
-    cr_expect_eq(waiting[0]->armed, WISH_INPUT);
+    cr_expect_eq(quota_open(&context.quota), 3);
+    cr_expect_eq(waiting[0]->armed, WANT_READ);
     finish(&worker, waiting[0], true);
     settings.max_connections_from_loopback = 100;
     admit_waiting(&worker);
@@ -596,8 +598,8 @@ Test(worker, some_are_accepted_at_once_and_the_others_later) {
         clients[i] = visit();
     accept_some(&worker, &listeners[0]);
     cr_expect_eq(worker.open, 32);
-    cr_expect_eq(bench.tally->open, 32);
-    cr_expect_eq(bench.tally->accepted, 32);
+    cr_expect_eq(context.counters->open, 32);
+    cr_expect_eq(context.counters->accepted, 32);
     accept_some(&worker, &listeners[0]);
     cr_expect_eq(worker.open, COUNT(clients));
     cr_expect(worker.queues[STAGE_HANDSHAKE].first->port == 1965 && !worker.queues[STAGE_HANDSHAKE].first->proxied);
@@ -641,15 +643,15 @@ Test(worker, no_room_in_the_system_is_a_pause) {
     cr_expect_not_null(strstr(text, "with 0 open"));
     cr_expect_eq(worker.paused_until, NOW + 250);
     cr_expect_eq(worker.open, 0);
-    bench.now = NOW + 250 - 1;
+    context.now = NOW + 250 - 1;
     attend_listeners(&worker, NULL, 0);
     cr_expect_not(worker.listening);
-    cr_expect_eq(boards[0].room, 0);
-    bench.now = NOW + 250;
+    cr_expect_eq(all_shared[0].room, 0);
+    context.now = NOW + 250;
     attend_listeners(&worker, NULL, 0);
     cr_expect(worker.listening);
-    cr_expect_eq(boards[0].room, 1);
-    bench.now += WORKER_BEAT;
+    cr_expect_eq(all_shared[0].room, 1);
+    context.now += WORKER_BEAT;
     attend_listeners(&worker, NULL, 0);
     cr_expect_eq(worker.open, 1, "who waited for that is taken");
     close(client), close(listeners[0].descriptor);
@@ -668,29 +670,29 @@ Test(worker, nobody_waits_for_an_event_that_another_worker_had) {
     attend_listeners(&worker, waiting, 1);
     cr_expect_eq(worker.open, 1);
     clients[1] = visit();
-    bench.now = NOW + WORKER_BEAT - 1;
+    context.now = NOW + WORKER_BEAT - 1;
     attend_listeners(&worker, NULL, 0);
     cr_expect_eq(worker.open, 1);
-    bench.now = NOW + WORKER_BEAT;
+    context.now = NOW + WORKER_BEAT;
     attend_listeners(&worker, NULL, 0);
     cr_expect_eq(worker.open, 2);
     cr_expect_eq(worker.tried_at, NOW + WORKER_BEAT);
-    worker.queues[STAGE_HANDSHAKE].first->stirred = bench.now;
-    orders.connections_max = 2; /* when all places are taken, it tries more often */
+    worker.queues[STAGE_HANDSHAKE].first->stirred = context.now;
+    setup.connections_max = 2; /* when all places are taken, it tries more often */
     clients[2] = visit();
     attend_listeners(&worker, NULL, 0);
     cr_expect(worker.listening == false, "all of them get on");
-    cr_expect_eq(boards[0].room, 0);
+    cr_expect_eq(all_shared[0].room, 0);
     worker.queues[STAGE_HANDSHAKE].first->begun -= 2000;
     attend_listeners(&worker, NULL, 0);
     cr_expect(worker.listening, "one would give way");
-    cr_expect_eq(boards[0].room, 0);
-    bench.now += 100 - 1;
+    cr_expect_eq(all_shared[0].room, 0);
+    context.now += 100 - 1;
     attend_listeners(&worker, NULL, 0);
-    cr_expect_eq(bench.tally->displaced, 0);
-    bench.now++;
+    cr_expect_eq(context.counters->displaced, 0);
+    context.now++;
     attend_listeners(&worker, NULL, 0);
-    cr_expect_eq(bench.tally->displaced, 1);
+    cr_expect_eq(context.counters->displaced, 1);
     cr_expect_eq(worker.open, 2);
     /* One that is to stop takes nobody, and still makes room for others, in its own time. */
     worker.told_to_stop = true;
@@ -699,18 +701,18 @@ Test(worker, nobody_waits_for_an_event_that_another_worker_had) {
     attend_listeners(&worker, NULL, 0);
     cr_expect_not(worker.listening);
     cr_expect_eq(worker.open, 2);
-    bench.now += 100;
+    context.now += 100;
     attend_listeners(&worker, NULL, 0);
     cr_expect_eq(worker.open, 1);
-    cr_expect_eq(bench.tally->displaced, 2);
-    bench.now += WORKER_BEAT;
+    cr_expect_eq(context.counters->displaced, 2);
+    context.now += WORKER_BEAT;
     worker.queues[STAGE_HANDSHAKE].first->begun -= 2000;
     attend_listeners(&worker, NULL, 0);
     cr_expect_eq(worker.open, 1, "there is room now");
     for (size_t i = 0; i < COUNT(clients); i++)
         close(clients[i]);
     close(listeners[0].descriptor);
-    orders.connections_max = 100;
+    setup.connections_max = 100;
 }
 
 /* ---- events ---- */
@@ -719,48 +721,48 @@ Test(worker, what_a_connection_wishes_is_watched) {
     int pair[2];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     struct connection *connection = open_one(pair[1], false);
-    obey(&worker, connection, WISH_SIGNATURE, true);
-    cr_expect_eq(connection->armed, WISH_INPUT);
+    apply(&worker, connection, WANT_SIGNATURE, true);
+    cr_expect_eq(connection->armed, WANT_READ);
     EXPECT_QUEUE(STAGE_HANDSHAKE, connection);
     cr_expect_not(epoll_has(EPOLLIN, connection));
     cr_assert_eq(write(pair[0], "x", 1), 1);
     cr_expect(epoll_has(EPOLLIN, connection));
     look_away(&worker, connection, EPOLLIN);
-    cr_expect_eq(connection->armed, WISH_SIGNATURE);
+    cr_expect_eq(connection->armed, WANT_SIGNATURE);
     cr_expect_not(epoll_has(EPOLLIN, connection));
-    obey(&worker, connection, WISH_SIGNATURE, false);
+    apply(&worker, connection, WANT_SIGNATURE, false);
     cr_expect_not(epoll_has(EPOLLIN, connection));
     connection->stage = STAGE_REQUEST;
-    bench.now = NOW + 1;
-    obey(&worker, connection, WISH_INPUT, false);
+    context.now = NOW + 1;
+    apply(&worker, connection, WANT_READ, false);
     cr_expect(epoll_has(EPOLLIN, connection));
     EXPECT_QUEUE(STAGE_REQUEST, connection);
     cr_expect_eq(connection->deadline, NOW + 1 + 4000);
     cr_expect_eq(connection->due, 0);
-    connection->stage = STAGE_REPLY;
-    obey(&worker, connection, WISH_OUTPUT, false);
+    connection->stage = STAGE_RESPONSE;
+    apply(&worker, connection, WANT_WRITE, false);
     cr_expect(epoll_has(EPOLLOUT, connection));
     cr_expect_eq(connection->due, NOW + 1 + 20000);
-    bench.now = NOW + 2;
-    obey(&worker, connection, WISH_NEWS, false);
+    context.now = NOW + 2;
+    apply(&worker, connection, WANT_NEWS, false);
     cr_expect(epoll_has(EPOLLIN | EPOLLOUT, connection));
     cr_expect_not(epoll_has(EPOLLIN | EPOLLOUT, connection), "once only");
     cr_expect_eq(connection->due, NOW + 1 + 20000, "the same reply");
     cr_expect_eq(connection->deadline, NOW + 1 + 2000, "its place in the queue is the same");
-    obey(&worker, connection, WISH_END, false);
-    cr_expect_null(worker.queues[STAGE_REPLY].first);
+    apply(&worker, connection, WANT_CLOSE, false);
+    cr_expect_null(worker.queues[STAGE_RESPONSE].first);
     cr_expect_eq(worker.open, 0);
-    obey(&worker, open_one(-1, false), WISH_INPUT, true);
+    apply(&worker, open_one(-1, false), WANT_READ, true);
     cr_expect_eq(worker.open, 0, "what cannot be watched ends");
-    obey(&worker, open_one(-1, false), WISH_END, true);
+    apply(&worker, open_one(-1, false), WANT_CLOSE, true);
     cr_expect_eq(worker.open, 0);
     connection = queue_one(STAGE_HANDSHAKE, 0, false);
-    obey(&worker, connection, WISH_OUTPUT, false);
+    apply(&worker, connection, WANT_WRITE, false);
     cr_expect_eq(worker.open, 0);
     /* One that begins with its reply. */
     connection = open_one(pair[0], false);
-    connection->stage = STAGE_REPLY;
-    obey(&worker, connection, WISH_OUTPUT, true);
+    connection->stage = STAGE_RESPONSE;
+    apply(&worker, connection, WANT_WRITE, true);
     cr_expect_eq(connection->due, NOW + 2 + 20000);
 }
 
@@ -773,7 +775,7 @@ Test(worker, ends_and_resets) {
     event = (struct epoll_event){.events = EPOLLIN, .data.ptr = signing};
     handle(&worker, &event);
     cr_expect_eq(worker.open, 1, "its signature is on its way");
-    cr_expect_eq(signing->armed, WISH_SIGNATURE);
+    cr_expect_eq(signing->armed, WANT_SIGNATURE);
     event.events = EPOLLIN | EPOLLHUP;
     handle(&worker, &event);
     cr_expect_eq(worker.open, 0);
@@ -803,42 +805,42 @@ Test(worker, signals_to_stop) {
 Test(worker, the_end_of_a_worker) {
     int channel[2];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, channel), 0);
-    desk_open(&desk, channel[0]);
-    orders.channel = channel[0];
-    orders.listener_count = 0;
-    cr_assert(watch(&worker, channel[0], &desk));
+    signing_client_open(&signing_client, channel[0]);
+    setup.channel = channel[0];
+    setup.listener_count = 0;
+    cr_assert(watch(&worker, channel[0], &signing_client));
     worker.stops = open_stops();
     cr_assert(watch(&worker, worker.stops, &worker.stops));
-    bench.now = clock_milliseconds();
-    boards[0].ready = 1;
-    queue_one(STAGE_HANDSHAKE, 0, false)->deadline = bench.now + 100;
+    context.now = clock_milliseconds();
+    all_shared[0].ready = 1;
+    queue_one(STAGE_HANDSHAKE, 0, false)->deadline = context.now + 100;
     raise(SIGHUP);
-    uint64_t begun = bench.now, beats = boards[0].beats;
+    uint64_t begun = context.now, beats = all_shared[0].beats;
     run(&worker);
-    cr_expect_geq(bench.now, begun + 100);
-    cr_expect_eq(bench.tally->late, 1);
+    cr_expect_geq(context.now, begun + 100);
+    cr_expect_eq(context.counters->late, 1);
     cr_expect_eq(worker.open, 0);
-    cr_expect_eq(boards[0].ready, 0);
-    cr_expect_gt(boards[0].beats, beats);
+    cr_expect_eq(all_shared[0].ready, 0);
+    cr_expect_gt(all_shared[0].beats, beats);
     cr_expect_not(worker.told_to_hurry);
     /* In a hurry. */
     worker.told_to_stop = false;
-    queue_one(STAGE_HANDSHAKE, 0, false)->deadline = bench.now + 600000;
+    queue_one(STAGE_HANDSHAKE, 0, false)->deadline = context.now + 600000;
     raise(SIGTERM);
-    begun = bench.now;
+    begun = context.now;
     run(&worker);
-    cr_expect_geq(bench.now, begun + orders.deadlines.goodbye);
+    cr_expect_geq(context.now, begun + setup.deadlines.shutdown_grace);
     cr_expect_eq(worker.open, 0);
-    cr_expect_eq(bench.tally->late, 1, "it was ended, and not late");
+    cr_expect_eq(context.counters->late, 1, "it was ended, and not late");
     /* The key process is gone. */
     worker.told_to_stop = worker.told_to_hurry = false;
     close(channel[1]);
     run(&worker);
     cr_expect(worker.told_to_stop && worker.told_to_hurry);
-    cr_expect_not(epoll_has(EPOLLIN | EPOLLHUP, &desk));
+    cr_expect_not(epoll_has(EPOLLIN | EPOLLHUP, &signing_client));
     close(channel[0]), close(worker.stops);
-    orders.listener_count = 1;
-    orders.channel = -1;
+    setup.listener_count = 1;
+    setup.channel = -1;
 }
 
 /* ---- the start ---- */
@@ -876,9 +878,9 @@ Test(worker, as_many_connections_as_there_are_descriptors) {
         pid_t child = fork();
         if (child == 0) {
             struct rlimit limit = {cases[i].now, cases[i].most};
-            orders.connections_max = cases[i].wanted;
+            setup.connections_max = cases[i].wanted;
             bool could = setrlimit(RLIMIT_NOFILE, &limit) == 0;
-            got[0] = could ? connections_at_most(&orders) : 0;
+            got[0] = could ? connections_at_most(&setup) : 0;
             getrlimit(RLIMIT_NOFILE, &limit);
             got[1] = limit.rlim_cur;
             (void)!write(said[1], got, sizeof got);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/beneath.h"
+#include "common/text.h"
+#include "folder_listing.h"
+#include "media.h"
+#include "path_rules.h"
+
+#define FILE_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + sizeof(".directory-listing-ok"))
+
+/* A folder's name without its slash: to the name with it. Links relative to its page only work there. */
+static void answer_folder(struct reply *reply, const struct request *request) {
+    char target[REPLY_META_MAX + 1];
+    int length = text_encode_path(target, sizeof(target), request->path);
+    size_t query_length = request->has_query ? 1 + strlen(request->query) : 0;
+    if (length < 0 || (size_t)length + 1 + query_length > REPLY_META_MAX) {
+        reply_set(reply, STATUS_NOT_FOUND, "Not found");
+        return;
+    }
+    char *end = target + length;
+    *end++ = '/';
+    if (request->has_query) {
+        *end++ = '?';
+        end = stpcpy(end, request->query);
+    }
+    *end = '\0';
+    reply_set(reply, STATUS_REDIRECT_PERMANENT, target);
+}
+
+/* What a request names, opened. */
+struct found {
+    int file; /* or -errno */
+    struct stat status;
+};
+
+/* What was found under this name, which the request gave or a folder's page has. The reply takes the descriptor over. */
+static int answer_file(const struct capsules *capsules, const char *name, const struct found *found,
+                       const struct metafile_rule *rule, const struct request *request, struct reply *reply) {
+    int result = -ENOENT;
+    if (S_ISREG(found->status.st_mode)) {
+        char type[REPLY_META_MAX + 1];
+        metafile_describe(type, rule, media_type(name), capsules->language);
+        reply_set(reply, STATUS_SUCCESS, type);
+        reply->body = found->file;
+        reply->body_size = (uint64_t)found->status.st_size;
+        return 0;
+    }
+    if (S_ISDIR(found->status.st_mode) && request->path[strlen(request->path) - 1] != '/') {
+        answer_folder(reply, request);
+        result = 0;
+    }
+    close(found->file);
+    return result;
+}
+
+/* ---- the whole ---- */
+
+/* What is behind the last slash of a path. */
+static const char *last_name(const char *path) {
+    return strrchr(path, '/') + 1;
+}
+
+/* Puts a name behind the first `length` bytes of where a way leads. False: it is too long for a path. */
+static bool append_name(struct lookup *lookup, size_t length, const char *name) {
+    bool fits = length + strlen(name) < sizeof lookup->path.text;
+    if (fits)
+        strcpy(lookup->path.text + length, name);
+    return fits;
+}
+
+/*
+ * Opens a name in the folder that was entered, and puts it behind the folder's path. A link is walked from the content
+ * folder: only there is it known what it must not leave. path: the whole path, as it was asked for, with `name` at its end.
+ */
+static struct found open_name(struct lookup *lookup, const char *path, const char *name) {
+    struct found found = {.file = -ENAMETOOLONG};
+    if (append_name(lookup, lookup->path.reached, name)) {
+        found.file = openat(lookup->path.folder, name, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
+        if (found.file < 0)
+            found.file = errno == ELOOP ? path_rules_open(lookup, path, BENEATH_READ) : -errno;
+    }
+    if (found.file >= 0 && fstat(found.file, &found.status) < 0) {
+        close(found.file);
+        found.file = -EIO;
+    }
+    return found;
+}
+
+/*
+ * Opens what the request names; of a folder its page, whose name is put behind `end` then. path: as it was asked for, up to
+ * `end`, with room behind it. way: to the folder; afterwards to what was opened, or as far as it led.
+ */
+static struct found open_page(struct lookup *lookup, char *path, char *end) {
+    static const char *const pages[] = {"index.gmi", "index.gemini"};
+    struct found found = {.file = -ENOENT};
+    if (end[-1] != '/')
+        return open_name(lookup, path, last_name(path));
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]) && found.file == -ENOENT && !lookup->refused; i++) {
+        strcpy(end, pages[i]);
+        found = open_name(lookup, path, pages[i]);
+        if (found.file != -ENOENT)
+            return found;
+        /* A link may have led elsewhere, and to nothing. */
+        *end = '\0';
+        if (lookup->path.strayed && path_rules_enter(lookup, path) < 0)
+            return found;
+    }
+    append_name(lookup, lookup->path.reached, pages[0]);
+    return found;
+}
+
+/* Metadata can be about a folder that is no longer there, by its name without the slash. */
+static const struct metafile_rule *find_rule(struct lookup *lookup, const struct request *request, bool is_there,
+                                             struct metafile *meta) {
+    const struct metafile_rule *rule = path_rules_find(lookup, meta);
+    size_t length = strlen(request->path);
+    if (rule || is_there || length < 2 || request->path[length - 1] != '/')
+        return rule;
+    size_t end = strlen(lookup->path.text);
+    while (end > 0 && lookup->path.text[end - 1] != '/')
+        end--;
+    if (end <= lookup->path.root)
+        return NULL;
+    metafile_dispose(meta);
+    lookup->path.text[end - 1] = '\0';
+    rule = path_rules_find(lookup, meta);
+    lookup->path.text[end - 1] = '/';
+    return rule;
+}
+
+static int answer_listing(const struct capsules *capsules, const struct lookup *lookup,
+                          const struct metafile_rule *rule, const struct request *request, struct reply *reply) {
+    char type[REPLY_META_MAX + 1];
+    int result = folder_listing(lookup, request->path, reply);
+    if (result < 0)
+        return result;
+    struct reply_text *text = reply->text;
+    metafile_describe(type, rule, "text/gemini", capsules->language);
+    reply_set(reply, STATUS_SUCCESS, type);
+    reply->text = text;
+    reply->body_size = text->size;
+    return 0;
+}
+
+/* Goes the way to the folder, and opens what the request names. path, end: see open_page. */
+static struct found find_page(struct lookup *lookup, char *path, char *end) {
+    struct found found = {0};
+    char name[FILE_PATH_MAX];
+    strcpy(name, last_name(path));
+    end[-(ptrdiff_t)strlen(name)] = '\0';
+    found.file = path_rules_enter(lookup, path);
+    strcat(path, name);
+    if (found.file == 0)
+        return open_page(lookup, path, end);
+    /* What is not there may have been moved. */
+    append_name(lookup, strlen(lookup->path.text), name[0] ? name : "index.gmi");
+    return found;
+}
+
+/* Answers what a way leads to. path, end: see open_page. */
+static int answer_at(const struct capsules *capsules, char *path, char *end, const struct request *request,
+                     struct lookup *lookup) {
+    struct metafile meta = {0};
+    struct reply *reply = lookup->reply;
+    struct found found = find_page(lookup, path, end);
+    int result = found.file < 0 ? found.file : 0;
+
+    if (lookup->refused)
+        return 0;
+    if (beneath_is_busy(result))
+        return result; /* it might be a folder with an access list of its own */
+    bool is_private = path_rules_is_private(lookup);
+    if (is_private || (found.file >= 0 && end[-1] != '/' && S_ISDIR(found.status.st_mode) &&
+                       !path_rules_admit_to_folder(lookup, found.file))) {
+        if (found.file >= 0)
+            close(found.file);
+        return is_private ? -ENOENT : 0;
+    }
+    const struct metafile_rule *rule = find_rule(lookup, request, found.file >= 0, &meta);
+    if (rule && rule->kind == METAFILE_HEADER) {
+        if (found.file >= 0)
+            close(found.file);
+        reply_set(reply, rule->status, rule->value);
+        result = 0;
+    } else if (found.file >= 0) {
+        result = answer_file(capsules, path, &found, rule, request, reply);
+    } else if (result == -ENOENT && end[-1] == '/' && lookup->path.folder >= 0) {
+        result = answer_listing(capsules, lookup, rule, request, reply);
+    }
+    metafile_dispose(&meta);
+    return result;
+}
+
+int serve_path(const struct capsules *capsules, const char *capsule, const struct request *request,
+               struct client *client, struct reply *reply) {
+    char path[FILE_PATH_MAX];
+    char *end = stpcpy(stpcpy(path, capsule), request->path);
+    struct lookup lookup;
+    path_rules_begin(&lookup, capsules->folder, client, reply);
+    int result = answer_at(capsules, path, end, request, &lookup);
+    path_rules_leave(&lookup);
+    return result;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "identity_file.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "atomic_file.h"
+#include "common/beneath.h"
+#include "common/hostname.h"
+#include "common/log.h"
+
+#define PREFIX "identity."
+#define PREFIX_SIZE 9 /* as long is "identity_" */
+#define ENDING_SIZE 4 /* .pem, .key */
+#define HOST_MAX 250  /* with ".next" behind it, it is the name of a file */
+
+static const char unreadable[] = "it is not a readable file; restore it from a backup";
+
+bool identity_file_is_host(const char *host) {
+    size_t length = strlen(host);
+    if (length == 0 || length > HOST_MAX || host[0] == '.')
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)host[i] <= ' ' || host[i] == 0x7f || host[i] == '/')
+            return false;
+    }
+    return true;
+}
+
+/* Puts one character in the place of another. */
+static void exchange(char *text, char from, char to) {
+    for (; (text = strchr(text, from)); text++)
+        *text = to;
+}
+
+/* An IPv6 address that has dashes for its colons. Other names stay as they are. */
+static void put_colons(char host[static CERTIFICATE_HOST_MAX + 1]) {
+    unsigned char address[sizeof(struct in6_addr)];
+    char other[CERTIFICATE_HOST_MAX + 1];
+    snprintf(other, sizeof other, "%s", host);
+    exchange(other, '-', ':');
+    if (inet_pton(AF_INET6, other, address) == 1)
+        memcpy(host, other, strlen(other) + 1);
+}
+
+/* The host of NAME, which is without prefix and ending. */
+static bool take_host(const char *name, size_t length, bool given, char host[static CERTIFICATE_HOST_MAX + 1]) {
+    char written[CERTIFICATE_HOST_MAX + 1];
+    if (length == 0 || length > CERTIFICATE_HOST_MAX)
+        return false;
+    memcpy(written, name, length);
+    written[length] = '\0';
+    if (given)
+        put_colons(written);
+    return hostname_canonical(host, written) && identity_file_is_host(host);
+}
+
+bool identity_file_host_of(const char *file, bool given, char host[static CERTIFICATE_HOST_MAX + 1]) {
+    /* systemd writes identity_HOST.pem when it was told to load a folder as `identity`. */
+    if (given && strncmp(file, PREFIX, PREFIX_SIZE) != 0 && strncmp(file, "identity_", PREFIX_SIZE) != 0)
+        return false;
+    if (given)
+        file += PREFIX_SIZE;
+    size_t length = strlen(file);
+    return length > ENDING_SIZE && strcmp(file + length - ENDING_SIZE, ".pem") == 0 &&
+           take_host(file, length - ENDING_SIZE, given, host);
+}
+
+void identity_file_credential(const char *host, char file[static IDENTITY_FILE_NAME_MAX + 1]) {
+    snprintf(file, IDENTITY_FILE_NAME_MAX + 1, PREFIX "%s.pem", host);
+    exchange(file, ':', '-');
+}
+
+static bool is_there(int folder, const char *file) {
+    return faccessat(folder, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool identity_file_path(int folder, const char *host, const char *ending,
+                        char file[static IDENTITY_FILE_NAME_MAX + 1]) {
+    char written[HOSTNAME_MAX + 1], former[IDENTITY_FILE_NAME_MAX + 1];
+    snprintf(file, IDENTITY_FILE_NAME_MAX + 1, "%s%s", host, ending);
+    if (is_there(folder, file))
+        return true;
+    if (!hostname_to_unicode(written, host))
+        return false;
+    snprintf(former, sizeof former, "%s%s", written, ending);
+    if (!is_there(folder, former))
+        return false;
+    memcpy(file, former, strlen(former) + 1);
+    return true;
+}
+
+/* ---- reading ---- */
+
+/*
+ * Opens a file. Given ones may be links, as those of a Kubernetes secret are, that stay in their folder; in the state
+ * folder a link would be somebody's attempt to have another file read. Returns a descriptor or -errno.
+ */
+static int open_file(int folder, const char *file, bool given) {
+    if (given)
+        return beneath_walk(folder, file, O_RDONLY | O_NONBLOCK);
+    int opened = openat(folder, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return opened < 0 ? -errno : opened;
+}
+
+/* Reads a file, and looks at it. Returns NULL, or what is wrong with it. */
+static const char *read_file(int folder, const char *file, bool given, struct stat *about, char **text) {
+    int opened = open_file(folder, file, given);
+    ssize_t size = opened;
+    if (opened >= 0) {
+        size = fstat(opened, about) < 0 ? -errno : atomic_file_read_open(opened, text);
+        close(opened);
+    }
+    if (size == -EACCES || size == -EPERM)
+        return "it cannot be read; make the owner of its folder own it too (chown)";
+    if (size == -EXDEV)
+        return "it is a symbolic link that leads out of its folder; replace it with a copy";
+    if (size < 0)
+        return unreadable;
+    return !given && (about->st_mode & 077) != 0
+               ? "other users may read it; run chmod 600 on it, and change to a new key if somebody may have read it"
+               : NULL;
+}
+
+static void wipe(char *text) {
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+static void name_key_file(const struct identity_file *held, char file[static IDENTITY_FILE_NAME_MAX + 1]) {
+    snprintf(file, IDENTITY_FILE_NAME_MAX + 1, "%.*s.key", (int)(strlen(held->file) - ENDING_SIZE), held->file);
+}
+
+/* The key may have a file of its own beside a given certificate. */
+static const char *read_key_file(int folder, struct identity_file *held, char **key) {
+    char file[IDENTITY_FILE_NAME_MAX + 1];
+    name_key_file(held, file);
+    if (!held->given || !is_there(folder, file))
+        return NULL;
+    return read_file(folder, file, true, &held->about_key, key);
+}
+
+static const char *load(struct identity_file *held, int folder) {
+    char *pem = NULL, *key = NULL;
+    const char *problem = read_file(folder, held->file, held->given, &held->about, &pem);
+    if (!problem)
+        problem = read_key_file(folder, held, &key);
+    /* First of all its names: hosts that it is for are not to get another one when it turns out to be broken. */
+    if (!problem)
+        problem = certificate_examine(&held->facts, pem);
+    if (!problem)
+        problem = identity_load(&held->identity, held->host, pem, key);
+    wipe(pem);
+    wipe(key);
+    return problem;
+}
+
+struct identity_file *identity_file_load(int folder, const char *file, bool given) {
+    struct identity_file *held = calloc(1, sizeof *held);
+    if (!held)
+        return NULL;
+    held->given = given;
+    snprintf(held->file, sizeof held->file, "%s", file);
+    if (given)
+        file += PREFIX_SIZE;
+    const char *ending = strrchr(file, '.');
+    if (!ending || !take_host(file, (size_t)(ending - file), given, held->host))
+        held->problem = unreadable;
+    else
+        held->problem = load(held, folder);
+    if (!held->problem && !given && identity_file_match(held, held->host) == CERTIFICATE_OTHER)
+        held->problem = "its certificate is for another host; restore the right one from a backup";
+    return held;
+}
+
+static bool is_same(const struct stat *one, const struct stat *other) {
+    return one->st_ino == other->st_ino && one->st_dev == other->st_dev && one->st_size == other->st_size &&
+           one->st_mode == other->st_mode && one->st_uid == other->st_uid &&
+           one->st_mtim.tv_sec == other->st_mtim.tv_sec && one->st_mtim.tv_nsec == other->st_mtim.tv_nsec;
+}
+
+static struct stat look_at(int folder, const char *file, bool given) {
+    struct stat about = {0};
+    if (fstatat(folder, file, &about, given ? 0 : AT_SYMLINK_NOFOLLOW) < 0)
+        about = (struct stat){0};
+    return about;
+}
+
+bool identity_file_is_stale(const struct identity_file *held, int folder) {
+    struct stat about = look_at(folder, held->file, held->given), about_key = {0};
+    char file[IDENTITY_FILE_NAME_MAX + 1];
+    if (held->given) {
+        name_key_file(held, file);
+        about_key = look_at(folder, file, true);
+    }
+    return !is_same(&about, &held->about) || !is_same(&about_key, &held->about_key);
+}
+
+/* ---- judging ---- */
+
+enum certificate_match identity_file_match(const struct identity_file *held, const char *host) {
+    const char *names = held->facts.names;
+    if (!names)
+        return CERTIFICATE_OTHER;
+    /*
+     * The capsule for clients who name no host has no name that a certificate could hold. And where a certificate has no
+     * subject alternative name, as gencert of gmid and many guides make them, the file's name says whose it is.
+     */
+    if (strcmp(held->host, host) == 0 && (names[0] == '\0' || strcmp(host, "default") == 0))
+        return CERTIFICATE_EXACT;
+    return certificate_match(names, host);
+}
+
+static void show_date(time_t moment, char date[static 32]) {
+    struct tm when;
+    if (!gmtime_r(&moment, &when) || strftime(date, 32, "%Y-%m-%d", &when) == 0)
+        strcpy(date, "an unknown date");
+}
+
+/* Tells of what clients may take amiss, once. */
+static void tell(struct identity_file *held, time_t now) {
+    const char *file = held->file;
+    char date[32];
+    if (held->told)
+        return;
+    held->told = true;
+    show_date(held->facts.begins, date);
+    if (held->facts.begins > now)
+        log_line(LOG_LEVEL_WARNING,
+                 "identity %s: the certificate in %s is not valid before %s, so clients may reject it until then; "
+                 "check the clock of this machine",
+                 held->host, file, date);
+    if (held->facts.names[0] == '\0')
+        log_line(LOG_LEVEL_WARNING,
+                 "identity %s: the certificate in %s has no subject alternative name, so some clients reject it on a "
+                 "first visit",
+                 held->host, file);
+    if (held->facts.has_unicode)
+        log_line(LOG_LEVEL_WARNING,
+                 "identity %s: the certificate in %s contains a name with letters outside ASCII, which some clients "
+                 "reject; %s",
+                 held->host, file,
+                 held->given ? "install one that spells it as above" : "renew it with: vitrinectl renew");
+}
+
+void identity_file_warn(struct identity_file *held) {
+    time_t now = time(NULL), ends = held->facts.ends;
+    unsigned stage = certificate_stage(ends, now);
+    const char *advice = held->given ? "install a renewed one" : "renew it with: vitrinectl renew";
+    char date[32];
+    tell(held, now);
+    if (stage <= held->warned && stage < 4)
+        return;
+    held->warned = stage;
+    show_date(ends, date);
+    if (stage == 4)
+        log_line(LOG_LEVEL_ERROR,
+                 "identity %s: the certificate in %s expired on %s; the server still uses it, but clients warn their "
+                 "users or reject it; %s",
+                 held->host, held->file, date, advice);
+    else
+        log_line(LOG_LEVEL_WARNING, "identity %s: the certificate in %s expires on %s, in %lld days; %s", held->host,
+                 held->file, date, (long long)((ends - now) / 86400), advice);
+}
+
+void identity_file_dispose(struct identity_file *held) {
+    if (!held)
+        return;
+    identity_dispose(&held->identity);
+    certificate_facts_dispose(&held->facts);
+    free(held);
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "identity_store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "atomic_file.h"
+#include "common/log.h"
+
+/* ---- the list ---- */
+
+static bool has_key(const struct identity_file *held, const uint8_t key[static SIGNING_KEY_ID]) {
+    return !held->problem && memcmp(held->identity.public.key, key, SIGNING_KEY_ID) == 0;
+}
+
+static bool serves(const struct identity_file *held, uint64_t generation) {
+    for (size_t i = 0; i < IDENTITY_FILE_GENERATIONS; i++) {
+        if (generation != 0 && held->generations[i] == generation)
+            return true;
+    }
+    return false;
+}
+
+static void serve(struct identity_file *held, uint64_t generation) {
+    if (serves(held, generation))
+        return;
+    memmove(held->generations + 1, held->generations, sizeof held->generations - sizeof *held->generations);
+    held->generations[0] = generation;
+}
+
+void identity_store_serve(struct identity_store *store, const uint8_t key[static SIGNING_KEY_ID], uint64_t generation) {
+    for (size_t i = 0; i < store->count; i++) {
+        if (!store->list[i]->former && has_key(store->list[i], key))
+            serve(store->list[i], generation);
+    }
+}
+
+uint64_t identity_store_generation(const struct identity_store *store, uint64_t generation) {
+    for (size_t i = 0; i < store->count; i++) {
+        if (serves(store->list[i], generation))
+            return generation;
+    }
+    return IDENTITY_STORE_FOUND;
+}
+
+const struct identity *identity_store_find_key(const struct identity_store *store,
+                                               const uint8_t key[static SIGNING_KEY_ID], uint64_t generation) {
+    for (size_t i = 0; i < store->count; i++) {
+        const struct identity_file *held = store->list[i];
+        if (has_key(held, key) && serves(held, generation))
+            return &held->identity;
+    }
+    return NULL;
+}
+
+/* The one whose file is named after the host. */
+static struct identity_file *find_own(const struct identity_store *store, const char *host, bool given) {
+    for (size_t i = 0; i < store->count; i++) {
+        struct identity_file *held = store->list[i];
+        if (held->given == given && !held->former && strcmp(held->host, host) == 0)
+            return held;
+    }
+    return NULL;
+}
+
+/* The given one whose certificate names the host best; of several alike the one whose file comes first by its name. */
+static struct identity_file *find_match(const struct identity_store *store, const char *host) {
+    struct identity_file *found = NULL;
+    enum certificate_match best = CERTIFICATE_OTHER;
+    for (size_t i = 0; i < store->count; i++) {
+        struct identity_file *held = store->list[i];
+        enum certificate_match match =
+            held->given && !held->former ? identity_file_match(held, host) : CERTIFICATE_OTHER;
+        if (match > best || (found && match == best && strcmp(held->file, found->file) < 0)) {
+            best = match;
+            found = held;
+        }
+    }
+    return found;
+}
+
+static struct identity_file *load(struct identity_store *store, int folder, const char *file, bool given) {
+    struct identity_file *held = identity_file_load(folder, file, given);
+    struct identity_file **list = reallocarray(store->list, store->count + 1, sizeof *list);
+    if (list)
+        store->list = list;
+    if (!list || !held) {
+        identity_file_dispose(held);
+        log_line(LOG_LEVEL_ERROR, "identity %s: out of memory", file);
+        return NULL;
+    }
+    return list[store->count++] = held;
+}
+
+static void drop(struct identity_store *store, struct identity_file *held) {
+    size_t kept = 0;
+    for (size_t i = 0; i < store->count; i++) {
+        if (store->list[i] != held)
+            store->list[kept++] = store->list[i];
+    }
+    store->count = kept;
+    identity_file_dispose(held);
+}
+
+/* Another takes its place. It goes on signing for workers that serve it; the one before it is given up. */
+static void retire(struct identity_store *store, struct identity_file *held) {
+    for (size_t i = 0; i < store->count; i++) {
+        struct identity_file *former = store->list[i];
+        if (former->former && former->given == held->given && strcmp(former->host, held->host) == 0) {
+            drop(store, former);
+            break;
+        }
+    }
+    held->former = true;
+    if (held->problem)
+        drop(store, held);
+}
+
+/* ---- folders ---- */
+
+/* A host may have a file in each of two spellings; identity_file_path knows which of them counts. */
+static void load_kept(struct identity_store *store, int folder, const char *file) {
+    char host[CERTIFICATE_HOST_MAX + 1], name[IDENTITY_FILE_NAME_MAX + 1];
+    if (identity_file_host_of(file, false, host) && identity_file_path(folder, host, ".pem", name) &&
+        strcmp(name, file) == 0)
+        load(store, folder, file, false);
+}
+
+/* The given one that was read from this file. */
+static struct identity_file *find_file(const struct identity_store *store, const char *file) {
+    for (size_t i = 0; i < store->count; i++) {
+        struct identity_file *held = store->list[i];
+        if (held->given && !held->former && strcmp(held->file, file) == 0)
+            return held;
+    }
+    return NULL;
+}
+
+/*
+ * A given file has changed. One that cannot be used takes nobody's place: clients go on meeting the key that they know,
+ * and whoever changed the file reads why.
+ */
+static void exchange_given(struct identity_store *store, int folder, struct identity_file *before) {
+    struct identity_file *given = load(store, folder, before->file, true);
+    if (!given)
+        return;
+    if (given->problem)
+        log_line(LOG_LEVEL_ERROR, "identity %s: %s cannot be used: %s%s", given->host, given->file, given->problem,
+                 before->problem ? "" : "; the version read earlier stays in use");
+    given->told = given->problem != NULL;
+    if (given->problem && !before->problem) {
+        drop(store, given);
+        return;
+    }
+    if (!given->problem)
+        log_line(LOG_LEVEL_NOTICE, "identity %s: %s reloaded", given->host, given->file);
+    retire(store, before);
+}
+
+static void load_given(struct identity_store *store, int folder, const char *file) {
+    char host[CERTIFICATE_HOST_MAX + 1], quoted[256];
+    if (strncmp(file, "identity", 8) != 0)
+        return;
+    if (identity_file_host_of(file, true, host)) {
+        struct identity_file *before = find_file(store, file);
+        if (before && identity_file_is_stale(before, folder))
+            exchange_given(store, folder, before);
+        if (before)
+            return;
+        struct identity_file *given = load(store, folder, file, true);
+        if (given && given->problem) {
+            log_line(LOG_LEVEL_ERROR, "identity %s: %s cannot be used: %s", host, file, given->problem);
+            given->told = true;
+        }
+    } else if (strlen(file) < 4 || strcmp(file + strlen(file) - 4, ".key") != 0) {
+        log_line(LOG_LEVEL_WARNING, "credential %s ignored: its name must be identity.HOST.pem or identity.HOST.key",
+                 log_quote(quoted, sizeof quoted, file));
+    }
+}
+
+static void load_each(struct identity_store *store, int folder,
+                      void (*each)(struct identity_store *store, int folder, const char *file)) {
+    int copy = dup(folder);
+    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *entry;
+    if (!stream && copy >= 0)
+        close(copy);
+    while (stream && (entry = readdir(stream)))
+        each(store, folder, entry->d_name);
+    if (stream)
+        closedir(stream);
+}
+
+/* Opens the folder of what was given, by its name each time: at a reload systemd mounts another over it. -1 with errno. */
+static int open_given(const struct identity_store *store) {
+    errno = ENOENT;
+    return store->credentials ? open(store->credentials, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+int identity_store_open(struct identity_store *store, const char *state, const char *credentials) {
+    *store =
+        (struct identity_store){.state = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .credentials = credentials};
+    if (store->state < 0) {
+        log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name another with --state", state, strerror(errno));
+        return EX_NOINPUT;
+    }
+    load_each(store, store->state, load_kept);
+    int folder = open_given(store);
+    /* systemd 254 names a folder that it did not make when ImportCredential= found nothing: none were given. */
+    if (folder >= 0 || errno == ENOENT) {
+        if (folder >= 0) {
+            load_each(store, folder, load_given);
+            close(folder);
+        }
+        for (size_t i = 0; i < store->count; i++)
+            serve(store->list[i], IDENTITY_STORE_FOUND);
+        return EX_OK;
+    }
+    log_line(LOG_LEVEL_ERROR, "credentials folder %s: %s; check $CREDENTIALS_DIRECTORY", credentials, strerror(errno));
+    identity_store_dispose(store);
+    return EX_NOINPUT;
+}
+
+/*
+ * What is gone from the folder (-1: so is that) stays in use: systemd passes over a credential that it cannot decrypt, and
+ * then clients would be shown another key.
+ */
+static void tell_of_gone(const struct identity_store *store, int folder) {
+    for (size_t i = 0; i < store->count; i++) {
+        const struct identity_file *held = store->list[i];
+        struct stat about;
+        if (held->given && !held->former && !held->problem &&
+            (folder < 0 || fstatat(folder, held->file, &about, AT_SYMLINK_NOFOLLOW) < 0))
+            log_line(LOG_LEVEL_WARNING,
+                     "identity %s: %s is gone; the version read earlier stays in use until the key process restarts",
+                     held->host, held->file);
+    }
+}
+
+void identity_store_refresh(struct identity_store *store) {
+    int folder = open_given(store);
+    if (folder < 0 && errno != ENOENT) {
+        log_line(LOG_LEVEL_ERROR, "credentials folder %s: %s; identities read from it stay in use", store->credentials,
+                 strerror(errno));
+        return;
+    }
+    if (folder >= 0)
+        load_each(store, folder, load_given);
+    tell_of_gone(store, folder);
+    if (folder >= 0)
+        close(folder);
+}
+
+/* ---- whose is which ---- */
+
+/* Makes an identity and has it on disk before anybody can pin it. */
+static struct identity_file *make(struct identity_store *store, const char *host) {
+    char pem[IDENTITY_PEM_MAX], name[IDENTITY_FILE_NAME_MAX + 1];
+    snprintf(name, sizeof name, "%s.pem", host);
+    size_t size = identity_make(host, pem);
+    bool stored = size > 0 && (atomic_file_create(store->state, name, pem, size) || errno == EEXIST);
+    if (size == 0)
+        log_line(LOG_LEVEL_ERROR, "identity %s: making a key failed", host);
+    else if (!stored)
+        log_line(LOG_LEVEL_ERROR, "identity %s: cannot write %s to the state folder: %s", host, name, strerror(errno));
+    else
+        log_line(LOG_LEVEL_NOTICE, "identity %s: made; clients remember it from their first visit", host);
+    explicit_bzero(pem, sizeof pem);
+    return stored ? load(store, store->state, name, false) : NULL;
+}
+
+/* The one out of the state folder, as it is there now. NULL: there is none. */
+static struct identity_file *find_kept(struct identity_store *store, const char *host) {
+    struct identity_file *kept = find_own(store, host, false);
+    char name[IDENTITY_FILE_NAME_MAX + 1];
+    bool is_there = identity_file_path(store->state, host, ".pem", name);
+    if (kept && is_there && strcmp(kept->file, name) == 0 && !identity_file_is_stale(kept, store->state))
+        return kept;
+    if (kept)
+        retire(store, kept);
+    return is_there ? load(store, store->state, name, false) : NULL;
+}
+
+/* Says what somebody may wonder about who has made or given more than one. */
+static void tell(const char *host, const struct identity_file *own, const struct identity_file *kept,
+                 const struct identity_file *matching) {
+    char credential[IDENTITY_FILE_NAME_MAX + 1];
+    identity_file_credential(host, credential);
+    if (own && kept)
+        log_line(LOG_LEVEL_NOTICE, "identity %s: using %s; the identity made earlier (%s) is kept but not used", host,
+                 own->file, kept->file);
+    else if (kept && matching)
+        log_line(LOG_LEVEL_NOTICE,
+                 "identity %s: using the identity made earlier (%s), although %s is for this host too; to use that "
+                 "one, rename it to %s",
+                 host, kept->file, matching->file, credential);
+    else if (!own && matching)
+        log_line(LOG_LEVEL_NOTICE, "identity %s: using %s, which is for this host too", host, matching->file);
+}
+
+const struct identity *identity_store_provide(struct identity_store *store, const char *host, bool *unusable) {
+    *unusable = false;
+    if (!identity_file_is_host(host)) {
+        log_line(LOG_LEVEL_WARNING,
+                 "keys: refused a request for an identity: not a valid host name, or longer than 250 bytes");
+        return NULL;
+    }
+    struct identity_file *own = find_own(store, host, true), *kept = find_kept(store, host);
+    struct identity_file *matching = find_match(store, host);
+    struct identity_file *chosen = own ? own : kept ? kept : matching;
+    if (!chosen && !(chosen = make(store, host)))
+        return NULL;
+    const char *problem = chosen->problem;
+    *unusable = true;
+    if (!problem && chosen == own && identity_file_match(own, host) == CERTIFICATE_OTHER)
+        problem = "its certificate is for other hosts; install one with this host as subject alternative name";
+    if (problem) {
+        bool told =
+            chosen == own && chosen->told; /* just now, when it was loaded; at the next reload it is told again */
+        chosen->told = false;
+        if (!told)
+            log_line(LOG_LEVEL_ERROR, "identity %s: %s %s cannot be used: %s", host,
+                     chosen->given ? "credential" : "file", chosen->file, problem);
+        return NULL;
+    }
+    *unusable = false;
+    tell(host, own, kept, matching);
+    chosen->used = true;
+    identity_file_warn(chosen);
+    return &chosen->identity;
+}
+
+void identity_store_warn(const struct identity_store *store) {
+    for (size_t i = 0; i < store->count; i++) {
+        if (store->list[i]->used && !store->list[i]->former)
+            identity_file_warn(store->list[i]);
+    }
+}
+
+bool identity_store_holds_only(const struct identity_store *store, const char *host) {
+    for (size_t i = 0; i < store->count; i++) {
+        if (strcmp(store->list[i]->host, host) != 0)
+            return false;
+    }
+    return true;
+}
+
+void identity_store_dispose(struct identity_store *store) {
+    for (size_t i = 0; i < store->count; i++)
+        identity_file_dispose(store->list[i]);
+    free(store->list);
+    if (store->state >= 0)
+        close(store->state);
+    *store = (struct identity_store){.state = -1};
+}

@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "key_service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/sandbox.h"
+#include "common/systemd.h"
+#include "identity_store.h"
+#include "protocol/signing.h"
+
+/* Channels take turns: so many questions of one, or as many as this time is enough for, then the next. */
+#define QUESTIONS_AT_ONCE 16
+#define TURN 1000           /* microseconds; an RSA signature takes longer and is a turn by itself */
+#define ANSWER_WITHIN 12000 /* milliseconds; less than a service gets for stopping */
+#define DAY 86400000ull     /* milliseconds */
+#define TICK 3000           /* milliseconds between two words to the service manager */
+
+/* Names of what the service manager keeps for this process over a restart. */
+#define KEY_SERVICE_CONTROL_NAME "control"
+#define KEY_SERVICE_CHANNEL_NAME "channel"
+
+/* A worker may ask for this many signatures at once, and for so many in a second; then it has to wait. */
+#define BURST 4000
+#define RATE 8000
+
+/* ---- control messages ---- */
+
+enum order { ORDER_PROVIDE = 1, ORDER_ATTACH = 2, ORDER_REFRESH = 3, ORDER_PROVIDE_SAMPLE = 4 };
+
+struct control_order {
+    uint32_t order;
+    uint32_t serial;     /* comes back in the report: a late answer is none to the next question */
+    uint64_t generation; /* whose workers serve this identity, or of which this one is (certificate.h) */
+    char host[CERTIFICATE_HOST_MAX + 1];
+};
+
+enum provided { PROVIDED_NONE = 0, PROVIDED_ONE = 1, PROVIDED_UNUSABLE = 2 };
+
+struct control_report {
+    uint32_t order;
+    uint32_t serial;
+    uint32_t provided;              /* enum provided */
+    struct certificate certificate; /* its chain follows, and its pointer means nothing */
+};
+
+union control_buffer {
+    struct control_report report;
+    char bytes[sizeof(struct control_report) + CERTIFICATE_CHAIN_MAX];
+};
+
+/* ---- the key process ---- */
+
+struct channel {
+    int descriptor;
+    uint64_t generation; /* of the worker at its other end */
+    unsigned allowance;  /* signatures that it may still ask for now */
+    uint64_t counted;    /* when the allowance was last raised, in milliseconds */
+    bool full;           /* an answer found no room; nothing is read until there is some */
+};
+
+struct keys {
+    struct identity_store store;
+    int controls[KEY_SERVICE_CONTROLS_MAX];
+    size_t control_count;
+    struct channel channels[KEY_SERVICE_CHANNELS_MAX];
+    size_t channel_count;
+    int listener;
+    uint64_t next_day; /* when certificates are looked at again, in milliseconds */
+};
+
+static volatile sig_atomic_t told_to_stop, told_to_reload;
+
+static void stop(int signal) {
+    (void)signal;
+    told_to_stop = 1;
+}
+
+static void reload(int signal) {
+    (void)signal;
+    told_to_reload = 1;
+}
+
+/* ---- control ---- */
+
+/* The order's host is whose identity it is now; a given one may be for several. */
+static void report(int control, const struct identity *identity, bool unusable, const struct control_order *order) {
+    static union control_buffer buffer;
+    size_t size = sizeof buffer.report;
+    memset(&buffer.report, 0, sizeof buffer.report);
+    buffer.report.order = ORDER_PROVIDE;
+    buffer.report.serial = order->serial;
+    buffer.report.provided = unusable ? PROVIDED_UNUSABLE : PROVIDED_NONE;
+    if (identity && identity->public.chain_size <= CERTIFICATE_CHAIN_MAX) {
+        buffer.report.provided = PROVIDED_ONE;
+        buffer.report.certificate = identity->public;
+        snprintf(buffer.report.certificate.host, sizeof buffer.report.certificate.host, "%s", order->host);
+        buffer.report.certificate.chain = NULL;
+        memcpy(buffer.bytes + size, identity->public.chain, identity->public.chain_size);
+        size += identity->public.chain_size;
+    }
+    if (send(control, &buffer, size, MSG_NOSIGNAL) < 0)
+        log_line(LOG_LEVEL_ERROR, "keys: cannot answer the supervisor: %s", strerror(errno));
+}
+
+/* Returns false when there is no room for it; then it is closed. */
+static bool add_channel(struct keys *keys, int descriptor, uint64_t generation) {
+    if (keys->channel_count == KEY_SERVICE_CHANNELS_MAX) {
+        log_line(LOG_LEVEL_ERROR, "keys: refused a channel: there are %d already", KEY_SERVICE_CHANNELS_MAX);
+        close(descriptor);
+        return false;
+    }
+    fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
+    keys->channels[keys->channel_count++] =
+        (struct channel){.descriptor = descriptor,
+                         .generation = identity_store_generation(&keys->store, generation),
+                         .allowance = BURST,
+                         .counted = clock_milliseconds()};
+    return true;
+}
+
+/* Takes the descriptor that came with a message. Returns -1 when there is none; of several none is kept. */
+static int take_descriptor(struct msghdr *message) {
+    int descriptor = -1, one;
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        /* The room for one takes two, since it is rounded up. */
+        size_t size = part->cmsg_len - CMSG_LEN(0);
+        for (size_t at = 0; at < size; at += sizeof one) {
+            memcpy(&one, CMSG_DATA(part) + at, sizeof one);
+            if (size == sizeof one && descriptor < 0)
+                descriptor = one;
+            else
+                close(one);
+        }
+    }
+    return descriptor;
+}
+
+static const struct identity *provide(struct identity_store *store, const struct control_order *order, bool *unusable) {
+    const struct identity *identity = identity_store_provide(store, order->host, unusable);
+    if (identity)
+        identity_store_serve(store, identity->public.key, order->generation);
+    return identity;
+}
+
+/* Obeys one order. Returns false when the supervisor is gone. */
+static bool obey(struct keys *keys, int control) {
+    struct control_order order = {0};
+    struct iovec part = {&order, sizeof order};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } room;
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room.bytes};
+    ssize_t got = recvmsg(control, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC);
+    if (got < 0)
+        return errno == EINTR || errno == EAGAIN;
+    if (got == 0)
+        return false;
+    int descriptor = take_descriptor(&message);
+    if (got == sizeof order && order.order == ORDER_ATTACH && descriptor >= 0) {
+        if (add_channel(keys, descriptor, order.generation))
+            systemd_keep(descriptor, KEY_SERVICE_CHANNEL_NAME);
+        return true;
+    }
+    if (descriptor >= 0)
+        close(descriptor);
+    if (got == sizeof order && order.order == ORDER_REFRESH) {
+        identity_store_refresh(&keys->store);
+        return true;
+    }
+    const struct identity *identity = NULL;
+    bool unusable = false;
+    bool is_sample = order.order == ORDER_PROVIDE_SAMPLE;
+    if (got == sizeof order && (order.order == ORDER_PROVIDE || is_sample) &&
+        memchr(order.host, '\0', sizeof order.host)) {
+        if (!is_sample || identity_store_holds_only(&keys->store, order.host))
+            identity = provide(&keys->store, &order, &unusable);
+    } else {
+        log_line(LOG_LEVEL_WARNING, "keys: refused a malformed control message");
+    }
+    report(control, identity, unusable, &order);
+    return true;
+}
+
+/* ---- channels ---- */
+
+static void sign(const struct keys *keys, const struct channel *channel, const struct signing_question *question,
+                 struct signing_answer *answer) {
+    uint8_t message[SIGNING_MESSAGE_MAX], signature[SIGNING_SIGNATURE_MAX];
+    size_t size = 0;
+    const struct identity *identity = identity_store_find_key(&keys->store, question->key, channel->generation);
+    enum signing_result result = SIGNING_REFUSED;
+    if (identity)
+        result =
+            identity_sign(identity, question->scheme, message, signing_message(question, message), signature, &size);
+    signing_reply(answer, question->ticket, result, signature, size);
+}
+
+static void complain(const struct signing_question *question, size_t size) {
+    if (signing_question_is_foreign(question, size))
+        log_line(LOG_LEVEL_WARNING, "keys: closed the channel of a worker of another version; restart vitrine.service");
+    else
+        log_line(LOG_LEVEL_WARNING,
+                 "keys: closed the channel of a worker that asked to sign something other than a TLS handshake");
+}
+
+static unsigned allowance(struct channel *channel) {
+    uint64_t now = clock_milliseconds();
+    uint64_t more = (now - channel->counted) * RATE / 1000;
+    if (more > 0) {
+        channel->allowance = channel->allowance + more > BURST ? BURST : channel->allowance + (unsigned)more;
+        channel->counted = now;
+    }
+    return channel->allowance;
+}
+
+/*
+ * Answers what waits in a channel, several questions for one wake-up. A question leaves the channel when its answer has
+ * gone: whatever ends this process before that, the next one finds it there. Returns false when the worker is gone or
+ * sends what no honest worker would.
+ */
+static bool answer(const struct keys *keys, struct channel *channel) {
+    static struct signing_question question;
+    static struct signing_answer answer;
+    uint64_t turn_ends = clock_microseconds() + TURN;
+    channel->full = false;
+    for (int i = 0; i < QUESTIONS_AT_ONCE && channel->allowance > 0; i++) {
+        if (i > 0 && clock_microseconds() >= turn_ends)
+            return true;
+        /* MSG_TRUNC: of a message that is too long the whole length is told, or it would pass for a question. */
+        ssize_t got = recv(channel->descriptor, &question, sizeof question, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC);
+        if (got < 0)
+            return errno == EAGAIN || errno == EINTR;
+        if (got == 0) /* the other end is closed */
+            return false;
+        if (!signing_question_is_valid(&question, (size_t)got)) {
+            complain(&question, (size_t)got);
+            return false;
+        }
+        sign(keys, channel, &question, &answer);
+        channel->allowance--;
+        if (send(channel->descriptor, &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+            channel->full = errno == EAGAIN;
+            return channel->full || errno == EINTR;
+        }
+        recv(channel->descriptor, &question, sizeof question, MSG_DONTWAIT);
+    }
+    return true;
+}
+
+/* ---- the loop ---- */
+
+struct watch {
+    struct pollfd list[1 + KEY_SERVICE_CONTROLS_MAX + KEY_SERVICE_CHANNELS_MAX];
+    size_t count;
+};
+
+/* Watches everything but channels that have used up their allowance. Returns how long to wait, in milliseconds. */
+static int prepare(struct keys *keys, struct watch *watch) {
+    int wait = -1;
+    watch->count = 0;
+    watch->list[watch->count++] = (struct pollfd){keys->listener, POLLIN, 0};
+    for (size_t i = 0; i < keys->control_count; i++)
+        watch->list[watch->count++] = (struct pollfd){keys->controls[i], POLLIN, 0};
+    for (size_t i = 0; i < keys->channel_count; i++) {
+        struct channel *channel = &keys->channels[i];
+        bool may = allowance(channel) > 0;
+        watch->list[watch->count++] =
+            (struct pollfd){may ? channel->descriptor : -1, channel->full ? POLLOUT : POLLIN, 0};
+        if (!may)
+            wait = 10;
+    }
+    return wait;
+}
+
+static void welcome(struct keys *keys) {
+    int control = accept4(keys->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (control < 0)
+        return;
+    if (keys->control_count == KEY_SERVICE_CONTROLS_MAX) {
+        log_line(LOG_LEVEL_ERROR, "keys: refused a supervisor: there are %d already", KEY_SERVICE_CONTROLS_MAX);
+        close(control);
+        return;
+    }
+    keys->controls[keys->control_count++] = control;
+    systemd_keep(control, KEY_SERVICE_CONTROL_NAME);
+}
+
+static void serve_ready(struct keys *keys, const struct watch *watch) {
+    size_t controls = keys->control_count, channels = keys->channel_count, kept = 0;
+    const struct pollfd *ready = watch->list + 1;
+    for (size_t i = 0; i < controls; i++, ready++) {
+        if (ready->revents == 0 || obey(keys, keys->controls[i]))
+            keys->controls[kept++] = keys->controls[i];
+        else
+            close(keys->controls[i]);
+    }
+    keys->control_count = kept;
+    kept = 0;
+    for (size_t i = 0; i < keys->channel_count; i++) {
+        struct channel channel = keys->channels[i];
+        bool asked = i < channels && ready[i].revents != 0;
+        bool stays = !asked || answer(keys, &channel);
+        if (stays)
+            keys->channels[kept++] = channel;
+        else
+            close(channel.descriptor);
+    }
+    keys->channel_count = kept;
+    if (watch->list[0].revents != 0)
+        welcome(keys);
+}
+
+static void tell(const struct keys *keys, const char *first) {
+    char message[128];
+    snprintf(message, sizeof message, "%sSTATUS=Holding %zu identities for %zu workers", first, keys->store.count,
+             keys->channel_count);
+    systemd_notify(message);
+}
+
+/* As a service: the service manager has put other credentials in place (RefreshOnReload=), or says that it would. */
+static void refresh(struct keys *keys) {
+    char message[64];
+    told_to_reload = 0;
+    snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_microseconds());
+    systemd_notify(message);
+    identity_store_refresh(&keys->store);
+    tell(keys, "READY=1\n");
+}
+
+static void warn_daily(struct keys *keys, uint64_t now) {
+    if (now < keys->next_day)
+        return;
+    identity_store_warn(&keys->store);
+    keys->next_day = now + DAY;
+}
+
+static int run(struct keys *keys) {
+    struct watch watch;
+    unsigned watchdog = systemd_watchdog_milliseconds();
+    int tick = watchdog > 0 && watchdog / 3 < TICK ? (int)(watchdog / 3) : TICK;
+    uint64_t next = clock_milliseconds() + (unsigned)tick;
+    keys->next_day = clock_milliseconds() + DAY;
+    tell(keys, "READY=1\n");
+    while (!told_to_stop && (keys->listener >= 0 || keys->control_count > 0)) {
+        int wait = prepare(keys, &watch);
+        sigset_t during_wait;
+        sigemptyset(&during_wait); /* SIGTERM and SIGHUP come through while nothing is half done */
+        if (wait < 0)
+            wait = tick;
+        struct timespec timeout = {wait / 1000, wait % 1000 * 1000000L};
+        int count = ppoll(watch.list, watch.count, &timeout, &during_wait);
+        if (count < 0 && errno != EINTR) {
+            log_line(LOG_LEVEL_ERROR, "keys: %s", strerror(errno));
+            return EX_OSERR;
+        }
+        if (count > 0)
+            serve_ready(keys, &watch);
+        if (told_to_reload)
+            refresh(keys);
+        if (clock_milliseconds() >= next) {
+            tell(keys, watchdog > 0 ? "WATCHDOG=1\n" : "");
+            next = clock_milliseconds() + (unsigned)tick;
+        }
+        warn_daily(keys, clock_milliseconds());
+    }
+    systemd_notify("STOPPING=1");
+    return EX_OK;
+}
+
+int key_service_serve(const struct key_service_options *options) {
+    static struct keys keys;
+    struct sigaction action = {.sa_handler = stop};
+    int status;
+
+    sigaction(SIGTERM, &action, NULL);
+    mlockall(MCL_CURRENT | MCL_FUTURE); /* best effort: nothing of this process goes to swap */
+    keys.listener = options->listener;
+    status = identity_store_open(&keys.store, options->state, options->credentials);
+    if (status != EX_OK)
+        return status;
+    for (size_t i = 0; i < options->control_count; i++)
+        keys.controls[keys.control_count++] = options->controls[i];
+    const struct certificates *served = options->certificates;
+    for (size_t i = 0; served && i < served->count; i++)
+        identity_store_serve(&keys.store, served->list[i].key, served->generation);
+    for (size_t i = 0; i < options->channel_count; i++)
+        add_channel(&keys, options->channels[i], served ? served->generation : 0);
+    status = run(&keys);
+    identity_store_dispose(&keys.store);
+    return status;
+}
+
+/* Is this a listening socket that control connections come in by? */
+static bool is_listener(int descriptor) {
+    int listening = 0, type = 0;
+    socklen_t size = sizeof(int);
+    return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening &&
+           getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
+/* Puts a descriptor from the service manager where it belongs; what has no place is closed. */
+static void adopt(struct key_service_options *options, const struct systemd_socket *socket) {
+    if (strcmp(socket->name, KEY_SERVICE_CONTROL_NAME) == 0 && options->control_count < KEY_SERVICE_CONTROLS_MAX)
+        options->controls[options->control_count++] = socket->descriptor;
+    else if (strcmp(socket->name, KEY_SERVICE_CHANNEL_NAME) == 0 && options->channel_count < KEY_SERVICE_CHANNELS_MAX)
+        options->channels[options->channel_count++] = socket->descriptor;
+    else if (options->listener < 0 && is_listener(socket->descriptor))
+        options->listener = socket->descriptor;
+    else
+        close(socket->descriptor);
+}
+
+int keys_service(const char *state) {
+    static struct systemd_socket sockets[2 + KEY_SERVICE_CONTROLS_MAX + KEY_SERVICE_CHANNELS_MAX];
+    struct key_service_options options = {
+        .state = state, .credentials = getenv("CREDENTIALS_DIRECTORY"), .listener = -1};
+    sigset_t blocked;
+    size_t count = systemd_take_sockets(sockets, sizeof sockets / sizeof *sockets);
+    systemd_open();
+    prctl(PR_SET_NAME, "vitrine-keys");
+    for (size_t i = 0; i < count; i++)
+        adopt(&options, &sockets[i]);
+    if (options.listener < 0) {
+        log_line(LOG_LEVEL_ERROR, "keys: no listening socket from the service manager; start it through "
+                                  "vitrine-keys.socket, or run vitrine serve, which has a key process of its own");
+        return EX_USAGE;
+    }
+    signal(SIGINT, SIG_IGN); /* like SIGTERM of the service: workers still finish handshakes */
+    signal(SIGHUP, reload);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM); /* let through where nothing is half done */
+    sigaddset(&blocked, SIGHUP);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+    int result = sandbox_enter(SANDBOX_KEYS, -1);
+    if (result < 0) {
+        log_line(LOG_LEVEL_ERROR, "keys: cannot enter the sandbox: %s", strerror(-result));
+        return EX_OSERR;
+    }
+    return key_service_serve(&options);
+}
+
+/* ---- the supervisor's side ---- */
+
+bool key_service_is_gone(int control) {
+    struct pollfd end = {control, 0, 0};
+    return poll(&end, 1, 0) == 1 && (end.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+/*
+ * Waits for the report of this serial, and passes over older ones. Meanwhile the service manager hears that all is well
+ * here. Returns how many bytes it has, -1 when none came.
+ */
+static ssize_t await_report(int control, uint32_t serial, union control_buffer *buffer) {
+    unsigned watchdog = systemd_watchdog_milliseconds();
+    uint64_t slice = watchdog > 0 ? watchdog / 3 : ANSWER_WITHIN;
+    uint64_t give_up = clock_milliseconds() + ANSWER_WITHIN, now;
+    while ((now = clock_milliseconds()) < give_up) {
+        struct pollfd ready = {control, POLLIN, 0};
+        if (poll(&ready, 1, (int)(give_up - now < slice ? give_up - now : slice)) == 0) {
+            if (watchdog > 0)
+                systemd_notify("WATCHDOG=1");
+            continue;
+        }
+        ssize_t got = recv(control, buffer, sizeof *buffer, 0);
+        if (got < (ssize_t)sizeof buffer->report || buffer->report.order != ORDER_PROVIDE)
+            return -1;
+        if (buffer->report.serial == serial)
+            return got;
+    }
+    return -1;
+}
+
+static enum key_service_answer ask_for(int control, enum order what, const char *host,
+                                       struct certificates *certificates) {
+    static union control_buffer buffer;
+    static uint32_t serial;
+    struct control_order order = {.order = what, .serial = ++serial, .generation = certificates->generation};
+    if (strlen(host) >= sizeof order.host) {
+        log_line(LOG_LEVEL_ERROR, "identity: host name too long (%zu bytes)", strlen(host));
+        return KEY_SERVICE_HAVE_NONE;
+    }
+    memcpy(order.host, host, strlen(host));
+    ssize_t got = -1;
+    if (send(control, &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof order)
+        got = await_report(control, order.serial, &buffer);
+    if (got < 0) {
+        log_line(LOG_LEVEL_ERROR, "identity %s: the key process does not answer; check that it runs, then try again",
+                 host);
+        return KEY_SERVICE_SILENT;
+    }
+    struct certificate *certificate = &buffer.report.certificate;
+    if (buffer.report.provided == PROVIDED_UNUSABLE)
+        return KEY_SERVICE_UNUSABLE;
+    if (buffer.report.provided != PROVIDED_ONE || certificate->chain_size != (size_t)got - sizeof buffer.report ||
+        strncmp(certificate->host, host, sizeof certificate->host) != 0)
+        return KEY_SERVICE_HAVE_NONE;
+    certificate->chain = buffer.bytes + sizeof buffer.report;
+    return certificates_add(certificates, certificate) ? KEY_SERVICE_PROVIDED : KEY_SERVICE_HAVE_NONE;
+}
+
+enum key_service_answer key_service_provide(int control, const char *host, struct certificates *certificates) {
+    return ask_for(control, ORDER_PROVIDE, host, certificates);
+}
+
+enum key_service_answer key_service_provide_sample(int control, const char *host, struct certificates *certificates) {
+    return ask_for(control, ORDER_PROVIDE_SAMPLE, host, certificates);
+}
+
+void key_service_refresh(int control) {
+    struct control_order order = {.order = ORDER_REFRESH};
+    /* Orders are obeyed in turn, so it needs no report. Where this fails, the next order tells of it. */
+    send(control, &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+bool key_service_attach(int control, int channel, const struct certificates *certificates) {
+    struct control_order order = {.order = ORDER_ATTACH, .generation = certificates->generation};
+    struct iovec part = {&order, sizeof order};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } room;
+    memset(&room, 0, sizeof room);
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room.bytes};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof channel);
+    memcpy(CMSG_DATA(rights), &channel, sizeof channel);
+    return sendmsg(control, &message, MSG_NOSIGNAL) == sizeof order;
+}

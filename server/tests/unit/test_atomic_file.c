@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "keys/atomic_file.h"
+
+static char path[] = "/tmp/vitrine-store-XXXXXX";
+static int folder = -1;
+
+static void begin(void) {
+    cr_assert_not_null(mkdtemp(path));
+    folder = open(path, O_RDONLY | O_DIRECTORY);
+    cr_assert_geq(folder, 0);
+}
+
+static void end(void) {
+    char command[128];
+    close(folder);
+    snprintf(command, sizeof command, "rm -rf %s", path);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(atomic_file, .init = begin, .fini = end);
+
+static void expect_content(const char *name, const char *expected) {
+    char *text;
+    cr_assert_eq(atomic_file_read(folder, name, &text), (ssize_t)strlen(expected));
+    cr_expect_str_eq(text, expected);
+    free(text);
+}
+
+static void expect_no_temporary_file(void) {
+    cr_expect_neq(faccessat(folder, ".new", F_OK, AT_SYMLINK_NOFOLLOW), 0, "a temporary file is left");
+}
+
+Test(atomic_file, created_once_replaced_when_told) {
+    struct stat about;
+    umask(0777); /* as the unit has it */
+    cr_assert(atomic_file_create(folder, "a", "first", 5));
+    expect_no_temporary_file();
+    cr_expect_not(atomic_file_create(folder, "a", "second", 6));
+    cr_expect_eq(errno, EEXIST);
+    expect_no_temporary_file();
+    expect_content("a", "first");
+    cr_assert(atomic_file_replace(folder, "a", "third", 5));
+    expect_content("a", "third");
+    cr_assert_eq(fstatat(folder, "a", &about, 0), 0);
+    cr_expect_eq(about.st_mode & 07777, 0600);
+    expect_no_temporary_file();
+}
+
+/* Whatever lies where the temporary file goes: nothing is written through it, and it is no second name of a key. */
+Test(atomic_file, what_lies_in_the_way_is_not_written_to) {
+    struct stat about;
+    cr_assert_eq(symlinkat("target", folder, ".new"), 0);
+    close(openat(folder, "target", O_WRONLY | O_CREAT, 0600));
+    cr_assert(atomic_file_create(folder, "a", "secret", 6));
+    cr_assert_eq(fstatat(folder, "target", &about, 0), 0);
+    cr_expect_eq(about.st_size, 0, "written to where a link led");
+    cr_assert_eq(fstatat(folder, "a", &about, AT_SYMLINK_NOFOLLOW), 0);
+    cr_expect(S_ISREG(about.st_mode));
+    cr_expect_eq(about.st_nlink, 1, "the key has another name");
+
+    cr_assert_eq(linkat(folder, "target", folder, ".new", 0), 0);
+    cr_assert(atomic_file_replace(folder, "a", "other", 5));
+    cr_assert_eq(fstatat(folder, "target", &about, 0), 0);
+    cr_expect_eq(about.st_size, 0, "written to a file with another name");
+
+    cr_assert_eq(mkdirat(folder, ".new", 0700), 0);
+    cr_expect_not(atomic_file_create(folder, "b", "secret", 6));
+    cr_expect_not(atomic_file_replace(folder, "a", "secret", 6));
+    expect_content("a", "other");
+    cr_expect_neq(faccessat(folder, "b", F_OK, 0), 0);
+}
+
+Test(atomic_file, what_is_no_small_file) {
+    static char large[ATOMIC_FILE_MAX + 1];
+    char *text;
+    cr_assert_eq(symlinkat("/etc/passwd", folder, "link"), 0);
+    cr_assert_eq(mkfifoat(folder, "fifo", 0600), 0);
+    cr_assert_eq(mkdirat(folder, "folder", 0700), 0);
+    cr_assert(atomic_file_create(folder, "large", large, sizeof large));
+    cr_assert(atomic_file_create(folder, "full", large, sizeof large - 1));
+    close(openat(folder, "empty", O_WRONLY | O_CREAT, 0600));
+    static const struct {
+        const char *name;
+        ssize_t expected;
+    } cases[] = {{"link", -ELOOP},  {"fifo", -EINVAL},  {"folder", -EINVAL},
+                 {"large", -EFBIG}, {"empty", -EINVAL}, {"none", -ENOENT}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        text = (char *)1; /* what stood there before */
+        cr_expect_eq(atomic_file_read(folder, cases[i].name, &text), cases[i].expected, "%s", cases[i].name);
+        cr_expect_null(text);
+        int file = openat(folder, cases[i].name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+        if (file < 0)
+            continue;
+        text = (char *)1;
+        cr_expect_eq(atomic_file_read_open(file, &text), cases[i].expected, "%s", cases[i].name);
+        cr_expect_null(text);
+        close(file);
+    }
+    int file = openat(folder, "full", O_WRONLY);
+    text = (char *)1;
+    cr_expect_eq(atomic_file_read_open(file, &text), -EBADF, "it cannot be read");
+    cr_expect_null(text);
+    close(file);
+    cr_expect_eq(atomic_file_read(folder, "full", &text), ATOMIC_FILE_MAX);
+    free(text);
+}
+
+/* Number 0 is a descriptor like the others, and nothing stays open. */
+Test(atomic_file, without_a_standard_input) {
+    close(STDIN_FILENO);
+    cr_assert(atomic_file_create(folder, "a", "first", 5));
+    cr_assert(atomic_file_replace(folder, "a", "other", 5));
+    expect_content("a", "other");
+    cr_expect_lt(fcntl(0, F_GETFD), 0, "it is open still");
+}
+
+Test(atomic_file, a_folder_that_cannot_be_written) {
+    int nowhere = open("/proc/self/fdinfo", O_RDONLY | O_DIRECTORY);
+    cr_assert_geq(nowhere, 0);
+    cr_expect_not(atomic_file_create(nowhere, "a", "b", 1));
+    cr_expect_not(atomic_file_replace(nowhere, "a", "b", 1));
+    close(nowhere);
+}

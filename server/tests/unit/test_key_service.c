@@ -1,0 +1,860 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The key process, when a worker or a supervisor asks for what it must not have. */
+#include <criterion/criterion.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Its own functions, beside those of the program that is linked. */
+#define key_service_serve test_serve
+#define keys_service test_service
+#define key_service_is_gone test_are_gone
+#define key_service_provide test_provide
+#define key_service_provide_sample test_provide_sample
+#define key_service_attach test_attach
+#define key_service_refresh test_refresh
+#include "keys/key_service.c"
+
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "common/random.h"
+#include "handshake.h"
+#include "logged.h"
+#include "pretended.h"
+
+static char base[] = "/tmp/vitrine-keys-XXXXXX";
+static struct keys keys = {.listener = -1};
+static int pair[2];             /* a worker's end, and the key process's */
+static struct channel *channel; /* the latter */
+
+static void shell(const char *format, ...) {
+    char command[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(command, sizeof command, format, arguments);
+    va_end(arguments);
+    cr_assert_eq(system(command), 0, "%s", command);
+}
+
+static void begin(void) {
+    cr_assert(random_open());
+    cr_assert_not_null(mkdtemp(base));
+    cr_assert_eq(chdir(base), 0);
+    cr_assert_eq(mkdir("state", 0700) | mkdir("given", 0700), 0);
+    log_limit(LOG_LEVEL_ERROR);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+}
+
+static void end(void) {
+    identity_store_dispose(&keys.store);
+    shell("rm -rf %s", base);
+}
+
+TestSuite(key_service, .init = begin, .fini = end);
+
+static void open_keys(void) {
+    cr_assert_eq(identity_store_open(&keys.store, "state", "given"), EX_OK);
+}
+
+/* A channel of a worker of that generation. */
+static void open_channel(uint64_t generation) {
+    cr_assert(add_channel(&keys, pair[1], generation));
+    channel = &keys.channels[keys.channel_count - 1];
+}
+
+/* The supervisor's order for one host of a generation. Returns the name of its key. */
+static const uint8_t *order_for(const char *host, uint64_t generation) {
+    struct control_order order = {.order = ORDER_PROVIDE, .generation = generation};
+    snprintf(order.host, sizeof order.host, "%s", host);
+    bool unusable;
+    const struct identity *identity = provide(&keys.store, &order, &unusable);
+    cr_assert_not_null(identity, "%s", host);
+    return identity->public.key;
+}
+
+static void ask_bytes(const void *bytes, size_t size) {
+    cr_assert_eq(send(pair[0], bytes, size, 0), (ssize_t)size);
+}
+
+/* What the key process says to a question; -1: it says nothing, and closes the channel. */
+static int result_of(const struct signing_question *question, struct signing_answer *got) {
+    ask_bytes(question, sizeof *question);
+    if (!answer(&keys, channel))
+        return -1;
+    cr_assert_eq(recv(pair[0], got, sizeof *got, 0), (ssize_t)sizeof *got);
+    cr_expect(signing_answer_is_valid(got, sizeof *got));
+    cr_expect_eq(got->ticket, question->ticket);
+    return (int)got->result;
+}
+
+static struct signing_question transcript_by(const uint8_t *key, enum signing_scheme scheme, const void *hash) {
+    struct signing_question question;
+    cr_assert(signing_ask(&question, SIGNING_TLS_1_3, scheme, key, hash, 32));
+    question.ticket = 77;
+    return question;
+}
+
+static int result_for(const uint8_t *key) {
+    struct signing_answer got;
+    struct signing_question question = transcript_by(key, SIGNING_ECDSA_SHA256, "a hash of thirty-two bytes, or so");
+    return result_of(&question, &got);
+}
+
+/* ---- whose identities ---- */
+
+Test(key_service, a_worker_has_signatures_of_what_it_serves) {
+    uint8_t first[SIGNING_KEY_ID], other[SIGNING_KEY_ID], unserved[SIGNING_KEY_ID];
+    shell(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=c -addext subjectAltName=DNS:c "
+        "-keyout given/identity.c.key -out given/identity.c.pem 2>/dev/null");
+    open_keys();
+    memcpy(first, order_for("a", 1001), sizeof first);
+    memcpy(other, order_for("b", 1002), sizeof other);
+    open_channel(1001);
+    for (size_t i = 0; i < keys.store.count; i++) {
+        if (strcmp(keys.store.list[i]->host, "c") == 0)
+            memcpy(unserved, keys.store.list[i]->identity.public.key, sizeof unserved);
+    }
+    cr_expect_eq(result_for(first), SIGNING_DONE);
+    cr_expect_eq(result_for(other), SIGNING_REFUSED, "of workers of another generation");
+    cr_expect_eq(result_for(unserved), SIGNING_REFUSED, "of nobody's");
+    cr_expect_eq(result_for((const uint8_t *)"no key has this name, or so we hope"), SIGNING_REFUSED);
+    order_for("a", 1003);
+    cr_expect_eq(result_for(first), SIGNING_DONE, "more serve it now");
+}
+
+Test(key_service, a_former_identity_signs_for_those_who_serve_it_still) {
+    uint8_t former[SIGNING_KEY_ID], present[SIGNING_KEY_ID];
+    open_keys();
+    memcpy(former, order_for("a", 1001), sizeof former);
+    shell("rm state/a.pem");
+    order_for("b", 1001);
+    memcpy(present, order_for("a", 1002), sizeof present);
+    cr_assert_arr_neq(former, present, sizeof former);
+    open_channel(1002);
+    cr_expect_eq(result_for(present), SIGNING_DONE);
+    cr_expect_eq(result_for(former), SIGNING_REFUSED, "a worker that does not serve it");
+    open_channel(1001);
+    cr_expect_eq(result_for(former), SIGNING_DONE,
+                 "one that goes on with its handshakes, or after a reload that failed");
+    cr_expect_eq(result_for(present), SIGNING_REFUSED);
+}
+
+/* What a key process before this one provided is not known to it. What it found at the start may be that. */
+Test(key_service, after_a_restart_workers_go_on) {
+    uint8_t key[SIGNING_KEY_ID], made[SIGNING_KEY_ID];
+    open_keys();
+    memcpy(key, order_for("a", 1000), sizeof key);
+    identity_store_dispose(&keys.store);
+    open_keys();
+    open_channel(1000);
+    cr_expect_eq(channel->generation, IDENTITY_STORE_FOUND);
+    cr_expect_eq(result_for(key), SIGNING_DONE);
+    memcpy(made, order_for("b", 2000), sizeof made);
+    cr_expect_eq(result_for(made), SIGNING_REFUSED, "it cannot know that one");
+    shell("rm state/a.pem");
+    order_for("a", 2000);
+    cr_expect_eq(result_for(key), SIGNING_DONE, "it serves the former one still");
+}
+
+Test(key_service, generations_are_forgotten_in_turn) {
+    open_keys();
+    const uint8_t *key = order_for("a", 1001);
+    for (uint64_t generation = 1001; generation <= 1001 + IDENTITY_FILE_GENERATIONS; generation++) {
+        order_for("a", generation);
+        order_for("a", generation);
+    }
+    cr_expect_null(identity_store_find_key(&keys.store, key, 1001));
+    for (uint64_t generation = 1002; generation <= 1001 + IDENTITY_FILE_GENERATIONS; generation++)
+        cr_expect_not_null(identity_store_find_key(&keys.store, key, generation));
+}
+
+/* ---- bad questions ---- */
+
+Test(key_service, what_is_no_question_ends_the_channel) {
+    struct {
+        struct signing_question question;
+        uint8_t more[400];
+    } message;
+    open_keys();
+    const uint8_t *key = order_for("a", 1001);
+    const struct signing_question right = transcript_by(key, SIGNING_ECDSA_SHA256, "a hash of thirty-two bytes, or so");
+    static const size_t sizes[] = {1, 8, sizeof right - 1, sizeof right + 1, 312, sizeof message};
+    open_channel(1001);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        memset(&message, 0, sizeof message);
+        message.question = right;
+        ask_bytes(&message, sizes[i]);
+        cr_expect_not(answer(&keys, channel), "%zu bytes", sizes[i]);
+        cr_expect_lt(recv(pair[0], &message, sizeof message, 0), 0, "nothing comes out");
+        cr_assert_gt(recv(pair[1], &message, sizeof message, 0), 0);
+    }
+    for (size_t bit = 0; bit < 32; bit++) {
+        struct signing_question question = right;
+        struct signing_answer got;
+        question.magic ^= 1u << bit;
+        cr_expect_eq(result_of(&question, &got), -1, "magic, bit %zu", bit);
+        cr_assert_gt(recv(pair[1], &message, sizeof message, 0), 0);
+    }
+    cr_expect_eq(result_for(key), SIGNING_DONE);
+    shutdown(pair[0], SHUT_WR);
+    cr_expect_not(answer(&keys, channel), "the worker has gone");
+}
+
+Test(key_service, more_questions_than_a_worker_may_ask_wait) {
+    static const uint8_t nobody[SIGNING_KEY_ID];
+    const struct signing_question question =
+        transcript_by(nobody, SIGNING_ECDSA_SHA256, "a hash of thirty-two bytes, or so");
+    struct signing_answer got;
+    size_t answered = 0;
+    open_keys();
+    open_channel(1001);
+    for (size_t asked = 0; asked < 4001; asked++) {
+        ask_bytes(&question, sizeof question);
+        cr_assert(answer(&keys, channel));
+        answered += recv(pair[0], &got, sizeof got, 0) > 0;
+    }
+    cr_expect_eq(answered, 4000);
+    cr_expect_eq(channel->allowance, 0);
+    struct watch watch;
+    int wait;
+    do { /* within one millisecond */
+        channel->counted = clock_milliseconds();
+        channel->allowance = 0;
+        wait = prepare(&keys, &watch);
+    } while (clock_milliseconds() != channel->counted);
+    cr_expect_eq(wait, 10, "looked at again soon");
+    cr_expect_eq(watch.list[1].fd, -1, "and not before");
+    channel->counted = clock_milliseconds() - 1000;
+    cr_expect_eq(prepare(&keys, &watch), -1);
+    cr_expect_eq(channel->allowance, 4000);
+    cr_assert(answer(&keys, channel));
+    cr_expect_gt(recv(pair[0], &got, sizeof got, 0), 0, "the one that waited");
+}
+
+/* What was used up comes back, so much in a second, and no more than at first. */
+Test(key_service, an_allowance_grows_with_time) {
+    open_keys();
+    open_channel(1001);
+    uint64_t before, after;
+    do {
+        before = clock_milliseconds();
+        channel->allowance = 0;
+        channel->counted = before - 250;
+        unsigned grown = allowance(channel);
+        after = clock_milliseconds();
+        cr_expect(grown >= 250 * 8000 / 1000 && grown <= (250 + after - before) * 8000 / 1000, "%u", grown);
+        cr_expect_geq(channel->counted, before);
+    } while (before != after);
+    channel->allowance = BURST - 1;
+    channel->counted = clock_milliseconds() - 60000;
+    cr_expect_eq(allowance(channel), 4000);
+    struct watch watch;
+    uint64_t now;
+    do { /* one is enough to be heard */
+        now = channel->counted = clock_milliseconds();
+        channel->allowance = 1;
+        cr_expect_eq(prepare(&keys, &watch), -1);
+    } while (now != clock_milliseconds());
+    cr_expect_eq(watch.count, 2);
+    cr_expect_eq(watch.list[0].fd, keys.listener);
+    cr_expect_eq(watch.list[1].fd, channel->descriptor);
+    cr_expect_eq(watch.list[1].events, POLLIN);
+    channel->full = true;
+    prepare(&keys, &watch);
+    cr_expect_eq(watch.list[1].events, POLLOUT);
+    cr_expect(answer(&keys, channel), "nobody asks");
+    cr_expect_not(channel->full);
+    int descriptor = channel->descriptor;
+    channel->descriptor = -1;
+    cr_expect_not(answer(&keys, channel), "a channel that cannot be read has ended");
+    channel->descriptor = descriptor;
+}
+
+Test(key_service, who_asks_nonsense_is_told_of) {
+    static const uint8_t nobody[SIGNING_KEY_ID];
+    struct signing_question question = transcript_by(nobody, SIGNING_ECDSA_SHA256, "a hash of thirty-two bytes, or so");
+    open_keys();
+    open_channel(1001);
+    ask_bytes(&question, sizeof question - 1);
+    log_limit(LOG_LEVEL_INFO);
+    logged_begin();
+    cr_expect_not(answer(&keys, channel));
+    const char *text = logged_end();
+    log_limit(LOG_LEVEL_ERROR);
+    cr_expect_eq(logged_count(text, "keys: closed the channel of a worker"), 1, "%s", text);
+}
+
+/* A signature that takes long is a turn by itself. */
+Test(key_service, channels_take_turns) {
+    shell("openssl req -x509 -newkey rsa:4096 -nodes -subj /CN=slow -addext subjectAltName=DNS:slow "
+          "-keyout given/identity.slow.key -out given/identity.slow.pem 2>/dev/null");
+    open_keys();
+    const struct signing_question question =
+        transcript_by(order_for("slow", 1001), SIGNING_RSA_PSS_SHA256, "a hash of thirty-two bytes, or so");
+    struct signing_answer got;
+    open_channel(1001);
+    for (int i = 0; i < 4; i++)
+        ask_bytes(&question, sizeof question);
+    for (int i = 0; i < 4; i++) {
+        cr_assert(answer(&keys, channel));
+        cr_assert_eq(recv(pair[0], &got, sizeof got, 0), (ssize_t)sizeof got);
+        cr_expect_eq(got.result, SIGNING_DONE);
+        cr_expect_lt(recv(pair[0], &got, sizeof got, 0), 0, "one at a turn");
+    }
+}
+
+/* ---- descriptors ---- */
+
+static size_t open_descriptors(void) {
+    size_t count = 0;
+    for (int i = 0; i < 1024; i++)
+        count += fcntl(i, F_GETFD) >= 0;
+    return count;
+}
+
+/* Sends an order with so many descriptors, in so many parts, and has it obeyed. */
+static void hand_over(uint32_t kind, size_t count) {
+    int control[2], given[3];
+    struct control_order order = {.order = kind};
+    struct iovec part = {&order, sizeof order};
+    union {
+        char bytes[CMSG_SPACE(sizeof given)];
+        struct cmsghdr align;
+    } room = {0};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+    for (size_t i = 0; i < count; i++)
+        given[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (count > 0) {
+        message.msg_control = &room;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        *CMSG_FIRSTHDR(&message) = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), given, count * sizeof(int));
+    }
+    cr_assert_eq(sendmsg(control[0], &message, 0), (ssize_t)sizeof order);
+    for (size_t i = 0; i < count; i++)
+        close(given[i]);
+    cr_expect(obey(&keys, control[1]));
+    close(control[0]), close(control[1]);
+}
+
+Test(key_service, one_descriptor_is_a_channel_and_several_are_none) {
+    open_keys();
+    size_t before = open_descriptors();
+    for (size_t count = 0; count <= 3; count++) {
+        size_t channels = keys.channel_count, wanted = count == 1;
+        hand_over(ORDER_ATTACH, count);
+        cr_expect_eq(keys.channel_count, channels + wanted, "%zu descriptors", count);
+    }
+    cr_expect(fcntl(keys.channels[0].descriptor, F_GETFL) & O_NONBLOCK, "a worker could keep it waiting");
+    hand_over(77, 1);
+    cr_expect_eq(keys.channel_count, 1, "of an order that makes no sense nothing is kept");
+    cr_expect_eq(open_descriptors(), before + 1);
+    for (size_t i = 0; i < KEY_SERVICE_CHANNELS_MAX + 3; i++)
+        hand_over(ORDER_ATTACH, 1);
+    cr_expect_eq(keys.channel_count, KEY_SERVICE_CHANNELS_MAX);
+    cr_expect_eq(open_descriptors(), before + KEY_SERVICE_CHANNELS_MAX);
+}
+
+/* A connection to an address that the kernel chose. */
+static int connect_to(int listener) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof name;
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&name, &size), 0);
+    int connected = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(connected, (struct sockaddr *)&name, size), 0);
+    return connected;
+}
+
+static int listen_for(int type) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&name, sizeof name.sun_family), 0);
+    cr_assert_eq(listen(listener, 10), 0);
+    return listener;
+}
+
+Test(key_service, a_bound_for_supervisors) {
+    int supervisors[KEY_SERVICE_CONTROLS_MAX + 1];
+    open_keys();
+    keys.listener = listen_for(SOCK_SEQPACKET);
+    welcome(&keys);
+    cr_expect_eq(keys.control_count, 0, "nobody is there");
+    for (size_t i = 0; i <= KEY_SERVICE_CONTROLS_MAX; i++) {
+        supervisors[i] = connect_to(keys.listener);
+        welcome(&keys);
+        cr_expect_eq(keys.control_count, i < KEY_SERVICE_CONTROLS_MAX ? i + 1 : KEY_SERVICE_CONTROLS_MAX);
+        cr_expect_eq(test_are_gone(supervisors[i]), i == KEY_SERVICE_CONTROLS_MAX);
+    }
+    for (size_t i = 0; i < KEY_SERVICE_CONTROLS_MAX; i++)
+        close(keys.controls[i]);
+    for (size_t i = 0; i <= KEY_SERVICE_CONTROLS_MAX; i++)
+        close(supervisors[i]);
+    close(keys.listener);
+    keys.listener = -1;
+    welcome(&keys);
+}
+
+/* Who has gone is forgotten, and closed; the others stay, in their order. */
+Test(key_service, ends_of_workers_and_supervisors) {
+    int workers[4][2], supervisors[4][2];
+    struct watch watch;
+    open_keys();
+    keys.listener = listen_for(SOCK_SEQPACKET);
+    for (size_t i = 0; i < 4; i++) {
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, workers[i]), 0);
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supervisors[i]), 0);
+        cr_assert(add_channel(&keys, workers[i][1], 1001 + i));
+        keys.controls[keys.control_count++] = supervisors[i][1];
+    }
+    int another = connect_to(keys.listener);
+    close(workers[0][0]), close(workers[2][0]), close(supervisors[1][0]), close(supervisors[3][0]);
+    cr_expect_eq(prepare(&keys, &watch), -1);
+    cr_assert_eq(watch.count, 9);
+    cr_assert_eq(poll(watch.list, watch.count, 0), 5);
+    serve_ready(&keys, &watch);
+    cr_expect_eq(keys.channel_count, 2);
+    cr_expect_eq(keys.channels[0].descriptor, workers[1][1]);
+    cr_expect_eq(keys.channels[1].descriptor, workers[3][1]);
+    cr_assert_eq(keys.control_count, 3);
+    cr_expect_eq(keys.controls[0], supervisors[0][1]);
+    cr_expect_eq(keys.controls[1], supervisors[2][1]);
+    cr_expect_not(test_are_gone(another));
+    cr_expect_eq(fcntl(workers[0][1], F_GETFD), -1);
+    cr_expect_neq(fcntl(workers[1][1], F_GETFD), -1);
+    cr_expect_eq(fcntl(supervisors[3][1], F_GETFD), keys.controls[2] == supervisors[3][1] ? FD_CLOEXEC : -1);
+    cr_expect_neq(fcntl(supervisors[0][1], F_GETFD), -1);
+    /* Nothing has come. */
+    cr_assert_eq(prepare(&keys, &watch), -1);
+    cr_assert_eq(poll(watch.list, watch.count, 0), 0);
+    serve_ready(&keys, &watch);
+    cr_expect_eq(keys.channel_count, 2);
+    cr_expect_eq(keys.control_count, 3);
+}
+
+/* A channel that came in this round has not been asked by. */
+Test(key_service, a_channel_that_has_just_come) {
+    struct watch watch;
+    int control[2];
+    open_keys();
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+    keys.controls[keys.control_count++] = control[1];
+    cr_assert(test_attach(control[0], pair[1], &(struct certificates){.generation = 1001}));
+    close(pair[1]);
+    close(pair[0]);
+    cr_assert_eq(prepare(&keys, &watch), -1);
+    cr_assert_eq(poll(watch.list, watch.count, 0), 1);
+    serve_ready(&keys, &watch);
+    cr_expect_eq(keys.channel_count, 1);
+    cr_assert_eq(prepare(&keys, &watch), -1);
+    cr_assert_eq(poll(watch.list, watch.count, 0), 1);
+    serve_ready(&keys, &watch);
+    cr_expect_eq(keys.channel_count, 0);
+    cr_expect_eq(keys.control_count, 1);
+    close(control[0]), close(control[1]);
+}
+
+/* What the service manager hands over, by name and kind. */
+Test(key_service, each_descriptor_has_its_place) {
+    struct key_service_options options = {.listener = -1};
+    int listener = listen_for(SOCK_SEQPACKET), stream = listen_for(SOCK_STREAM), other = dup(listener);
+    adopt(&options, &(struct systemd_socket){.descriptor = stream, .name = "keys"});
+    cr_expect_eq(options.listener, -1, "another kind of socket");
+    cr_expect_eq(fcntl(stream, F_GETFD), -1);
+    adopt(&options, &(struct systemd_socket){.descriptor = pair[0], .name = "keys"});
+    cr_expect_eq(options.listener, -1, "it does not listen");
+    adopt(&options, &(struct systemd_socket){.descriptor = listener, .name = "keys"});
+    cr_expect_eq(options.listener, listener);
+    adopt(&options, &(struct systemd_socket){.descriptor = other, .name = "keys"});
+    cr_expect_eq(options.listener, listener);
+    cr_expect_eq(fcntl(other, F_GETFD), -1);
+    for (size_t i = 0; i <= KEY_SERVICE_CHANNELS_MAX; i++) {
+        adopt(&options, &(struct systemd_socket){.descriptor = dup(listener), .name = KEY_SERVICE_CHANNEL_NAME});
+        adopt(&options, &(struct systemd_socket){.descriptor = dup(listener), .name = KEY_SERVICE_CONTROL_NAME});
+    }
+    cr_expect_eq(options.channel_count, KEY_SERVICE_CHANNELS_MAX);
+    cr_expect_eq(options.control_count, KEY_SERVICE_CONTROLS_MAX);
+    cr_expect_eq(options.listener, listener);
+    cr_expect_neq(options.channels[0], options.channels[1]);
+    cr_expect_neq(options.controls[0], options.controls[1]);
+}
+
+/* ---- orders ---- */
+
+/* Has so many bytes of an order obeyed. Returns what is reported of it: how it was provided; -1: nothing is said. */
+static int reported_for(const void *order, size_t size, union control_buffer *got) {
+    int control[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control), 0);
+    cr_assert_eq(send(control[0], order, size, 0), (ssize_t)size);
+    memset(got, 0xa5, sizeof *got);
+    cr_expect(obey(&keys, control[1]));
+    ssize_t length = recv(control[0], got, sizeof *got, 0);
+    close(control[0]);
+    cr_expect(obey(&keys, control[1]) == false, "the supervisor has gone");
+    close(control[1]);
+    return length < (ssize_t)sizeof got->report ? -1 : (int)got->report.provided;
+}
+
+static int reported(uint32_t kind, const char *host, union control_buffer *got) {
+    struct control_order order = {.order = kind, .generation = 1001, .serial = 4711};
+    snprintf(order.host, sizeof order.host, "%s", host);
+    return reported_for(&order, sizeof order, got);
+}
+
+Test(key_service, orders_and_what_is_reported) {
+    static union control_buffer got;
+    shell("echo broken >given/identity.broken.pem");
+    open_keys();
+    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
+    cr_expect_eq(got.report.order, ORDER_PROVIDE);
+    cr_expect_eq(got.report.serial, 4711, "an answer to another order would be taken for this one");
+    cr_expect_str_eq(got.report.certificate.host, "a");
+    cr_expect_null(got.report.certificate.chain, "an address of this process");
+    const struct identity *identity = &keys.store.list[keys.store.count - 1]->identity;
+    cr_expect_eq(got.report.certificate.chain_size, identity->public.chain_size);
+    cr_expect_arr_eq(got.bytes + sizeof got.report, identity->public.chain, identity->public.chain_size);
+    cr_expect_not_null(identity_store_find_key(&keys.store, got.report.certificate.key, 1001));
+    shell("openssl req -x509 -newkey ed25519 -nodes -subj /CN=c -addext subjectAltName=DNS:c,DNS:d -keyout "
+          "given/identity.c.key -out given/identity.c.pem 2>/dev/null");
+    cr_expect_eq(reported(ORDER_REFRESH, "", &got), -1);
+    cr_expect_eq(reported(ORDER_PROVIDE, "d", &got), PROVIDED_ONE);
+    cr_expect_str_eq(got.report.certificate.host, "d", "of the host that was asked for, whatever it was given for");
+    cr_expect_eq(reported(ORDER_PROVIDE, "broken", &got), PROVIDED_UNUSABLE);
+    cr_expect_eq(got.report.serial, 4711);
+    cr_expect_eq(reported(ORDER_PROVIDE, "a/b", &got), PROVIDED_NONE);
+}
+
+/* An identity for the sample is made where there is no other, and goes to nobody else. */
+Test(key_service, an_order_for_the_sample) {
+    static union control_buffer got;
+    open_keys();
+    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "sample", &got), PROVIDED_ONE);
+    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "sample", &got), PROVIDED_ONE, "it is there by now");
+    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "other", &got), PROVIDED_NONE);
+    cr_expect_eq(reported(ORDER_PROVIDE, "other", &got), PROVIDED_ONE);
+    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "sample", &got), PROVIDED_NONE);
+}
+
+Test(key_service, an_order_to_look_anew) {
+    static union control_buffer got;
+    uint8_t before[SIGNING_KEY_ID];
+    open_keys();
+    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
+    memcpy(before, got.report.certificate.key, sizeof before);
+    shell("openssl req -x509 -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=DNS:a -keyout "
+          "given/identity.a.key -out given/identity.a.pem 2>/dev/null");
+    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
+    cr_expect_arr_eq(got.report.certificate.key, before, sizeof before, "not before it is told");
+    cr_expect_eq(reported(ORDER_REFRESH, "", &got), -1);
+    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
+    cr_expect_arr_neq(got.report.certificate.key, before, sizeof before);
+}
+
+static int manager; /* its end of the notification socket */
+
+static void pretend_manager(void) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "notify"};
+    char path[64];
+    manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    cr_assert_eq(bind(manager, (struct sockaddr *)&name, sizeof name), 0);
+    snprintf(path, sizeof path, "%s/notify", base);
+    setenv("NOTIFY_SOCKET", path, 1);
+    systemd_open();
+}
+
+/* The next thing that was said to the service manager; "": nothing. */
+static const char *told(void) {
+    static char text[256];
+    ssize_t got = recv(manager, text, sizeof text - 1, 0);
+    text[got > 0 ? got : 0] = '\0';
+    return text;
+}
+
+/* A life with one order, until the supervisor has gone. */
+Test(key_service, a_whole_life) {
+    static struct control_order order = {.order = ORDER_PROVIDE, .generation = 1001, .serial = 1, .host = "a"};
+    static union control_buffer got;
+    int control[2];
+    open_keys();
+    pretend_manager();
+    setenv("WATCHDOG_USEC", "90000", 1);
+    cr_expect_eq(run(&keys), EX_OK, "nobody is there, and nobody can come");
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 0 identities for 0 workers");
+    cr_expect_str_eq(told(), "STOPPING=1");
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+    keys.controls[keys.control_count++] = control[1];
+    open_channel(1001);
+    pid_t child = fork(); /* the supervisor */
+    if (child == 0) {
+        close(control[1]);
+        send(control[0], &order, sizeof order, 0);
+        bool provided = recv(control[0], &got, sizeof got, 0) > 0 && got.report.provided == PROVIDED_ONE;
+        usleep(100000);
+        _exit(!provided);
+    }
+    close(control[0]);
+    told_to_reload = 1;
+    uint64_t begun = clock_milliseconds();
+    cr_expect_eq(run(&keys), EX_OK);
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0);
+    cr_expect_geq(clock_milliseconds() - begun, 100);
+    cr_expect_geq(keys.next_day, begun + 86400000);
+    cr_expect_leq(keys.next_day, clock_milliseconds() + 86400000);
+    cr_expect_not(told_to_reload);
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 0 identities for 1 workers");
+    cr_expect_eq(strncmp(told(), "RELOADING=1\nMONOTONIC_USEC=", 27), 0);
+    cr_expect_eq(strncmp(told(), "READY=1\nSTATUS=Holding ", 23), 0);
+    cr_expect_str_eq(told(), "WATCHDOG=1\nSTATUS=Holding 1 identities for 1 workers");
+    const char *text;
+    size_t beats = 1;
+    while (strcmp(text = told(), "WATCHDOG=1\nSTATUS=Holding 1 identities for 1 workers") == 0)
+        beats++;
+    cr_expect_leq(beats, (clock_milliseconds() - begun) / 30 + 1);
+    cr_expect_str_eq(text, "STOPPING=1");
+    told_to_stop = 1;
+    keys.listener = pair[0]; /* somebody could come */
+    cr_expect_eq(run(&keys), EX_OK);
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 1 identities for 1 workers");
+    cr_expect_str_eq(told(), "STOPPING=1");
+    unsetenv("WATCHDOG_USEC");
+}
+
+Test(key_service, ends_of_certificates_are_told_once_a_day) {
+    open_keys();
+    order_for("a", 1001);
+    order_for("b", 1001);
+    pretended_time = (time_t)keys.store.list[0]->facts.ends - 7 * 86400;
+    log_limit(LOG_LEVEL_WARNING);
+    logged_begin();
+    keys.next_day = 5000;
+    warn_daily(&keys, 4999);
+    cr_expect_str_eq(logged_end(), "");
+    logged_begin();
+    warn_daily(&keys, 5000);
+    warn_daily(&keys, 5000 + 86400000 - 1);
+    cr_expect_eq(logged_count(logged_end(), "\n"), 2, "one line for each host: 7 days before the end");
+    cr_expect_eq(keys.next_day, 5000 + 86400000);
+    pretended_time = 0;
+}
+
+/* The same by a signal of the service manager. */
+Test(key_service, a_signal_to_look_anew) {
+    uint8_t before[SIGNING_KEY_ID];
+    open_keys();
+    pretend_manager();
+    memcpy(before, order_for("a", 1001), sizeof before);
+    shell("openssl req -x509 -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=DNS:a -keyout "
+          "given/identity.a.key -out given/identity.a.pem 2>/dev/null");
+    reload(SIGHUP);
+    cr_assert(told_to_reload);
+    refresh(&keys);
+    cr_expect_not(told_to_reload);
+    cr_expect_eq(strncmp(told(), "RELOADING=1\nMONOTONIC_USEC=", 27), 0);
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 2 identities for 0 workers");
+    cr_expect_arr_neq(order_for("a", 1002), before, sizeof before);
+    cr_expect_not(told_to_stop);
+    stop(SIGTERM);
+    cr_expect(told_to_stop);
+}
+
+Test(key_service, what_is_no_order_provides_nothing) {
+    static union control_buffer got;
+    struct {
+        struct control_order order;
+        char more;
+    } message = {.order = {.order = ORDER_PROVIDE, .generation = 1001, .host = "a"}};
+    open_keys();
+    cr_expect_eq(reported_for(&message, sizeof message.order - 1, &got), PROVIDED_NONE);
+    cr_expect_eq(reported_for(&message, sizeof message.order + 1, &got), PROVIDED_NONE);
+    cr_expect_eq(reported(ORDER_ATTACH, "a", &got), PROVIDED_NONE, "no descriptor came with it");
+    cr_expect_eq(reported(77, "a", &got), PROVIDED_NONE);
+    memset(message.order.host, 'a', sizeof message.order.host);
+    log_limit(LOG_LEVEL_WARNING);
+    logged_begin();
+    cr_expect_eq(reported_for(&message, sizeof message.order, &got), PROVIDED_NONE, "a name without an end");
+    cr_expect_not_null(strstr(logged_end(), "malformed control message"), "it is read past its end");
+    cr_expect_eq(keys.store.count, 0);
+}
+
+/* ---- nothing but handshakes ---- */
+
+static void write_file(const char *path, const void *bytes, size_t size) {
+    FILE *file = fopen(path, "w");
+    cr_assert(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
+}
+
+/* Is the signature in the file `signature` one over these bytes, by the key of the certificate in `pem`? */
+static bool is_signed(const char *pem, enum signing_scheme scheme, const void *bytes, size_t size) {
+    static const char *const hashes[] = {"sha256", "sha384", "sha512"};
+    char command[512], options[128] = "";
+    bool pss = scheme >> 8 == 8;
+    if (scheme != SIGNING_ED25519)
+        snprintf(options, sizeof options, "-digest %s%s",
+                 hashes[pss ? scheme - SIGNING_RSA_PSS_SHA256 : (scheme >> 8) - 4],
+                 pss ? " -pkeyopt rsa_padding_mode:pss -pkeyopt rsa_pss_saltlen:digest" : "");
+    write_file("message", bytes, size);
+    snprintf(command, sizeof command,
+             "openssl x509 -in %s -noout -pubkey >public && "
+             "openssl pkeyutl -verify -pubin -inkey public -rawin -in message -sigfile signature %s >/dev/null 2>&1",
+             pem, options);
+    return system(command) == 0;
+}
+
+/* An ACME request that revokes a certificate (RFC 8555 section 7.6), as it is signed; 100 bytes of it, and 133. */
+static const char revocation[] =
+    "eyJhbGciOiJFUzI1NiIsImp3ayI6eyJrdHkiOiJFQyJ9LCJub25jZSI6Ik4iLCJ1cmwiOiJodHRwczovL2NhLmV4YW1wbGUvcmV2b2tlIn0."
+    "eyJjZXJ0aWZpY2F0ZSI6Ik1JSUIiLCJyZWFzb24iOjF9";
+
+static void expect_handshakes_only(const char *host, const char *name, const enum signing_scheme *schemes,
+                                   size_t count) {
+    const uint8_t *key = order_for(host, 1001);
+    char pem[64];
+    snprintf(pem, sizeof pem, "given/identity.%s.pem", host);
+    open_channel(1001);
+    for (size_t i = 0; i < count; i++) {
+        bool pkcs1 = (schemes[i] & 0xff) == 1;
+        uint8_t digest[32], message[SIGNING_MESSAGE_MAX];
+        struct signing_question question;
+        struct signing_answer got;
+        /* A digest of something else, passed off as a transcript hash. */
+        shell("printf %%s '%s' | openssl dgst -sha256 -binary >digest", revocation);
+        FILE *file = fopen("digest", "r");
+        cr_assert(file && fread(digest, 1, sizeof digest, file) == sizeof digest && fclose(file) == 0);
+        for (unsigned kind = 0; kind < 3; kind++) {
+            struct handshake handshake = handshake_of(kind == 1 ? GROUP_P256 : GROUP_X25519);
+            enum signing_version version = kind == 0 ? SIGNING_TLS_1_3 : SIGNING_TLS_1_2;
+            if (kind == 0 && pkcs1)
+                continue;
+            cr_assert(signing_ask(&question, version, schemes[i], key, kind == 0 ? digest : handshake.content,
+                                  kind == 0 ? sizeof digest : handshake.size));
+            cr_assert_eq(result_of(&question, &got), SIGNING_DONE, "%s, scheme %04x", name, schemes[i]);
+            write_file("signature", got.signature, got.signature_size);
+            cr_expect(is_signed(pem, schemes[i], message, signing_message(&question, message)),
+                      "%s, scheme %04x: a handshake", name, schemes[i]);
+            cr_expect_not(is_signed(pem, schemes[i], revocation, sizeof revocation - 1), "%s: a revocation", name);
+            cr_expect_not(is_signed(pem, schemes[i], digest, sizeof digest), "%s: a digest", name);
+        }
+    }
+}
+
+#define EXPECT_HANDSHAKES_ONLY(host, name, ...)                                                                        \
+    expect_handshakes_only(host, name, (const enum signing_scheme[]){__VA_ARGS__},                                     \
+                           sizeof((const enum signing_scheme[]){__VA_ARGS__}) / sizeof(enum signing_scheme))
+
+static void give(const char *host, const char *kind) {
+    shell(
+        "openssl req -x509 -newkey %s -nodes -subj /CN=%s -addext subjectAltName=DNS:%s -keyout given/identity.%s.key "
+        "-out given/identity.%s.pem 2>/dev/null",
+        kind, host, host, host, host);
+}
+
+Test(key_service, every_kind_of_key_signs_handshakes_and_nothing_else) {
+    give("p256", "ec -pkeyopt ec_paramgen_curve:P-256");
+    give("ed25519", "ed25519");
+    give("rsa", "rsa:2048");
+    open_keys();
+    EXPECT_HANDSHAKES_ONLY("p256", "P-256", SIGNING_ECDSA_SHA256, SIGNING_ECDSA_SHA384, SIGNING_ECDSA_SHA512);
+    EXPECT_HANDSHAKES_ONLY("ed25519", "Ed25519", SIGNING_ED25519);
+    EXPECT_HANDSHAKES_ONLY("rsa", "RSA", SIGNING_RSA_PKCS1_SHA256, SIGNING_RSA_PKCS1_SHA384, SIGNING_RSA_PKCS1_SHA512,
+                           SIGNING_RSA_PSS_SHA256, SIGNING_RSA_PSS_SHA384, SIGNING_RSA_PSS_SHA512);
+}
+
+/* Bodies that somebody would like to have signed, in the place of a handshake of TLS 1.2: as they are, or dressed up. */
+Test(key_service, other_bodies_do_not_pass_for_handshakes) {
+    static const uint8_t request[] = "\x30\x62\x02\x01\x00\x30\x00\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21";
+    open_keys();
+    const uint8_t *key = order_for("a", 1001);
+    open_channel(1001);
+    for (unsigned dressed = 0; dressed < 2; dressed++) {
+        for (unsigned group = GROUP_P256; group <= GROUP_X25519; group += GROUP_X25519 - GROUP_P256) {
+            struct handshake handshake = handshake_of(group);
+            struct signing_question right, question;
+            struct signing_answer got;
+            size_t free_size = dressed ? 56 : handshake.size; /* the rest has to be as TLS has it */
+            cr_assert(
+                signing_ask(&right, SIGNING_TLS_1_2, SIGNING_ECDSA_SHA256, key, handshake.content, handshake.size));
+            question = right;
+            memcpy(question.content, request, sizeof request - 1);
+            question.content[1] = (uint8_t)(handshake.size - 2);
+            if (group == GROUP_P256)
+                memcpy(question.content, "\x30\x81\x82", 3);
+            cr_expect_eq(result_of(&question, &got), -1, "a certificate request");
+            recv(pair[1], &got, sizeof got, 0);
+            question = right;
+            memcpy(question.content, revocation, free_size);
+            int result = result_of(&question, &got);
+            cr_expect_eq(result, dressed ? SIGNING_DONE : -1, "text that TLS follows is no text");
+            if (result < 0)
+                recv(pair[1], &got, sizeof got, 0);
+        }
+    }
+}
+
+/* ---- the supervisor's side ---- */
+
+/* A report that waits before it is asked for. */
+static void report_for(const char *host, uint32_t serial, enum provided provided, size_t chain_size, size_t sent) {
+    struct {
+        struct control_report report;
+        char chain[16];
+    } message = {.report = {.order = ORDER_PROVIDE, .serial = serial, .provided = provided}, .chain = "a chain"};
+    snprintf(message.report.certificate.host, sizeof message.report.certificate.host, "%s", host);
+    message.report.certificate.chain_size = chain_size;
+    cr_assert_gt(send(pair[1], &message, sizeof message.report + sent, 0), 0);
+}
+
+Test(key_service, what_a_supervisor_asks_and_takes) {
+    static const struct {
+        const char *host;
+        enum provided provided;
+        size_t chain_size, sent;
+        enum key_service_answer expected;
+    } cases[] = {
+        {"a", PROVIDED_ONE, 7, 7, KEY_SERVICE_PROVIDED},      {"b", PROVIDED_ONE, 7, 7, KEY_SERVICE_HAVE_NONE},
+        {"a", PROVIDED_ONE, 8, 7, KEY_SERVICE_HAVE_NONE},     {"a", PROVIDED_ONE, 6, 7, KEY_SERVICE_HAVE_NONE},
+        {"a", PROVIDED_UNUSABLE, 0, 0, KEY_SERVICE_UNUSABLE}, {"a", PROVIDED_NONE, 7, 7, KEY_SERVICE_HAVE_NONE},
+        {"ab", PROVIDED_ONE, 7, 7, KEY_SERVICE_HAVE_NONE},
+    };
+    struct control_order order;
+    uint32_t serial = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct certificates certificates = {.generation = 1001};
+        if (i > 0) /* one that comes late is none to this question */
+            report_for("a", serial, PROVIDED_ONE, 7, 7);
+        report_for(cases[i].host, ++serial, cases[i].provided, cases[i].chain_size, cases[i].sent);
+        cr_expect_eq(test_provide(pair[0], "a", &certificates), cases[i].expected, "case %zu", i);
+        cr_assert_eq(recv(pair[1], &order, sizeof order, 0), (ssize_t)sizeof order);
+        cr_expect_str_eq(order.host, "a");
+        cr_expect_eq(order.order, ORDER_PROVIDE);
+        cr_expect_eq(order.generation, 1001);
+        cr_expect_eq(certificates.count, cases[i].expected == KEY_SERVICE_PROVIDED);
+        if (certificates.count == 1)
+            cr_expect_str_eq(certificates.list[0].chain, "a chain");
+        certificates_dispose(&certificates);
+    }
+    /* The longest name that an order holds, and one more. */
+    struct certificates certificates = {.generation = 1001};
+    char host[CERTIFICATE_HOST_MAX + 2];
+    memset(host, 'a', sizeof host);
+    host[sizeof host - 1] = '\0';
+    logged_begin();
+    cr_expect_eq(test_provide(pair[0], host, &certificates), KEY_SERVICE_HAVE_NONE);
+    cr_expect_not_null(strstr(logged_end(), "identity: host name too long ("));
+    cr_expect_lt(recv(pair[1], &order, sizeof order, MSG_DONTWAIT), 0, "nobody is asked");
+    host[CERTIFICATE_HOST_MAX] = '\0';
+    report_for(host, serial + 2, PROVIDED_ONE, 7, 7); /* the name that was too long has had a number */
+    cr_expect_eq(test_provide(pair[0], host, &certificates), KEY_SERVICE_PROVIDED);
+    certificates_dispose(&certificates);
+    cr_expect_not(test_are_gone(pair[0]));
+    close(pair[1]);
+    cr_expect(test_are_gone(pair[0]));
+    logged_begin();
+    cr_expect_eq(test_provide(pair[0], "a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_not_null(strstr(logged_end(), "identity a: the key process does not answer"));
+}
