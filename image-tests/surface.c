@@ -2,9 +2,9 @@
 /*
  * Usage: surface | surface --needed TEST FOLDER [TEST FOLDER]...
  *
- * What of the kernel the processes of Vitrine can reach (server/common/sandbox_rules.h), as a table in Markdown. With --needed:
- * which test needs each rule, by what strace(1) wrote of the servers that the test started, a file for each process in
- * the folder (image-tests/check-surface). Exit status 1 when there is a rule that none of them needs.
+ * What of the kernel the processes of Vitrine can reach (server/common/sandbox_rules.h), as a table in Markdown. With
+ * --needed: which test needs each rule, by what strace(1) wrote of the servers that the test started, a file for each
+ * process in the folder (image-tests/check-surface). Exit status 1 when there is a rule that none of them needs.
  */
 
 #include <dirent.h>

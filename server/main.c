@@ -81,9 +81,9 @@ static const char *default_state(void) {
 }
 
 /*
- * For what serves, before the first process of it is started: a batch waits until whoever has the processor is done, and
- * finds more to do then. A visit, for which a worker is woken three times or more, takes a seventh less of the processor,
- * and no longer. Under a service manager it is the units that ask for it; there the call is forbidden.
+ * For what serves, before the first process of it is started: a batch waits until whoever has the processor is done,
+ * and finds more to do then. A visit, for which a worker is woken three times or more, takes a seventh less of the
+ * processor, and no longer. Under a service manager it is the units that ask for it; there the call is forbidden.
  */
 static void be_a_batch(void) {
     const struct sched_param ordinary = {0};

@@ -2,8 +2,8 @@
 
 /*
  * What the kernel alone takes for a visit: the same connections, with packets of the same length, between two processes
- * that do nothing else. No server below it is possible without fewer packets. Prints one line of key=value: microseconds
- * of the serving process for a visit, the median of several rounds.
+ * that do nothing else. No server below it is possible without fewer packets. Prints one line of key=value:
+ * microseconds of the serving process for a visit, the median of several rounds.
  */
 
 #include <arpa/inet.h>

@@ -19,8 +19,8 @@ struct processes {
 bool processes_find(pid_t root, struct processes *found);
 
 /*
- * Processor time that they have had so far, user and system, in nanoseconds. Threads that have ended are not in it where
- * the kernel counts in nanoseconds (schedstat), so only differences over a run count.
+ * Processor time that they have had so far, user and system, in nanoseconds. Threads that have ended are not in it
+ * where the kernel counts in nanoseconds (schedstat), so only differences over a run count.
  */
 uint64_t processes_time(const struct processes *processes);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A signing client (signing_client.h) that signs inside the worker, with a private key in its memory: what the server would be without its
- * key process. Only for measuring what that costs; never part of the program. The key is read from the PEM file that
- * VITRINE_BENCH_IDENTITY names.
+ * A signing client (signing_client.h) that signs inside the worker, with a private key in its memory: what the server
+ * would be without its key process. Only for measuring what that costs; never part of the program. The key is read from
+ * the PEM file that VITRINE_BENCH_IDENTITY names.
  */
 
 #include "worker/signing_client.h"

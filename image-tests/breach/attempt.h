@@ -7,8 +7,8 @@
  *
  * They aim at nothing but decoys and listeners that the drill itself set up (image-tests/breach/decoys.c), whose
  * addresses they get as struct surroundings. Where a call would change something that is not the drill's, the attempt
- * makes it in a way that changes nothing (the clock's own values, names of files that do not exist, a signal that nobody
- * minds) and judges by the answer whether the kernel would have obeyed.
+ * makes it in a way that changes nothing (the clock's own values, names of files that do not exist, a signal that
+ * nobody minds) and judges by the answer whether the kernel would have obeyed.
  *
  * An attempt may end its process: by a forbidden system call (then it is contained), or by becoming another program,
  * which tells of itself by the exit status ATTEMPT_RAN (then it has succeeded). So each runs in a process of its own.
@@ -104,7 +104,7 @@ extern char attempt_reason[ATTEMPT_REASON_SIZE];
 
 /*
  * Reads the surroundings from a file of lines "key=value", and lines that begin with #. What it finds lives until the
- * process ends; there is room for one. Returns false, with the reason in attempt_reason, when the file cannot be read or
- * has a line that means nothing.
+ * process ends; there is room for one. Returns false, with the reason in attempt_reason, when the file cannot be read
+ * or has a line that means nothing.
  */
 bool surroundings_read(const char *path, struct surroundings *surroundings);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Taking more than its share. Each goes a little beyond the limit that should have stopped it, and stops by itself. That
- * the host and the other capsules stay well meanwhile can only be seen from outside.
+ * Taking more than its share. Each goes a little beyond the limit that should have stopped it, and stops by itself.
+ * That the host and the other capsules stay well meanwhile can only be seen from outside.
  */
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Attacks on the key process by the worker's channel to it. Signatures of handshakes with its own key a worker may have;
- * what it should not have is a signature of anything else, one by another's key, one that it asked for in a way that is
- * not allowed, more than its share, or the key.
+ * Attacks on the key process by the worker's channel to it. Signatures of handshakes with its own key a worker may
+ * have; what it should not have is a signature of anything else, one by another's key, one that it asked for in a way
+ * that is not allowed, more than its share, or the key.
  */
 
 #include <errno.h>
@@ -285,7 +285,8 @@ int keys_channel(const struct surroundings *surroundings) {
     return wait_for_answer(surroundings, channel);
 }
 
-/* More questions in a second than the key process grants to one worker; of a key that is none, which is the cheapest. */
+/* More questions in a second than the key process grants to one worker; of a key that is none, which is the cheapest.
+ */
 int keys_flood(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = right_question(surroundings);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Meddling with what a worker was given and others have, too: its listeners, its log, the memory in which all count, its
- * place among the workers (server/common/SHARED.md). No new descriptor is needed for any of it.
+ * Meddling with what a worker was given and others have, too: its listeners, its log, the memory in which all count,
+ * its place among the workers (server/common/SHARED.md). No new descriptor is needed for any of it.
  */
 
 #include <arpa/inet.h>

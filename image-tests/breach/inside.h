@@ -74,5 +74,6 @@ long start_idle_process(void);
 /* Ends it and takes its status. */
 void end_process(long process);
 
-/* A thread that does nothing for two seconds and ends; earlier when its process does. Returns its id, or -1 with errno. */
+/* A thread that does nothing for two seconds and ends; earlier when its process does. Returns its id, or -1 with errno.
+ */
 long start_idle_thread(void);

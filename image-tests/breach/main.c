@@ -2,8 +2,8 @@
 /*
  * Usage: attempts --surroundings FILE [--only N] | attempts --list
  *
- * The attempts as a program of its own, for any sandbox. Each runs in a child process with five seconds; with --only, the
- * one of that number (from 0) runs in this process, for sandboxes that allow no other. Writes a line for each:
+ * The attempts as a program of its own, for any sandbox. Each runs in a child process with five seconds; with --only,
+ * the one of that number (from 0) runs in this process, for sandboxes that allow no other. Writes a line for each:
  * name, TAB, contained or succeeded or absent, TAB, reason. With --only there is no line when the attempt ended the
  * process; the exit status tells then: by SIGSYS or 159 it was contained, by 101 it succeeded.
  *

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Test hosts as the tests of the image see them. image-tests/with-host starts the one that is looked at and tells its name
- * by the environment; a test that stops or breaks its host starts one of its own.
+ * Test hosts as the tests of the image see them. image-tests/with-host starts the one that is looked at and tells its
+ * name by the environment; a test that stops or breaks its host starts one of its own.
  */
 
 #include <stdbool.h>
@@ -62,5 +62,6 @@ struct host_visits {
     int asked, turned_away;
 };
 
-/* Visits the host while shell commands run on it, which must end well within ten minutes; what they wrote is in host_output. */
+/* Visits the host while shell commands run on it, which must end well within ten minutes; what they wrote is in
+ * host_output. */
 struct host_visits host_visit_during(const struct host *host, const char *commands);

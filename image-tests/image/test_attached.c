@@ -163,7 +163,8 @@ Test(attached, identity_and_port_outlive_a_restart) {
     "for file in identity.*; do echo \"LoadCredential=$file:/etc/credstore/$file\"; done; } "                          \
     ">/etc/systemd/system/vitrine-keys.service.d/identities.conf; systemctl daemon-reload"
 
-/* A certificate that has ended, for the key k, to c: OpenSSL from 3.4 on is told when, earlier ones take days below 0. */
+/* A certificate that has ended, for the key k, to c: OpenSSL from 3.4 on is told when, earlier ones take days below 0.
+ */
 #define ENDED                                                                                                          \
     "openssl req -x509 -key k -subj /CN=localhost -not_before 20200101000000Z -not_after 20200102000000Z -out c "      \
     "2>/dev/null || openssl req -new -key k -subj /CN=localhost | openssl x509 -req -signkey k -days -1 -out c "       \
@@ -263,8 +264,8 @@ Test(attached, an_encrypted_identity_is_served) {
 }
 
 /*
- * What cannot be decrypted is not replaced by the identity that was made before. That systemd insists on it is needed for
- * that since some version after 257: else the service starts without it.
+ * What cannot be decrypted is not replaced by the identity that was made before. That systemd insists on it is needed
+ * for that since some version after 257: else the service starts without it.
  */
 Test(attached, an_encrypted_identity_that_cannot_be_used_is_not_replaced) {
     static const struct {
@@ -315,7 +316,8 @@ Test(attached, a_crash_is_survived) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
-/* Does what the service's own sandbox keeps its workers from, to its first listener. False: the host does not let it. */
+/* Does what the service's own sandbox keeps its workers from, to its first listener. False: the host does not let it.
+ */
 static bool spoil(const struct host *host, const char *how) {
     char command[128];
     snprintf(command, sizeof command, "/run/spoil $main 3 %s", how);

@@ -14,7 +14,8 @@ static bool said(const char *text) {
     return strstr(host_output, text) != NULL;
 }
 
-/* Rounds of what is done often: as many as promised where that is quick. On an emulated processor an upgrade takes long. */
+/* Rounds of what is done often: as many as promised where that is quick. On an emulated processor an upgrade takes
+ * long. */
 static int rounds(void) {
     return host_is_virtual() ? 3 : 20;
 }
@@ -95,7 +96,8 @@ Test(looked_after, upgrades_turn_nobody_away) {
     cr_expect(said("previous      vitrine_"), "%s", host_output);
     cr_expect(visits.asked > 5 && visits.turned_away == 0, "%d of %d", visits.turned_away, visits.asked);
 
-    /* One that mounts and runs, but is never ready: the one before it comes back by itself, and visitors wait at most. */
+    /* One that mounts and runs, but is never ready: the one before it comes back by itself, and visitors wait at most.
+     */
     host_copy(&host, "build/variants/vitrine_66.0.raw", "/run");
     visits = host_visit_during(&host, "vitrinectl upgrade /run/vitrine_66.0.raw && exit 1; status=$?; "
                                       "systemctl is-active vitrine.service; ls /var/lib/portables; [ $status = 70 ]");

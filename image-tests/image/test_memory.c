@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The memory of the service, where the kernel bounds it: as many clients as there is room for, from many prefixes, who ask
- * for a large file and read next to nothing of it. In a virtual machine alone: others do not count what sockets hold.
+ * The memory of the service, where the kernel bounds it: as many clients as there is room for, from many prefixes, who
+ * ask for a large file and read next to nothing of it. In a virtual machine alone: others do not count what sockets
+ * hold.
  */
 
 #include <criterion/criterion.h>
@@ -16,14 +17,16 @@
 TestSuite(memory, .timeout = 900);
 
 #define PREFIXES 64
-/* An emulated machine shakes hands with few clients a second, so all is a quarter of what it is by default (bounds.h). */
+/* An emulated machine shakes hands with few clients a second, so all is a quarter of what it is by default (bounds.h).
+ */
 #define PLACES 160
 #define LIMIT ((56u << 20) + PLACES * (48u + 248u) * 1024)
 #define VISITS 15
 #define SEEN_AS_SLOW 5 /* seconds; the server looks at a response every two */
 #define GROUP "/sys/fs/cgroup$(systemctl show --value --property=ControlGroup vitrine.service)"
 
-/* A client that comes through a proxy, from an address of its own. Returns milliseconds, or 0 when it was not answered. */
+/* A client that comes through a proxy, from an address of its own. Returns milliseconds, or 0 when it was not answered.
+ */
 static uint64_t visit(const struct host *host) {
     static const char header[] = "PROXY TCP4 198.51.100.7 192.0.2.1 40000 1965\r\n";
     const struct gemini_way way = {.port = host->port, .server_name = "localhost", .patience = 120000};

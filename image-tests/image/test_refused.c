@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the kernel and systemd themselves refuse, when an image is attached without vitrinectl, which would refuse first. */
+/* What the kernel and systemd themselves refuse, when an image is attached without vitrinectl, which would refuse
+ * first. */
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -8,7 +9,8 @@
 
 TestSuite(refused, .timeout = 900);
 
-/* From this version of systemd on, a unit can insist on a signature; before it, vitrinectl has it insist on the root hash. */
+/* From this version of systemd on, a unit can insist on a signature; before it, vitrinectl has it insist on the root
+ * hash. */
 #define INSISTS_ON_SIGNATURE 254
 
 /* Only a virtual machine is sure to have dm-verity. */

@@ -57,8 +57,8 @@ int __wrap_main(int count, char **arguments) {
 }
 
 /*
- * The filter on its way into the kernel (server/common/sandbox.c). A filter that cannot be kept is not installed, so no worker
- * serves.
+ * The filter on its way into the kernel (server/common/sandbox.c). A filter that cannot be kept is not installed, so no
+ * worker serves.
  */
 static long install(long mode, long flags, const void *program) {
     static struct filter_instruction made[FILTER_MAX];

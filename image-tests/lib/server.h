@@ -85,7 +85,8 @@ pid_t server_keys(const struct server *server);
 /* User and system time of a process so far, in milliseconds. */
 uint64_t processor_time(pid_t process);
 
-/* Memory of a process in kB: its proportional set size, in which shared pages are shared out among those who have them. */
+/* Memory of a process in kB: its proportional set size, in which shared pages are shared out among those who have them.
+ */
 size_t process_memory(pid_t process);
 
 /* What it shares with no other process, in kB: how many share a page depends on the servers of other tests. */

@@ -19,7 +19,7 @@ struct check_options {
 
 /*
  * Writes the findings to standard output, and their sum as the last line.
- * Returns the exit status: 0; 1 when there is an error (or, strictly, a warning); EX_NOINPUT for a folder that cannot be
- * read, after logging one sentence.
+ * Returns the exit status: 0; 1 when there is an error (or, strictly, a warning); EX_NOINPUT for a folder that cannot
+ * be read, after logging one sentence.
  */
 int check_run(const struct check_options *options);

@@ -8,9 +8,9 @@
 #include "content/reply.h"
 
 /*
- * Writes the media type of a file: by its ending, and what metadata files say of it. Who may have the file is not asked.
- * folder: the content folder. path: in it, beginning with the capsule's name. Returns false where a metadata file puts a
- * header of another status than 20 in the file's place.
+ * Writes the media type of a file: by its ending, and what metadata files say of it. Who may have the file is not
+ * asked. folder: the content folder. path: in it, beginning with the capsule's name. Returns false where a metadata
+ * file puts a header of another status than 20 in the file's place.
  */
 bool declared_type(int folder, const char *path, char type[static REPLY_META_MAX + 1]);
 

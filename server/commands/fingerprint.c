@@ -58,7 +58,8 @@ void fingerprint_print(FILE *output, const char *host, const char *drop, const s
     print_bytes(output, facts->key, "");
 }
 
-/* Returns the exit status. host: NULL for the one in the certificate; optional: a file that is not there is none to speak of. */
+/* Returns the exit status. host: NULL for the one in the certificate; optional: a file that is not there is none to
+ * speak of. */
 static int show(int folder, const char *file, const char *host, const char *drop, bool optional) {
     struct certificate_facts facts;
     if (optional && faccessat(folder, file, F_OK, AT_SYMLINK_NOFOLLOW) != 0)

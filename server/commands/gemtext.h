@@ -23,10 +23,10 @@ bool gemtext_line(struct gemtext *gemtext, const char *line, size_t length, unsi
                   char link[static GEMTEXT_LINK_MAX + 1]);
 
 /*
- * Makes an address whole (RFC 3986, section 5.2, dot segments left for the request's parser). host and path: of the page
- * that holds the link; path percent-encoded, beginning with a slash. Fragments are left out.
- * Returns false when it leads to another scheme than gemini (nothing to look at then), or is longer than GEMTEXT_URI_MAX,
- * as no page's host and path are; it may be longer than a request.
+ * Makes an address whole (RFC 3986, section 5.2, dot segments left for the request's parser). host and path: of the
+ * page that holds the link; path percent-encoded, beginning with a slash. Fragments are left out. Returns false when it
+ * leads to another scheme than gemini (nothing to look at then), or is longer than GEMTEXT_URI_MAX, as no page's host
+ * and path are; it may be longer than a request.
  */
 bool gemtext_resolve(char uri[static GEMTEXT_URI_MAX + 1], const char *link, const char *host, const char *path);
 

@@ -37,8 +37,8 @@ static int conclude(int folder, const char *host, const char *file, const char *
 }
 
 /*
- * What a version before this one named in letters beyond ASCII (identity_file_path) is taken away when the file that counts is
- * on disk.
+ * What a version before this one named in letters beyond ASCII (identity_file_path) is taken away when the file that
+ * counts is on disk.
  */
 static void take_away(int folder, const char *file, const char *former) {
     if (strcmp(file, former) != 0)

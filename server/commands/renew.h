@@ -15,7 +15,7 @@ struct renewal {
 
 /*
  * Renews; everything is on disk, or as it was. Returns the exit status: 0; EX_NOINPUT when there is nothing to renew or
- * nothing was announced, EX_DATAERR for an identity that cannot be renewed here, EX_CANTCREAT, EX_IOERR. All but 0 after
- * logging one sentence.
+ * nothing was announced, EX_DATAERR for an identity that cannot be renewed here, EX_CANTCREAT, EX_IOERR. All but 0
+ * after logging one sentence.
  */
 int renew(const char *state, const struct renewal *renewal);

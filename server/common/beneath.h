@@ -13,7 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Flags to read what somebody else put there. Nothing of this may block: not a FIFO without a writer, nor a terminal. */
+/* Flags to read what somebody else put there. Nothing of this may block: not a FIFO without a writer, nor a terminal.
+ */
 #define BENEATH_READ (O_RDONLY | O_NONBLOCK | O_NOCTTY)
 
 #define BENEATH_PATH_SIZE 4096 /* bytes of a path, its NUL included; Linux knows no longer ones */
@@ -53,8 +54,8 @@ struct beneath_path {
 };
 
 /*
- * Opens a path, relative to `folder`. Returns a descriptor, the caller's to close, or -errno as beneath_open; -EXDEV also
- * for a link that leads too far out. beneath_leave is due in every case.
+ * Opens a path, relative to `folder`. Returns a descriptor, the caller's to close, or -errno as beneath_open; -EXDEV
+ * also for a link that leads too far out. beneath_leave is due in every case.
  */
 int beneath_follow(struct beneath_path *path, int folder, int flags);
 

@@ -48,5 +48,6 @@ bool log_write(const char *text, size_t size);
  */
 char *log_quote(char *quoted, size_t size, const char *text);
 
-/* Has all gone out that a command printed on standard output? A line that could not be written is known by then only here. */
+/* Has all gone out that a command printed on standard output? A line that could not be written is known by then only
+ * here. */
 bool log_printed(void);

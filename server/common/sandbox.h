@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Giving up power, for good: what a process has set up before the first byte from outside is all that it will ever have.
+ * Giving up power, for good: what a process has set up before the first byte from outside is all that it will ever
+ * have.
  *
- * Each role has its own list of system calls and of the arguments that they may have (sandbox_rules.h). Any other ends the
- * process, after a line in the log that names the call.
- * Nothing switches this off.
+ * Each role has its own list of system calls and of the arguments that they may have (sandbox_rules.h). Any other ends
+ * the process, after a line in the log that names the call. Nothing switches this off.
  */
 
 #include <stdbool.h>
@@ -48,9 +48,9 @@ void sandbox_make_filter(enum sandbox_role role, struct sandbox_filter *filter);
 /*
  * Enters the sandbox of a role. Processes that are forked later inherit it, and can only give up more.
  *
- * Besides the list of calls: no new privileges, no core dump, no look inside for other processes of the same user; for a
- * worker, where the kernel has Landlock, no file but those beneath `folder` (a descriptor, may be O_PATH; -1: not asked
- * for), no TCP of its own, no signal to others.
+ * Besides the list of calls: no new privileges, no core dump, no look inside for other processes of the same user; for
+ * a worker, where the kernel has Landlock, no file but those beneath `folder` (a descriptor, may be O_PATH; -1: not
+ * asked for), no TCP of its own, no signal to others.
  *
  * Returns 0, or -errno: the process is not to go on then. A kernel without Landlock is no error.
  */

@@ -7,8 +7,8 @@
  * makes the filter of it, and by those who print and test it. SHARED.md says what could be done to others by what is
  * allowed here.
  *
- * A call stands here once for each way in which it is used. `make surface` prints all of it; its check runs the tests that
- * need them, and misses a rule that no test needs.
+ * A call stands here once for each way in which it is used. `make surface` prints all of it; its check runs the tests
+ * that need them, and misses a rule that no test needs.
  */
 
 #include <errno.h>
@@ -109,7 +109,8 @@ struct rule {
 #define OPEN_TO_READ (O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY | O_PATH | O_NONBLOCK | O_NOCTTY | O_LARGEFILE)
 #define LOOK_AT_FILES ANY(fstat), ANY(getdents64), ANY(read)
 
-/* fdopendir(3) looks at its descriptor and marks it. The mark is the descriptor's, not the file's, which others share. */
+/* fdopendir(3) looks at its descriptor and marks it. The mark is the descriptor's, not the file's, which others share.
+ */
 #define OPEN_FOLDER RULE(fcntl, IS(1, F_GETFL)), RULE(fcntl, IS(1, F_SETFD), IS(2, FD_CLOEXEC))
 
 /* The vDSO answers for most clocks without asking the kernel, but not for all. */
@@ -134,12 +135,13 @@ static const struct rule worker_rules[] = {
     LOOK_AT_FILES,
     ANY(readlinkat),
     ABSENT(openat2), /* its flags lie in memory, where no filter can look */
-    /* Says that all is said. A listening socket passes over that half, and would be closed for everybody by the other. */
+    /* Says that all is said. A listening socket passes over that half, and would be closed for everybody by the other.
+     */
     RULE(shutdown, FROM_TO(0, STDERR_FILENO + 1, DESCRIPTOR_MAX), IS(1, SHUT_WR)),
     RULE(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_QUICKACK), IS(4, sizeof(int))),
     /*
-     * What a client does not take is thrown away when its connection ends, or the kernel would keep it for minutes. Not for
-     * a listener, whose connections would inherit it: a worker's own connections have higher numbers (worker.c).
+     * What a client does not take is thrown away when its connection ends, or the kernel would keep it for minutes. Not
+     * for a listener, whose connections would inherit it: a worker's own connections have higher numbers (worker.c).
      */
     RULE(setsockopt, FROM_TO(0, SANDBOX_SHARED, DESCRIPTOR_MAX), IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
     RULE(ioctl, IS(1, TIOCOUTQ)),      /* how much a client has not taken */
@@ -205,8 +207,8 @@ static const struct rule keys_rules[] = {
 };
 
 /*
- * Starts the others, so it may do what they do until they have given up more: these come before those of the key process,
- * which are the supervisor's as well. Never execve, and no socket but pairs.
+ * Starts the others, so it may do what they do until they have given up more: these come before those of the key
+ * process, which are the supervisor's as well. Never execve, and no socket but pairs.
  */
 static const struct rule supervisor_rules[] = {
     /* What workers do for each visit: their filter and this one are run through for each of these calls. */

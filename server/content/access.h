@@ -37,7 +37,8 @@ struct access_list {
  */
 int access_parse(struct access_list *list, const char *text, size_t length, text_fault *fault, void *context);
 
-/* The name of the client with this fingerprint (lower-case hexadecimal), "" if the list has none; NULL: not admitted. */
+/* The name of the client with this fingerprint (lower-case hexadecimal), "" if the list has none; NULL: not admitted.
+ */
 const char *access_find(const struct access_list *list, const char *fingerprint);
 
 /* Gives the memory back. Safe on a list that is all zero or already disposed of. */

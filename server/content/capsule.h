@@ -40,10 +40,9 @@ bool capsules_serve(const struct capsules *capsules, const char *host, bool host
  * that lead out of the content folder and dotfiles (`.well-known` aside) are STATUS_NOT_FOUND.
  * A folder without its slash is STATUS_REDIRECT_PERMANENT to the name with it (one hop, relative to the host, encoded,
  * query kept); a folder's page is index.gmi, then index.gemini, then, where the folder holds `.directory-listing-ok`, a
- * listing with that file's content before it. What the owner's other files say is in path_rules.h. A host that is not served is
- * STATUS_PROXY_REQUEST_REFUSED. Descriptors running out are STATUS_SERVER_UNAVAILABLE.
- * The caller owns what the reply holds: reply_dispose.
- * client: who asks; its name is filled in.
+ * listing with that file's content before it. What the owner's other files say is in path_rules.h. A host that is not
+ * served is STATUS_PROXY_REQUEST_REFUSED. Descriptors running out are STATUS_SERVER_UNAVAILABLE. The caller owns what
+ * the reply holds: reply_dispose. client: who asks; its name is filled in.
  */
 void capsules_answer(const struct capsules *capsules, const struct request *request, struct client *client,
                      struct reply *reply);

@@ -16,7 +16,7 @@ struct closed {
 };
 
 /*
- * Looks through the content folder (a descriptor, may be O_PATH). Names that are never served, and links, are passed over.
- * Where this process is root, closed means closed to everybody, since workers are nobody then.
+ * Looks through the content folder (a descriptor, may be O_PATH). Names that are never served, and links, are passed
+ * over. Where this process is root, closed means closed to everybody, since workers are nobody then.
  */
 void closed_find(struct closed *closed, int content);

@@ -64,9 +64,9 @@ const struct metafile_rule *metafile_find(const struct metafile *meta, const cha
 
 /*
  * Writes the media type of a file: what its rule says, and what goes behind it.
- * rule: NULL or one of another kind than METAFILE_HEADER. guess: the type by its ending. language: the default language or
- * languages for text/gemini, separated by commas, or NULL.
- * Returns false where it would be longer than a META may be; type is then the guess alone.
+ * rule: NULL or one of another kind than METAFILE_HEADER. guess: the type by its ending. language: the default language
+ * or languages for text/gemini, separated by commas, or NULL. Returns false where it would be longer than a META may
+ * be; type is then the guess alone.
  */
 bool metafile_describe(char type[static REPLY_META_MAX + 1], const struct metafile_rule *rule, const char *guess,
                        const char *language);

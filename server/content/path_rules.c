@@ -148,8 +148,8 @@ static bool admit(const struct access_list *list, struct client *client, struct 
 }
 
 /*
- * Is there something of this name in a folder? Returns 1 with *status filled in, or 0 (also where nothing in the folder can
- * be reached), or -errno when nobody can tell.
+ * Is there something of this name in a folder? Returns 1 with *status filled in, or 0 (also where nothing in the folder
+ * can be reached), or -errno when nobody can tell.
  */
 static int look_for(int folder, const char *name, struct stat *status) {
     if (fstatat(folder, name, status, AT_SYMLINK_NOFOLLOW) == 0)

@@ -5,9 +5,9 @@
  * What the owner's own files say about a path of a capsule: who may enter (`.access`), and what is said of a file or in
  * place of it (`.meta`). They are looked for in each folder on the way to it.
  *
- * A capsule may have several authors, so rules follow the place where a file really is: each folder that is entered on the
- * way must admit the client, whether a link leads through it or not, and links do not leave their capsule. Only links
- * directly in the content folder, which is the administrator's, may lead to any place in it.
+ * A capsule may have several authors, so rules follow the place where a file really is: each folder that is entered on
+ * the way must admit the client, whether a link leads through it or not, and links do not leave their capsule. Only
+ * links directly in the content folder, which is the administrator's, may lead to any place in it.
  *
  * They are read at each request: what the owner changes counts at once. Faults are logged once for each version of a
  * file.
@@ -35,9 +35,9 @@ struct lookup {
 void path_rules_begin(struct lookup *lookup, int content, struct client *client, struct reply *reply);
 
 /*
- * Goes to a folder, or opens a file. path: the capsule's name, a slash and a path in it, decoded; of a folder with a slash
- * at its end. Each access list on the way must admit the client; the innermost one names them. Where one does not, `refused`
- * is set and the reply says why: without a certificate STATUS_CERTIFICATE_REQUIRED, with an invalid one
+ * Goes to a folder, or opens a file. path: the capsule's name, a slash and a path in it, decoded; of a folder with a
+ * slash at its end. Each access list on the way must admit the client; the innermost one names them. Where one does
+ * not, `refused` is set and the reply says why: without a certificate STATUS_CERTIFICATE_REQUIRED, with an invalid one
  * STATUS_CERTIFICATE_NOT_VALID, else STATUS_CERTIFICATE_NOT_AUTHORISED; a list that cannot be read lets nobody in:
  * STATUS_TEMPORARY_FAILURE, or STATUS_SERVER_UNAVAILABLE while there is no descriptor for it.
  * Returns 0 or a descriptor (the caller's to close), or -errno as beneath_follow. way->path then says where it leads.
@@ -49,9 +49,9 @@ int path_rules_open(struct lookup *lookup, const char *path, int flags);
 bool path_rules_admit_to_folder(struct lookup *lookup, int folder);
 
 /*
- * Does the way lead through a name that begins with a dot, wherever a link hid it? `.well-known` in the capsule's root is
- * public (RFC 8615). So are names that begin with two dots: orchestrators keep versions of a folder in such ones and link
- * to what is in them.
+ * Does the way lead through a name that begins with a dot, wherever a link hid it? `.well-known` in the capsule's root
+ * is public (RFC 8615). So are names that begin with two dots: orchestrators keep versions of a folder in such ones and
+ * link to what is in them.
  */
 bool path_rules_is_private(const struct lookup *lookup);
 
@@ -66,7 +66,7 @@ const struct metafile_rule *path_rules_find(const struct lookup *lookup, struct 
 
 /*
  * Reads a small file in the content folder; a link must not lead out of its capsule. Returns its length and *text
- * (malloc, the caller's, a NUL behind it), or -errno: -ENOENT also where the capsule or a folder is missing, -EFBIG above
- * `most` bytes, -EINVAL for what is not a regular file.
+ * (malloc, the caller's, a NUL behind it), or -errno: -ENOENT also where the capsule or a folder is missing, -EFBIG
+ * above `most` bytes, -EINVAL for what is not a regular file.
  */
 long path_rules_read(int content, const char *path, size_t most, char **text);

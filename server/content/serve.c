@@ -40,7 +40,8 @@ struct found {
     struct stat status;
 };
 
-/* What was found under this name, which the request gave or a folder's page has. The reply takes the descriptor over. */
+/* What was found under this name, which the request gave or a folder's page has. The reply takes the descriptor over.
+ */
 static int answer_file(const struct capsules *capsules, const char *name, const struct found *found,
                        const struct metafile_rule *rule, const struct request *request, struct reply *reply) {
     int result = -ENOENT;
@@ -77,7 +78,8 @@ static bool append_name(struct lookup *lookup, size_t length, const char *name) 
 
 /*
  * Opens a name in the folder that was entered, and puts it behind the folder's path. A link is walked from the content
- * folder: only there is it known what it must not leave. path: the whole path, as it was asked for, with `name` at its end.
+ * folder: only there is it known what it must not leave. path: the whole path, as it was asked for, with `name` at its
+ * end.
  */
 static struct found open_name(struct lookup *lookup, const char *path, const char *name) {
     struct found found = {.file = -ENAMETOOLONG};
@@ -94,8 +96,8 @@ static struct found open_name(struct lookup *lookup, const char *path, const cha
 }
 
 /*
- * Opens what the request names; of a folder its page, whose name is put behind `end` then. path: as it was asked for, up to
- * `end`, with room behind it. way: to the folder; afterwards to what was opened, or as far as it led.
+ * Opens what the request names; of a folder its page, whose name is put behind `end` then. path: as it was asked for,
+ * up to `end`, with room behind it. way: to the folder; afterwards to what was opened, or as far as it led.
  */
 static struct found open_page(struct lookup *lookup, char *path, char *end) {
     static const char *const pages[] = {"index.gmi", "index.gemini"};

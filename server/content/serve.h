@@ -9,8 +9,8 @@
 #include "request.h"
 
 /*
- * Answers a request for a path that may be looked up (no dotfile). capsule: the name of its folder in the content folder.
- * Returns 0, or -errno with nothing answered: there is no such file (or no such capsule).
+ * Answers a request for a path that may be looked up (no dotfile). capsule: the name of its folder in the content
+ * folder. Returns 0, or -errno with nothing answered: there is no such file (or no such capsule).
  */
 int serve_path(const struct capsules *capsules, const char *capsule, const struct request *request,
                struct client *client, struct reply *reply);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Paths in a real tree with links. The first lines of the input say where the links l0, l1, ... lead to, at the top and in
- * links/, the last one is the path. Whatever is opened lies inside; all ways of opening it come to the same.
+ * Paths in a real tree with links. The first lines of the input say where the links l0, l1, ... lead to, at the top and
+ * in links/, the last one is the path. Whatever is opened lies inside; all ways of opening it come to the same.
  */
 #include "fuzz.h"
 
@@ -101,8 +101,8 @@ static int show(struct beneath_path *path) {
 }
 
 /*
- * A confined path opens nothing else than a free one. Its text then names the very place: it has no link in it, begins with
- * what the first name stands for, and each of its folders was shown. Returns 0 or the error.
+ * A confined path opens nothing else than a free one. Its text then names the very place: it has no link in it, begins
+ * with what the first name stands for, and each of its folders was shown. Returns 0 or the error.
  */
 static int check_confined(const char *text, int flags, const struct stat *free_one) {
     struct beneath_path path = {.is_confined = true, .enter = show};

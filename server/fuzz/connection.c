@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Whole visits in memory: the server's connection.c, tls.c, signing_client.c and what lies behind them, wolfSSL included; OpenSSL
- * as two clients (tls_client.h), whose records can be changed on the way; the target as the worker's event loop, as the
- * sockets, and as the key process. The input is a list of orders, each a letter with the bytes that it takes (N a number,
- * a byte; PP a place, two bytes):
+ * Whole visits in memory: the server's connection.c, tls.c, signing_client.c and what lies behind them, wolfSSL
+ * included; OpenSSL as two clients (tls_client.h), whose records can be changed on the way; the target as the worker's
+ * event loop, as the sockets, and as the key process. The input is a list of orders, each a letter with the bytes that
+ * it takes (N a number, a byte; PP a place, two bytes):
  *
  * What the client is like, before it begins to speak:
  *   2 3      only TLS 1.2, only 1.3              m p r n  groups: hybrid, P-256, one that asks for another, none
@@ -12,25 +12,18 @@
  *   VPPC     and byte P of it is changed by C    x          with an authority behind it that nobody has seen yet
  *   k        ChaCha20                            f MN       small records, RFC 6066's maximum for them
  *   zINbytes an extension, one of a list         P          by a listener with PROXY protocol
- *   O        where TLS 1.2 is not spoken         Y          change_cipher_spec comes behind the greeting, as may be in 1.3
- * What it says:
- *   qN       a request of a list                 Qtext;     this text
- *   C        close_notify                        KN         N updates of its keys, each with the wish for one in return
- *   N        renegotiation (1.2)                 h          it reads and answers
- *   pPPC     byte P of the next record is changed by C before it is encrypted
- *   ITNbytes these bytes, encrypted in a record of type T (1.3)
- * What becomes of it on the way:
- *   w        all that waits goes on, everybody does what they can until nothing moves any more
- *   tN TPP   so many bytes go on                 bPPC       byte P changed by C
- *   d D o    the first record dropped, repeated, swapped with the next
- *   gNbytes  these bytes before all others       yTNbytes   a record of type T with these
- *   e R      the client's end, a reset
- * What happens to the server:
- *   s        the worker's turn                   v          it is woken for nothing
- *   i        the next call is interrupted        G          the next block of memory is not to be had
- *   LN U     room to send N bytes more, any      jPP J      files end there, no longer
- *   H        signatures are held back            A F B Z    one is given, refused, is wrong, nonsense comes
- *   +N       N seconds pass                      X          the time of the connection is over
+ *   O        where TLS 1.2 is not spoken         Y          change_cipher_spec comes behind the greeting, as may be
+ * in 1.3 What it says: qN       a request of a list                 Qtext;     this text C        close_notify KN N
+ * updates of its keys, each with the wish for one in return N        renegotiation (1.2)                 h          it
+ * reads and answers pPPC     byte P of the next record is changed by C before it is encrypted ITNbytes these bytes,
+ * encrypted in a record of type T (1.3) What becomes of it on the way: w        all that waits goes on, everybody does
+ * what they can until nothing moves any more tN TPP   so many bytes go on                 bPPC       byte P changed by
+ * C d D o    the first record dropped, repeated, swapped with the next gNbytes  these bytes before all others yTNbytes
+ * a record of type T with these e R      the client's end, a reset What happens to the server: s        the worker's
+ * turn                   v          it is woken for nothing i        the next call is interrupted        G          the
+ * next block of memory is not to be had LN U     room to send N bytes more, any      jPP J      files end there, no
+ * longer H        signatures are held back            A F B Z    one is given, refused, is wrong, nonsense comes +N N
+ * seconds pass                      X          the time of the connection is over
  *   @        from now on it is about the other client
  */
 #include "fuzz.h"
@@ -458,8 +451,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     play(bytes, size);
     if (memory_used != memory_before) {
         /*
-         * What wolfSSL makes once, the parameters of a curve, stays; the same visits again leave nothing more. Above all
-         * no context has grown, although each visit has authorities of its own.
+         * What wolfSSL makes once, the parameters of a curve, stays; the same visits again leave nothing more. Above
+         * all no context has grown, although each visit has authorities of its own.
          */
         memory_before = memory_used;
         play(bytes, size);

@@ -60,7 +60,8 @@ void *block_cache_resize(void *block, size_t size) {
     return other;
 }
 
-/* OpenSSL is not what is tried here: its blocks go past the sanitizer, whose care for them would be half of the time. */
+/* OpenSSL is not what is tried here: its blocks go past the sanitizer, whose care for them would be half of the time.
+ */
 void *__libc_malloc(size_t size);
 void *__libc_realloc(void *block, size_t size);
 void __libc_free(void *block);

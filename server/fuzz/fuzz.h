@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the fuzz targets share. A target is one file; libFuzzer calls LLVMFuzzerTestOneInput with bytes that it thinks of,
- * in memory that ends where they end. What a target claims it says with HOLDS.
+ * What the fuzz targets share. A target is one file; libFuzzer calls LLVMFuzzerTestOneInput with bytes that it thinks
+ * of, in memory that ends where they end. What a target claims it says with HOLDS.
  */
 
 #include <fcntl.h>

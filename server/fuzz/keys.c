@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The key process, when a worker or a supervisor sends whatever it likes: whole questions are answered once and in order,
- * a malformed one ends the channel, and no descriptor is left behind. Whatever it signs is a handshake of TLS, as OpenSSL
- * verifies, and by an identity that this worker serves. The input is a list of orders, each a letter with the bytes that it
- * takes:
+ * The key process, when a worker or a supervisor sends whatever it likes: whole questions are answered once and in
+ * order, a malformed one ends the channel, and no descriptor is left behind. Whatever it signs is a handshake of TLS,
+ * as OpenSSL verifies, and by an identity that this worker serves. The input is a list of orders, each a letter with
+ * the bytes that it takes:
  *
  *   qSK      ask with scheme S (a digit), for the key that there is (K = k), one of others (K = o), or none
  *   bIC      ask, byte I of the question changed by C          BIC      the same of a handshake of TLS 1.2
@@ -213,7 +213,8 @@ static void hand_over(int control, uint32_t kind, unsigned count) {
     }
 }
 
-/* An order that is not one for a channel is answered, and with an identity only if it asks for the one that there is. */
+/* An order that is not one for a channel is answered, and with an identity only if it asks for the one that there is.
+ */
 static void order_bytes(int control, const void *bytes, size_t size) {
     static union control_buffer report;
     if (size == 0 || send(control, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Metadata files: a rule that was accepted makes a header that can be sent, and applies where metafile.h says that it does.
- * The last line of the input is also a path to find a rule for.
+ * Metadata files: a rule that was accepted makes a header that can be sent, and applies where metafile.h says that it
+ * does. The last line of the input is also a path to find a rule for.
  */
 #include "fuzz.h"
 

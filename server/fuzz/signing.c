@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A worker's signing client, when the key process sends whatever it likes: each asker hears at most once, and only of its own
- * question, and of those who have gone nobody is asked for. The input is a list of orders, each a letter with the bytes
- * that it takes:
+ * A worker's signing client, when the key process sends whatever it likes: each asker hears at most once, and only of
+ * its own question, and of those who have gone nobody is asked for. The input is a list of orders, each a letter with
+ * the bytes that it takes:
  *
  *   aP       ask, for prefix P; slowly if P is small      fN       forget the question of asker N
  *   s        send the batch            rNR      the key process answers question N (a digit) with result R
@@ -73,7 +73,8 @@ static size_t under_way(const struct signing_client *signing_client, int prefix)
     return count;
 }
 
-/* The questions that came out at the other end are well-formed, and those that are waited for; few are of one prefix. */
+/* The questions that came out at the other end are well-formed, and those that are waited for; few are of one prefix.
+ */
 static void drain(const struct signing_client *signing_client, int keys) {
     struct signing_question question;
     ssize_t got;

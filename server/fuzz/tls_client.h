@@ -232,8 +232,8 @@ static bool tls_client_speak(struct tls_client *tls_client) {
 }
 
 /*
- * What libssl calls for each record. Before a record is encrypted a byte of it may be changed, so that the server gets past
- * the encryption with it; or its type, which is the last byte in TLS 1.3 (RFC 8446 section 5.2).
+ * What libssl calls for each record. Before a record is encrypted a byte of it may be changed, so that the server gets
+ * past the encryption with it; or its type, which is the last byte in TLS 1.3 (RFC 8446 section 5.2).
  */
 static struct {
     bool changes_byte, changes_type;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Visits for a fuzz target: the server's connection.c with what lies behind it, and around it the target as sockets, event
- * loop and key process. What may be said of a connection at any time is claimed here.
+ * Visits for a fuzz target: the server's connection.c with what lies behind it, and around it the target as sockets,
+ * event loop and key process. What may be said of a connection at any time is claimed here.
  */
 
 #include <errno.h>

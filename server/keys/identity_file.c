@@ -209,8 +209,8 @@ enum certificate_match identity_file_match(const struct identity_file *held, con
     if (!names)
         return CERTIFICATE_OTHER;
     /*
-     * The capsule for clients who name no host has no name that a certificate could hold. And where a certificate has no
-     * subject alternative name, as gencert of gmid and many guides make them, the file's name says whose it is.
+     * The capsule for clients who name no host has no name that a certificate could hold. And where a certificate has
+     * no subject alternative name, as gencert of gmid and many guides make them, the file's name says whose it is.
      */
     if (strcmp(held->host, host) == 0 && (names[0] == '\0' || strcmp(host, "default") == 0))
         return CERTIFICATE_EXACT;

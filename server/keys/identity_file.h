@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * One identity that the key process holds, with the file it came from: a made one out of the state folder (HOST.pem), or
- * a given one out of the credentials (identity.HOST.pem, and identity.HOST.key where the key has a file of its own).
+ * One identity that the key process holds, with the file it came from: a made one out of the state folder (HOST.pem),
+ * or a given one out of the credentials (identity.HOST.pem, and identity.HOST.key where the key has a file of its own).
  */
 
 #include <stdbool.h>
@@ -12,7 +12,8 @@
 #include "identity.h"
 
 #define IDENTITY_FILE_NAME_MAX 255
-/* The present one, and as many as retired workers can be of (children.h), each of another; some are of reloads that failed. */
+/* The present one, and as many as retired workers can be of (children.h), each of another; some are of reloads that
+ * failed. */
 #define IDENTITY_FILE_GENERATIONS 160
 
 struct identity_file {
@@ -38,13 +39,14 @@ struct identity_file {
  */
 bool identity_file_host_of(const char *file, bool given, char host[static CERTIFICATE_HOST_MAX + 1]);
 
-/* Writes the name under which an identity is given for a host: identity.HOST.pem, as identity_file_host_of reads it. Pure. */
+/* Writes the name under which an identity is given for a host: identity.HOST.pem, as identity_file_host_of reads it.
+ * Pure. */
 void identity_file_credential(const char *host, char file[static IDENTITY_FILE_NAME_MAX + 1]);
 
 /*
- * The file of a host in the state folder: HOST and the ending. Versions before this one named it as the capsule's folder
- * was named; where it is there only in letters beyond ASCII, it is that one.
- * folder: a descriptor; host: in the one spelling; ending: .pem or .next. Returns whether the file is there.
+ * The file of a host in the state folder: HOST and the ending. Versions before this one named it as the capsule's
+ * folder was named; where it is there only in letters beyond ASCII, it is that one. folder: a descriptor; host: in the
+ * one spelling; ending: .pem or .next. Returns whether the file is there.
  */
 bool identity_file_path(int folder, const char *host, const char *ending, char file[static IDENTITY_FILE_NAME_MAX + 1]);
 
@@ -52,9 +54,9 @@ bool identity_file_path(int folder, const char *host, const char *ending, char f
 bool identity_file_is_host(const char *host);
 
 /*
- * Loads an identity. folder: a descriptor; file: its name, HOST.pem, HOST.next or, given, identity.HOST.pem. A given one
- * may be a symbolic link that stays in its folder, a made one may not. Returns NULL only when memory is short; `problem`
- * tells of everything else. Dispose of it with identity_file_dispose.
+ * Loads an identity. folder: a descriptor; file: its name, HOST.pem, HOST.next or, given, identity.HOST.pem. A given
+ * one may be a symbolic link that stays in its folder, a made one may not. Returns NULL only when memory is short;
+ * `problem` tells of everything else. Dispose of it with identity_file_dispose.
  */
 struct identity_file *identity_file_load(int folder, const char *file, bool given);
 

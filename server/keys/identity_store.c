@@ -197,7 +197,8 @@ static void load_each(struct identity_store *store, int folder,
         closedir(stream);
 }
 
-/* Opens the folder of what was given, by its name each time: at a reload systemd mounts another over it. -1 with errno. */
+/* Opens the folder of what was given, by its name each time: at a reload systemd mounts another over it. -1 with errno.
+ */
 static int open_given(const struct identity_store *store) {
     errno = ENOENT;
     return store->credentials ? open(store->credentials, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -228,8 +229,8 @@ int identity_store_open(struct identity_store *store, const char *state, const c
 }
 
 /*
- * What is gone from the folder (-1: so is that) stays in use: systemd passes over a credential that it cannot decrypt, and
- * then clients would be shown another key.
+ * What is gone from the folder (-1: so is that) stays in use: systemd passes over a credential that it cannot decrypt,
+ * and then clients would be shown another key.
  */
 static void tell_of_gone(const struct identity_store *store, int folder) {
     for (size_t i = 0; i < store->count; i++) {

@@ -21,8 +21,8 @@ struct identity_store {
 
 /*
  * Opens the state folder and loads what it holds, and what was given: after a restart workers go on asking for
- * identities that they know already. credentials: a folder, or NULL; its name has to live as long as the identity store.
- * Returns 0, or EX_NOINPUT after logging one sentence.
+ * identities that they know already. credentials: a folder, or NULL; its name has to live as long as the identity
+ * store. Returns 0, or EX_NOINPUT after logging one sentence.
  */
 int identity_store_open(struct identity_store *store, const char *state, const char *credentials);
 
@@ -34,23 +34,23 @@ int identity_store_open(struct identity_store *store, const char *state, const c
 void identity_store_refresh(struct identity_store *store);
 
 /*
- * The identity of a host (in the one spelling, hostname.h): the one given by its name; else the one made earlier, read again when its file is another one
- * by now; else a given one whose certificate names the host, or has a wildcard for it; else one that is made now.
- * NULL after logging why there is none, or when the text cannot be the name of a host; *unusable: there is one that
- * cannot be used. It belongs to the identity store.
+ * The identity of a host (in the one spelling, hostname.h): the one given by its name; else the one made earlier, read
+ * again when its file is another one by now; else a given one whose certificate names the host, or has a wildcard for
+ * it; else one that is made now. NULL after logging why there is none, or when the text cannot be the name of a host;
+ * *unusable: there is one that cannot be used. It belongs to the identity store.
  */
 const struct identity *identity_store_provide(struct identity_store *store, const char *host, bool *unusable);
 
 /*
- * Workers of this generation (certificate.h) serve an identity that identity_store_provide gave; by the name of its key all that
- * have it.
+ * Workers of this generation (certificate.h) serve an identity that identity_store_provide gave; by the name of its key
+ * all that have it.
  */
 void identity_store_serve(struct identity_store *store, const uint8_t key[static SIGNING_KEY_ID], uint64_t generation);
 
 /*
- * The generation as which a worker has to be taken that is said to be of this one: IDENTITY_STORE_FOUND where no identity is
- * known to be served by it. Then it was another key process that provided what it serves, and all that was found at the
- * start may be that.
+ * The generation as which a worker has to be taken that is said to be of this one: IDENTITY_STORE_FOUND where no
+ * identity is known to be served by it. Then it was another key process that provided what it serves, and all that was
+ * found at the start may be that.
  */
 #define IDENTITY_STORE_FOUND 1
 uint64_t identity_store_generation(const struct identity_store *store, uint64_t generation);

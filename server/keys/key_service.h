@@ -38,8 +38,8 @@ struct key_service_options {
 int key_service_serve(const struct key_service_options *options);
 
 /*
- * The key process as a service of its own: takes its sockets from the service manager and has it keep those that lead to
- * supervisors and workers (sd_notify(3), FDSTORE=1), so that they find the next key process when this one ends.
+ * The key process as a service of its own: takes its sockets from the service manager and has it keep those that lead
+ * to supervisors and workers (sd_notify(3), FDSTORE=1), so that they find the next key process when this one ends.
  * Returns the exit status: as key_service_serve, or EX_USAGE when there is no listening socket.
  */
 int keys_service(const char *state);
@@ -57,15 +57,15 @@ enum key_service_answer {
 };
 
 /*
- * Asks for the identity of a host (in the one spelling, hostname.h), to be made when there is none, and adds what may be
- * known of it to `certificates`, whose generation may have signatures by it from now on.
- * Waits for the answer, at most 12 seconds, and feeds the watchdog meanwhile.
+ * Asks for the identity of a host (in the one spelling, hostname.h), to be made when there is none, and adds what may
+ * be known of it to `certificates`, whose generation may have signatures by it from now on. Waits for the answer, at
+ * most 12 seconds, and feeds the watchdog meanwhile.
  */
 enum key_service_answer key_service_provide(int control, const char *host, struct certificates *certificates);
 
 /*
- * The same for the host of the sample capsule; KEY_SERVICE_HAVE_NONE, without a word in the log, as soon as there is an identity
- * of any other host. Then somebody's pages are missing, and their clients must not get this certificate.
+ * The same for the host of the sample capsule; KEY_SERVICE_HAVE_NONE, without a word in the log, as soon as there is an
+ * identity of any other host. Then somebody's pages are missing, and their clients must not get this certificate.
  */
 enum key_service_answer key_service_provide_sample(int control, const char *host, struct certificates *certificates);
 
@@ -73,7 +73,7 @@ enum key_service_answer key_service_provide_sample(int control, const char *host
 void key_service_refresh(int control);
 
 /*
- * Hands over the key process's end of the channel of a worker that serves `certificates`: it gets signatures by their keys
- * only. The caller keeps its own copy. Returns false with errno.
+ * Hands over the key process's end of the channel of a worker that serves `certificates`: it gets signatures by their
+ * keys only. The caller keeps its own copy. Returns false with errno.
  */
 bool key_service_attach(int control, int channel, const struct certificates *certificates);

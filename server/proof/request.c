@@ -60,7 +60,8 @@ void *memmove(void *to, const void *from, size_t size) {
     return memcpy(to, from, size);
 }
 
-/* Of all texts with the right characters, any may be an address: more than a library takes, so that no proof is lost. */
+/* Of all texts with the right characters, any may be an address: more than a library takes, so that no proof is lost.
+ */
 int inet_pton(int family, const char *text, void *address) {
     size_t length = 0;
     for (; text[length] != '\0'; length++) {
@@ -327,7 +328,8 @@ static void name(const char *bytes, size_t length) {
     HOLDS(end <= REQUEST_HOST_MAX && clean(request.host) && (end == 0 || request.host[end - 1] != '.'));
 }
 
-/* A path is decoded once and as long as it may be; what can be named is clean, and has no slash but those it came with. */
+/* A path is decoded once and as long as it may be; what can be named is clean, and has no slash but those it came with.
+ */
 static void path(const char *bytes, size_t length) {
     struct parser parser = {.at = bytes, .end = bytes + length};
     char decoded[REQUEST_URI_MAX + 1];

@@ -20,7 +20,8 @@
 
 /* ---- one certificate ---- */
 
-/* Writes the name of a host in the one spelling. Returns the end of what is written; `at` where there is no such name. */
+/* Writes the name of a host in the one spelling. Returns the end of what is written; `at` where there is no such name.
+ */
 static char *put_host(char *at, const DNS_entry *entry, bool *has_unicode) {
     char name[HOSTNAME_MAX + 1];
     size_t length = entry->len > 0 ? strnlen(entry->name, (size_t)entry->len) : 0;

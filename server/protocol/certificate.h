@@ -34,14 +34,14 @@ struct certificate_facts {
     uint8_t key[SIGNING_KEY_ID]; /* SHA-256 of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) */
     time_t begins, ends;         /* notBefore, notAfter */
     bool has_unicode;            /* a name in it is no ASCII, against RFC 5280 section 7.2; some clients refuse that */
-    char *
-        names; /* subject alternative names: hosts in the one spelling (hostname.h), addresses; each ends with a space */
+    char *names; /* subject alternative names: hosts in the one spelling (hostname.h), addresses; each ends with a space
+                  */
     char common_name[CERTIFICATE_HOST_MAX + 1]; /* of the subject; "" where there is none, or it holds controls */
 };
 
 /*
- * Examines the first certificate of a PEM text. Returns NULL, or a static sentence that says what is wrong; then nothing
- * is to be disposed of.
+ * Examines the first certificate of a PEM text. Returns NULL, or a static sentence that says what is wrong; then
+ * nothing is to be disposed of.
  */
 const char *certificate_examine(struct certificate_facts *facts, const char *pem);
 
@@ -63,9 +63,9 @@ unsigned certificate_stage(time_t ends, time_t now);
 #define CERTIFICATE_EXPONENT_MAX 32  /* bits of its public exponent */
 
 /*
- * Judges the certificate of a client by itself: DER, `size` bytes. Nothing that stands behind it in a chain matters, and
- * no signature is verified. *key_fits: whether a signature of its key is verified here in bounded time: RSA within the two
- * bounds above, ECDSA on P-256, Ed25519.
+ * Judges the certificate of a client by itself: DER, `size` bytes. Nothing that stands behind it in a chain matters,
+ * and no signature is verified. *key_fits: whether a signature of its key is verified here in bounded time: RSA within
+ * the two bounds above, ECDSA on P-256, Ed25519.
  */
 enum certificate_state certificate_judge(const uint8_t *der, size_t size, time_t now, bool *key_fits);
 

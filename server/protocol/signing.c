@@ -28,8 +28,8 @@ _Static_assert(sizeof(struct signing_answer) == 24 + SIGNING_SIGNATURE_MAX, "no 
 static const uint8_t downgrade[8] = {'D', 'O', 'W', 'N', 'G', 'R', 'D', 1};
 
 /*
- * Is it one SEQUENCE, by the rules of DER or the looser ones of BER (X.690 section 8.1.3)? The client's random, which is
- * where it begins, is whatever a worker says that it is.
+ * Is it one SEQUENCE, by the rules of DER or the looser ones of BER (X.690 section 8.1.3)? The client's random, which
+ * is where it begins, is whatever a worker says that it is.
  */
 static bool is_sequence(const uint8_t *content, size_t size) {
     if (content[0] != 0x30)

@@ -2,19 +2,19 @@
 #pragma once
 
 /*
- * The messages between a worker and the key process: "sign this handshake with that key" and the signature. Both have one
- * fixed size, so that the key process, which trusts nobody, has nothing to parse but numbers that it checks.
+ * The messages between a worker and the key process: "sign this handshake with that key" and the signature. Both have
+ * one fixed size, so that the key process, which trusts nobody, has nothing to parse but numbers that it checks.
  *
  * A question does not carry a digest, which could be that of anything. It carries what a TLS server signs, and the key
  * process checks its form, completes it and hashes it:
  *   TLS 1.3: the transcript hash. The key process puts 64 spaces, the context string and a zero byte before it
  *            (RFC 8446 section 4.4.3).
- *   TLS 1.2: the client's random, the server's random and the parameters of the ServerKeyExchange (RFC 8422 section 5.4):
- *            X25519, or a point on P-256. The server's random ends as that of a server that speaks TLS 1.3, too
- *            (RFC 8446 section 4.1.3).
- * So a worker that was taken over can have handshakes signed, and nothing else: no certificate, no certificate request, no
- * list of revoked certificates (each of these is one DER SEQUENCE, and a content of TLS 1.2 that is one is refused; among
- * honest handshakes of TLS 1.2 that is one in 65,536), no JSON Web Signature and no other text.
+ *   TLS 1.2: the client's random, the server's random and the parameters of the ServerKeyExchange (RFC 8422
+ * section 5.4): X25519, or a point on P-256. The server's random ends as that of a server that speaks TLS 1.3, too (RFC
+ * 8446 section 4.1.3). So a worker that was taken over can have handshakes signed, and nothing else: no certificate, no
+ * certificate request, no list of revoked certificates (each of these is one DER SEQUENCE, and a content of TLS 1.2
+ * that is one is refused; among honest handshakes of TLS 1.2 that is one in 65,536), no JSON Web Signature and no other
+ * text.
  *
  * They travel over a SOCK_SEQPACKET socket inside one machine, in its own byte order. Sockets outlive a process and an
  * upgrade: whoever changes a message changes its magic number and its size, so that another version refuses it.

@@ -78,7 +78,8 @@ bool children_has_taken_over(const struct children *children);
 /* After SIGCHLD: takes note of who has ended. As PID 1, orphans come here, too. */
 void children_reap(struct children *children);
 
-/* Replaces who has ended and whose time for that has come; ends a worker that hangs, or stays when it should have gone. */
+/* Replaces who has ended and whose time for that has come; ends a worker that hangs, or stays when it should have gone.
+ */
 void children_look_after(struct children *children);
 
 /* When children_look_after has something to do next (clock_milliseconds), but not after `latest`. */

@@ -43,10 +43,10 @@ struct generation_sources {
 int generation_open(struct generation *generation, const struct generation_sources *sources);
 
 /*
- * Asks the key process, by its control socket, for the identities of all capsules. Where there is no capsule, the sample
- * is shown to every host that is asked for, unless the key process has identities of other hosts.
- * Returns 0, EX_NOINPUT where there is no capsule and no sample, EX_UNAVAILABLE where the key process does not answer, EX_DATAERR where
- * none of the identities can be used, EX_CANTCREAT where none could be made; all after logging one sentence.
+ * Asks the key process, by its control socket, for the identities of all capsules. Where there is no capsule, the
+ * sample is shown to every host that is asked for, unless the key process has identities of other hosts. Returns 0,
+ * EX_NOINPUT where there is no capsule and no sample, EX_UNAVAILABLE where the key process does not answer, EX_DATAERR
+ * where none of the identities can be used, EX_CANTCREAT where none could be made; all after logging one sentence.
  */
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control);
 

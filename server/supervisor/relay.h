@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * The lines of workers. A worker's standard error is a pipe of its own to the supervisor, which writes what comes into the
- * log: with the worker's process id before it, every control character replaced, and a priority that it may have. So nothing
- * that a worker writes passes for another's line or the supervisor's, no worker can stop the log for others, and the
- * journal, which limits how many lines of a priority it takes in some seconds, keeps room for what the supervisor has to
- * say about an intruder.
+ * The lines of workers. A worker's standard error is a pipe of its own to the supervisor, which writes what comes into
+ * the log: with the worker's process id before it, every control character replaced, and a priority that it may have.
+ * So nothing that a worker writes passes for another's line or the supervisor's, no worker can stop the log for others,
+ * and the journal, which limits how many lines of a priority it takes in some seconds, keeps room for what the
+ * supervisor has to say about an intruder.
  */
 
 #include <stdbool.h>
@@ -28,10 +28,12 @@ struct relay {
 /* Makes the pipe. Returns the end to write to, for the worker; the caller closes it. -1 with errno. */
 int relay_open(struct relay *relay);
 
-/* In the worker: everything that it writes goes into the pipe from now on. Closes that end. Returns false with errno. */
+/* In the worker: everything that it writes goes into the pipe from now on. Closes that end. Returns false with errno.
+ */
 bool relay_enter(int end);
 
-/* Reads once, and writes the lines into the log. worker: its process id. now: milliseconds. Returns false at its end. */
+/* Reads once, and writes the lines into the log. worker: its process id. now: milliseconds. Returns false at its end.
+ */
 bool relay_lines(struct relay *relay, pid_t worker, uint64_t now);
 
 /* Writes what is left, and closes the pipe. */

@@ -210,9 +210,9 @@ static bool start_workers(struct children *children, int *signal) {
 }
 
 /*
- * Whatever became of a worker, the port has to answer: a listening socket is shared with it, and with the service manager
- * for longer than this service lives. Returns false when one is beyond repair; the service manager opens it anew when it
- * starts this service again and finds that nobody listens.
+ * Whatever became of a worker, the port has to answer: a listening socket is shared with it, and with the service
+ * manager for longer than this service lives. Returns false when one is beyond repair; the service manager opens it
+ * anew when it starts this service again and finds that nobody listens.
  */
 static bool look_after_listeners(struct supervisor *supervisor) {
     for (size_t i = 0; i < supervisor->listener_count; i++) {
@@ -279,7 +279,8 @@ static bool prepare_signals(struct children *children) {
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGNAL_HALT);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    /* It never runs, because the signal is waited for; systemd 262 starts no service with Type=notify-reload without one. */
+    /* It never runs, because the signal is waited for; systemd 262 starts no service with Type=notify-reload without
+     * one. */
     signal(SIGHUP, has_handler);
     signal(SIGPIPE, SIG_IGN);
     children->signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);

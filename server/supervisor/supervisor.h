@@ -25,8 +25,8 @@ struct serve_options {
  * Serves until SIGTERM, SIGINT or (as PID 1 of a container) SIGRTMIN+3. SIGHUP: settings, capsules and identities are
  * read anew; workers of the old generation finish their connections, and nothing changes where something is wrong.
  * Returns the exit status (sysexits.h): 0; EX_USAGE for an address that is none; EX_NOINPUT for a folder that is
- * missing or unreadable; EX_UNAVAILABLE for an address that is taken, or when the key process cannot be reached, does not
- * answer or is gone for good; EX_CONFIG for faults in the settings; EX_CANTCREAT when no identity is to be had; EX_OSERR when the system has
- * no room. All but 0 after logging one sentence.
+ * missing or unreadable; EX_UNAVAILABLE for an address that is taken, or when the key process cannot be reached, does
+ * not answer or is gone for good; EX_CONFIG for faults in the settings; EX_CANTCREAT when no identity is to be had;
+ * EX_OSERR when the system has no room. All but 0 after logging one sentence.
  */
 int supervisor_serve(const struct serve_options *options);

@@ -26,7 +26,8 @@
 #define HEARD_PER_BYTE 64
 #define RESPONSES_MAX 2048
 #define IDLE_RECORDS 2 /* without a part of the request: a record that has only begun, and one for good measure */
-/* Parts of a body that go out before others have their turn: 160 kB, a fifth of a millisecond. The end of a response is one, too. */
+/* Parts of a body that go out before others have their turn: 160 kB, a fifth of a millisecond. The end of a response is
+ * one, too. */
 #define TURNS_AT_ONCE 5
 
 struct response {
@@ -157,8 +158,8 @@ static bool begin_linger(struct connection *connection) {
 }
 
 /*
- * How lingering goes on (a lingering close). Whoever may still be sending gets time to read before a reset can reach it; anybody else is
- * through once all is acknowledged, whether the client closes its end or not.
+ * How lingering goes on (a lingering close). Whoever may still be sending gets time to read before a reset can reach
+ * it; anybody else is through once all is acknowledged, whether the client closes its end or not.
  */
 static enum next continue_linger(struct connection *connection) {
     if (connection->talkative)
@@ -342,7 +343,8 @@ static enum next answer(struct connection *connection, struct worker_context *co
     return deliver(connection, context, header);
 }
 
-/* Sends the alert or the goodbye that lies in the channel. A client that is still sending gets time to read it, as after a reply. */
+/* Sends the alert or the goodbye that lies in the channel. A client that is still sending gets time to read it, as
+ * after a reply. */
 static enum next say_why(struct connection *connection, struct worker_context *context) {
     if (flush(connection, context) != SENT_ALL)
         return WANT_CLOSE;
@@ -352,7 +354,8 @@ static enum next say_why(struct connection *connection, struct worker_context *c
     return begin_linger(connection) ? WANT_READ : WANT_CLOSE;
 }
 
-/* Does a client keep TLS busy, by new keys or empty records, in place of asking? `length` bytes of its request are there. */
+/* Does a client keep TLS busy, by new keys or empty records, in place of asking? `length` bytes of its request are
+ * there. */
 static bool says_too_little(struct connection *connection, const struct worker_context *context, size_t length) {
     connection->responses += (uint32_t)context->channel.output_size;
     return connection->heard > HEARD_BASE + HEARD_PER_BYTE * length || connection->responses > RESPONSES_MAX;
@@ -412,8 +415,8 @@ static enum next read_request(struct connection *connection, struct worker_conte
         return WANT_CLOSE;
     }
     /*
-     * What TLS itself has to say by now, the end of a handshake or answers to new keys, is little. It cannot wait in `kept`,
-     * which holds the request's start: whoever asks for so much of it that it finds no room is let go.
+     * What TLS itself has to say by now, the end of a handshake or answers to new keys, is little. It cannot wait in
+     * `kept`, which holds the request's start: whoever asks for so much of it that it finds no room is let go.
      */
     return flush(connection, context) == SENT_ALL ? WANT_READ : WANT_CLOSE;
 }
@@ -426,8 +429,9 @@ static void get_on(struct connection *connection, const struct worker_context *c
 }
 
 /*
- * The last message of a handshake of TLS 1.3 is the client's, and nothing of ours follows that would acknowledge it. The
- * kernel waits up to 40 ms for something of the kind, and most clients (RFC 896) hold back their request until it comes.
+ * The last message of a handshake of TLS 1.3 is the client's, and nothing of ours follows that would acknowledge it.
+ * The kernel waits up to 40 ms for something of the kind, and most clients (RFC 896) hold back their request until it
+ * comes.
  */
 static void acknowledge(const struct connection *connection) {
     setsockopt(connection->socket, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
@@ -539,7 +543,8 @@ static void find_groups(struct connection *connection, const struct worker_conte
         join(connection, context, &not_told, 0);
         return;
     }
-    /* What comes from this machine itself is a proxy, an onion service or its owner: many clients. A claim is no proof. */
+    /* What comes from this machine itself is a proxy, an onion service or its owner: many clients. A claim is no proof.
+     */
     if (connection_is_local(connection)) {
         join(connection, context, &loopback, context->settings->max_connections_from_loopback);
         return;
@@ -578,8 +583,8 @@ void connection_refuse(const struct connection *connection, struct worker_contex
 }
 
 /*
- * Takes the PROXY protocol header, which says where the connection really comes from. *size: bytes in the worker context, then
- * those behind the header.
+ * Takes the PROXY protocol header, which says where the connection really comes from. *size: bytes in the worker
+ * context, then those behind the header.
  */
 static enum next introduce(struct connection *connection, struct worker_context *context, size_t *size) {
     struct proxy_header header;

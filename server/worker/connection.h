@@ -122,9 +122,9 @@ enum admission { ADMITTED, NO_PLACE, TOO_OFTEN };
 void connection_wait(struct connection *connection, struct worker_context *context);
 
 /*
- * May it go on, by the quotas of its address and the prefixes around it? Else it is to be ended, or to wait. For one that is proxied
- * this is asked again when its header has come.
- * NO_PLACE: one of them has as many connections as it may have; TOO_OFTEN: too many handshakes in a minute.
+ * May it go on, by the quotas of its address and the prefixes around it? Else it is to be ended, or to wait. For one
+ * that is proxied this is asked again when its header has come. NO_PLACE: one of them has as many connections as it may
+ * have; TOO_OFTEN: too many handshakes in a minute.
  */
 enum admission connection_admit(struct connection *connection, struct worker_context *context);
 
@@ -155,8 +155,8 @@ enum next connection_sign(struct connection *connection, struct worker_context *
 void connection_log_drop(const struct connection *connection, struct worker_context *context, enum drop drop);
 
 /*
- * Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. Unless the
- * client has acknowledged everything, its end included, the connection is reset: a socket that nobody owns any more would
- * keep the rest for minutes, outside of all bounds.
+ * Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. Unless
+ * the client has acknowledged everything, its end included, the connection is reset: a socket that nobody owns any more
+ * would keep the rest for minutes, outside of all bounds.
  */
 void connection_end(struct connection *connection, struct worker_context *context);

@@ -3,8 +3,8 @@
 
 /*
  * What the log tells of connections that end without a reply. Strangers cause these for nothing, so nobody may fill the
- * log with them: where addresses are logged at all, each worker writes a line for the first DROP_LOG_MAX of each kind in a
-period, so that a flood of one kind hides no other,
+ * log with them: where addresses are logged at all, each worker writes a line for the first DROP_LOG_MAX of each kind
+in a period, so that a flood of one kind hides no other,
  *
  *   connection end=late address=192.0.2.1
  *

@@ -27,8 +27,8 @@ enum hello_verdict {
 enum hello_verdict hello_examine(const uint8_t *bytes, size_t length);
 
 /*
- * Makes one record of the first ones, as far as they are whole and belong to the ClientHello: a TLS library need not cope
- * with a message whose header is spread over records, and what is kept of it does not grow with their number.
+ * Makes one record of the first ones, as far as they are whole and belong to the ClientHello: a TLS library need not
+ * cope with a message whose header is spread over records, and what is kept of it does not grow with their number.
  * Returns the new length, which is never larger.
  */
 size_t hello_join(uint8_t *bytes, size_t length);

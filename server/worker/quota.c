@@ -136,8 +136,8 @@ uint64_t quota_open(const struct quota *quota) {
 
 /*
  * A level sinks by half in each HALF units of time, evenly in between. So levels can be added up: the sum of what all
- * workers counted sinks as one level would, and each worker needs to write its own table only. One that is held full, and
- * so begins to sink anew all the time, lets as many through in a minute as it holds: 2 * HALF units are 59.4 s.
+ * workers counted sinks as one level would, and each worker needs to write its own table only. One that is held full,
+ * and so begins to sink anew all the time, lets as many through in a minute as it holds: 2 * HALF units are 59.4 s.
  */
 #define LEVEL_BITS 28
 #define LEVEL_MAX ((UINT64_C(1) << LEVEL_BITS) - 1)

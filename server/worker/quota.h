@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * How much one client, and the prefixes that its address lies in (client_address.h), may take of all workers together. Each
- * worker counts in a table of its own, which the others read; what a worker that died had counted goes with its table. Memory is
- * bounded: a group that finds no room in the table is not counted, and the bounds for all connections still hold.
+ * How much one client, and the prefixes that its address lies in (client_address.h), may take of all workers together.
+ * Each worker counts in a table of its own, which the others read; what a worker that died had counted goes with its
+ * table. Memory is bounded: a group that finds no room in the table is not counted, and the bounds for all connections
+ * still hold.
  */
 
 #include <stdbool.h>
@@ -66,8 +67,8 @@ void quota_forget_connections(struct quota_table *table);
 uint64_t quota_open(const struct quota *quota);
 
 /*
- * How much of what its groups may have is taken: eighths of the fullest one, 0 to 8, as it was when a connection of that
- * group last entered in this worker, or was weighed. For one that has entered.
+ * How much of what its groups may have is taken: eighths of the fullest one, 0 to 8, as it was when a connection of
+ * that group last entered in this worker, or was weighed. For one that has entered.
  */
 unsigned quota_load(const struct quota *quota, const struct quota_member *member);
 

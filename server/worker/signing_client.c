@@ -85,8 +85,8 @@ static void leave_turn(struct signing_client *signing_client, uint32_t before, u
 }
 
 /*
- * Finds the line whose turn it is: the first one of the network that has had the fewest turns. Lines in which nobody waits
- * any more are closed on the way. *before: the line in front of it. Returns NONE when none may send.
+ * Finds the line whose turn it is: the first one of the network that has had the fewest turns. Lines in which nobody
+ * waits any more are closed on the way. *before: the line in front of it. Returns NONE when none may send.
  */
 static uint32_t choose_line(struct signing_client *signing_client, uint32_t *before) {
     uint32_t best = NONE, earlier = NONE, next;

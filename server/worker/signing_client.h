@@ -6,11 +6,11 @@
  * whoever asked is found again. Never blocks, and never fails for lack of room: questions wait with those who ask.
  *
  * One client must not keep the key process from the others. So few questions lie in the channel, where nobody can take
- * them back; the rest waits here, in a line for each client (an address prefix). Networks, in which many such prefixes lie,
- * take turns, and so do the lines of one network: many addresses in one network get no more than a single one. Of one
- * network only SIGNING_CLIENT_NETWORK_UNDER_WAY questions are under way at once, or a single one where a signature takes long
- * (signing_is_slow). A question whose asker has gone is dropped, unless it is under way: then it counts for its network
- * until it is answered.
+ * them back; the rest waits here, in a line for each client (an address prefix). Networks, in which many such prefixes
+ * lie, take turns, and so do the lines of one network: many addresses in one network get no more than a single one. Of
+ * one network only SIGNING_CLIENT_NETWORK_UNDER_WAY questions are under way at once, or a single one where a signature
+ * takes long (signing_is_slow). A question whose asker has gone is dropped, unless it is under way: then it counts for
+ * its network until it is answered.
  */
 
 #include <stdbool.h>
@@ -29,7 +29,8 @@ struct signing_client_origin {
     uint64_t client, network;
 };
 
-/* Part of whoever asks; all zeroes before it is first used, and to be left alone from signing_client_ask to the answer. */
+/* Part of whoever asks; all zeroes before it is first used, and to be left alone from signing_client_ask to the answer.
+ */
 struct signing_client_request {
     struct signing_question question; /* to be made with signing_ask; its ticket is the signing client's */
     void *owner;                      /* who is told of the answer (signing_client_receive) */
@@ -77,8 +78,8 @@ struct signing_client {
 void signing_client_open(struct signing_client *signing_client, int channel);
 
 /*
- * Has a question wait for its turn. `request`, with its question made, stays the caller's and must stay where it is until
- * it is answered or forgotten.
+ * Has a question wait for its turn. `request`, with its question made, stays the caller's and must stay where it is
+ * until it is answered or forgotten.
  */
 void signing_client_ask(struct signing_client *signing_client, struct signing_client_request *request,
                         const struct signing_client_origin *origin);

@@ -245,8 +245,8 @@ static bool is_address(const char *host) {
 }
 
 /*
- * A client that asks for an address sends no server name (RFC 6066 section 3). So a capsule named by an address goes before
- * all but `default`: the first whose identity can be used, else none, since another's would take its place.
+ * A client that asks for an address sends no server name (RFC 6066 section 3). So a capsule named by an address goes
+ * before all but `default`: the first whose identity can be used, else none, since another's would take its place.
  */
 static size_t choose_nameless(const struct tls *tls) {
     size_t chosen = tls->count;

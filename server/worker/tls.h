@@ -57,9 +57,9 @@ struct tls *tls_open(const struct certificates *certificates, const char *fallba
 void tls_close(struct tls *tls);
 
 /*
- * Begins a session with the identity for this server name ("" for none). NULL when memory is short, or where the host is
- * barred (certificate.h): then an alert lies in the channel's output.
- * owner: who is to be told when a signature arrives (signing_client_receive). origin: where the client comes from (signing_client_ask).
+ * Begins a session with the identity for this server name ("" for none). NULL when memory is short, or where the host
+ * is barred (certificate.h): then an alert lies in the channel's output. owner: who is to be told when a signature
+ * arrives (signing_client_receive). origin: where the client comes from (signing_client_ask).
  */
 struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner,
                                       const struct signing_client_origin *origin);

@@ -162,16 +162,16 @@ static bool others_have_room(const struct worker *worker) {
 }
 
 /*
- * Who gives way when all places are taken: first those that are through, and those that wait for a place of this machine,
- * then by two things together. One is how a connection behaves: silent for long, a response that hardly moves, a handshake
- * that does not get on, a response that moves well. The other is what part of what they may have its address and prefixes
- * take. A few connections are no fault, so that somebody who loads some pages at once goes after those who do nothing,
- * however many addresses these have.
+ * Who gives way when all places are taken: first those that are through, and those that wait for a place of this
+ * machine, then by two things together. One is how a connection behaves: silent for long, a response that hardly moves,
+ * a handshake that does not get on, a response that moves well. The other is what part of what they may have its
+ * address and prefixes take. A few connections are no fault, so that somebody who loads some pages at once goes after
+ * those who do nothing, however many addresses these have.
  *
- * A response in its first seconds, one that moves well, and a handshake that gets on are ended only where one prefix has
- * many connections, in favour of somebody who has far fewer: else a crowd that comes back at once would always be in its
- * first seconds. Where there is nobody of that kind either, those who come wait for their turn: ending all of them in turn
- * would mean that none is answered.
+ * A response in its first seconds, one that moves well, and a handshake that gets on are ended only where one prefix
+ * has many connections, in favour of somebody who has far fewer: else a crowd that comes back at once would always be
+ * in its first seconds. Where there is nobody of that kind either, those who come wait for their turn: ending all of
+ * them in turn would mean that none is answered.
  */
 enum giver {
     GIVER_THROUGH,
@@ -250,7 +250,8 @@ static struct candidate consider(const struct worker *worker, struct connection 
     return (struct candidate){connection, giver, reasons, load, crowd};
 }
 
-/* Does one give way before the other? Of responses the one that moves least, of others who has not got on for longest. */
+/* Does one give way before the other? Of responses the one that moves least, of others who has not got on for longest.
+ */
 static bool gives_way_before(const struct candidate *one, const struct candidate *other) {
     if (one->reasons != other->reasons)
         return one->reasons > other->reasons;
@@ -280,12 +281,13 @@ static bool can_wait(const struct worker *worker, const struct connection *newco
 }
 
 /*
- * Who gives way to this newcomer, or, NULL, to whoever comes? .connection is NULL: there is nobody. only_local: of those
- * that have a place of this machine.
+ * Who gives way to this newcomer, or, NULL, to whoever comes? .connection is NULL: there is nobody. only_local: of
+ * those that have a place of this machine.
  */
 static struct candidate find_giver(const struct worker *worker, const struct connection *newcomer, bool only_local) {
     struct candidate best = {.giver = GIVER_NONE};
-    /* Those of this machine who get on are not disturbed by one of them who can wait; else somebody would be refused. */
+    /* Those of this machine who get on are not disturbed by one of them who can wait; else somebody would be refused.
+     */
     bool alike = only_local && can_wait(worker, newcomer);
     int quick = 0;
     look_at_lingering(worker);
@@ -412,8 +414,8 @@ static void pause_listening(struct worker *worker) {
 }
 
 /*
- * May it take a new connection? Where it has no place, and another worker has, that one is to be woken: nobody gives way
- * then, and this worker must not be among those that the kernel wakes.
+ * May it take a new connection? Where it has no place, and another worker has, that one is to be woken: nobody gives
+ * way then, and this worker must not be among those that the kernel wakes.
  */
 static bool can_accept(struct worker *worker) {
     worker->giver = NULL;
@@ -442,8 +444,8 @@ static void accept_some(struct worker *worker, const struct listener *listener) 
 }
 
 /*
- * The kernel wakes one worker for a connection. If that one could not take it in the end, nobody would be woken again: so
- * each worker that listens tries now and then, and one that can take none leaves the listeners at once.
+ * The kernel wakes one worker for a connection. If that one could not take it in the end, nobody would be woken again:
+ * so each worker that listens tries now and then, and one that can take none leaves the listeners at once.
  */
 static void attend_listeners(struct worker *worker, const struct listener *const *waiting, size_t waiting_count) {
     const struct worker_setup *setup = worker->setup;
@@ -472,9 +474,9 @@ static void attend_listeners(struct worker *worker, const struct listener *const
 }
 
 /*
- * Looks at a reply whose client may be slow. What it has acknowledged counts, and grants time at the lowest rate that is
- * allowed: a client's kernel takes many bytes at once, and none for long, where the client itself reads few all the time.
- * Returns whether it may go on.
+ * Looks at a reply whose client may be slow. What it has acknowledged counts, and grants time at the lowest rate that
+ * is allowed: a client's kernel takes many bytes at once, and none for long, where the client itself reads few all the
+ * time. Returns whether it may go on.
  */
 static bool look_at_reply(struct worker *worker, struct connection *connection) {
     uint64_t now = worker->context->now, untaken = connection_untaken(connection);
@@ -629,8 +631,8 @@ static int open_stops(void) {
 }
 
 /*
- * Numbers below SANDBOX_SHARED are for what is there now, listeners among it: the sandbox knows by the number what may be
- * changed. Copies of a descriptor that nobody needs fill them up.
+ * Numbers below SANDBOX_SHARED are for what is there now, listeners among it: the sandbox knows by the number what may
+ * be changed. Copies of a descriptor that nobody needs fill them up.
  */
 static bool keep_low_numbers(int descriptor) {
     int number;

@@ -63,8 +63,8 @@ struct worker_setup {
 };
 
 /*
- * Serves until SIGTERM, then until the open connections are through or deadlines.shutdown_grace is over; or until SIGHUP (its
- * generation is over), then until the open connections are through.
- * Returns the exit status for the process: 0, or 1 after logging why.
+ * Serves until SIGTERM, then until the open connections are through or deadlines.shutdown_grace is over; or until
+ * SIGHUP (its generation is over), then until the open connections are through. Returns the exit status for the
+ * process: 0, or 1 after logging why.
  */
 int worker_serve(const struct worker_setup *setup);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Whatever a client does, nothing of it is left when it has gone: memory is the same after many visits of each kind. How
- * many, VISITS says (make attacks: 10,000); make check has time for fewer.
+ * Whatever a client does, nothing of it is left when it has gone: memory is the same after many visits of each kind.
+ * How many, VISITS says (make attacks: 10,000); make check has time for fewer.
  */
 
 #include <criterion/criterion.h>

@@ -4,7 +4,8 @@
  * 100 ms, memory stays under the bound that vitrine(8) states, whoever says nothing is gone after the deadlines, and
  * the server says what it shed.
  *
- * Time in which a process was ready to run and got no processor does not count: this machine may have other things to do.
+ * Time in which a process was ready to run and got no processor does not count: this machine may have other things to
+ * do.
  */
 
 #include <criterion/criterion.h>
@@ -240,7 +241,8 @@ static uint64_t microseconds(void) {
 static pid_t watched[WORKERS_MAX];
 static size_t watched_count;
 
-/* Microseconds that a process was ready to run and did not; 0 where the kernel does not tell (proc_pid_schedstat(5)). */
+/* Microseconds that a process was ready to run and did not; 0 where the kernel does not tell (proc_pid_schedstat(5)).
+ */
 static uint64_t waited(pid_t process) {
     char path[64];
     unsigned long long nanoseconds = 0;
@@ -281,7 +283,8 @@ static size_t whole_count;
 
 /*
  * The time of a visit without such waits; NEVER when there was no answer. Where there are more visitors than places, a
- * slow one may have to give way, and everywhere one who is slower than the deadlines: NOT_COUNTED, when she waited so long.
+ * slow one may have to give way, and everywhere one who is slower than the deadlines: NOT_COUNTED, when she waited so
+ * long.
  */
 static uint64_t visit(void) {
     const struct gemini_way way = way_to(&server);
@@ -608,8 +611,8 @@ Test(hostile, new_keys_count_in_the_rate) {
 }
 
 /*
- * Pages of a few kB, of which each client takes a part, and keeps its end open. What the kernel still has of them takes up
- * places, so that it is never more than these: else it would pile up for two minutes, outside of all bounds.
+ * Pages of a few kB, of which each client takes a part, and keeps its end open. What the kernel still has of them takes
+ * up places, so that it is never more than these: else it would pile up for two minutes, outside of all bounds.
  */
 Test(hostile, what_closed_connections_leave_behind_is_bounded) {
     static const struct hostility leaving = {.settings = "max-connections = 64\n",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a reply is, byte for byte, and how it ends. expect_well_formed (questions.c) looks at every reply of all tests. */
+/* What a reply is, byte for byte, and how it ends. expect_well_formed (questions.c) looks at every reply of all tests.
+ */
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What is a request, and what becomes of it: Gemini network protocol 0.24.1, sections "Gemini URI scheme" and "Requests". */
+/* What is a request, and what becomes of it: Gemini network protocol 0.24.1, sections "Gemini URI scheme" and
+ * "Requests". */
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -318,7 +318,8 @@ Test(visitors, one_address_shakes_hands_so_often_and_no_more) {
     cr_expect_eq(handshakes_of("198.51.100.1", 1), 1);
 }
 
-/* By default a flood from one address ends soon, and who reads many pages, or has a crawler that is polite, does not notice. */
+/* By default a flood from one address ends soon, and who reads many pages, or has a crawler that is polite, does not
+ * notice. */
 Test(visitors, a_flood_is_stopped_by_default) {
     start_with("");
     for (int i = 0; i < 100; i++) {
@@ -419,8 +420,8 @@ static void crowd_of_this_machine(struct attack *attack) {
 }
 
 /*
- * Nobody can tell apart who comes by an onion service. One who opens more connections than there are places, again and again,
- * makes others wait, and keeps none out.
+ * Nobody can tell apart who comes by an onion service. One who opens more connections than there are places, again and
+ * again, makes others wait, and keeps none out.
  */
 Test(visitors, a_crowd_of_this_machine_keeps_none_of_it_out) {
     static struct attack attack = {

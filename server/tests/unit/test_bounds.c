@@ -46,7 +46,8 @@ Test(bounds, the_socket_unit_sets_the_same_buffers) {
     cr_expect_eq(setting_of("vitrine.socket", "ReceiveBuffer"), BOUND_RECEIVE_BUFFER);
 }
 
-/* Each connection may need its socket and a file; each worker, of which there may be as many retired ones, is a task. */
+/* Each connection may need its socket and a file; each worker, of which there may be as many retired ones, is a task.
+ */
 Test(bounds, descriptors_and_tasks_suffice) {
     cr_expect_geq(setting_of("vitrine.service", "LimitNOFILE"), 2 * BOUND_CONNECTIONS + 64);
     cr_expect_geq(setting_of("vitrine.service", "TasksMax"), 1 + 64 + 64);

@@ -223,7 +223,8 @@ Test(capsule, dotfiles_are_private) {
     expect_answer("example.org", "/.well-known", NULL, STATUS_REDIRECT_PERMANENT, "/.well-known/", NULL);
 }
 
-/* A link does not make public what begins with a dot; but the folders in which orchestrators keep versions are not meant. */
+/* A link does not make public what begins with a dot; but the folders in which orchestrators keep versions are not
+ * meant. */
 Test(capsule, links_to_dotfiles) {
     expect_status("example.org", "/told.txt", STATUS_NOT_FOUND);
     expect_status("example.org", "/git", STATUS_NOT_FOUND);

@@ -122,7 +122,8 @@ Test(check, names_that_nobody_can_ask_for) {
     cr_assert_eq(chmod("content/h/closed.txt", 0640), 0);
     cr_assert_eq(chmod("content/h/closed", 0751), 0);
     cr_assert_eq(chmod("content/h/half", 0754), 0);
-    /* "gemini://" and "h", the slash before each name: 9 + 1 + 1014 are 1024 bytes, the longest that can be asked for. */
+    /* "gemini://" and "h", the slash before each name: 9 + 1 + 1014 are 1024 bytes, the longest that can be asked for.
+     */
     for (size_t i = 0; i < 5; i++) {
         size_t length = i < 4 ? 200 : 1014 - 4 * 201 - 1;
         memset(deep + strlen(deep), 'd', length);

@@ -32,8 +32,8 @@ static pid_t retire(uint64_t ago, int ready) {
 }
 
 /*
- * Was a process ended by a signal? Only a process that should be is waited for, since a busy machine may take long; it is
- * gone then.
+ * Was a process ended by a signal? Only a process that should be is waited for, since a busy machine may take long; it
+ * is gone then.
  */
 static bool was_killed(pid_t process, bool expected) {
     int status;
@@ -207,7 +207,8 @@ Test(children, who_has_finished_is_told_of_where_it_matters) {
     }
 }
 
-/* 64 KiB are the largest pages there are: who may write the memory of one may not write another by accident of its size. */
+/* 64 KiB are the largest pages there are: who may write the memory of one may not write another by accident of its
+ * size. */
 Test(children, shared_memory_has_pages_of_its_own) {
     cr_expect_eq(sizeof(struct worker_shared) % 65536, 0);
     cr_expect_eq((uintptr_t)&shared % 65536, 0);

@@ -340,7 +340,8 @@ Test(identity_store, identities_as_people_have_them) {
     shell("cd given; openssl req -x509 -newkey rsa:2048 -nodes -not_before 20200101000000Z -not_after 20200102000000Z "
           "-subj /CN=t -addext subjectAltName=DNS:ended -keyout identity.ended.key -out identity.ended.pem 2>errors || "
           "{ cat errors; exit 1; }; rm errors");
-    /* A key in the form that `openssl ecparam` writes, with its parameters in front; one that `openssl genrsa` wrote. */
+    /* A key in the form that `openssl ecparam` writes, with its parameters in front; one that `openssl genrsa` wrote.
+     */
     shell("openssl ecparam -name secp384r1 -genkey -out k && grep -q 'EC PARAMETERS' k && "
           "openssl req -x509 -new -key k -subj /CN=sec1 -out c && cat k c >given/identity.sec1.pem && "
           "openssl genrsa -traditional -out k 3072 2>errors && grep -q 'RSA PRIVATE' k && "

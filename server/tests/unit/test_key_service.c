@@ -765,7 +765,8 @@ Test(key_service, every_kind_of_key_signs_handshakes_and_nothing_else) {
                            SIGNING_RSA_PSS_SHA256, SIGNING_RSA_PSS_SHA384, SIGNING_RSA_PSS_SHA512);
 }
 
-/* Bodies that somebody would like to have signed, in the place of a handshake of TLS 1.2: as they are, or dressed up. */
+/* Bodies that somebody would like to have signed, in the place of a handshake of TLS 1.2: as they are, or dressed up.
+ */
 Test(key_service, other_bodies_do_not_pass_for_handshakes) {
     static const uint8_t request[] = "\x30\x62\x02\x01\x00\x30\x00\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21";
     open_keys();

@@ -33,8 +33,8 @@
 static struct sockaddr_in elsewhere = {.sin_family = AF_INET};
 
 /*
- * A call, with arguments by which it does no harm where it is let through. What becomes of it for the supervisor, the key
- * process and a worker: + it is let through, - it ends the process, ? it is answered with ENOSYS, 0 with ENOMEM.
+ * A call, with arguments by which it does no harm where it is let through. What becomes of it for the supervisor, the
+ * key process and a worker: + it is let through, - it ends the process, ? it is answered with ENOSYS, 0 with ENOMEM.
  */
 static const struct attempt {
     const char *name, *expected;

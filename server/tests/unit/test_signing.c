@@ -477,7 +477,8 @@ Test(signing_client, many_addresses_in_a_network_gain_nothing) {
     expect_all_free();
 }
 
-/* Where there are more networks than places, who comes last with a first question goes before others with their tenth. */
+/* Where there are more networks than places, who comes last with a first question goes before others with their tenth.
+ */
 Test(signing_client, networks_take_turns_for_places) {
     enum { CROWDED = SIGNING_CLIENT_UNDER_WAY / SIGNING_CLIENT_NETWORK_UNDER_WAY, LAST = 100 * CROWDED };
     for (size_t i = 0; i < LAST; i++)
