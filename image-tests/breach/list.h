@@ -232,7 +232,8 @@ ATTEMPT(others_domain_name, "others/domain-name", "gives the host another domain
 ATTEMPT(others_host_name_file, "others/host-name-file", "gives the host another name by /proc/sys")
 
 /* ---- attempts_shared.c ---- */
-ATTEMPT(network_listener_fastopen, "network/listener-fastopen", "turns its listener into a connection from the host's network")
+ATTEMPT(network_listener_fastopen, "network/listener-fastopen",
+        "turns its listener into a connection from the host's network")
 ATTEMPT(network_listener_message, "network/listener-message", "the same, with the address in a message")
 ATTEMPT(others_close_port, "others/close-port", "closes the port that it shares, for good")
 ATTEMPT(others_half_close_port, "others/half-close-port", "closes the port that it shares, by the half that hears")

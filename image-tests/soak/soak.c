@@ -23,11 +23,10 @@
 
 #include "lib/client.h"
 
-#define LOOKS_MAX 200000 /* one in a second */
-#define GROWTH_MAX 110   /* percent: the last tenth against the first one */
-#define ROOM 256         /* kB by which it may differ anyway */
-#define GENERATION 48 /* descriptors of workers of an earlier generation, who stay while a client has yet to take all  \
-                       */
+#define LOOKS_MAX 200000   /* one in a second */
+#define GROWTH_MAX 110     /* percent: the last tenth against the first one */
+#define ROOM 256           /* kB by which it may differ anyway */
+#define GENERATION 48      /* descriptors of earlier workers, which stay while a client has yet to take all */
 #define LOG_MAX (64 << 20) /* bytes; the log begins anew then */
 
 static struct soak *soak;
