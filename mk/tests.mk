@@ -20,7 +20,7 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 .PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
 .PHONY: packages-check packages-lint deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
 .PHONY: $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
-.PHONY: intruder intruder-check intruder-programs $(INTRUDERS)
+.PHONY: vm-check intruder-check-short intruder intruder-check intruder-programs $(INTRUDERS)
 
 ifeq ($(PLAIN),)
 image: $(call needs,build/vitrine) ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
@@ -187,6 +187,9 @@ image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests th
 	@failed=0; for kind in $(or $(HOSTS),$(HOST_KINDS)); do \
 	    $(MAKE) --no-print-directory PREPARED=1 hosts-$$kind || failed=1; done; exit $$failed
 
+vm-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## what only a virtual machine shows: signed dm-verity, and a page
+	@$(ENTER) image-tests/on-hosts $(IMAGE) qemu-257 '@(served|refused)/*'
+
 $(HOST_PARTS): hosts-%: $(WITH_HOSTS) $(call needs,variants test-programs)
 	@$(ENTER) image-tests/on-hosts $(IMAGE) $* $(TEST)
 
@@ -220,6 +223,9 @@ intruder: $(WITH_HOSTS) $(call needs,intruder-programs) ## random system calls i
 	        $(SESSION:%=--session=%) $(if $(SHRINK),--shrink) || failed=1; done; exit $$failed
 
 intruder-check: $(INTRUDERS) ## two minutes of it, less in a virtual machine, and that it finds what was open before
+
+intruder-check-short: $(WITH_HOSTS) $(call needs,intruder-programs)
+	@$(ENTER) image-tests/intruder/intrude nspawn-257 45
 
 # This ends as soon as it is found.
 intruder-check-old: $(WITH_HOSTS) $(call needs,intruder-programs)
