@@ -92,11 +92,10 @@ static bool encode(struct output *output, const uint32_t *points, size_t count) 
     return true;
 }
 
+/* Of small letters alone: what is decoded has to encode to the same label again, which has no others. */
 static int digit_value(char digit) {
     if (digit >= 'a' && digit <= 'z')
         return digit - 'a';
-    if (digit >= 'A' && digit <= 'Z')
-        return digit - 'A';
     return digit >= '0' && digit <= '9' ? digit - '0' + 26 : -1;
 }
 

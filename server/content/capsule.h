@@ -21,7 +21,8 @@ struct capsules {
 };
 
 /*
- * Opens the content folder. Returns 0, or -errno (no such folder, no right to read it, not a folder).
+ * Opens the content folder. Returns 0, or -errno (no such folder, no right to read it, not a folder); .folder is -1
+ * then.
  */
 int capsules_open(struct capsules *capsules, const char *folder);
 

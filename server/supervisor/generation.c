@@ -50,7 +50,6 @@ int generation_open(struct generation *generation, const struct generation_sourc
         return status;
     int result = capsules_open(&generation->capsules, sources->content);
     if (result < 0) {
-        generation->capsules.folder = -1;
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s; name another with --content", sources->content,
                  strerror(-result));
         return EX_NOINPUT;

@@ -288,3 +288,20 @@ Test(certificate, of_a_client_that_cannot_be_read) {
     cr_expect_eq(certificate_judge((const unsigned char *)"0", 1, BEGINS, &key_fits), CERTIFICATE_UNFIT);
     cr_expect_not(key_fits);
 }
+
+/* The list is searched by halves, so its order counts. */
+Test(certificate, a_list_stays_in_order) {
+    struct certificates certificates = {0};
+    char host[2] = "";
+    for (size_t i = 0; i < 26; i++) {
+        host[0] = (char)('a' + i * 7 % 26);
+        cr_assert(certificates_bar(&certificates, host));
+    }
+    cr_assert_eq(certificates.count, 26);
+    for (size_t i = 0; i < 26; i++) {
+        host[0] = (char)('a' + i);
+        cr_expect_str_eq(certificates.list[i].host, host);
+        cr_expect_eq(certificates_find(&certificates, host), &certificates.list[i]);
+    }
+    certificates_dispose(&certificates);
+}

@@ -6,6 +6,8 @@
 #define check_run test_check_run
 #include "commands/check.c"
 
+#include <sys/wait.h>
+
 #include "logged.h"
 #include "pretended.h"
 
@@ -54,20 +56,33 @@ static size_t open_descriptors(void) {
     return count;
 }
 
-static int run_strictly(bool strict) {
-    struct check_options options = {.settings = "settings", .content = "content", .state = "state", .strict = strict};
-    size_t before = open_descriptors();
-    FILE *file = tmpfile();
+static FILE *printed;
+static int usual; /* standard output before */
+
+/* From now on what is printed is kept. */
+static void print_begin(void) {
+    printed = tmpfile();
     fflush(stdout);
-    int usual = dup(STDOUT_FILENO);
-    cr_assert(file && usual >= 0 && dup2(fileno(file), STDOUT_FILENO) >= 0);
-    int status = test_check_run(&options);
+    usual = dup(STDOUT_FILENO);
+    cr_assert(printed && usual >= 0 && dup2(fileno(printed), STDOUT_FILENO) >= 0);
+}
+
+/* It is in `output` now. */
+static void print_end(void) {
     fflush(stdout);
     dup2(usual, STDOUT_FILENO);
     close(usual);
-    rewind(file);
-    output[fread(output, 1, sizeof output - 1, file)] = '\0';
-    fclose(file);
+    rewind(printed);
+    output[fread(output, 1, sizeof output - 1, printed)] = '\0';
+    fclose(printed);
+}
+
+static int run_strictly(bool strict) {
+    struct check_options options = {.settings = "settings", .content = "content", .state = "state", .strict = strict};
+    size_t before = open_descriptors();
+    print_begin();
+    int status = test_check_run(&options);
+    print_end();
     cr_expect_eq(open_descriptors(), before, "a descriptor is left open");
     return status;
 }
@@ -175,7 +190,8 @@ Test(check, links_of_pages) {
     put("h/.meta", "gone.gmi: 52 Gone\nwait.gmi: 40 Wait\nto-sub: 31 /sub\nmoved: 31 /up.gmi\n");
     put("h/sub/index.gmi", "=> ../index.gmi\n=> none\n");
     put("h/club/.access", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n");
-    put("h/list/.directory-listing-ok", "# List\n=> none.gmi\n=> page.gemini\n");
+    put("h/list/.directory-listing-ok", "# List\n=> none.gmi\n=> page.gemini\n=> ?query\n");
+    put("h/bare/page.gmi", "=> ?query\n=> page.gmi\n");
     put("h/list/page.gemini", "=> page.gemini\n=> none\n");
     put("h/list/text.txt", "=> none\n");
     put("a.example/index.gmi", "# A\n");
@@ -220,7 +236,7 @@ Test(check, links_of_pages) {
         "h/sub/index.gmi:2: error: link \"none\" points to nothing",
         "h/list/.directory-listing-ok:2: error: link \"none.gmi\" points to nothing",
         "h/list/page.gemini:2: error: link \"none\" points to nothing",
-        "dangling.example: error: symbolic link leads to nothing", "14 errors, 12 warnings in 13 files of 3 capsules");
+        "dangling.example: error: symbolic link leads to nothing", "14 errors, 12 warnings in 15 files of 3 capsules");
 }
 
 Test(check, text_of_pages) {
@@ -349,6 +365,41 @@ Test(check, certificates) {
     pretended_time = 0;
 }
 
+/* Root may read everything, so this is seen by somebody else. What others may not see of identities is passed over. */
+Test(check, what_the_user_may_not_read) {
+    put("h/index.gmi", "# H\n");
+    put("h/closed.gmi", "# H\n");
+    put("h/.meta", "");
+    put("h/folder/page.gmi", "# H\n");
+    certify("state", "h.pem", "");
+    certify("state", "i.pem", "-addext subjectAltName=DNS:i");
+    cr_assert(chmod("content/h/closed.gmi", 0600) == 0 && chmod("content/h/folder", 0711) == 0);
+    cr_assert(chmod("state/h.pem", 0600) == 0 && chmod("state/i.pem", 0644) == 0 &&
+              chmod("content/h/.meta", 0600) == 0);
+    int said[2], status;
+    cr_assert_eq(pipe(said), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (setgid(65534) == 0 && setuid(65534) == 0) {
+            pretended_time = 1720000000;
+            run_strictly(false);
+            (void)!write(said[1], output, strlen(output));
+        }
+        _exit(0);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    close(said[1]);
+    ssize_t got = read(said[0], output, sizeof output - 1);
+    close(said[0]);
+    if (geteuid() != 0)
+        cr_skip_test("only root can become somebody else");
+    cr_assert_gt(got, 0);
+    output[got] = '\0';
+    EXPECT_LINES("h/closed.gmi: error: cannot be read: Permission denied",
+                 "h/.meta: error: cannot be read: Permission denied",
+                 "h/folder: error: cannot be read: Permission denied", "3 errors, 0 warnings in 4 files of 1 capsules");
+}
+
 /* Folders within folders end somewhere. */
 Test(check, a_deep_folder) {
     char path[512] = "h/";
@@ -385,19 +436,122 @@ Test(check, folders_that_are_not_there) {
 
 Test(check, colours_of_a_terminal) {
     struct check check = {.colours = true};
-    FILE *file = tmpfile();
-    fflush(stdout);
-    int usual = dup(STDOUT_FILENO);
-    cr_assert(file && dup2(fileno(file), STDOUT_FILENO) >= 0);
+    print_begin();
     find_fault(&check, "a", 1, ERROR, "b");
     find_fault(&check, "c", 0, WARNING, "%d", 5);
-    fflush(stdout);
-    dup2(usual, STDOUT_FILENO);
-    close(usual);
-    rewind(file);
-    output[fread(output, 1, sizeof output - 1, file)] = '\0';
-    fclose(file);
+    print_end();
     cr_expect_str_eq(output, "a:1: \033[31merror:\033[0m b\nc: \033[33mwarning:\033[0m 5\n");
     cr_expect_eq(check.errors, 1);
     cr_expect_eq(check.warnings, 1);
+}
+
+/* ---- fingerprints ---- */
+
+TestSuite(fingerprint, .init = prepare, .fini = clean, .timeout = 60);
+
+static int print(const char *const *hosts) {
+    size_t before = open_descriptors();
+    print_begin();
+    int status = fingerprint("state", (char *const *)(uintptr_t)hosts);
+    print_end();
+    cr_expect_eq(open_descriptors(), before, "a descriptor is left open");
+    return status;
+}
+
+#define PRINT(...) print((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+
+/* What openssl says of a certificate: a command that reads it, and prints a hash. */
+static const char *hash_by(const char *file, const char *command) {
+    static char lines[4][256];
+    static size_t at;
+    char whole[512], *line = lines[at++ % 4];
+    snprintf(whole, sizeof whole, "openssl x509 -in %s %s", file, command);
+    FILE *said = popen(whole, "r");
+    cr_assert(said && fgets(line, 256, said) && pclose(said) == 0, "%s", whole);
+    line[strcspn(line, "\n")] = '\0';
+    return line;
+}
+
+static const char *lines_of(const char *file, const char *host, const char *remark) {
+    static char text[2048];
+    snprintf(text, sizeof text,
+             "%s%s\n  ends:        2025-01-01 00:00:00 UTC\n  certificate: %s\n  public key:  %s\n  TLSA:        "
+             "_1965._tcp.%s. IN TLSA 3 1 1 %s\n",
+             host, remark, hash_by(file, "-noout -fingerprint -sha256 | sed 's/.*=//'"),
+             hash_by(file, "-noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -c1-64 | tr a-f A-F | "
+                           "sed 's/../&:/g; s/:$//'"),
+             host,
+             hash_by(file, "-noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -c1-64 | tr a-f A-F"));
+    return text;
+}
+
+Test(fingerprint, of_each_host) {
+    static char both[8192];
+    certify("state", "a.pem", "-addext subjectAltName=DNS:a");
+    certify("state", "a.next", "-addext subjectAltName=DNS:a");
+    certify("state", "b.pem", "-addext subjectAltName=DNS:c,DNS:d");
+    certify("state", "other", "");
+    log_limit(LOG_LEVEL_NOTICE);
+    cr_expect_eq(PRINT("b"), EX_OK);
+    cr_expect_str_eq(output, lines_of("state/b.pem", "b", ""));
+    strcpy(both, lines_of("state/a.pem", "a", ""));
+    strcat(both, lines_of("state/a.next", "a", " (announced, not in use yet)"));
+    cr_expect_eq(PRINT("A"), EX_OK);
+    cr_expect_str_eq(output, both, "%s", output);
+    strcat(both, lines_of("state/b.pem", "b", ""));
+    logged_begin();
+    cr_expect_eq(PRINT(), EX_OK);
+    cr_expect_str_empty(logged_end());
+    cr_expect_str_eq(output, both, "%s", output);
+    /* Files by their path, for which no folder is needed. */
+    cr_expect_eq(PRINT("state/b.pem"), EX_OK);
+    cr_expect_str_eq(output, lines_of("state/b.pem", "d", ""), "one of its names: %s", output);
+    cr_expect_eq(PRINT("./state/other"), EX_OK);
+    cr_expect_str_eq(output, lines_of("state/other", "x", ""), "its common name");
+    cr_assert_eq(rename("state", "elsewhere"), 0);
+    cr_expect_eq(PRINT("elsewhere/b.pem"), EX_OK);
+    logged_begin();
+    cr_expect_eq(PRINT("elsewhere/b.pem", "b"), EX_NOINPUT);
+    cr_expect_not_null(
+        strstr(logged_end(), "state folder state: No such file or directory; name another with --state"));
+    cr_expect_eq(PRINT(), EX_NOINPUT);
+    cr_expect_str_eq(output, "");
+}
+
+Test(fingerprint, of_what_is_none) {
+    certify("state", "b.pem", "-addext subjectAltName=DNS:b");
+    log_limit(LOG_LEVEL_NOTICE);
+    logged_begin();
+    cr_expect_eq(PRINT("a", "b"), EX_NOINPUT, "the others are printed all the same");
+    cr_expect_not_null(
+        strstr(logged_end(), "a.pem\": No such file or directory; list all with: vitrine fingerprint\n"));
+    cr_expect_str_eq(output, lines_of("state/b.pem", "b", ""));
+    logged_begin();
+    cr_expect_eq(PRINT("b", "a b"), EX_NOINPUT);
+    cr_expect_not_null(strstr(logged_end(), "invalid host name; use the name of the capsule's folder"));
+    cr_assert_eq(system("echo none >state/a.pem"), 0);
+    logged_begin();
+    cr_expect_eq(PRINT("a"), EX_DATAERR);
+    cr_expect_str_eq(strchr(logged_end(), ':'), ": it contains no certificate\n");
+    cr_expect_eq(PRINT(), EX_DATAERR);
+    cr_expect_str_eq(output, lines_of("state/b.pem", "b", ""));
+    cr_assert_eq(system("cp state/a.pem state/b.next"), 0);
+    cr_expect_eq(PRINT("b"), EX_DATAERR);
+    cr_assert_eq(system("rm state/*"), 0);
+    logged_begin();
+    cr_expect_eq(PRINT(), EX_OK);
+    cr_expect_not_null(
+        strstr(logged_end(), "state folder state contains no identity; the server makes one when it first"));
+    /* The end of a certificate has to come within a bound. */
+    for (size_t more = 0; more < 2; more++) {
+        char command[512];
+        certify("state", "short", "-addext subjectAltName=DNS:b");
+        snprintf(command, sizeof command,
+                 "cd state && size=$(stat -c %%s short) && head -c $((16383 - size + 1 + %zu)) /dev/zero | tr '\\0' "
+                 "'\\n' >b.pem && "
+                 "cat short >>b.pem && rm short",
+                 more);
+        cr_assert_eq(system(command), 0);
+        cr_expect_eq(PRINT("b"), more ? EX_DATAERR : EX_OK);
+    }
 }

@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "logged.h"
@@ -171,6 +172,51 @@ Test(generation, what_is_closed_to_the_server) {
     cr_expect_eq(opened(&text), EX_OK);
     cr_expect_eq(generation.closed_count, 1, "%s", text);
     cr_expect_not_null(strstr(text, "such as \"h/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/page\";"), "%s", text);
+}
+
+/* For somebody else than root closed is what this one may not read. */
+Test(generation, what_is_closed_to_this_user) {
+    struct closed closed = {0};
+    int said[2];
+    shell("umask 022; cd content; mkdir h h/open h/half; for f in h/a h/b h/c h/open/d; do echo x >$f; done; "
+          "chmod 600 h/a h/open/d; chmod 604 h/b; chmod 754 h/half; chmod 750 .");
+    int folder = open("content", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cr_assert(folder >= 0 && pipe(said) == 0);
+    if (geteuid() != 0)
+        cr_skip_test("only root can become somebody else");
+    cr_assert_eq(chmod("content", 0755), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (setgid(65534) == 0 && setuid(65534) == 0)
+            closed_find(&closed, folder);
+        (void)!write(said[1], &closed, sizeof closed);
+        _exit(0);
+    }
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    cr_assert_eq(read(said[0], &closed, sizeof closed), (ssize_t)sizeof closed);
+    cr_expect_eq(closed.count, 3, "%zu", closed.count);
+    cr_expect_eq(closed.looks, 7);
+    close(said[0]), close(said[1]), close(folder);
+}
+
+/* Nothing is left open, whatever became of it. */
+Test(generation, nothing_is_left_open) {
+    const char *text;
+    generation.capsules.folder = -1;
+    shell("mkdir -p content/h/a/b");
+    for (int i = 0; i < 3; i++) {
+        if (i == 1)
+            shell("rm -r content/h");
+        if (i == 2)
+            shell("rm -r sample");
+        int before = dup(STDERR_FILENO);
+        close(before);
+        identified_anew(&text);
+        test_dispose(&generation);
+        int after = dup(STDERR_FILENO);
+        close(after);
+        cr_expect_eq(after, before, "case %d", i);
+    }
 }
 
 Test(generation, a_search_for_closed_files_has_an_end) {

@@ -358,6 +358,48 @@ Test(key_service, one_descriptor_is_a_channel_and_several_are_none) {
         hand_over(ORDER_ATTACH, 1);
     cr_expect_eq(keys.channel_count, KEY_SERVICE_CHANNELS_MAX);
     cr_expect_eq(open_descriptors(), before + KEY_SERVICE_CHANNELS_MAX);
+    while (keys.control_count < KEY_SERVICE_CONTROLS_MAX)
+        keys.controls[keys.control_count++] = -1;
+    struct watch watch;
+    prepare(&keys, &watch);
+    cr_expect_eq(watch.count, 1 + 4 + 256, "there is room to look at all of them");
+}
+
+Test(key_service, orders_that_do_not_come) {
+    open_keys();
+    cr_expect(obey(&keys, pair[0]), "there is none yet");
+    cr_expect_not(obey(&keys, -1), "none can come");
+}
+
+/* An answer that finds no room is made again when there is some; where nobody can have it, the channel ends. */
+Test(key_service, answers_that_find_no_room) {
+    static const uint8_t nobody[SIGNING_KEY_ID];
+    const struct signing_question question =
+        transcript_by(nobody, SIGNING_ECDSA_SHA256, "a hash of thirty-two bytes, or so");
+    struct signing_answer got;
+    struct watch watch;
+    size_t asked = 0, answered = 0;
+    open_keys();
+    cr_assert_eq(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
+    open_channel(1001);
+    while (!channel->full && asked < 1000) {
+        ask_bytes(&question, sizeof question);
+        cr_assert(answer(&keys, channel));
+        asked++;
+    }
+    cr_assert(channel->full);
+    prepare(&keys, &watch);
+    cr_expect_eq(watch.list[1].events, POLLOUT);
+    while (recv(pair[0], &got, sizeof got, 0) > 0)
+        answered++;
+    cr_expect_eq(answered, asked - 1);
+    cr_assert(answer(&keys, channel));
+    cr_expect_not(channel->full);
+    cr_expect_gt(recv(pair[0], &got, sizeof got, 0), 0, "the one that found no room");
+    ask_bytes(&question, sizeof question);
+    shutdown(pair[0], SHUT_RD);
+    cr_expect_not(answer(&keys, channel));
+    cr_expect_not(channel->full);
 }
 
 /* A connection to an address that the kernel chose. */
@@ -524,6 +566,7 @@ Test(key_service, orders_and_what_is_reported) {
     cr_expect_eq(reported(ORDER_PROVIDE, "d", &got), PROVIDED_ONE);
     cr_expect_str_eq(got.report.certificate.host, "d", "of the host that was asked for, whatever it was given for");
     cr_expect_eq(reported(ORDER_PROVIDE, "broken", &got), PROVIDED_UNUSABLE);
+    cr_expect_str_empty(got.report.certificate.host, "nothing of the one before");
     cr_expect_eq(got.report.serial, 4711);
     cr_expect_eq(reported(ORDER_PROVIDE, "a/b", &got), PROVIDED_NONE);
 }
@@ -621,6 +664,40 @@ Test(key_service, a_whole_life) {
     keys.listener = pair[0]; /* somebody could come */
     cr_expect_eq(run(&keys), EX_OK);
     cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 1 identities for 1 workers");
+    cr_expect_str_eq(told(), "STOPPING=1");
+    unsetenv("WATCHDOG_USEC");
+}
+
+/* The service manager keeps what is open over a restart. */
+Test(key_service, what_the_service_manager_keeps) {
+    open_keys();
+    pretend_manager();
+    hand_over(ORDER_ATTACH, 1);
+    cr_expect_not_null(strstr(told(), "FDNAME=channel"));
+    keys.channel_count = KEY_SERVICE_CHANNELS_MAX;
+    logged_begin();
+    hand_over(ORDER_ATTACH, 1);
+    cr_expect_not_null(strstr(logged_end(), "keys: refused a channel: there are 256 already"));
+    cr_expect_str_eq(told(), "", "it is closed");
+    keys.channel_count = 0;
+    keys.listener = listen_for(SOCK_SEQPACKET);
+    int supervisor = connect_to(keys.listener);
+    welcome(&keys);
+    cr_expect_not_null(strstr(told(), "FDNAME=control"));
+    close(supervisor);
+}
+
+/* It says that it lives in turn, and not with everything that it does. */
+Test(key_service, a_short_life) {
+    int control[2];
+    open_keys();
+    pretend_manager();
+    setenv("WATCHDOG_USEC", "3000000", 1);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+    keys.controls[keys.control_count++] = control[1];
+    close(control[0]);
+    cr_expect_eq(run(&keys), EX_OK);
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 0 identities for 0 workers");
     cr_expect_str_eq(told(), "STOPPING=1");
     unsetenv("WATCHDOG_USEC");
 }

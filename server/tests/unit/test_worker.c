@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -565,6 +566,56 @@ Test(worker, who_waits_gets_on_in_turn) {
         close(pairs[i][0]);
 }
 
+/* One of this machine waits where there is room for that; else another one gives way. */
+Test(worker, who_comes_from_this_machine) {
+    struct sockaddr_in6 from = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_storage stored = {0};
+    int pairs[3][2];
+    memcpy(&stored, &from, sizeof from);
+    listeners[0] = (struct listener){-1, 1966};
+    settings.max_connections_from_loopback = 1;
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pairs[i]), 0);
+        worker.open_max = i < 2 ? 100 : worker.open;
+        welcome(&worker, pairs[i][1], &listeners[0], &stored);
+    }
+    const struct connection *first = worker.queues[STAGE_HANDSHAKE].first, *second = worker.queues[STAGE_WAITING].first;
+    cr_assert(first && second);
+    cr_expect_eq(first->socket, pairs[2][1]);
+    cr_expect_eq(first->port, 1966);
+    cr_expect_eq(second->socket, pairs[1][1]);
+    EXPECT_QUEUE(STAGE_HANDSHAKE, first);
+    EXPECT_QUEUE(STAGE_WAITING, second);
+    cr_expect_eq(second->stage, STAGE_WAITING);
+    cr_expect_eq(worker.open, 2);
+    cr_expect_eq(context.counters->accepted, 3);
+    cr_expect_eq(context.counters->displaced, 1);
+    cr_expect_eq(quota_open(&context.quota), 2);
+    settings.proxy_ports = (struct settings_ports){.count = 1, .ports = {1966}};
+    worker.open_max = 100;
+    int pair[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    welcome(&worker, pair[1], &listeners[0], &stored);
+    cr_assert_neq(worker.queues[STAGE_HANDSHAKE].last, first);
+    cr_expect(worker.queues[STAGE_HANDSHAKE].last->proxied);
+    close(pair[0]);
+    for (size_t i = 0; i < 3; i++)
+        close(pairs[i][0]);
+}
+
+/* How full its groups are is found out anew with each look. */
+Test(worker, a_look_weighs_anew) {
+    struct connection *one = queue_one(STAGE_RESPONSE, 4, false);
+    struct quota_member other = one->member;
+    struct quota elsewhere = context.quota;
+    elsewhere.own = &all_shared[1].quota;
+    cr_assert(quota_enter(&elsewhere, &other));
+    cr_expect_eq(load_of(&worker, one), 2);
+    look_at_reply(&worker, one);
+    cr_expect_eq(load_of(&worker, one), 4);
+    quota_leave(&elsewhere, &other);
+}
+
 /* ---- listeners ---- */
 
 static struct sockaddr_un name;
@@ -635,12 +686,16 @@ Test(worker, no_room_in_the_system_is_a_pause) {
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &less), 0);
     accept_some(&worker, &listeners[0]);
     bool listened = worker.listening;
-    accept_some(&worker, &listeners[0]);
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     const char *text = logged_end();
     cr_expect_not(listened);
     cr_expect_eq(logged_count(text, "cannot accept connections: "), 1, "%s", text);
     cr_expect_not_null(strstr(text, "with 0 open"));
+    logged_begin();
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &less), 0);
+    accept_some(&worker, &listeners[0]);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_expect_str_eq(logged_end(), "", "it is told once");
     cr_expect_eq(worker.paused_until, NOW + 250);
     cr_expect_eq(worker.open, 0);
     context.now = NOW + 250 - 1;
