@@ -32,10 +32,10 @@ export WERROR
 .PHONY: deploy all help tools tools-check tools-packages tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-list next-key content-key release-check clean distclean
 all: build/vitrine
 
-help: ## this list
+help: ## prints this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-tools: ## the tools tree, mkosi.tools/, made once
+tools: ## makes the tools tree, mkosi.tools/, once
 ifneq ($(ENTER),)
 	@./tools/tree/make
 else ifneq ($(PLAIN),)
@@ -58,43 +58,43 @@ program: | tools
 unit-tests: | tools-check
 	@$(IN_SERVER) unit-tests
 
-check: ## all tests but for what takes long; ends with "N passed, N failed"
+check: ## runs all tests except slow ones; ends with "N passed, N failed"
 	@tools/tally check
 
-check-all: ## the tests that make check leaves out: long fuzzing, proofs, soak, other clients...
+check-all: ## runs the slow tests: long fuzzing, proofs, soak, other clients...
 	@tools/tally check-all
 
-precommit: ## what takes seconds: layout, scripts, the unit tests
+precommit: ## runs what takes seconds: layout, scripts, unit tests
 	@tools/tally lint unit-check
 
-compile-commands: | tools-check ## compile_commands.json, by which editors understand the sources
+compile-commands: | tools-check ## writes compile_commands.json for editors
 	@$(ENTER) tools/compile-commands '$(CURDIR)' >build/compile_commands.json && mv build/compile_commands.json .
 
-unit-check: $(call needs,unit-tests) ## the server's unit tests, plain and under the sanitizers: [TEST=suite/name]
+unit-check: $(call needs,unit-tests) ## runs the server's unit tests, plain and under the sanitizers: [TEST=suite/name]
 	@failed=0; $(call criterion,build/unit-tests --jobs $(JOBS)) || failed=1; \
 	    $(call criterion,build/unit-tests-sanitized --jobs 1) || failed=1; exit $$failed
 # The latter one after the other: Criterion itself, with several jobs, now and then leaves memory behind.
 
 # Neither a part of check nor of check-all: it takes from minutes to hours, and a survivor is for a person to judge.
-mutants: $(call needs,unit-tests build/vitrine test-programs) ## code changes that no test notices: [SEED=1] [COUNT=100] [FILES=quota.c|critical] [SERVED=no]
+mutants: $(call needs,unit-tests build/vitrine test-programs) ## finds changes that no test notices: [SEED=1] [COUNT=100] [FILES=quota.c|critical] [SERVED=no]
 	@$(ENTER) env JOBS=$(or $(MUTANTS_AT_ONCE),1) SERVED=$(SERVED) unshare --pid --net --fork --kill-child --mount-proc \
 	    tools/mutants $(or $(SEED),1) $(or $(COUNT),100) $(FILES)
 
-lint: | tools-check ## layout of the sources, faults in scripts
+lint: | tools-check ## checks layout and includes of the sources, and scripts
 	@$(ENTER) tools/lint
 
-manual-check: $(call needs,build/vitrine tools-check) ## man pages, help, pictures, docs/protocol.md: well-formed, and true to what they are of
+manual-check: $(call needs,build/vitrine tools-check) ## compares man pages, help, pictures and docs/protocol.md with the program
 	@failed=0; for part in check-manual check-help check-protocol; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
 
-pictures: | tools-check ## pictures in docs/: README's from its source, charts from the tables that they show
+pictures: | tools-check ## draws the pictures in docs/, from their sources and tables
 	@$(ENTER) sh -c 'tools/draw docs/picture.pikchr >build/picture.svg && tools/chart drill >build/drill.svg && \
 	    tools/chart cost >build/cost.svg && mv build/picture.svg build/drill.svg build/cost.svg docs/'
 
-screenshot: $(call needs,build/vitrine tools-all) ## docs/screenshot.png: the sample capsule in kristall
+screenshot: $(call needs,build/vitrine tools-all) ## makes docs/screenshot.png: the sample capsule in kristall
 	@$(ENTER) unshare --net sh -c 'ip link set lo up && tools/screenshot build/vitrine build/screenshot.png' && \
 	    mv build/screenshot.png docs/
 
-format: | tools-check ## lays out the sources as .clang-format says
+format: | tools-check ## formats the sources with clang-format
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
 # One file out of the parts, so that a host never has parts of two versions.
@@ -111,7 +111,7 @@ INSTALLED = $(PREFIX)/sbin/vitrinectl $(PROFILE_FILES:host/profile/%=$(PROFILES)
     $(HOST_UNITS:host/units/%=$(UNIT_FOLDER)/%) $(BASH_COMPLETION) $(ZSH_COMPLETION) \
     $(foreach page,$(MANUALS),$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) $(FILES)
 
-install: build/vitrinectl ## on the server: vitrinectl, profile, certificate: [PREFIX=] [DESTDIR=] [VERITY_CERTIFICATE=]
+install: build/vitrinectl ## installs vitrinectl, profile, certificate on a server: [PREFIX=] [DESTDIR=] [VERITY_CERTIFICATE=]
 	@install -D -m 0755 build/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
 	@for file in $(PROFILE_FILES:host/profile/%=%); do \
 	    install -D -m 0644 host/profile/$$file $(DESTDIR)$(PROFILES)/$$file || exit; done
@@ -125,11 +125,11 @@ install: build/vitrinectl ## on the server: vitrinectl, profile, certificate: [P
 	@for page in $(MANUALS); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
 	@printf '%s\n' $(INSTALLED) >$(DESTDIR)$(FILES) && chmod 0644 $(DESTDIR)$(FILES)
 
-uninstall: ## takes away what install brought
+uninstall: ## removes what make install installed
 	@rm -f $(INSTALLED:%=$(DESTDIR)%)
 	@for folder in $(sort $(dir $(PROFILE_FILES:host/profile/%=$(PROFILES)/%))) $(dir $(TRANSFER)); do rmdir $(DESTDIR)$$folder 2>/dev/null || :; done
 
-host-files: build/vitrine-host_$(VERSION).tar ## the same files as one archive, to be unpacked at / of a server
+host-files: build/vitrine-host_$(VERSION).tar ## packs the same files into an archive to unpack at / of a server
 
 build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) host/sysupdate/vitrine.transfer $(HOST_UNITS) $(MANUALS) $(COMPLETIONS) $(call needs,| image)
 	@rm -rf build/host-files
@@ -138,13 +138,13 @@ build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) host/sysupd
 	@rm -rf build/host-files
 
 # HOST is asked for on the command line alone: some shells have a variable of that name.
-deploy: ## puts image and capsule on a server, by ssh: SERVER=root@my.domain PAGES=~/capsule [HOST=name]
+deploy: ## installs image and capsule on a server, by ssh: SERVER=root@my.domain PAGES=~/capsule [HOST=name]
 	@HOST='$(if $(filter command line,$(origin HOST)),$(HOST))' MAKE='$(MAKE)' deploy/deploy
 
 # Not for a packager who names a certificate, or says VERITY_CERTIFICATE= to bring none: that makes no image and no key.
 NEED_IMAGE = $(if $(filter command line,$(origin VERITY_CERTIFICATE)),,image)
 
-packages: build/vitrinectl $(call needs,$(NEED_IMAGE) tools-packages) ## the files of a host as .deb and .rpm: [VERITY_CERTIFICATE=] [PACKAGER="name <address>"]
+packages: build/vitrinectl $(call needs,$(NEED_IMAGE) tools-packages) ## makes the host files as .deb and .rpm: [VERITY_CERTIFICATE=] [PACKAGER="name <address>"]
 	@rm -rf build/package
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/package PREFIX=/usr VERITY_FOLDER=/usr/lib/verity.d
 	@$(ENTER) host/packages/make $(VERSION) build/package build
@@ -157,30 +157,30 @@ RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%
 RELEASE_DAYS ?= 90
 UNTIL := $(shell date --utc --date='+$(RELEASE_DAYS) days' +%Y-%m-%d)
 
-release: $(call needs,host-files packages) ## all that is published of a version, in build/release/, with a signed list: [RELEASE_DAYS=90]
+release: $(call needs,host-files packages) ## makes a release to publish, build/release/, with a signed list: [RELEASE_DAYS=90]
 	@mkdir -p build
 	@tools/release/notes $(VERSION) >build/notes.md
 	@$(ENTER) tools/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) $(UNTIL) <build/notes.md
 	@rm build/notes.md
 
-release-list: ## the same list anew, before its date comes: [RELEASE_DAYS=90]
+release-list: ## signs the list again with a new expiry date: [RELEASE_DAYS=90]
 	@$(ENTER) tools/release/list $(RELEASE) $(UNTIL)
 
-next-key: | tools ## a second signing key, mkosi.next.key, whose certificate the next release announces
+next-key: | tools ## makes a second signing key, mkosi.next.key, which the next release announces
 	@$(ENTER) tools/release/new-key mkosi.next "Vitrine image"
 
-content-key: | tools ## a key for make content alone, mkosi.content.key
+content-key: | tools ## makes a key for make content only, mkosi.content.key
 	@$(ENTER) tools/release/new-key mkosi.content "Vitrine capsules"
 
-release-check: $(call needs,release variants) ## is a release complete and true?
+release-check: $(call needs,release variants) ## checks that a release is complete and correct
 	@$(MAKE) --no-print-directory release RELEASE=build/release-again UNTIL=$(UNTIL) >/dev/null
 	@failed=0; $(ENTER) image-tests/check-release build/release build/release-again || failed=1; \
 	    image-tests/check-notes || failed=1; rm -rf build/release-again; exit $$failed
 
-clean: ## removes build/ but for downloads and the trees of test hosts
+clean: ## removes build/ except downloads and trees of test hosts
 	@find build -mindepth 1 -maxdepth 1 ! -name downloads ! -name trees -exec rm -rf --one-file-system {} + 2>/dev/null || :
 
-distclean: ## removes everything that was made but for the signing key
+distclean: ## removes everything that was made except the signing keys
 	@rm -rf --one-file-system build mkosi.tools mkosi.tools.new
 
 include mk/tests.mk

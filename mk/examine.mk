@@ -16,7 +16,7 @@ fuzz-targets: | tools-check
 fuzz-parsers: | tools-check
 	@$(FUZZ) $(FUZZ_PARSERS:%=build/fuzz/%)
 
-fuzz: $(call needs,fuzz-targets) ## looks for inputs that break a parser: [FUZZ_SECONDS=60] [TARGET=name], all targets in turn
+fuzz: $(call needs,fuzz-targets) ## looks for inputs that break a parser: [FUZZ_SECONDS=60] [TARGET=name] (default: all in turn)
 	@$(ENTER) server/fuzz/run $(FUZZ_SECONDS) $(TARGET)
 
 fuzz-check: $(call needs,fuzz-targets) ## replays the inputs in server/fuzz/corpora/
@@ -31,7 +31,7 @@ fuzz-check-connection: $(call needs,fuzz-targets)
 .PHONY: analyse
 .PHONY: analyse-quick analyse-tidy
 
-analyse: analyse-quick analyse-tidy ## gcc -fanalyzer, clang-tidy and cppcheck on the server's sources
+analyse: analyse-quick analyse-tidy ## runs gcc -fanalyzer, clang-tidy and cppcheck on the server's sources
 
 analyse-quick: $(call needs,program tools-check)
 	@$(ENTER) tools/analyse gcc cppcheck
@@ -42,8 +42,8 @@ analyse-tidy: $(call needs,program tools-check)
 
 .PHONY: proof proof-check
 
-proof: | tools-all ## the request parser, proven for longer inputs: [PROOF_BYTES=number] [PROOF_SECONDS=1200]
+proof: | tools-all ## proves the request parser for longer inputs: [PROOF_BYTES=number] [PROOF_SECONDS=1200]
 	@$(ENTER) env PROOF=long PROOF_BYTES=$(PROOF_BYTES) PROOF_SECONDS=$(PROOF_SECONDS) server/proof/check
 
-proof-check: | tools-all ## the same for short inputs
+proof-check: | tools-all ## proves the request parser for short inputs
 	@$(ENTER) server/proof/check

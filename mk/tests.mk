@@ -23,7 +23,7 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 .PHONY: vm-check intruder-check-short intruder intruder-check intruder-programs $(INTRUDERS)
 
 ifeq ($(PLAIN),)
-image: $(call needs,build/vitrine) ## the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made at the first time)
+image: $(call needs,build/vitrine) ## builds the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made the first time)
 	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units build/vitrine -newer $(IMAGE))" ] || \
 	    $(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; rm -f $(IMAGE); exit 1; }; \
 	        for unit in vitrine vitrine-keys; do tools/exposure $(IMAGE) $$unit.service 2>/dev/null; done | \
@@ -37,54 +37,54 @@ endif
 # The key for capsules alone, where there is one (make content-key).
 CONTENT_KEY = $(if $(wildcard mkosi.content.key),mkosi.content,mkosi)
 
-content: image ## a signed image of your capsules, build/content.raw, for vitrinectl content: DIR=folder
+content: image ## makes a signed image of your capsules, build/content.raw: DIR=folder
 	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
 	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/bake-content build/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt
 
-run: $(if $(PLAIN),program,image host-files) ## serves the image on a host in a container: [PORT=1965] [CONTENT=folder]
+run: $(if $(PLAIN),program,image host-files) ## runs the image on a test host in a container: [PORT=1965] [CONTENT=folder]
 	@tools/run $(if $(PLAIN),program build/vitrine,nspawn-257 $(IMAGE)) $(PORT) "$(CONTENT)"
 
-boot: image ## boots the image by itself, the server as its init: [PORT=1965] [CONTENT=folder]
+boot: image ## boots the image in a container, with the server as init: [PORT=1965] [CONTENT=folder]
 	@tools/run image $(IMAGE) $(PORT) "$(CONTENT)"
 
 test-programs: | tools-check
 	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -j$(JOBS) -s server-tests image-tests soak
 
 # Most of these tests wait for deadlines most of the time.
-server-check: $(call needs,build/vitrine test-programs) ## tests of the running server, by a client on another TLS library: [TEST=suite/name]
+server-check: $(call needs,build/vitrine test-programs) ## tests the running server, with a client on another TLS library: [TEST=suite/name]
 	@$(call criterion,build/server-tests --jobs $(JOBS))
 
-surface: | tools-check ## which system calls and arguments the sandbox lets through, as a table
+surface: | tools-check ## prints which system calls and arguments the sandbox allows
 	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -s surface
 	@$(ENTER) build/surface
 
-surface-check: $(call needs,build/vitrine test-programs) ## is docs/surface.md true, and each of its rules needed by a test?
+surface-check: $(call needs,build/vitrine test-programs) ## checks docs/surface.md, and that a test needs each rule
 	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -s surface
 	@$(ENTER) image-tests/check-surface
 
-specification-check: $(call needs,host-files test-programs) ## are the numbers of docs/SPECIFICATION.md true, and checked?
+specification-check: $(call needs,host-files test-programs) ## checks the numbers in docs/SPECIFICATION.md
 	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -s surface
 	@$(ENTER) image-tests/check-specification
 
-bots-check: $(call needs,build/vitrine tools-check) ## do the recipes of docs/bots.md find who asks too much, in the log as it is?
+bots-check: $(call needs,build/vitrine tools-check) ## tests the recipes in docs/bots.md with the server's log
 	@$(ENTER) image-tests/check-bots build/vitrine
 
-port-check: $(call needs,build/vitrine test-programs) ## does the port answer again, by itself, when its socket was shut down?
+port-check: $(call needs,build/vitrine test-programs) ## tests that the port recovers after its socket was shut down
 	@$(ENTER) image-tests/check-port
 
 # Requests, and seconds at most (0: no bound).
 SOAK_REQUESTS ?= 1000000
 ATTACK_SECONDS ?= 30
-attacks: $(call needs,build/vitrine test-programs) ## plays each attack at full rate, and shows what an honest client meets: [ATTACK_SECONDS=30]
+attacks: $(call needs,build/vitrine test-programs) ## plays each attack at full rate, and shows how an honest client fares: [ATTACK_SECONDS=30]
 	@$(ENTER) image-tests/attacks $(ATTACK_SECONDS) $(or $(VISITS),10000)
 
-soak: $(call needs,build/vitrine test-programs) ## endurance, for a quarter of an hour, with every body looked at: [SOAK_REQUESTS=1000000]
+soak: $(call needs,build/vitrine test-programs) ## tests endurance for a quarter of an hour, and checks every response: [SOAK_REQUESTS=1000000]
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS)
 
-soak-check: $(call needs,build/vitrine test-programs) ## the same for 20 seconds
+soak-check: $(call needs,build/vitrine test-programs) ## runs make soak for 20 seconds
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS) 20
 
-image-check: image-file-check reproducible-check trust-check image-host-check tls-check ## tests of the image
+image-check: image-file-check reproducible-check trust-check image-host-check tls-check ## tests the image
 
 image-file-check: $(call needs,image)
 	@$(ENTER) image-tests/check-image $(IMAGE)
@@ -102,7 +102,7 @@ trust-check: $(call needs,variants test-programs)
 tls-check: $(call needs,image tools-all)
 	@$(ENTER) image-tests/with-host image $(IMAGE) image-tests/check-tls
 
-profiles-check: $(WITH_HOSTS) ## portablectl alone, by each profile: [HOSTS="nspawn-254 nspawn-257 nspawn-262 qemu-257"]
+profiles-check: $(WITH_HOSTS) ## tests each profile with portablectl alone: [HOSTS="nspawn-254 nspawn-257 nspawn-262 qemu-257"]
 	@$(ENTER) image-tests/check-profiles $(IMAGE) $(or $(HOSTS),nspawn-254 nspawn-257 nspawn-262 qemu-257)
 
 profiles-nspawn-257: $(WITH_HOSTS)
@@ -111,23 +111,23 @@ profiles-nspawn-257: $(WITH_HOSTS)
 profiles-others: $(WITH_HOSTS)
 	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-254 nspawn-262 qemu-257
 
-plain-check: $(call needs,build/vitrine unit-tests test-programs) ## what make run and make check do where mounts are forbidden
+plain-check: $(call needs,build/vitrine unit-tests test-programs) ## tests make run and make check where mounts are forbidden
 	@$(ENTER) image-tests/check-plain
 
-mkosi-check: $(call needs,image tools-mkosi) ## do mkosi 25 and mkosi 27 make the same image, but for the compiler's part?
+mkosi-check: $(call needs,image tools-mkosi) ## compares the images that mkosi 25 and mkosi 27 make
 	@image-tests/check-mkosi $(IMAGE) build/trees/mkosi-27
 
 # The newest mkosi with what it needs, and nothing for tests.
 tools-mkosi:
 	@./tools/tree/make image-tests/trees/mkosi-27 build/trees/mkosi-27
 
-by-hand-check: $(WITH_HOSTS) ## tries each command of docs/by-hand.md
+by-hand-check: $(WITH_HOSTS) ## runs each command of docs/by-hand.md
 	@$(ENTER) image-tests/check-by-hand
 
-readme-check: $(WITH_HOSTS) ## does what docs/install.md says on a fresh server
+readme-check: $(WITH_HOSTS) ## runs each command of docs/install.md on a fresh server
 	@$(ENTER) image-tests/check-readme
 
-deploy-check: $(WITH_HOSTS) $(call needs,variants) ## make deploy, by ssh: [HOSTS="nspawn-257 nspawn-252 nspawn-254 nspawn-262 qemu-257"]
+deploy-check: $(WITH_HOSTS) $(call needs,variants) ## tests make deploy, by ssh: [HOSTS="nspawn-257 nspawn-252 nspawn-254 nspawn-262 qemu-257"]
 	@$(ENTER) image-tests/check-deploy $(or $(HOSTS),nspawn-257 nspawn-252 nspawn-254 nspawn-262 qemu-257)
 
 deploy-nspawn-257: $(WITH_HOSTS) $(call needs,variants)
@@ -137,13 +137,13 @@ deploy-nspawn-257: $(WITH_HOSTS) $(call needs,variants)
 deploy-others: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) env FIRST_STEPS=yes image-tests/check-deploy nspawn-252 nspawn-254 nspawn-262 qemu-257
 
-packages-check: $(WITH_HOSTS) $(call needs,packages variants) ## .deb and .rpm: made twice, installed, upgraded, removed on hosts
+packages-check: $(WITH_HOSTS) $(call needs,packages variants) ## builds .deb and .rpm twice; installs, upgrades and removes them on hosts
 	@$(ENTER) image-tests/check-packages
 
 packages-lint: $(call needs,packages tools-all)
 	@$(ENTER) image-tests/check-packages lint
 
-update-check: $(WITH_HOSTS) $(call needs,release variants) ## hosts that fetch new versions from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]
+update-check: $(WITH_HOSTS) $(call needs,release variants) ## tests updates from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]
 	@$(ENTER) image-tests/check-update $(RELEASE) $(HOSTS)
 
 update-nspawn-257: $(WITH_HOSTS) $(call needs,release variants)
@@ -153,7 +153,7 @@ update-nspawn-257: $(WITH_HOSTS) $(call needs,release variants)
 update-others: $(WITH_HOSTS) $(call needs,release variants)
 	@$(ENTER) env FIRST_STEPS=yes image-tests/check-update $(RELEASE) nspawn-254 nspawn-262
 
-update-drill: $(WITH_HOSTS) $(call needs,release variants) ## plays whoever has the web server, or a lost signing key: [HOSTS="nspawn-257"]
+update-drill: $(WITH_HOSTS) $(call needs,release variants) ## plays attackers with the web server or a lost signing key: [HOSTS="nspawn-257"]
 	@$(ENTER) image-tests/update-drill $(HOSTS)
 
 update-drill-short: $(WITH_HOSTS) $(call needs,release variants)
@@ -162,7 +162,7 @@ update-drill-short: $(WITH_HOSTS) $(call needs,release variants)
 update-drill-others: $(WITH_HOSTS) $(call needs,release variants)
 	@$(ENTER) image-tests/update-drill nspawn-254 nspawn-262
 
-commands-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## vitrinectl's reload, check, renew, status, visits: [HOSTS="nspawn-257"]
+commands-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests vitrinectl reload, check, renew, status, visits: [HOSTS="nspawn-257"]
 	@$(ENTER) image-tests/check-commands $(or $(HOSTS),nspawn-257)
 
 commands-nspawn-257: $(WITH_HOSTS) $(call needs,variants test-programs)
@@ -171,7 +171,7 @@ commands-nspawn-257: $(WITH_HOSTS) $(call needs,variants test-programs)
 commands-others: $(WITH_HOSTS) $(call needs,variants test-programs)
 	@$(ENTER) image-tests/check-commands nspawn-252 nspawn-254 nspawn-262 qemu-257
 
-interrupt-check: $(WITH_HOSTS) $(call needs,variants) ## kills vitrinectl before its steps: [HOSTS="nspawn-257"] [EVERY=1]
+interrupt-check: $(WITH_HOSTS) $(call needs,variants) ## kills vitrinectl before each of its steps: [HOSTS="nspawn-257"] [EVERY=1]
 	@$(ENTER) image-tests/check-interrupted $(or $(EVERY),1) $(HOSTS)
 
 interrupt-short: $(WITH_HOSTS) $(call needs,variants)
@@ -183,17 +183,17 @@ interrupt-containers: $(WITH_HOSTS) $(call needs,variants)
 interrupt-qemu-257: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) image-tests/check-interrupted 20 qemu-257
 
-image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests that need hosts: [HOSTS="image nspawn-252 nspawn-254 nspawn-257 nspawn-262 qemu-257"]
+image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## runs tests on hosts: [HOSTS="image nspawn-252 nspawn-254 nspawn-257 nspawn-262 qemu-257"]
 	@failed=0; for kind in $(or $(HOSTS),$(HOST_KINDS)); do \
 	    $(MAKE) --no-print-directory PREPARED=1 hosts-$$kind || failed=1; done; exit $$failed
 
-vm-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## what only a virtual machine shows: signed dm-verity, and a page
+vm-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests what needs a virtual machine: signed dm-verity, and a page
 	@$(ENTER) image-tests/on-hosts $(IMAGE) qemu-257 '@(served|refused)/*'
 
 $(HOST_PARTS): hosts-%: $(WITH_HOSTS) $(call needs,variants test-programs)
 	@$(ENTER) image-tests/on-hosts $(IMAGE) $* $(TEST)
 
-host-trees: $(HOST_TREES) ## the file systems of test hosts with other versions of systemd
+host-trees: $(HOST_TREES) ## makes test hosts with other versions of systemd
 
 $(HOST_TREES): host-tree-%:
 	@./tools/tree/make image-tests/hosts/trees/systemd-$* build/trees/systemd-$*
@@ -202,7 +202,7 @@ breach-programs: $(call needs,image)
 	@$(IN_ATTACKS) breach
 	@$(ENTER) image-tests/breach/bake
 
-breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays the attacker from inside of a worker, in four setups: [HOSTS="nspawn-257 qemu-257"]
+breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays an attacker inside a worker, in four setups: [HOSTS="nspawn-257 qemu-257"]
 	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do for part in drill protections; do \
 	    $(ENTER) image-tests/breach/$$part $$kind || failed=1; done; done; exit $$failed
 
@@ -217,12 +217,12 @@ intruder-programs: $(call needs,image tools-check)
 	@$(ENTER) image-tests/intruder/bake
 
 MINUTES ?= 10
-intruder: $(WITH_HOSTS) $(call needs,intruder-programs) ## random system calls in a worker: [HOSTS=nspawn-257] [MINUTES=10] [SEED=N] [FILTER=old]
+intruder: $(WITH_HOSTS) $(call needs,intruder-programs) ## makes random system calls in a worker: [HOSTS=nspawn-257] [MINUTES=10] [SEED=N] [FILTER=old]
 	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do \
 	    $(ENTER) image-tests/intruder/intrude $$kind $$(($(MINUTES) * 60)) $(SEED:%=--seed=%) $(FILTER:%=--filter=%) \
 	        $(SESSION:%=--session=%) $(if $(SHRINK),--shrink) || failed=1; done; exit $$failed
 
-intruder-check: $(INTRUDERS) ## two minutes of it, less in a virtual machine, and that it finds what was open before
+intruder-check: $(INTRUDERS) ## runs make intruder for two minutes, and checks that it finds holes that were closed
 
 intruder-check-short: $(WITH_HOSTS) $(call needs,intruder-programs)
 	@$(ENTER) image-tests/intruder/intrude nspawn-257 45
@@ -237,27 +237,27 @@ intruder-check-nspawn-257: $(WITH_HOSTS) $(call needs,intruder-programs)
 intruder-check-qemu-257: $(WITH_HOSTS) $(call needs,intruder-programs)
 	@$(ENTER) image-tests/intruder/intrude qemu-257 40
 
-bench: $(call needs,bench-programs tools-all) ## what a visit costs, beside other servers; what the key process costs: [ROUNDS=5]
+bench: $(call needs,bench-programs tools-all) ## measures what a visit and the key process cost, beside other servers: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/compare build/vitrine $(ROUNDS)
 	@$(ENTER) image-tests/bench/dearest build/vitrine
 	@$(IN_ATTACKS) measured
 	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
 
-bench-starts: $(WITH_HOSTS) $(call needs,bench-programs variants) ## how long until the first page, and how long building takes: [ROUNDS=5]
+bench-starts: $(WITH_HOSTS) $(call needs,bench-programs variants) ## measures the time to the first page, and of builds: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/starts $(IMAGE) $(ROUNDS)
 	@image-tests/bench/builds
 
-bench-check: $(call needs,bench-programs) ## does the load client count what goes wrong? What a page and the dearest handshake cost
+bench-check: $(call needs,bench-programs) ## checks the load client, and what a page and the most expensive handshake cost
 	@$(ENTER) image-tests/bench/check build/vitrine
 	@$(ENTER) image-tests/bench/dearest build/vitrine 30
 
-moving-check: $(call needs,build/vitrine tools-check) ## do capsules move in from other servers as docs/moving-in/ says?
+moving-check: $(call needs,build/vitrine tools-check) ## runs each command of docs/moving-in/
 	@$(ENTER) image-tests/check-moving build/vitrine
 
-comparison-check: $(call needs,build/vitrine tools-check) ## is the comparison with other servers true of Vitrine and molly-brown?
+comparison-check: $(call needs,build/vitrine tools-check) ## checks docs/comparison.md with Vitrine and molly-brown
 	@$(ENTER) image-tests/check-comparison build/vitrine
 
-clients-check: $(call needs,build/vitrine tools-all) ## do clients that people use get on with the server? openssl, amfora, kristall...
+clients-check: $(call needs,build/vitrine tools-all) ## tests the server with clients that people use: openssl, amfora, kristall...
 	@$(ENTER) image-tests/clients/check build/vitrine
 
 bench-programs: $(call needs,build/vitrine tools-check)
