@@ -63,15 +63,27 @@ static size_t cores(void) {
     return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : (size_t)count;
 }
 
+/* Memory that children share, aligned as its type is: the kernel aligns it to a page, which may be smaller. */
+static struct worker_shared *map_shared(size_t size) {
+    const size_t alignment = _Alignof(struct worker_shared);
+    char *memory = mmap(NULL, size + alignment, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    size_t before = -(uintptr_t)memory % alignment;
+    if (before > 0)
+        munmap(memory, before);
+    munmap(memory + before + size, alignment - before);
+    return (void *)(memory + before);
+}
+
 bool children_make_places(struct children *children) {
     children->worker_count = cores();
     children->shared_count = children->worker_count + RETIRED_MAX;
-    void *all_shared = mmap(NULL, boards_size(children), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (all_shared == MAP_FAILED) {
+    children->all_shared = map_shared(boards_size(children));
+    if (!children->all_shared) {
         log_line(LOG_LEVEL_ERROR, "no memory for workers: %s", strerror(errno));
         return false;
     }
-    children->all_shared = all_shared;
     for (size_t i = 0; i < children->worker_count; i++)
         children->workers[i].shared = &children->all_shared[i];
     for (size_t i = 0; i < RETIRED_MAX; i++)

@@ -1,14 +1,34 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "supervisor/children.h"
-
+/* The supervisor's children: what they are given and what they leave behind, and who takes their places. */
 #include <criterion/criterion.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "common/clock.h"
+/* Its own functions, beside those of the program that is linked, and bodies of children that tell what they see. */
+#define children_begin test_children_begin
+#define children_start_keys test_children_start_keys
+#define children_make_places test_children_make_places
+#define children_renew test_children_renew
+#define children_ready test_children_ready
+#define children_has_taken_over test_children_has_taken_over
+#define children_reap test_children_reap
+#define children_look_after test_children_look_after
+#define children_wake test_children_wake
+#define children_examine test_children_examine
+#define children_wait test_children_wait
+#define children_stop_workers test_children_stop_workers
+#define children_end_workers test_children_end_workers
+#define children_dispose test_children_dispose
+#define retire retire_worker
+#define worker_serve pretended_worker
+#define key_service_serve pretended_keys
+#define key_service_attach pretended_attach
+#define sandbox_enter pretended_sandbox_of_keys
+#include "supervisor/children.c"
+#undef retire
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/resource.h>
+
 #include "logged.h"
 
 static struct children children;
@@ -212,4 +232,516 @@ Test(children, who_has_finished_is_told_of_where_it_matters) {
 Test(children, shared_memory_has_pages_of_its_own) {
     cr_expect_eq(sizeof(struct worker_shared) % 65536, 0);
     cr_expect_eq((uintptr_t)&shared % 65536, 0);
+}
+
+/* ---- whole children ---- */
+
+/* What a child has seen, for the test. */
+static struct seen {
+    char name[17], fallback[16], language[16];
+    bool ran, writes_own, writes_others, reads_all, ignores_interrupt, ignores_hangup, blocks_stop, has_control;
+    int death_signal, descriptors, channel_count;
+    uid_t user;
+    struct deadlines deadlines;
+    size_t listener_count, shared_count, connections_max;
+    uint8_t hash_key;
+    int sandbox;
+} *seen; /* of each worker, then of the key process */
+
+#define KEYS_SEEN 8
+
+static struct generation generation;
+static struct listener listener;
+static int control[2], sandbox_result, worker_status, keys_status;
+static bool worker_is_stubborn, worker_can_attach = true;
+
+static int open_descriptors(void) {
+    int count = 0;
+    for (int i = 0; i < 256; i++)
+        count += fcntl(i, F_GETFD) >= 0;
+    return count;
+}
+
+/* Without a fault where it may not: the kernel tells. */
+static bool may_write(volatile void *place) {
+    int ends[2];
+    char byte = *(volatile char *)place;
+    if (pipe(ends) < 0 || write(ends[1], &byte, 1) != 1)
+        return false;
+    bool may = read(ends[0], (void *)(uintptr_t)place, 1) == 1;
+    close(ends[0]), close(ends[1]);
+    return may;
+}
+
+static bool may_read(const void *place) {
+    int ends[2];
+    if (pipe(ends) < 0)
+        return false;
+    bool may = write(ends[1], place, 1) == 1;
+    close(ends[0]), close(ends[1]);
+    return may;
+}
+
+static void see(struct seen *one) {
+    struct sigaction action;
+    sigset_t blocked;
+    prctl(PR_GET_NAME, one->name);
+    prctl(PR_GET_PDEATHSIG, &one->death_signal);
+    sigaction(SIGINT, NULL, &action);
+    one->ignores_interrupt = action.sa_handler == SIG_IGN;
+    sigaction(SIGHUP, NULL, &action);
+    one->ignores_hangup = action.sa_handler == SIG_IGN;
+    sigprocmask(SIG_SETMASK, NULL, &blocked);
+    one->blocks_stop =
+        sigismember(&blocked, SIGTERM) && sigismember(&blocked, SIGHUP) && !sigismember(&blocked, SIGCHLD);
+    one->descriptors = open_descriptors();
+    one->user = geteuid();
+    one->has_control = children.control >= 0;
+}
+
+int pretended_worker(const struct worker_setup *setup) {
+    size_t number = (size_t)(setup->shared - setup->all_shared);
+    struct seen *one = &seen[number < KEYS_SEEN ? number : KEYS_SEEN - 1];
+    see(one);
+    one->writes_own = may_write(&setup->shared->room);
+    one->writes_others = may_write((void *)(uintptr_t)&setup->all_shared[number == 0].room);
+    snprintf(one->fallback, sizeof one->fallback, "%s", setup->fallback);
+    snprintf(one->language, sizeof one->language, "%s", setup->capsules->language ? setup->capsules->language : "");
+    one->deadlines = setup->deadlines;
+    one->listener_count = setup->listener_count;
+    one->shared_count = setup->shared_count;
+    one->connections_max = setup->connections_max;
+    one->hash_key = setup->hash_key[5];
+    one->channel_count = fcntl(setup->channel, F_GETFD) >= 0;
+    setup->shared->counters.answered = 3;
+    setup->shared->counters.open = 5;
+    setup->shared->room = 1;
+    one->ran = true;
+    fprintf(stderr, "a line of a worker\n");
+    setup->shared->ready = 1;
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    while (sigwaitinfo(&signals, NULL) < 0 || worker_is_stubborn)
+        ;
+    fprintf(stderr, "the last line\n");
+    return worker_status;
+}
+
+int pretended_keys(const struct key_service_options *options) {
+    struct seen *one = &seen[KEYS_SEEN];
+    see(one);
+    one->channel_count = (int)options->channel_count;
+    for (size_t i = 0; i < options->channel_count; i++)
+        one->channel_count -= fcntl(options->channels[i], F_GETFD) < 0;
+    one->listener_count = (size_t)options->listener + 1;
+    one->reads_all = children.shared_count > 0 && children.all_shared && may_read(children.all_shared);
+    one->has_control = options->control_count == 1 && fcntl(options->controls[0], F_GETFD) >= 0;
+    snprintf(one->fallback, sizeof one->fallback, "%s %s", options->state, options->credentials);
+    one->writes_own = options->certificates == &generation.certificates;
+    one->ran = true;
+    char byte;
+    if (keys_status == 0)
+        (void)!read(options->controls[0], &byte, 1); /* until the supervisor has gone, or a signal */
+    return keys_status;
+}
+
+bool pretended_attach(int to, int channel, const struct certificates *certificates) {
+    cr_expect_eq(to, children.control);
+    cr_expect_eq(certificates, &generation.certificates);
+    cr_expect(fcntl(channel, F_GETFL) & O_NONBLOCK);
+    return worker_can_attach;
+}
+
+int pretended_sandbox_of_keys(enum sandbox_role role, int folder) {
+    seen[KEYS_SEEN].sandbox = role == SANDBOX_KEYS && folder == -1 ? 1 : -1;
+    return sandbox_result;
+}
+
+/* A supervisor before it starts anybody. Returns how many descriptors it had before. */
+static int begin_supervisor(bool keys_apart) {
+    int before = open_descriptors();
+    sigset_t signals;
+    seen = mmap(NULL, (KEYS_SEEN + 1) * sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(seen, MAP_FAILED);
+    log_limit(LOG_LEVEL_NOTICE);
+    children_begin(&children);
+    settings_default(&generation.settings);
+    generation.settings.handshake_timeout = 11;
+    generation.settings.request_timeout = 12;
+    generation.settings.reply_timeout = 13;
+    generation.settings.max_connections = 14;
+    strcpy(generation.settings.language, "de");
+    generation.fallback = "a host";
+    generation.capsules.folder = open("/usr", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    listener = (struct listener){dup(generation.capsules.folder), 1965};
+    children.generation = &generation;
+    children.listeners = &listener;
+    children.listener_count = 1;
+    children.content = "content";
+    children.state = "state";
+    children.keys_apart = keys_apart;
+    children.hash_key[5] = 77;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+    children.control = control[0];
+    close(control[1]);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    children.signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    cr_assert(children_make_places(&children));
+    if (children.worker_count > 2)
+        children.worker_count = 2;
+    return before;
+}
+
+static void end_supervisor(int before) {
+    children_dispose(&children);
+    close(children.signals), close(listener.descriptor), close(generation.capsules.folder);
+    cr_expect_eq(open_descriptors(), before, "a descriptor is left open");
+}
+
+/* Until it is so: a busy machine may take long. */
+#define WAIT_UNTIL(condition)                                                                                          \
+    do {                                                                                                               \
+        for (int round = 0; round < 20000 && !(condition); round++)                                                    \
+            children_wait(&children, 1);                                                                               \
+        cr_assert(condition);                                                                                          \
+    } while (0)
+
+Test(children, places_of_workers) {
+    int before = begin_supervisor(true);
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t cores = count > 64 ? 64 : (size_t)count;
+    cr_expect_eq(children.shared_count, cores + 128);
+    for (size_t i = 0; i < children.worker_count; i++)
+        cr_expect_eq(children.workers[i].shared, &children.all_shared[i]);
+    for (size_t i = 0; i < 128; i++)
+        cr_expect_eq(children.retired[i].shared, &children.all_shared[cores + i]);
+    cr_expect_eq(children.all_shared[children.shared_count - 1].ready, 0, "there is memory to the last of them");
+    cr_expect_eq(children_wait(&children, 0), 0);
+    uint64_t begun = clock_milliseconds();
+    cr_expect_eq(children_wait(&children, 30), 0);
+    cr_expect_geq(clock_milliseconds(), begun + 30);
+    cr_assert_eq(raise(SIGINT), 0);
+    cr_expect_eq(children_wait(&children, 100000), SIGINT);
+    static struct children nobody;
+    children_begin(&nobody);
+    children_dispose(&nobody);
+    end_supervisor(before);
+}
+
+Test(children, workers_of_two_generations) {
+    int before = begin_supervisor(true);
+    size_t count = children.worker_count;
+    for (size_t i = 0; i < count; i++) {
+        children.workers[i].shared->used = i == 0;
+        children.workers[i].shared->quota.open = 7;
+        children.workers[i].shared->forbidden = 3;
+        children.workers[i].shared->counters.open = 9;
+    }
+    uint64_t begun = clock_milliseconds();
+    children_renew(&children);
+    for (size_t i = 0; i < count; i++) {
+        cr_expect_geq(children.workers[i].started, begun);
+        cr_expect_eq(children.workers[i].started, children.workers[i].beat_seen);
+        cr_expect_eq(children.workers[i].channel, -1, "the service manager keeps it");
+        cr_expect_eq(children.workers[i].shared->quota.open, i == 0 ? 0 : 7, "what was never used is not touched");
+        cr_expect(children.workers[i].shared->used);
+    }
+    WAIT_UNTIL(children_ready(&children) == count);
+    cr_expect(children_has_taken_over(&children));
+    for (size_t i = 0; i < count; i++) {
+        cr_assert(seen[i].ran);
+        cr_expect_str_eq(seen[i].name, "vitrine-worker");
+        cr_expect_eq(seen[i].death_signal, SIGTERM);
+        cr_expect(seen[i].ignores_interrupt && seen[i].blocks_stop && !seen[i].ignores_hangup);
+        cr_expect_not(seen[i].has_control, "it could give orders to the key process");
+        cr_expect_eq(seen[i].descriptors, before + 3, "its channel, the listener and the content: %d more",
+                     seen[i].descriptors - before);
+        cr_expect_eq(seen[i].user, geteuid() == 0 ? 65534 : geteuid());
+        cr_expect(seen[i].writes_own);
+        cr_expect_not(seen[i].writes_others);
+        cr_expect_str_eq(seen[i].fallback, "a host");
+        cr_expect_str_eq(seen[i].language, "de");
+        cr_expect_eq(seen[i].listener_count, 1);
+        cr_expect_eq(seen[i].shared_count, children.shared_count);
+        cr_expect_eq(seen[i].connections_max, 14);
+        cr_expect_eq(seen[i].hash_key, 77);
+        cr_expect_eq(seen[i].channel_count, 1);
+        static const struct deadlines expected = {.stage = {11, 11, 12, 13, 2000}, .shutdown_grace = 5000};
+        cr_expect_arr_eq(&seen[i].deadlines, &expected, sizeof expected);
+        cr_expect_eq(children.workers[i].shared->forbidden, -1);
+    }
+    /* The next generation. */
+    pid_t former = children.workers[0].process;
+    struct worker_shared *memory = children.workers[0].shared;
+    uint64_t started = children.workers[0].started;
+    children_renew(&children);
+    cr_expect_neq(children.workers[0].process, former);
+    cr_expect_eq(children.retired[0].process, former);
+    cr_expect_eq(children.retired[0].started, started);
+    cr_expect_geq(children.retired[0].retired, started);
+    cr_expect_eq(children.retired[0].shared, memory);
+    cr_expect_neq(children.workers[0].shared, memory);
+    cr_expect_geq(children.retired[0].log.pipe, 0);
+    logged_begin();
+    WAIT_UNTIL((children_reap(&children), children_ready(&children) == count && children.retired[0].process == 0 &&
+                                              children.retired[count - 1].process == 0));
+    const char *text = logged_end();
+    cr_expect_gt(logged_count(text, "the last line\n"), 0, "%s", text);
+    cr_expect_null(strstr(text, "ended by"), "%s", text);
+    cr_expect_eq(children.answered, 3 * count);
+    cr_expect_eq(memory->counters.answered, 0);
+    cr_expect(memory->used, "rates go on");
+    cr_expect_eq(children.retired[0].log.pipe, -1);
+    cr_expect(children_has_taken_over(&children));
+    logged_begin();
+    children_stop_workers(&children);
+    text = logged_end();
+    cr_expect_not(any_worker(&children));
+    cr_expect_null(strstr(text, "have not finished"), "%s", text);
+    cr_expect_gt(logged_count(text, "the last line\n"), 0, "%s", text);
+    end_supervisor(before);
+}
+
+/* A worker that does not listen is ended by a second signal to stop, or at once where that is wanted. */
+Test(children, stubborn_workers) {
+    worker_is_stubborn = true;
+    int before = begin_supervisor(true);
+    children_renew(&children);
+    WAIT_UNTIL(children_ready(&children) == children.worker_count);
+    cr_assert_eq(raise(SIGTERM), 0);
+    uint64_t begun = clock_milliseconds();
+    children_stop_workers(&children);
+    cr_expect_lt(clock_milliseconds() - begun, 5000, "it waited for all of their time");
+    cr_expect_not(any_worker(&children));
+    children_renew(&children);
+    WAIT_UNTIL(children_ready(&children) == children.worker_count);
+    children_renew(&children);
+    cr_expect_gt(children.retired[0].process, 0);
+    logged_begin();
+    children_end_workers(&children);
+    cr_expect_null(strstr(logged_end(), "have not finished"));
+    cr_expect_not(any_worker(&children));
+    end_supervisor(before);
+}
+
+/* Root may read what others may not, and the owner wants it served: then, and only then, workers stay root. */
+Test(children, a_content_folder_that_is_closed) {
+    char folder[] = "/tmp/vitrine-children-XXXXXX";
+    cr_assert_not_null(mkdtemp(folder));
+    int before = begin_supervisor(true);
+    for (mode_t mode = 0750; mode <= 0755; mode++) {
+        struct seen *one = &seen[0];
+        cr_assert_eq(chmod(folder, mode), 0);
+        close(generation.capsules.folder);
+        generation.capsules.folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        memset(seen, 0, sizeof *seen);
+        logged_begin();
+        children_renew(&children);
+        WAIT_UNTIL(children_ready(&children) == children.worker_count);
+        children_stop_workers(&children);
+        const char *text = logged_end();
+        if (geteuid() == 0) {
+            cr_expect_eq(one->user, mode == 0755 ? 65534 : 0, "%o", mode);
+            cr_expect_eq(strstr(text, "content folder content is not readable by everyone") != NULL, mode != 0755);
+        }
+    }
+    end_supervisor(before);
+    rmdir(folder);
+}
+
+static void expect_keys(int before, int channels) {
+    const struct seen *one = &seen[KEYS_SEEN];
+    WAIT_UNTIL(one->ran);
+    cr_expect_str_eq(one->name, "vitrine-keys");
+    cr_expect_eq(one->death_signal, SIGTERM);
+    cr_expect(one->ignores_interrupt && one->blocks_stop);
+    cr_expect(one->ignores_hangup, "a terminal that closes is the supervisor's affair");
+    cr_expect_eq(one->user, geteuid());
+    cr_expect_eq(one->sandbox, 1);
+    cr_expect_eq(one->channel_count, channels);
+    cr_expect_eq(one->descriptors, before + 1 + channels, "its control and the channels: %d more",
+                 one->descriptors - before);
+    cr_expect_eq(one->listener_count, 0, "nobody comes from elsewhere");
+    cr_expect(one->has_control && one->writes_own);
+    cr_expect_not(one->reads_all, "it shares no memory with workers");
+    cr_expect_str_eq(one->fallback, "state given");
+}
+
+Test(children, a_key_process) {
+    setenv("CREDENTIALS_DIRECTORY", "given", 1);
+    int before = begin_supervisor(false);
+    uint64_t begun = clock_milliseconds();
+    cr_assert(children_start_keys(&children));
+    cr_expect_geq(children.keys.started, begun);
+    cr_expect_neq(fcntl(children.control, F_GETFD), -1);
+    expect_keys(before, 0);
+    children_renew(&children);
+    WAIT_UNTIL(children_ready(&children) == children.worker_count);
+    for (size_t i = 0; i < children.worker_count; i++) {
+        cr_expect_eq(seen[i].descriptors, before + 3, "%d more", seen[i].descriptors - before);
+        cr_expect_geq(children.workers[i].channel, 0, "kept for the next key process");
+    }
+    /* It ends, and another one takes its place, with the same channels. */
+    logged_begin();
+    kill(children.keys.process, SIGKILL);
+    WAIT_UNTIL((children_reap(&children), children.keys.process == 0));
+    const char *text = logged_end();
+    cr_expect_eq(logged_count(text, "key process (process "), 1, "%s", text);
+    cr_expect_not_null(strstr(text, ") ended by signal 9\n"));
+    cr_expect_eq(children.keys.delay, 50);
+    memset(&seen[KEYS_SEEN], 0, sizeof *seen);
+    children.keys.start_at = clock_milliseconds() + 100000;
+    children_look_after(&children);
+    cr_expect_eq(children.keys.process, 0, "not yet");
+    children.keys.start_at = clock_milliseconds();
+    children_look_after(&children);
+    cr_assert_gt(children.keys.process, 0);
+    expect_keys(before, (int)children.worker_count);
+    children_stop_workers(&children);
+    pid_t process = children.keys.process;
+    kill(process, SIGSTOP);
+    end_supervisor(before);
+    cr_expect_eq(kill(process, 0), -1, "it is gone, also when somebody had stopped it");
+}
+
+Test(children, a_key_process_that_cannot_be) {
+    setenv("CREDENTIALS_DIRECTORY", "given", 1);
+    int before = begin_supervisor(false);
+    sandbox_result = -1;
+    cr_assert(children_start_keys(&children));
+    logged_begin();
+    WAIT_UNTIL((children_reap(&children), children.keys.process == 0));
+    cr_expect_not_null(strstr(logged_end(), ") ended by exit status 71\n"));
+    cr_expect_not(seen[KEYS_SEEN].ran);
+    /* Without descriptors there is none. */
+    struct rlimit limit;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    close_if_open(&children.control);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}), 0);
+    bool started = children_start_keys(&children);
+    children.keys.start_at = 0;
+    uint64_t begun = clock_milliseconds();
+    children.worker_count = 0;
+    children_look_after(&children);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_expect_not(started);
+    cr_expect_eq(children.keys.process, 0);
+    cr_expect_geq(children.keys.start_at, begun + 10000, "it is tried again");
+    cr_expect_lt(children.keys.start_at, begun + 20000);
+    children.keys_apart = true;
+    cr_expect(children_start_keys(&children), "it is a service of its own");
+    cr_expect_eq(children.keys.process, 0);
+    end_supervisor(before);
+}
+
+Test(children, a_worker_that_cannot_be) {
+    int before = begin_supervisor(true);
+    struct rlimit limit;
+    children.worker_count = 1;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    logged_begin();
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}), 0);
+    children_look_after(&children);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    const char *text = logged_end();
+    cr_expect_not_null(strstr(text, "worker 0: no channel to the key process: Too many open files"), "%s", text);
+    cr_expect_not_null(strstr(text, "worker 0: cannot start a process: Too many open files; trying again"));
+    cr_expect_eq(children.workers[0].process, 0);
+    cr_expect_eq(children.workers[0].start_at, children.workers[0].started + 10000);
+    children.workers[0].start_at = clock_milliseconds() + 100000;
+    children_look_after(&children);
+    cr_expect_eq(children.workers[0].process, 0, "not yet");
+    children.workers[0].start_at = clock_milliseconds();
+    worker_can_attach = false;
+    logged_begin();
+    children_look_after(&children);
+    text = logged_end();
+    cr_expect_not_null(strstr(text, "worker 0: no channel to the key process"), "%s", text);
+    cr_assert_gt(children.workers[0].process, 0, "it starts all the same");
+    children_end_workers(&children);
+    end_supervisor(before);
+}
+
+/* What ended a child is told, and a forbidden call as what it may be. */
+Test(children, what_is_told_of_an_end) {
+    static const struct {
+        int exit, signal, forbidden;
+        const char *told;
+    } cases[] = {
+        {3, 0, -1, ") ended by exit status 3\n"},
+        {0, SIGSEGV, -1, ") ended by signal 11\n"},
+        {0, SIGSYS, 41, ") was killed at a forbidden system call: "},
+        {SANDBOX_EXIT, 0, 41, " (number 41); an attacker may have taken it over\n"},
+        {SIGSYS, 0, -1, ") ended by exit status 31\n"},
+        {0, SANDBOX_EXIT == SIGTERM ? SIGKILL : SIGTERM, -1, ") ended by signal "},
+    };
+    log_limit(LOG_LEVEL_WARNING);
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        bool is_former = i % 2 != 0;
+        dismiss(retire(0, 0));
+        pid_t process = fork();
+        if (process == 0) {
+            setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+            signal(SIGSEGV, SIG_DFL), signal(SIGSYS, SIG_DFL), signal(SIGTERM, SIG_DFL);
+            if (cases[i / 2].signal)
+                kill(getpid(), cases[i / 2].signal);
+            _exit(cases[i / 2].exit);
+        }
+        shared.forbidden = cases[i / 2].forbidden;
+        children.retired[0].process = is_former ? process : 0;
+        children.worker_count = 1;
+        children.workers[0].shared = &shared;
+        children.workers[0].process = is_former ? 0 : process;
+        logged_begin();
+        while (children.retired[0].process > 0 || children.workers[0].process > 0)
+            children_reap(&children);
+        const char *text = logged_end();
+        cr_expect_eq(strncmp(strchr(text, 'w'), is_former ? "worker of an earlier" : "worker (process", 15), 0, "%s",
+                     text);
+        cr_expect_not_null(strstr(text, cases[i / 2].told), "case %zu: %s", i / 2, text);
+        cr_expect_eq(logged_count(text, "\n"), 1);
+    }
+}
+
+/* Where there is no place for one more, the eldest's time is over. */
+Test(children, the_eldest_makes_room) {
+    dismiss(retire(0, 0));
+    pid_t process = fork();
+    if (process == 0)
+        for (;;)
+            pause();
+    for (size_t i = 0; i < RETIRED_MAX; i++) {
+        children.retired[i].process = i == 7 ? process : INT_MAX;
+        children.retired[i].started = i == 7 ? 5 : 6 + i;
+        children.retired[i].shared = &shared;
+    }
+    shared.counters.answered = 4;
+    children.answered = 1;
+    cr_expect_eq(retired_slot(&children), &children.retired[7]);
+    cr_expect_eq(children.retired[7].process, 0);
+    cr_expect_eq(children.answered, 5);
+    cr_expect_eq(kill(process, 0), -1);
+    children.retired[3].process = 0;
+    cr_expect_eq(retired_slot(&children), &children.retired[3], "the first that is free");
+}
+
+/* Rates of one that ended as it should are the clients'; those of one that did not may be anything. */
+Test(children, what_becomes_of_the_memory) {
+    for (int well = 0; well < 2; well++) {
+        memset(&shared, 1, sizeof shared);
+        clear_shared(&shared, well != 0);
+        cr_expect_eq(shared.ready, 0);
+        cr_expect_eq(shared.counters.answered, 0);
+        cr_expect_eq(shared.used, well);
+        cr_expect_eq(shared.quota.open, 0);
+        cr_expect_eq(shared.quota.connections[9], 0);
+        cr_expect_eq(shared.quota.spent != 0, well);
+        cr_expect_eq(shared.quota.rates[1][9] != 0, well);
+    }
 }
