@@ -244,6 +244,7 @@ static size_t calls;
 
 static void open_signing_client(void) {
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+    memset(&signing_client, 0xa5, sizeof signing_client); /* memory of a worker is not empty */
     signing_client_open(&signing_client, pair[0]);
 }
 
