@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The commands that check, attach, exchange and detach images of the server.
+# The commands that verify, attach, replace and detach images of the server.
 
 verify() {
     local certificate=()
     [ $# -ge 1 ] && [ $# -le 2 ] || refuse 64 "verify needs one image; see: vitrinectl --help"
     if [ $# -eq 2 ]; then
-        [[ $2 == --certificate=?* ]] || refuse 64 "verify needs an image, and accepts --certificate=FILE; '$2' is something else"
+        [[ $2 == --certificate=?* ]] || refuse 64 "verify accepts an image and --certificate=FILE, but not '$2'; see: vitrinectl --help"
         certificate=("${2#*=}")
     fi
     case $1 in
@@ -43,7 +43,7 @@ attach() {
     echo "Vitrine $version is attached; see how it is with: vitrinectl status"
 }
 
-# Who has the ports that the socket could not get? A line for each: port, name and process.
+# Prints who has the ports that the socket could not get, a line for each: port, name and process.
 name_holders() {
     local port holder
     command -v ss >/dev/null || return 0
@@ -67,7 +67,7 @@ upgrade() {
     echo "upgraded to Vitrine $version; the image before it stays for: vitrinectl rollback"
 }
 
-# What was attached without vitrinectl, or by an older one that was killed, is known from now on.
+# Records an image that was attached without vitrinectl, or by an older one that was killed.
 remember_attached() {
     local image
     image=$(attached_image)
@@ -100,7 +100,7 @@ rollback() {
     before=$(attached_image)
     previous=$(recall previous)
     [ -n "$before" ] || refuse 75 "no image is attached; run: vitrinectl attach IMAGE"
-    [ -z "$recovered" ] || refuse 75 "an interrupted change was settled first (see above); if you still want to roll back, run again: vitrinectl rollback"
+    [ -z "$recovered" ] || refuse 75 "an interrupted change was finished or undone first (see above); if you still want to roll back, run again: vitrinectl rollback"
     [ -n "$previous" ] && [ -e "$previous" ] || refuse 75 "there is no previous image; to change to another one, run: vitrinectl upgrade IMAGE"
     examine "$previous" server
     replace "$before" "$previous"
@@ -131,7 +131,7 @@ take_away() { # IMAGE
     systemctl daemon-reload
     settle
     rm -f "$portables"/vitrine_*+????????.raw
-    # The note of what is being done goes last.
+    # The record of the change is removed last.
     find "$memory" -mindepth 1 ! -name journal -delete 2>/dev/null || :
     rm -rf "$memory"
 }

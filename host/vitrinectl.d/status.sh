@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The command status: what is in use, and what is wrong. It writes nothing but a copy of the image for its check, waits for
-# nobody, and changes nothing.
+# The command status: what is in use, and what is wrong. It changes nothing and waits for nobody. It writes only a copy
+# of the image, to verify it.
 
 well=yes
 json=''
@@ -15,7 +15,7 @@ trouble() { # NAME VALUE...
     [ -n "$json" ] || printf '  %-13s %s\n' "$1" "$red$(printable "${*:2}")$plain"
 }
 
-# For status --json, whose names stand in vitrinectl(8).
+# For status --json; vitrinectl(8) lists the names.
 fact() { # NAME VALUE-IN-JSON
     facts+=("\"$1\": $2")
 }
@@ -47,7 +47,7 @@ show_signature() { # IMAGE
         fact signature '"good"'
         fact root_hash "$(quoted "${words%% *}")"
     elif [ ! -e "$1" ]; then
-        trouble signature "the file of the image is gone: $1; the server runs until it ends; to put the file back, run: vitrinectl upgrade IMAGE"
+        trouble signature "the file of the image is gone: $1; the server keeps running until it is stopped; to put the file back, run: vitrinectl upgrade IMAGE"
         fact signature '"gone"'
     elif [[ $words == *'no room in '* || $words == *'cannot write to '* || $words == *' is missing on this host'* ]]; then
         trouble signature "cannot be checked: ${words#vitrinectl: }"
@@ -68,7 +68,7 @@ show_interrupted() {
     [ -e "$memory/journal" ] || return 0
     { read -r what && read -r from && read -r to; } <"$memory/journal" || :
     fact interrupted "$(quoted "$what")"
-    # Without a lock it may be that this is going on right now.
+    # Without a lock, the change may be in progress right now.
     if flock -n /run/vitrinectl.lock true 2>/dev/null; then
         trouble interrupted "$what, from ${from:-nothing} to ${to:-nothing}; to finish or undo it, run: vitrinectl recover"
     else
@@ -88,7 +88,7 @@ show_content_image() {
     fi
 }
 
-# What the server counted since it started, out of its status text.
+# Shows what the server counted since it started, from its status text.
 show_counters() { # TEXT
     local number name
     local -a counters=()
@@ -130,7 +130,7 @@ show_units() {
         [ "$name" != server ] || show_counters "$text"
         [[ $text != *'Not reloaded'* ]] ||
             trouble reload "the last one was refused, and the old state stays; to see why, run: vitrinectl reload"
-        # Only our own profile belongs to our own units: those of systemd loosen them.
+        # Our units need our own profile: those of systemd loosen them.
         case $unit in
             *.service)
                 text=$(readlink "/etc/systemd/system.attached/$unit.d/10-profile.conf") || text=''
@@ -141,7 +141,8 @@ show_units() {
     done
 }
 
-# portablectl links what starts at boot beside the units that it attaches, where systemctl is-enabled does not look.
+# portablectl puts links for units that start at boot beside the attached units, where systemctl is-enabled does not
+# look.
 show_boot() {
     local folder
     for folder in /etc/systemd/system.attached /etc/systemd/system; do
@@ -157,13 +158,13 @@ show_boot() {
 
 # ---- identities ----
 
-# Of a certificate on standard input: SHA-256, beginning and end, in one line. Its key, if one follows, is not looked at.
+# Prints SHA-256, beginning and end of a certificate on standard input, in one line. Ignores a key after it.
 read_certificate() {
     openssl x509 -noout -fingerprint -sha256 -startdate -enddate 2>/dev/null | sed 's/^[^=]*=//; 1s/://g' |
         paste -s -d '|'
 }
 
-# What lies there: for each host the words of read_certificate, or - of a file that holds no certificate.
+# Lists the identities there: for each host the words of read_certificate, or - if a file contains no certificate.
 declare -A lies_made lies_given
 look_at() { # FILE
     local words
@@ -187,7 +188,7 @@ find_identities() {
     for file in /etc/credstore.encrypted/identity.*; do
         [ -e "$file" ] || continue
         name=$(basename "$file")
-        # Newer versions of systemd pass over what they cannot decrypt, and start the service without it.
+        # Newer versions of systemd skip what they cannot decrypt, and start the service without it.
         if ! words=$(systemd-creds decrypt "$file" - 2>&1 >/dev/null); then
             trouble identity "$file cannot be decrypted: ${words##*$'\n'}; encrypt it again on this host with: systemd-creds encrypt --name=$name"
             continue
@@ -199,7 +200,7 @@ find_identities() {
     done
 }
 
-# Where the server can be asked as clients ask it: not by a port where a load balancer has to speak first.
+# Finds an address where the server can be asked as clients do, not a port where a load balancer must speak first.
 find_way() {
     local address proxies
     proxies=$(sed -n 's/^[ \t]*proxy-ports[ \t]*=//p' /etc/vitrine/vitrine.conf 2>/dev/null) || proxies=''
@@ -212,8 +213,8 @@ find_way() {
     way=''
 }
 
-# What clients are shown. Sets used: the words of read_certificate; refused; or nothing, where nobody can tell (and unserved,
-# for a host without a capsule).
+# Asks which certificate clients get. Sets used: the words of read_certificate; refused; or nothing if it cannot be
+# known (and unserved for a host without a capsule).
 ask_identity() { # HOST
     local name=(-servername "$1") words
     used=''
@@ -222,11 +223,11 @@ ask_identity() { # HOST
     words=$(timeout 30 openssl s_client -connect "$way" "${name[@]}" 2>&1 </dev/null) || :
     used=$(read_certificate <<<"$words") || used=''
     [[ -n $used || $words != *'unrecognized name'* ]] || used=refused
-    # Who has waited in vain once does not wait for each host.
+    # After one timeout, do not wait for each host.
     [ -n "$used" ] || way=''
 }
 
-# The hosts whose capsules the server has, as it sees them.
+# Prints the hosts whose capsules the server sees.
 served_hosts() {
     local main folder
     main=$(systemctl show --value --property=MainPID vitrine.service)
@@ -292,7 +293,8 @@ show_identities() {
     while read -r host; do
         [ -n "$host" ] || continue
         used=unserved
-        # Other names are shown some host's identity, which tells nothing; a name beyond ASCII has its capsule under another.
+        # For other names, the server shows the identity of some host, which says nothing. A non-ASCII name has its
+        # capsule under its other spelling.
         if grep -qxF "$host" <<<"$served" || [[ $host == xn--* ]]; then
             used=''
             [[ $host =~ ^[0-9.]+$ ]] || ask_identity "$host"
@@ -300,7 +302,7 @@ show_identities() {
         show_host "$host"
     done < <(printf '%s\n' "$served" "${!lies_made[@]}" "${!lies_given[@]}" | sort -u)
     fact identities "$(listed_facts '[' ']' "${identities[@]}")"
-    # What the server itself says of them: why, only the key process knows.
+    # What the server itself reports; only the key process knows why.
     [[ ! $words =~ ([0-9]+)' hosts refused' ]] ||
         trouble identity "${BASH_REMATCH[1]} hosts are refused, because their identities cannot be used; see: journalctl --unit vitrine-keys"
 }

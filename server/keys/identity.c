@@ -283,7 +283,7 @@ const char *identity_renew(const char *host, const char *old, char pem[static ID
     if (strlen(host) <= CERTIFICATE_HOST_MAX && key && wc_InitRng(&key->random) == 0)
         problem = key_load(key, old);
     if (!problem && key->kind != KEY_P256)
-        problem = "its key was not made here; have the certificate renewed by whoever issued it";
+        problem = "its key was not made here; ask the issuer of the certificate to renew it";
     /* A key from elsewhere may come without its public half. */
     if (!problem && wc_ecc_make_pub(&key->ecdsa, NULL) == 0 &&
         make_certificate(host, &key->ecdsa, &key->random, der, &der_size))

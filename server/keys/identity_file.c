@@ -117,7 +117,7 @@ static const char *read_file(int folder, const char *file, bool given, struct st
         close(opened);
     }
     if (size == -EACCES || size == -EPERM)
-        return "it cannot be read; make the owner of its folder own it too (chown)";
+        return "it cannot be read; give it the owner of its folder (chown)";
     if (size == -EXDEV)
         return "it is a symbolic link that leads out of its folder; replace it with a copy";
     if (size < 0)

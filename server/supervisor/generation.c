@@ -77,8 +77,9 @@ static void provide_identity(const char *folder, void *context) {
         char quoted[512];
         provision->generation->unnamed_count++;
         log_line(LOG_LEVEL_WARNING,
-                 "folder %s is not named like a host, so no client can ask for it; rename it to the name of your host, "
-                 "in small letters",
+                 "folder %s does not have the name of a host, so no client can ask for it; rename it to the name of "
+                 "your host, "
+                 "in lower case",
                  log_quote(quoted, sizeof quoted, folder));
         return;
     }

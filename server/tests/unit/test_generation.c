@@ -250,8 +250,8 @@ Test(generation, identities_of_capsules) {
     cr_expect_eq(generation.certificates.count, 4);
     cr_expect_str_eq(generation.fallback, "a.example");
     cr_expect_not(generation.is_sample);
-    cr_expect_eq(logged_count(text, "is not named like a host"), 2);
-    cr_expect_not_null(strstr(text, "folder \"a b\" is not named like a host"));
+    cr_expect_eq(logged_count(text, "does not have the name of a host"), 2);
+    cr_expect_not_null(strstr(text, "folder \"a b\" does not have the name of a host"));
     cr_expect_not_null(strstr(text, "hosts without a usable identity: 2; their handshakes are refused"));
     shell("rm -r content/n* content/u*");
     cr_expect_eq(identified_anew(&text), EX_OK);
