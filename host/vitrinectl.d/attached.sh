@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What is attached, what is noted of it, and how the services change over to an image.
+# What is attached, what is recorded about it, and how the services switch to an image.
 
 recall() { # present|previous|highest|failed|heard
     cat "$memory/$1" 2>/dev/null || :
 }
 
-# On the disk, and not only on its way there: a note counts when the power fails in the next moment.
+# Syncs to the disk: the record must be there even if the power fails in the next moment.
 note() { # FILE TEXT
     mkdir -p "$memory" 2>/dev/null && printf '%s\n' "$2" 2>/dev/null >"$memory/$1.new" && sync "$memory/$1.new" 2>/dev/null &&
         mv "$memory/$1.new" "$memory/$1" 2>/dev/null && sync "$memory" ||
@@ -20,12 +20,12 @@ forget() { # FILE...
     [ ! -e "$memory" ] || sync "$memory"
 }
 
-# Which image the services run from, as the service manager sees it; empty if none is attached.
+# Prints the image that the services run from, as the service manager sees it; nothing if none is attached.
 attached_image() {
     systemctl show --value --property=RootImage vitrine.service 2>/dev/null || :
 }
 
-# By the name that take_in gave it.
+# Reads it from the name that take_in gave the copy.
 version_of() { # IMAGE
     local file
     file=$(basename "$1" .raw)
@@ -33,8 +33,8 @@ version_of() { # IMAGE
     echo "${file%+????????}"
 }
 
-# A copy of an image under a name that says which bytes it has, so that the one before stays as it is. Only the copy is
-# looked at: whoever can write to the first file could exchange it, and here nobody but root writes.
+# Copies an image under a name with its hash, so that the previous copy stays as it is. Only the copy is examined:
+# whoever can write to the original could replace it, but only root can write here.
 take_in() { # IMAGE KIND FOLDER; sets copy
     local incoming=$3/.incoming.$$ words
     [ -e "$1" ] || refuse 66 "image $1 does not exist; give the file that make image or make content made"
@@ -52,7 +52,7 @@ take_in() { # IMAGE KIND FOLDER; sets copy
     put_in_place "$incoming"
 }
 
-# Until a change begins that needs it, a copy that is new goes with vitrinectl.
+# A new copy is removed when vitrinectl exits, until a change begins that needs it.
 put_in_place() { # INCOMING
     if [ -e "$copy" ] && cmp -s "$1" "$copy"; then
         rm -f "$1"
@@ -65,7 +65,8 @@ put_in_place() { # INCOMING
     sync "$(dirname "$copy")"
 }
 
-# Would it run? Mounted and verified by the service manager as it will be for the service, away from everything.
+# Tests whether the image would run: the service manager mounts and verifies it as for the service, isolated from
+# everything.
 rehearse() {
     local insist words
     if is_insisting; then
@@ -85,7 +86,7 @@ rehearse() {
 
 is_ready() {
     local unit
-    # One by one: systemctl is content with one active unit out of many.
+    # One by one: systemctl succeeds if one unit out of many is active.
     for unit in "${services[@]}" vitrine.socket vitrine-keys.socket; do
         systemctl --quiet is-active "$unit" || return 1
     done
@@ -95,14 +96,14 @@ show_log() {
     journalctl --quiet --no-pager --boot --output=short --lines=15 --unit='vitrine*' --unit=systemd-portabled >&2 || :
 }
 
-# The services run from this image when it ends well. The sockets are not touched: who comes meanwhile, waits in them.
-# First the keys, so that a worker never has to wait long for a signature. Doing it twice does no harm.
+# On success, the services run from this image. The sockets stay open: clients that connect meanwhile wait in them. The
+# key process goes first, so that a worker never waits long for a signature. It is safe to run this twice.
 switch_to() { # IMAGE
     local how=reattach
     [ -n "$(attached_image)" ] || how=attach
     pin_root "$1" || return 1
     if ! portablectl "$how" --quiet --profile="$(profile)" --enable "$1"; then
-        # Half of an image is attached, where the power failed in the middle.
+        # After a power failure in the middle, an image may be half attached.
         portablectl detach --quiet --enable "$1" >/dev/null 2>&1 || :
         portablectl attach --quiet --profile="$(profile)" --enable "$1" || return 1
     fi
@@ -111,7 +112,7 @@ switch_to() { # IMAGE
         systemctl restart vitrine-keys.service && systemctl restart vitrine.service && is_ready && settle
 }
 
-# What the service manager wrote is on the disk.
+# Syncs what the service manager wrote.
 settle() {
     sync --file-system /etc/systemd/system
 }
@@ -125,7 +126,7 @@ undo_attach() { # IMAGE
     settle
 }
 
-# Copies that have served, or that never counted.
+# Removes copies that are no longer needed or never were in use.
 tidy() {
     local file shown image
     shown=$(shown_content)

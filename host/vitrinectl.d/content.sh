@@ -3,12 +3,12 @@
 
 capsules_unit=/etc/systemd/system/vitrine.service.d/50-vitrinectl-content.conf
 
-# Which image that is; empty if it is the server's own.
+# Prints the image of capsules in use; nothing if it is the server's own.
 shown_content() {
     sed -n 's,^MountImages=\(.*\):/srv/gemini$,\1,p' "$capsules_unit" 2>/dev/null | tail -n 1
 }
 
-# The server's own image is not touched. What counts changes in one moment, by a rename.
+# Leaves the server's own image alone. A rename switches all capsules in one moment.
 show_content() { # IMAGE, or nothing
     local folder
     folder=$(dirname "$capsules_unit")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What is in an image, and whether it is to be trusted.
+# What is in an image, and whether it can be trusted.
 
-# Its name tells whose it is, so that what a killed process left can be removed, and nothing else: a subshell's number would
-# be that of mktemp's, which has ended. In memory where the disk has no room.
+# The folder's name contains our process id, so that a later run can remove what a killed one left, and nothing else.
+# (In a subshell, the number would be that of mktemp, which has ended.) If the disk is full, the folder is in memory.
 make_workspace() { # [BYTES]: that will be needed
     local folder full=''
     local -a folders=("${TMPDIR:-/var/tmp}")
@@ -24,7 +24,7 @@ end_workspace() {
     workspace=''
 }
 
-# The types of partitions by the Discoverable Partitions Specification: root, its hash tree, and their signature.
+# Partition types of the Discoverable Partitions Specification: root, its hash tree, and their signature.
 case $(uname -m) in
     x86_64)
         types=(4f68bce3e8cd4db196e7fbcaf984b709 2c7357edebd246d9aec123d437ec2bf5 41092b059fc84523994f2def0408b176)
@@ -50,7 +50,7 @@ number() { # DIGITS, the lowest byte first
     echo $((16#$turned))
 }
 
-# An identifier as it is written, of its bytes as they lie on a disk.
+# Writes an identifier as text, from its bytes on the disk.
 identifier() { # DIGITS
     echo "${1:6:2}${1:4:2}${1:2:2}${1:0:2}${1:10:2}${1:8:2}${1:14:2}${1:12:2}${1:16}"
 }
@@ -68,14 +68,14 @@ cut_out() { # FILE OFFSET SIZE TARGET
         refuse 73 "no room in $(dirname "$workspace") to verify an image; free some space there, or set TMPDIR= to another folder"
 }
 
-# Reads where the partitions are. Every byte of the table is known beforehand, but for places and identifiers, and around
-# it there is nothing: whoever reads the image must find those three partitions in it and nothing else. (What began with
-# the superblock of some file system would be that file system for systemd, whatever table followed.)
+# Reads where the partitions are. Except for positions and identifiers, every byte of the table is known in advance, and
+# the image contains nothing else: whoever reads it must find these three partitions only. (If it began with the
+# superblock of a file system, systemd would mount that file system, whatever table followed.)
 read_table() { # IMAGE NAME; sets starts, sizes, identifiers
     local header table last end=33 first second entry i name
     header=$(digits "$1" 512 92)
     [[ $header == 4546492050415254* ]] || refuse 65 "$2 is not a disk image; copy or build it again"
-    # Where the table's second copy ends, the image does.
+    # The image ends where the table's second copy ends.
     last=$(number "${header:64:16}")
     [ "$(stat -L -c %s "$1")" -ge $(((last + 1) * 512)) ] || refuse 65 "$2 is cut off; copy or build it again"
     [ "${#types[@]}" -eq 3 ] || refuse 69 "Vitrine has no images for $(uname -m); README lists the supported processors"
@@ -112,18 +112,18 @@ strange() { # NAME
     refuse 65 "$1 cannot be trusted: it contains more than was signed; copy or build it again"
 }
 
-# The hash tree is made anew from the file system: both have to be what was signed, byte for byte.
+# Computes the hash tree again from the file system: both must be what was signed, byte for byte.
 check_tree() { # NAME
     local made='' salt uuid size blocks
     blocks=$(number "$(digits "$workspace/verity" 72 8)")
     uuid=$(digits "$workspace/verity" 16 16)
     salt=$(digits "$workspace/verity" 88 32)
-    # What the tree does not cover is empty.
+    # Whatever the tree does not cover must be empty.
     if [ "$blocks" -gt 0 ] && [ $((sizes[0] / 4096)) -ge "$blocks" ] && zeros "$workspace/root" $((blocks * 4096)) "${sizes[0]}"; then
         made=$(veritysetup format --hash=sha256 --data-block-size=4096 --hash-block-size=4096 --data-blocks="$blocks" --salt="$salt" \
             --uuid="${uuid:0:8}-${uuid:8:4}-${uuid:12:4}-${uuid:16:4}-${uuid:20}" "$workspace/root" "$workspace/tree" 2>/dev/null |
             sed -n 's/^Root hash:[[:space:]]*//p') || :
-        # Without a word of it, for want of room or since what it was told is no tree's: both are told apart by trying.
+        # veritysetup does not say whether it lacked room or the parameters are wrong; a test tells which.
         [ -n "$made" ] || cut_out "$workspace/verity" 0 "${sizes[1]}" "$workspace/tree"
     fi
     size=$(stat -c %s "$workspace/tree" 2>/dev/null) || size=0
@@ -132,13 +132,13 @@ check_tree() { # NAME
     rm "$workspace/tree"
 }
 
-# The certificate, out of those that are trusted, by which the root hash was signed.
+# Finds the trusted certificate whose key signed the root hash.
 find_signer() { # SIGNATURE-IN-BASE64
     local certificate
     signer=''
     base64 -d <<<"$1" >"$workspace/pkcs7" 2>/dev/null || return 0
     for certificate in "${trusted[@]}"; do
-        # Nothing that the signature itself brings along is believed (-nointern); the certificate's own issuer does not matter.
+        # Ignore certificates inside the signature (-nointern). The issuer of the trusted certificate does not matter.
         if openssl smime -verify -binary -inform DER -in "$workspace/pkcs7" -content "$workspace/hash" \
             -nointern -certfile "$certificate" -noverify -out /dev/null 2>/dev/null; then
             signer=$certificate
@@ -146,8 +146,8 @@ find_signer() { # SIGNATURE-IN-BASE64
         fi
     done
 }
-# Sets root_hash, signer, kind and, for an image of the server, version. Everything that is read from the image before it
-# is checked here is only what the check itself needs.
+# Sets root_hash, signer, kind and, for an image of the server, version. Before the check is complete, it reads from the
+# image only what the check itself needs.
 examine() { # IMAGE KIND [NAME [CERTIFICATE]]; KIND: server, content or any
     local image=$1 name=${3:-$1} text
     local -a starts sizes identifiers
@@ -156,7 +156,7 @@ examine() { # IMAGE KIND [NAME [CERTIFICATE]]; KIND: server, content or any
     need_tool openssl openssl
     need_tool veritysetup cryptsetup-bin
     find_trusted any "${@:4}"
-    # The file system, its tree, and the tree made anew.
+    # Room for the file system, its tree, and the tree computed again.
     make_workspace $(($(stat -L -c %s "$image") * 2))
     read_table "$image" "$name"
     cut_out "$image" "${starts[0]}" "${sizes[0]}" "$workspace/root"
@@ -179,7 +179,7 @@ examine() { # IMAGE KIND [NAME [CERTIFICATE]]; KIND: server, content or any
     end_workspace
 }
 
-# What the image is, by the name of the file system that was checked.
+# Reads what the image is from the name of the verified file system.
 read_kind() { # NAME WANTED
     kind=$(dd if="$workspace/root" iflag=skip_bytes,count_bytes skip=1088 count=16 status=none | tr -d '\0')
     case $kind in
@@ -198,17 +198,17 @@ read_kind() { # NAME WANTED
     fi
 }
 
-# What the image says of itself, from the file system that was checked.
+# Reads what the image says about itself, from the verified file system.
 read_release() { # NAME
     mkdir "$workspace/mounted" 2>/dev/null || :
     local words
     version_told_by=image
-    # The bytes that were just checked, not the file, which somebody could exchange meanwhile.
+    # Use the bytes that were just verified, not the file, which somebody could have replaced.
     # shellcheck disable=SC2016
     if ! words=$(unshare --mount --propagation private sh -euc '
         mount -t erofs -o ro,nodev,nosuid,noexec,loop "$1/root" "$1/mounted"
         cat "$1/mounted/usr/lib/os-release"' sh "$workspace" 2>&1); then
-        # Without root, or on a kernel without erofs, the name of the file has to do.
+        # Without root, or on a kernel without erofs, only the file name says it.
         version=$(basename "$1" .raw)
         version=${version#vitrine_}
         [[ $version =~ ^[A-Za-z0-9.+~^-]+$ ]] || version=unknown

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The program's own commands, run from the attached image and under the protections of one of its services.
+# The program's own commands, run from the attached image with the protections of one of its services.
 
-# What a unit says about how its service is started and looked after. All else is about what it may do, and is kept.
+# Settings about how a service is started and supervised. All other settings are about what it may do, and are kept.
 lifecycle='Type|NotifyAccess|OpenFile|Exec(Start|Stop|Reload|Condition)[A-Za-z]*|Watchdog[A-Za-z]*|Timeout[A-Za-z]*|Runtime[A-Za-z]*Sec'
 lifecycle+='|Restart[A-Za-z]*|FileDescriptorStore[A-Za-z]*|LogRateLimit[A-Za-z]*|CPUScheduling[A-Za-z]*|RefreshOnReload|Sockets'
 lifecycle+='|Standard[A-Za-z]*|OOMPolicy|PIDFile|RemainAfterExit|SuccessExitStatus'
 
-# The settings of a service, with all of its drop-ins, in the order in which they count; but no way to the key process.
+# Prints the settings of a service and all its drop-ins, in the order in which they apply, without access to the key
+# process.
 protections() { # SERVICE
     systemctl cat "$1" 2>/dev/null | awk -v skip="^($lifecycle)[ \t]*=" '
         continued { continued = /\\$/; if (kept) print; next }
@@ -15,8 +16,8 @@ protections() { # SERVICE
         { kept = $0 !~ skip && !/keys\.sock/; continued = /\\$/; if (kept) print }'
 }
 
-# A unit of its own does that, with the same file systems, user, credentials and filters as the service; it has our
-# standard output, and its exit status is the program's.
+# Runs the program in a unit of its own, with the same file systems, user, credentials and filters as the service. The
+# unit has our standard output, and returns the program's exit status.
 run_inside() { # SERVICE ARGUMENT...
     local service=$1 unit=vitrinectl.$BASHPID status=0 words
     local -a environment=()
@@ -27,18 +28,18 @@ run_inside() { # SERVICE ARGUMENT...
     [[ $words == *RootImage=* ]] ||
         refuse 70 "systemd does not know the settings of $service; see: systemctl cat $service"
     drop_in=/run/systemd/system/$unit.service.d
-    # The state folder stays that of the service's own dynamic user, which has its name.
+    # The state folder still belongs to the service's dynamic user, which has the same name.
     [[ $words != *StateDirectory=* ]] || words="User=${service%.service}"$'\n'$words
     { mkdir -p "$drop_in" && printf '[Service]\n%s\n' "$words" >"$drop_in/50-$service.conf"; } 2>/dev/null ||
         refuse 73 "$drop_in cannot be written; free some space in /run and try again"
     [ -z "${NO_COLOR-}" ] || environment=(--setenv=NO_COLOR="$NO_COLOR")
-    # By its image systemd-run knows that the program is not one of the host.
+    # With RootImage=, systemd-run knows that the program is not on the host.
     systemd-run --quiet --wait --pipe --collect --unit="$unit" --property=RootImage="$(attached_image)" \
         --property=RuntimeMaxSec=10min "${environment[@]}" \
         /usr/bin/vitrine "$@" || status=$?
     rm -rf "$drop_in"
     drop_in=''
-    # What systemd itself could not do (systemd.exec(5)), and not the program.
+    # systemd itself failed (systemd.exec(5)), not the program.
     [ "$status" -lt 200 ] ||
         refuse 70 "systemd could not run the program in its image (status $status); see: journalctl --unit $unit"
     return "$status"

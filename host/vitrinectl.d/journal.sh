@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# A change is whole, or it is undone.
+# A change is completed, or undone.
 
-# What is about to be changed is noted before, and crossed out after. Whatever ends vitrinectl between the two (a signal,
-# a full disk, the power), the next call finds the note.
+# Records a change before it begins; finish removes the record. Whatever ends vitrinectl between the two (a signal, a
+# full disk, a power failure), the next call finds the record.
 begin() { # WHAT FROM TO
     note journal "$1"$'\n'"$2"$'\n'"$3"
     doomed=''
-    # After a power failure nobody need come: this unit calls vitrinectl recover at boot, if there is a note.
+    # After a power failure, this unit calls vitrinectl recover at boot, if there is a record.
     systemctl --quiet is-enabled vitrine-recover.service 2>/dev/null || systemctl --quiet enable vitrine-recover.service 2>/dev/null || :
 }
 
@@ -15,12 +15,13 @@ finish() {
     tidy
 }
 
-# Is this process still at work? One that was killed has no command line any more, and its number may be another's by now.
+# Is this process still a running vitrinectl? A killed one has no command line, and another process may have its number
+# now.
 is_vitrinectl() { # PROCESS
     [[ $1 =~ ^[0-9]+$ ]] && tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -q vitrinectl
 }
 
-# What killed processes left.
+# Removes what killed processes left.
 sweep() {
     local file process
     for file in /var/tmp/vitrinectl.* /run/vitrinectl.*.* /run/systemd/system/vitrinectl.*.service.d "$portables"/.incoming.* "$memory"/.incoming.*; do
@@ -50,9 +51,9 @@ recover() {
             ;;
     esac
     recovered=$what
-    # Once only: what brings the whole host down is not tried for ever.
+    # Once only: a change that brings the whole host down must not be tried forever.
     note journal "$what"$'\n'"$from"$'\n'"$to"$'\nagain'
-    # Waits until systemd is through with what it was told before.
+    # Waits until systemd has finished its earlier jobs.
     portablectl list >/dev/null 2>&1 || :
     systemctl daemon-reload
     "recover_$what" "$from" "$to" "$again"
@@ -76,7 +77,7 @@ recover_upgrade() { # FROM TO AGAIN
         say "an upgrade was interrupted; it is now complete: $(basename "$2") serves"
         return
     fi
-    # Interrupted twice, or not ready: it is not tried again by itself.
+    # Interrupted twice, or not ready: update does not try it again.
     [ "$(attached_image)" != "$2" ] && [ -z "$3" ] || note_failed "$2"
     switch_to "$1" || { show_log; say "neither image becomes ready; the port stays open, and systemd keeps trying"; }
     say "an upgrade was interrupted; it has been undone: $(basename "$1") serves as before"

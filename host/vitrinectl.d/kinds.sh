@@ -2,7 +2,7 @@
 # Kinds of hosts: what an older systemd, or a kernel without dm-verity, lacks.
 
 oldest=252     # version of systemd
-insisting=254  # from which on a unit can insist on the signature (RootImagePolicy=)
+insisting=254  # the first version whose units can insist on the signature (RootImagePolicy=)
 
 systemd_version() {
     systemctl --version | sed -n '1s/[^0-9]*\([0-9]*\).*/\1/p'
@@ -37,8 +37,8 @@ need_profile() {
 pins=("${services[@]/%/.d/50-vitrinectl-root.conf}")
 pins=("${pins[@]/#//etc/systemd/system/}")
 
-# Where no unit can insist on a signature, it can insist on the root hash, which was signed: that of this image is written
-# into a drop-in of each service. Elsewhere, and for no image, there is none.
+# If units cannot insist on a signature, they can insist on the root hash, which was signed: writes the hash of this
+# image into a drop-in of each service. On other hosts, or without an image, removes the drop-ins.
 pin_root() { # IMAGE, or nothing
     local file hash=''
     if [ -n "$1" ] && ! is_insisting; then
@@ -68,7 +68,7 @@ insists() { # UNIT ROOT-HASH
     [[ $policy =~ ^root=signed(\+read-only-on|\+growfs-off|\+erofs)*(:|$) ]]
 }
 
-# Why services may not have started, if that is the reason.
+# Says if a missing dm-verity may be why services did not start.
 name_missing_verity() { # ROOT-HASH
     insists vitrine.service "$1" || return 0
     modprobe --quiet dm-verity 2>/dev/null || :
@@ -76,7 +76,7 @@ name_missing_verity() { # ROOT-HASH
         say "this kernel has no dm-verity, which checks an image while it runs (most rented containers lack it); use a virtual machine, or serve a folder: see OTHER HOSTS in vitrinectl(8)"
 }
 
-# What systemd finds by its place, or, where it is older, has to be told of.
+# systemd finds given identities in their folder; older versions need a drop-in.
 show_arrival() { # FILE of a given identity
     [ ! -e "/run/credentials/vitrine-keys.service/${1##*/}" ] || return 0
     if is_insisting; then

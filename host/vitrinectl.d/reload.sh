@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Has the server take over what an administrator has changed, without losing a connection.
+# Makes the server use what an administrator changed, without losing a connection.
 
-# systemd binds these into the service when it starts. What has come, or was exchanged, after that is bound here.
+# systemd binds these into the service when it starts. This binds what was created or replaced after that.
 host_folders=(/etc/vitrine /srv/gemini)
 
-# Sets anew: whether the server has to start again for that. Before version 257 systemd lays one folder upon another, and
-# with the lower one the upper one would go.
+# Sets anew: whether the server must restart for that. Before version 257, systemd mounts one folder on top of another,
+# and the upper one would go away with the lower one.
 bind_folders() {
     local main folder source bound seen
     anew=''
@@ -13,7 +13,7 @@ bind_folders() {
     bound=$(systemctl show --value --property=BindReadOnlyPaths,BindPaths vitrine.service | tr ' ' '\n')
     for folder in "${host_folders[@]}"; do
         [ -d "$folder" ] || continue
-        # An image of capsules, or what a drop-in puts there from elsewhere, stays.
+        # Leaves alone an image of capsules, or what a drop-in binds there.
         [ "$folder" != /srv/gemini ] || [ -z "$(shown_content)" ] || continue
         ! grep -E ":$folder(:|\$)" <<<"$bound" | grep -qvE "^-?$folder:" || continue
         seen=$(stat -L -c %d:%i "/proc/$main/root$folder" 2>/dev/null) || seen=''
@@ -28,15 +28,15 @@ bind_folders() {
     done
 }
 
-# Given identities. systemd 260 and newer read them at a reload; before that the key process has to start again, which
-# makes clients wait for a moment. It must not end up with less than it has.
+# Given identities. systemd 260 and newer read them at a reload. On older versions, the key process must restart, and
+# clients wait for a moment. It must not lose identities that it has.
 take_credentials() {
     local file name words named changed='' now=/run/credentials/vitrine-keys.service
     named=$(systemctl cat vitrine-keys.service 2>/dev/null | grep '^LoadCredential') || named=''
     for file in /etc/credstore/identity.* /run/credstore/identity.* /etc/credstore.encrypted/identity.*; do
         [ -e "$file" ] || continue
         name=${file##*/}
-        # Before version 254 it is for a drop-in to name each; status tells of those that none does.
+        # Before version 254, a drop-in must name each one; status lists those without one.
         is_insisting || [[ $named == *"$name"* ]] || continue
         if [[ $file == *.encrypted/* ]]; then
             words=$(systemd-creds decrypt "$file" - 2>&1 >/dev/null) ||
@@ -52,7 +52,7 @@ take_credentials() {
     systemctl restart vitrine-keys.service || refuse 70 "the key process did not restart; see: journalctl --unit vitrine-keys"
 }
 
-# Clients wait meanwhile. What would keep it from starting is found before it stops.
+# Clients wait meanwhile. Anything that would prevent the start is found before the stop.
 start_anew() {
     local words
     words=$(run_inside vitrine.service check 2>&1) || :
@@ -64,7 +64,7 @@ start_anew() {
     systemctl restart vitrine.service || refuse 70 "the server did not restart; see: journalctl --unit 'vitrine*'"
 }
 
-# systemctl reload ends well as soon as the server has answered, also when it kept what it had.
+# systemctl reload succeeds as soon as the server has responded, even if it kept its old state.
 reload() {
     local before words anew
     [ $# -eq 0 ] || refuse 64 "reload takes no arguments; see: vitrinectl --help"

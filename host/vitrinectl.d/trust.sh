@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Whom this host trusts.
+# The certificates that this host trusts.
 
 fingerprint() { # CERTIFICATE: its SHA-256
     openssl x509 -noout -fingerprint -sha256 -in "$1" 2>/dev/null | sed -n 's/.*=//p' | tr -d : | tr A-F a-f
@@ -7,8 +7,8 @@ fingerprint() { # CERTIFICATE: its SHA-256
 
 revoked_list=/etc/verity.d/vitrine.revoked
 
-# Those that count for systemd: of several with one name the one in the first folder, and an empty one, such as a link to
-# /dev/null, hides the others.
+# Prints those that systemd uses: of several with the same name, the one in the first folder. An empty one, such as a
+# link to /dev/null, hides the others.
 certificates() {
     local folder file
     local -A seen=()
@@ -22,7 +22,7 @@ certificates() {
     done
 }
 
-# Those for images of this kind: a certificate named *.content.crt counts for capsules alone.
+# Finds those for images of this kind: a certificate named *.content.crt is for capsules only.
 find_trusted() { # KIND [CERTIFICATE]
     local file
     trusted=()
@@ -61,7 +61,7 @@ trust() { # FILE | --announced [--content]
     echo "this host trusts another certificate now${kind:+ for images of capsules}, SHA-256 $mark"
 }
 
-# Nothing but the certificate goes there, whatever else the file holds.
+# Copies only the certificate, whatever else the file contains.
 place_certificate() { # FILE TARGET
     mkdir -p "$(dirname "$2")" && openssl x509 -in "$1" -out "$2.new" && chmod 0644 "$2.new" && sync "$2.new" && mv "$2.new" "$2" && sync "$(dirname "$2")" ||
         { rm -f "$2.new"; refuse 73 "$2 cannot be written (see above); free some space there and try again"; }
@@ -83,7 +83,7 @@ revoke() { # FILE | SHA-256
         fi
     done
     [ "$left" -gt 0 ] || refuse 75 "this host trusts no other certificate; first trust another with: vitrinectl trust FILE"
-    # What runs would not start again: systemd asks for the certificate each time.
+    # The running image would not start again: systemd needs the certificate each time.
     for image in "$(attached_image)" "$(shown_content)"; do
         [ -z "$image" ] || ! signed_by "$image" "$mark" ||
             refuse 75 "$(basename "$image") was signed with it and would not start again; first upgrade to an image signed with another key"
@@ -93,7 +93,7 @@ revoke() { # FILE | SHA-256
     for file in "${named[@]}"; do
         [[ $file != /etc/verity.d/* ]] || rm -f "$file"
     done
-    # What a package brought stays, and is hidden.
+    # A file that a package installed stays, and is hidden.
     while read -r file; do
         [ "$(fingerprint "$file")" != "$mark" ] || ln -sfn /dev/null "/etc/verity.d/${file##*/}"
     done < <(certificates)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Takes away all that Vitrine brought to this host.
+# Removes everything that Vitrine installed on this host.
 
-# Who installed this file knows its other files: the archive by the list that it brings.
+# Whoever installed this file knows the others: a package manager, or the list in the archive.
 myself=$(readlink -f "${BASH_SOURCE[0]}")
 prefix=$(dirname "$(dirname "$myself")")
 installed=$prefix/share/vitrine/files
@@ -13,7 +13,7 @@ refuse_package() {
         refuse 75 'vitrinectl belongs to the package vitrine-host; to remove it, run: dnf remove vitrine-host'
 }
 
-# What was made here since: state, settings, drop-ins.
+# What was made on this host since: state, settings, drop-ins.
 remove_state() {
     systemctl --quiet disable --now vitrine-update.timer 2>/dev/null || :
     systemctl stop vitrine-update.service vitrine-fetch.service 2>/dev/null || :
@@ -31,7 +31,7 @@ remove_identities() {
         refuse 73 'some identities cannot be removed (see above); make them writable, and uninstall again'
 }
 
-# This file last, so that what is interrupted can be done again.
+# This file goes last, so that an interrupted uninstall can run again.
 remove_files() {
     local file folder
     local -a files
@@ -39,7 +39,7 @@ remove_files() {
     for file in "${files[@]}" "$installed" "$myself"; do
         rm -f "$file" || refuse 73 "$file cannot be removed; make it writable, and uninstall again"
         folder=$(dirname "$file")
-        # Folders that are there for Vitrine alone; those of every system stay.
+        # Folders that only Vitrine uses; common ones stay.
         while [[ $folder != /etc && $folder != "$prefix" && $folder != "$prefix"/@(sbin|lib|share|share/man) ]]; do
             rmdir "$folder" 2>/dev/null || break
             folder=$(dirname "$folder")
@@ -54,7 +54,7 @@ uninstall() { # [--identities]
         *) refuse 64 "uninstall accepts only --identities; see: vitrinectl --help" ;;
     esac
     refuse_package
-    # One that was interrupted had nothing but this file left.
+    # An interrupted one left only this file.
     [ -e "$installed" ] || ! compgen -G "${installed%/*}/*" >/dev/null ||
         refuse 78 "$installed, which lists the files to remove, is missing; unpack vitrine-host_VERSION.tar again, then uninstall"
     image=$(attached_image)

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # New versions, fetched by systemd-sysupdate.
 
-fetched=/var/lib/vitrine-fetched # the one folder that vitrine-fetch.service can write
+fetched=/var/lib/vitrine-fetched # the only folder that vitrine-fetch.service can write to
 transfers=/etc/sysupdate.vitrine.d
-list_size=65536 # bytes at most, of the list of versions and what comes with it
-silence=14      # days without a list that counts, after which status warns
+list_size=65536 # maximum bytes of the list of versions and the files that come with it
+silence=14      # days without a valid list, after which status warns
 
 is_newer() { # VERSION THAN
     systemd-analyze compare-versions "$1" gt "$2" 2>/dev/null
 }
 
-# The highest version that ever ran or was tried here. Nothing but a higher one is taken without an administrator: no older
-# one that whoever has the web server offers again, none that did not become ready, none that somebody went back from.
+# The highest version that ever ran or was tried here. Updates take only higher ones: not an older one that somebody
+# with the web server offers again, not one that did not become ready, not one that an administrator rolled back.
 highest() {
     local known present
     known=$(recall highest)
@@ -37,7 +37,7 @@ note_failed() { # IMAGE
     note_highest "$1"
 }
 
-# Where new versions come from; empty if nobody said.
+# Prints the address of new versions; nothing if it is not set.
 source_of_updates() {
     sed -n '/^\[Source\]/,/^\[Target\]/s/^Path=//p' "$transfers/vitrine.transfer" 2>/dev/null | tail -n 1 | sed 's/%%/%/g'
 }
@@ -51,13 +51,13 @@ set_source() { # ADDRESS
         [ -e "$template" ] || template=$folder/vitrine/vitrine.transfer
     done
     [ -e "$template" ] || refuse 78 "the file vitrine.transfer, which tells systemd-sysupdate what to fetch, is missing; unpack vitrine-host_VERSION.tar again, or run: make install"
-    # What an administrator may have changed in it stays.
+    # Keeps changes that an administrator made in it.
     mkdir -p "$transfers" && sed "/^\[Source\]/,/^\[Target\]/s|^Path=.*|Path=${1//%/%%}|" "$template" >"$file.new" && sync "$file.new" &&
         mv "$file.new" "$file" && ln -sfn vitrine.transfer "$transfers/vitrine.conf" || # the name that systemd before 257 knows
         refuse 73 "cannot write to $transfers (see above); free some space there and try again"
 }
 
-# What speaks with the network is a service with a user of its own: vitrine-fetch.service, which runs vitrinectl fetch.
+# Only vitrine-fetch.service talks to the network. It has a user of its own and runs vitrinectl fetch.
 fetch_by_service() {
     local words invocation
     systemctl cat vitrine-fetch.service >/dev/null 2>&1 ||
@@ -71,7 +71,7 @@ fetch_by_service() {
     refuse 69 "nothing could be fetched from $(source_of_updates) (see: journalctl --unit vitrine-fetch); $(basename "$(attached_image)") keeps running"
 }
 
-# Runs as the user of vitrine-fetch.service. What it writes is believed by nobody before it was checked.
+# Runs as the user of vitrine-fetch.service. Nobody trusts what it writes before it is verified.
 fetch() {
     local address name
     [ $# -eq 0 ] && [ -n "${STATE_DIRECTORY-}" ] || refuse 64 "only vitrine-fetch.service runs fetch; run: vitrinectl update"
@@ -84,20 +84,20 @@ fetch() {
     exec /usr/lib/systemd/systemd-sysupdate --component=vitrine update
 }
 
-# One byte more than is allowed, so that its being too much is seen.
+# Fetches one byte more than allowed, to notice files that are too long.
 fetch_file() { # NAME
     (set -o pipefail && /usr/lib/systemd/systemd-pull raw --direct --verify=no "${address%/}/$1" - | head -c $((list_size + 1)) >".$1") &&
         [ "$(stat -c %s ".$1")" -le "$list_size" ] && mv ".$1" "$1" ||
         refuse 69 "$1 cannot be fetched from $address, or is too long; check that folder on the web server"
 }
 
-# A private copy of what another user may still write: no link is followed, nothing blocks, nothing has no end.
+# Makes a private copy of what another user can still write to: follows no link, never blocks, copies a bounded size.
 take_fetched() { # NAME TARGET SIZE
     dd if="$fetched/$1" of="$2" iflag=nofollow,nonblock,count_bytes,fullblock count="$3" bs=1M status=none 2>/dev/null ||
         { [ -e "$fetched/$1" ] || return 1; refuse 73 "cannot copy the fetched files to $(dirname "$2"); free some space there and try again"; }
 }
 
-# By its last bytes, which are the bare RSA signature (make release has no signed attributes): so nothing of it is parsed
+# Verifies the bare RSA signature in the last bytes (make release adds no signed attributes). So nothing is parsed
 # before it is verified. Sets signer.
 check_list() { # LIST SIGNATURE
     local certificate size
@@ -117,7 +117,7 @@ listed() { # NAME: its checksum in the list
     sed -n "s/^\([0-9a-f]\{64\}\) [ *]$1\$/\1/p" "$workspace/list" | head -n 1
 }
 
-# Reads the list in the workspace. Sets until: the last day on which it counts; of several the earliest.
+# Reads the list in the workspace. Sets until: the day on which it expires; the earliest if there are several.
 read_list() { # NAME
     local unusual
     need_tool openssl openssl
@@ -134,12 +134,12 @@ today() {
     date --utc +%Y-%m-%d
 }
 
-# BEST-BEFORE names the day at whose beginning the list ends, for systemd-sysupdate too.
+# The list expires at the beginning of the day that BEST-BEFORE names, also for systemd-sysupdate.
 counts() { # UNTIL
     [[ $(today) < $1 ]]
 }
 
-# What a release consists of, as it lies in a folder.
+# Verifies a whole release in a folder.
 verify_release() { # LIST [CERTIFICATE]
     local folder faults
     folder=$(dirname "$1")
@@ -155,7 +155,7 @@ verify_release() { # LIST [CERTIFICATE]
     echo "$1: all files are there as they were signed by $signer; hosts take it until $until"
 }
 
-# The list that was fetched, checked in a private copy. Sets until.
+# Verifies the fetched list in a private copy. Sets until.
 hear_list() {
     local known='' at=0 now
     find_trusted server
@@ -174,7 +174,7 @@ hear_list() {
     hear_announcement
 }
 
-# The list may name the certificate by which later versions will be signed. An administrator decides.
+# The list may announce the certificate of later versions. An administrator decides whether to trust it.
 hear_announcement() {
     local wanted file=$workspace/next.crt
     wanted=$(listed 'next\.crt')
@@ -188,7 +188,7 @@ hear_announcement() {
     ! is_awaited || say "another certificate is announced, SHA-256 $(fingerprint "$memory/announced.crt"); to trust it, run: vitrinectl trust --announced"
 }
 
-# Is one announced that is neither trusted nor revoked?
+# Is a certificate announced that is neither trusted nor revoked?
 is_awaited() {
     local file mark
     [ -e "$memory/announced.crt" ] || return 1
@@ -199,7 +199,7 @@ is_awaited() {
     done
 }
 
-# Of the versions in the list.
+# Prints the newest version in the list.
 newest_listed() {
     local version newest=''
     while read -r version; do
@@ -226,7 +226,7 @@ update() {
     [ -n "$(source_of_updates)" ] ||
         refuse 78 "the address of new versions is not set; set it once with: vitrinectl update --from=https://example.org/vitrine"
 
-    # Not locked as long as that takes.
+    # Do not hold the lock while fetching.
     fetch_by_service
     lock 60
     recover
@@ -252,7 +252,7 @@ update() {
     take_listed "$newest" "$wanted"
     examine "$doomed" server "$file"
     [ "$version_told_by" = image ] || refuse 70 "$file cannot be read on this host, so it cannot run; nothing was changed"
-    # The name was told by the list, the version in it was signed with the image.
+    # The list gave the name; the version in the image is signed.
     [ "$version" = "$newest" ] || refuse 65 "$file cannot be trusted: it is named $newest, but was signed as $version; ask who runs the web server"
     copy=$portables/vitrine_$version+${root_hash:0:8}.raw
     doubtful=''
@@ -262,12 +262,12 @@ update() {
     echo "updated to Vitrine $version; the image before it stays for: vitrinectl rollback"
 }
 
-# A copy of what was fetched: nothing of it is read before its bytes are known to be those that the signed list names.
+# Copies what was fetched. Nothing reads it before its bytes are known to be those in the signed list.
 take_listed() { # VERSION SHA-256
     local name=vitrine_$1.raw
     doomed=$portables/.incoming.$$
     if [ ! -e "$fetched/$name" ] || [ -L "$fetched/$name" ]; then
-        # What is there in its stead stands in nobody's way at the next look.
+        # Remove the wrong file, so that it is not in the way next time.
         rm -f "$fetched"/vitrine_*.raw
         refuse 69 "Vitrine $1 is in the list of versions, but cannot be fetched from $(source_of_updates); ask who runs the web server"
     fi

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The command visits: what clients asked for, out of the journal. No address and no name of a client is read.
+# The command visits: what clients asked for, from the journal. It reads no address and no name of a client.
 
-# So many different pages are told apart; there is no end to those that somebody can ask for.
+# The maximum number of different pages to count; clients can ask for any number of them.
 pages_max=10000
 
-# Reads the log as the server writes it (vitrine(8), LOG) with a time before each line, and writes counts: a word, a number,
-# and of what. A worker that was taken over can write any line, so each is taken by its form or not at all.
+# Reads the server's log (vitrine(8), LOG) with a time before each line, and writes counts: a word, a number, and what
+# was counted. A worker that was taken over can write any line, so only lines of exactly the right form count.
 count_visits() {
     awk -v most="$pages_max" '
         function count(kind, of) {
@@ -13,7 +13,7 @@ count_visits() {
                 of = "\"(others)\""
             seen[kind, of]++
         }
-        function value(name,   at) { # of name=value; nothing where that is no number
+        function value(name,   at) { # of name=value; nothing if it is not a number
             at = index($0, " " name "=")
             if (!at)
                 return ""
@@ -54,7 +54,7 @@ count_visits() {
         }'
 }
 
-# Of one kind, the most first.
+# Those of one kind, the largest first.
 counted() { # KIND COUNTS
     sed -n "s/^$1 //p" <<<"$2" | sort -k 1,1nr -k 2
 }
@@ -62,7 +62,7 @@ figure() { # NAME COUNTS
     sed -n "s/^$1 \([0-9]*\)\$/\1/p" <<<"$2"
 }
 
-# A path is shown as the log has it: in quotes, and what is no printing ASCII as \xNN.
+# Shows a path as the log does: in quotes, with bytes that are not printable ASCII as \xNN.
 visits_as_table() { # SINCE COUNTS
     local kind number what
     printf 'Since %s\n\n' "$1"
@@ -79,7 +79,7 @@ visits_as_table() { # SINCE COUNTS
     done
 }
 
-# The log's quotes are those of JSON but for the backslash.
+# The log quotes as JSON does, except for the backslash.
 in_json() { # KIND COUNTS FORMAT: an object's members, or a list's
     counted "$1" "$2" | sed 's/\\/\\\\/g' | sed "$3"
 }
@@ -109,7 +109,7 @@ visits_as_json() { # SINCE COUNTS
     printf '{\n%s\n}\n' "$(members '  ' "${parts[@]}")"
 }
 
-# On a terminal out of letters, elsewhere as SVG.
+# On a terminal with characters, otherwise as SVG.
 visits_as_plot() { # SINCE COUNTS
     local kind='svg size 800,400 dynamic background "white"'
     need_tool gnuplot gnuplot-nox
@@ -141,7 +141,7 @@ visits() { # [--since=TIME] [--json | --plot]
             *) refuse 64 "visits accepts --since=TIME, and --json or --plot, but not '$word'; see: vitrinectl --help" ;;
         esac
     done
-    # As a moment, so that it can be told; journalctl knows what is meant.
+    # Turn it into a point in time, to show it; journalctl understands the rest.
     problem=$(journalctl --quiet --lines=0 --since="$since" 2>&1) ||
         refuse 64 "journalctl does not accept --since=$since ($(tail -n 1 <<<"$problem")); an example is: --since=-7d"
     counts=$(journalctl --quiet --no-pager --output=short-iso --since="$since" --unit=vitrine.service 2>/dev/null | count_visits) ||
