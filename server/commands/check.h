@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * `vitrine check`: reads everything that an owner wrote, and says like a compiler what is wrong with it:
+ * `vitrine check`: reads everything that an owner wrote, and reports faults as a compiler does:
  *
  *   PATH:LINE: error: sentence       clients meet this fault
  *   PATH: warning: sentence          this works, but not as well as it could, or is there for nothing
@@ -11,15 +11,14 @@
 #include <stdbool.h>
 
 struct check_options {
-    const char *settings; /* NULL: the usual file, if there is one */
+    const char *settings; /* NULL: the default file, if it exists */
     const char *content;
-    const char *state; /* the state folder; where it cannot be read, identities are not looked at */
+    const char *state; /* the state folder; if it cannot be read, identities are not checked */
     bool strict;       /* warnings count as errors */
 };
 
 /*
- * Writes the findings to standard output, and their sum as the last line.
- * Returns the exit status: 0; 1 when there is an error (or, strictly, a warning); EX_NOINPUT for a folder that cannot
- * be read, after logging one sentence.
+ * Writes the findings to standard output, and the totals as the last line. Returns the exit status: 0; 1 if there is an
+ * error (or, with strict, a warning); EX_NOINPUT if a folder cannot be read, after logging one sentence.
  */
 int check_run(const struct check_options *options);
