@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Visits for a fuzz target: the server's connection.c with what lies behind it, and around it the target as sockets,
- * event loop and key process. What may be said of a connection at any time is claimed here.
+ * Visits for a fuzz target: the server's connection.c and its parts with what lies behind them, and around them the
+ * target as sockets, event loop and key process. What may be said of a connection at any time is claimed here.
  */
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 
 #include "common/log.h"
 
-/* ---- the sockets, and other calls of connection.c ---- */
+/* ---- the sockets, and other calls of connection.c and its parts ---- */
 
 static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags);
 static ssize_t visit_receive(int socket, void *bytes, size_t size, int flags);
@@ -31,7 +31,10 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 
 #include <netinet/tcp.h>
 
+#include "worker/connection_io.h"
+#include "worker/connection_log.h"
 #include "worker/proxy_protocol.h"
+#include "worker/response.h"
 #define send visit_send
 #define recv visit_receive
 #define shutdown visit_shutdown
@@ -43,6 +46,9 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 #define free block_cache_give
 #define log_line visit_log
 #include "worker/connection.c"
+#include "worker/connection_io.c"
+#include "worker/connection_log.c"
+#include "worker/response.c"
 #undef send
 #undef recv
 #undef shutdown
@@ -290,7 +296,7 @@ static void check_wish(const struct visit *visit, enum next next) {
     }
 }
 
-/* As in worker.c. */
+/* As in loop.c. */
 static void apply(struct visit *visit, enum next next, bool fresh) {
     if (next == WANT_CLOSE) {
         finish(visit);

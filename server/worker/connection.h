@@ -134,12 +134,6 @@ bool connection_is_local(const struct connection *connection);
 /* Counts that it was not admitted, for that reason, and notes it for the log. */
 void connection_refuse(const struct connection *connection, struct worker_context *context, enum admission why);
 
-/* Bytes that the kernel has taken and the client has not acknowledged; the end of the connection counts as one. */
-uint64_t connection_untaken(const struct connection *connection);
-
-/* Is nothing left to say, and has the client acknowledged all that was said? Then it may end at any time. */
-bool connection_has_all(struct connection *connection);
-
 /*
  * Goes on until the connection has to wait. readable: bytes, the peer's end or an error may be there.
  */
@@ -150,9 +144,6 @@ enum next connection_continue(struct connection *connection, struct worker_conte
  */
 enum next connection_sign(struct connection *connection, struct worker_context *context, const uint8_t *signature,
                           size_t size);
-
-/* Notes for the log why a connection, which is about to end, ends without a reply (drop_log.h). */
-void connection_log_drop(const struct connection *connection, struct worker_context *context, enum drop drop);
 
 /*
  * Closes the socket and gives everything back. A reply that is not through counts as broken off and is logged. Unless

@@ -3,18 +3,18 @@
 #include <criterion/criterion.h>
 
 /* Its own functions, beside those of the program that is linked. */
-#define connection_begin test_begin
-#define connection_admit test_admit
-#define connection_is_local test_is_local
-#define connection_refuse test_refuse
-#define connection_untaken test_untaken
-#define connection_continue test_continue
-#define connection_sign test_sign
-#define connection_log_drop test_remark
-#define connection_end test_end
-#define connection_has_all test_has_all
-#define connection_wait test_wait
-#include "worker/connection.c"
+#define connection_keep test_connection_keep
+#define connection_drop_kept test_connection_drop_kept
+#define connection_flush test_connection_flush
+#define connection_flush_kept test_connection_flush_kept
+#define connection_receive test_connection_receive
+#define connection_untaken test_connection_untaken
+#define connection_has_all test_connection_has_all
+#define connection_begin_linger test_connection_begin_linger
+#define connection_continue_linger test_connection_continue_linger
+#include "worker/connection_io.c"
+
+#include <unistd.h>
 
 static int pair[2]; /* the client's end, and the server's */
 static struct connection connection;
@@ -30,7 +30,7 @@ static void begin(void) {
         sent[i] = (uint8_t)(i * 2654435761u >> 13);
 }
 
-TestSuite(connection, .init = begin, .timeout = 30);
+TestSuite(connection_io, .init = begin, .timeout = 30);
 
 /* Reads all that there is, behind what was read before. Returns how much of it there is now. */
 static size_t read_all(size_t size) {
@@ -39,13 +39,13 @@ static size_t read_all(size_t size) {
     return size;
 }
 
-Test(connection, what_is_kept_arrives_whole_and_in_order) {
+Test(connection_io, what_is_kept_arrives_whole_and_in_order) {
     size_t size = 0;
     unsigned times = 0;
     enum sent outcome;
-    cr_assert(keep(&connection, sent, sizeof sent));
+    cr_assert(connection_keep(&connection, sent, sizeof sent));
     do {
-        outcome = flush_kept(&connection);
+        outcome = connection_flush_kept(&connection);
         cr_assert_neq(outcome, SENT_NONE);
         cr_expect_eq(connection.sent + connection.kept_size, sizeof sent);
         size = read_all(size);
@@ -58,40 +58,40 @@ Test(connection, what_is_kept_arrives_whole_and_in_order) {
 }
 
 /* Records go out as far as they can, and the rest is kept. */
-Test(connection, what_finds_no_room_is_kept) {
+Test(connection_io, what_finds_no_room_is_kept) {
     struct tls_channel *channel = &context.channel;
     size_t size = sizeof channel->output;
     memcpy(channel->output, sent, size);
     channel->output_size = size;
-    enum sent outcome = flush(&connection, &context);
+    enum sent outcome = connection_flush(&connection, &context);
     cr_assert_eq(outcome, SENT_SOME, "the kernel took all at once, which shows nothing");
     cr_expect_eq(channel->output_size, 0);
     size_t there = read_all(0);
     cr_expect_eq(there + connection.kept_size, size);
     while (outcome == SENT_SOME) {
-        outcome = flush_kept(&connection);
+        outcome = connection_flush_kept(&connection);
         there = read_all(there);
     }
     cr_expect_eq(outcome, SENT_ALL);
     cr_expect_eq(there, size);
     cr_expect_arr_eq(got, sent, size);
-    cr_expect_eq(flush(&connection, &context), SENT_ALL, "nothing is left");
+    cr_expect_eq(connection_flush(&connection, &context), SENT_ALL, "nothing is left");
     cr_expect_eq(read_all(0), 0);
 }
 
-Test(connection, a_client_who_has_gone_is_noticed) {
-    cr_assert(keep(&connection, sent, sizeof sent));
+Test(connection_io, a_client_who_has_gone_is_noticed) {
+    cr_assert(connection_keep(&connection, sent, sizeof sent));
     close(pair[0]);
-    cr_expect_eq(flush_kept(&connection), SENT_NONE);
+    cr_expect_eq(connection_flush_kept(&connection), SENT_NONE);
     cr_expect_null(connection.kept);
     memcpy(context.channel.output, sent, 10);
     context.channel.output_size = 10;
-    cr_expect_eq(flush(&connection, &context), SENT_NONE);
+    cr_expect_eq(connection_flush(&connection, &context), SENT_NONE);
     cr_expect_null(connection.kept);
 }
 
 /* Bytes count as moved while a response is sent, and only then. */
-Test(connection, what_was_moved_is_counted) {
+Test(connection_io, what_was_moved_is_counted) {
     size_t left;
     connection.stage = STAGE_REQUEST;
     cr_expect_eq(transmit(&connection, sent, 100, &left), SENT_ALL);

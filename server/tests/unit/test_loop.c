@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Who is out of time, and what is watched. */
+#include <criterion/criterion.h>
+
+/* Its own functions, beside those of the program that is linked. */
+#define loop_is_full test_loop_is_full
+#define loop_enter_queue test_loop_enter_queue
+#define loop_leave_queue test_loop_leave_queue
+#define loop_finish test_loop_finish
+#define loop_apply test_loop_apply
+#define loop_handle test_loop_handle
+#define loop_take_signature test_loop_take_signature
+#define loop_end_the_late test_loop_end_the_late
+#define loop_time_to_wait test_loop_time_to_wait
+#include "worker/loop.c"
+
+#include <inttypes.h>
+#include <sys/socket.h>
+
+#include "worker_fixture.h"
+
+TestSuite(loop, .init = prepare, .fini = clean, .timeout = 60);
+
+/* ---- deadlines ---- */
+
+Test(loop, a_queue_keeps_its_order) {
+    struct connection *one = queue_one(STAGE_REQUEST, 0, false), *two = queue_one(STAGE_REQUEST, 0, false);
+    struct connection *three = queue_one(STAGE_REQUEST, 0, false), *reply = queue_one(STAGE_RESPONSE, 0, false);
+    EXPECT_QUEUE(STAGE_REQUEST, one, two, three);
+    EXPECT_QUEUE(STAGE_RESPONSE, reply);
+    cr_expect_eq(one->deadline, NOW + 4000);
+    cr_expect_eq(reply->deadline, NOW + 2000, "it is looked at before its time is over");
+    setup.deadlines.stage[STAGE_RESPONSE] = 1999;
+    cr_expect_eq(duration_of(&worker, STAGE_RESPONSE), 1999);
+    setup.deadlines.stage[STAGE_RESPONSE] = 20000;
+    loop_leave_queue(&worker, two);
+    EXPECT_QUEUE(STAGE_REQUEST, one, three);
+    two->stage = STAGE_RESPONSE;
+    loop_enter_queue(&worker, two);
+    EXPECT_QUEUE(STAGE_RESPONSE, reply, two);
+    cr_expect_eq(two->queued, STAGE_RESPONSE);
+    loop_leave_queue(&worker, one);
+    EXPECT_QUEUE(STAGE_REQUEST, three);
+    loop_enter_queue(&worker, one);
+    loop_leave_queue(&worker, one);
+    EXPECT_QUEUE(STAGE_REQUEST, three);
+    loop_leave_queue(&worker, three);
+    cr_expect_null(worker.queues[STAGE_REQUEST].first);
+    cr_expect_null(worker.queues[STAGE_REQUEST].last);
+    loop_enter_queue(&worker, one), loop_enter_queue(&worker, three);
+}
+
+Test(loop, who_is_out_of_time_ends) {
+    struct connection *late = queue_one(STAGE_HANDSHAKE, 0, false), *early = queue_one(STAGE_HANDSHAKE, 0, false);
+    struct connection *reply = queue_one(STAGE_RESPONSE, 0, false), *through = queue_one(STAGE_LINGER, 0, false);
+    struct connection *slow = queue_one(STAGE_RESPONSE, 0, false);
+    late->deadline = reply->deadline = slow->deadline = through->deadline = NOW;
+    early->deadline = NOW + 1;
+    reply->due = NOW + 1;
+    slow->due = NOW;
+    through->due = NOW + 1;
+    loop_end_the_late(&worker);
+    EXPECT_QUEUE(STAGE_HANDSHAKE, early);
+    EXPECT_QUEUE(STAGE_RESPONSE, reply);
+    cr_expect_eq(reply->deadline, NOW + 2000, "it goes on until the next look");
+    cr_expect(reply->looked_at);
+    cr_expect_null(worker.queues[STAGE_LINGER].first);
+    cr_expect_eq(context.counters->late, 2, "who has all is not late");
+    cr_expect_eq(context.remarks.counts[DROP_LATE], 2);
+    cr_expect_eq(worker.open, 2);
+    cr_expect_eq(context.counters->open, 2);
+    cr_expect_eq(quota_open(&context.quota), 2);
+}
+
+/* What a client has acknowledged grants time and counts for its pace. */
+Test(loop, a_look_at_a_reply) {
+    static const struct {
+        uint64_t sent, taken, due;
+        uint32_t pace;
+        uint64_t taken_then, due_then;
+        uint32_t pace_then;
+        bool stays;
+    } cases[] = {
+        {1024, 0, NOW, 0, 1024, NOW + 2000, 512, true},
+        {1024, 1024, NOW + 1, 512, 1024, NOW + 1, 256, true},
+        {1024, 1024, NOW, 512, 1024, NOW, 256, false},
+        {1024, 2048, NOW + 1, 0, 2048, NOW + 1, 0, true},
+        {2048, 1024, NOW, 300, 2048, NOW + 2000, 662, true},
+        {32767, 0, NOW, 0, 32767, NOW + 63998, 16383, true},
+        {1000000, 0, NOW, 100, 1000000, NOW + 80000, 16434, true},
+        {512 * 80, 0, NOW, 0, 512 * 80, NOW + 80000, 16384, true},
+        {512 * 80, 0, NOW + 1, 0, 512 * 80, NOW + 80000, 16384, true},
+        {512 * 80, 0, NOW - 1, 0, 512 * 80, NOW + 79999, 16384, true},
+    };
+    struct connection *connection = queue_one(STAGE_RESPONSE, 0, false);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        connection->sent = cases[i].sent;
+        connection->taken = cases[i].taken;
+        connection->due = cases[i].due;
+        connection->pace = cases[i].pace;
+        connection->looked_at = false;
+        cr_expect_eq(look_at_reply(&worker, connection), cases[i].stays, "case %zu", i);
+        cr_expect_eq(connection->taken, cases[i].taken_then, "case %zu", i);
+        cr_expect_eq(connection->due, cases[i].due_then, "case %zu: %" PRIu64, i, connection->due - NOW);
+        cr_expect_eq(connection->pace, cases[i].pace_then, "case %zu: %u", i, connection->pace);
+        cr_expect(connection->looked_at);
+    }
+    /* What the kernel still holds was not acknowledged. */
+    int pair[2];
+    uint8_t some[100] = {0};
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    cr_assert_eq(write(pair[1], some, sizeof some), (ssize_t)sizeof some);
+    connection->socket = pair[1];
+    uint64_t untaken = connection_untaken(connection);
+    cr_assert_gt(untaken, 0);
+    connection->sent = untaken;
+    connection->taken = 0;
+    connection->due = NOW + 1;
+    cr_expect(look_at_reply(&worker, connection));
+    cr_expect_eq(connection->taken, 0);
+    connection->sent = untaken + 5;
+    cr_expect(look_at_reply(&worker, connection));
+    cr_expect_eq(connection->taken, 5);
+    /* The farewell: over as soon as all is acknowledged. */
+    connection->stage = STAGE_LINGER;
+    connection->due = NOW + 100;
+    cr_expect(look_at_reply(&worker, connection));
+    cr_assert_eq(read(pair[0], some, sizeof some), (ssize_t)sizeof some);
+    cr_expect_not(look_at_reply(&worker, connection));
+    close(pair[0]);
+}
+
+/* How full its groups are is found out anew with each look. */
+Test(loop, a_look_weighs_anew) {
+    struct connection *one = queue_one(STAGE_RESPONSE, 4, false);
+    struct quota_member other = one->member;
+    struct quota elsewhere = context.quota;
+    elsewhere.own = &all_shared[1].quota;
+    cr_assert(quota_enter(&elsewhere, &other));
+    cr_expect_eq(quota_load(&context.quota, &one->member), 2);
+    look_at_reply(&worker, one);
+    cr_expect_eq(quota_load(&context.quota, &one->member), 4);
+    quota_leave(&elsewhere, &other);
+}
+
+Test(loop, how_long_it_sleeps) {
+    cr_expect_eq(loop_time_to_wait(&worker), WORKER_BEAT);
+    worker.paused_until = NOW + 30;
+    cr_expect_eq(loop_time_to_wait(&worker), 30);
+    worker.paused_until = NOW;
+    cr_expect_eq(loop_time_to_wait(&worker), WORKER_BEAT, "the pause is over");
+    worker.paused_until = NOW + WORKER_BEAT + 1;
+    cr_expect_eq(loop_time_to_wait(&worker), WORKER_BEAT);
+    struct connection *one = queue_one(STAGE_LINGER, 0, false), *two = queue_one(STAGE_HANDSHAKE, 0, false);
+    cr_expect_eq(loop_time_to_wait(&worker), WORKER_BEAT);
+    one->deadline = NOW + 200;
+    two->deadline = NOW + 201;
+    cr_expect_eq(loop_time_to_wait(&worker), 200);
+    two->deadline = NOW + 1;
+    cr_expect_eq(loop_time_to_wait(&worker), 1);
+    two->deadline = NOW;
+    cr_expect_eq(loop_time_to_wait(&worker), 0);
+    two->deadline = NOW - 5;
+    cr_expect_eq(loop_time_to_wait(&worker), 0);
+    one->deadline = two->deadline = NOW + 5000;
+    struct connection *waiting = queue_one(STAGE_WAITING, 0, true);
+    cr_expect_eq(loop_time_to_wait(&worker), 100);
+    loop_finish(&worker, waiting, true);
+    setup.connections_max = 2;
+    cr_expect_eq(loop_time_to_wait(&worker), 100);
+    setup.connections_max = 3;
+    cr_expect_eq(loop_time_to_wait(&worker), WORKER_BEAT);
+}
+
+/* ---- events ---- */
+
+Test(loop, what_a_connection_wishes_is_watched) {
+    int pair[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    struct connection *connection = open_one(pair[1], false);
+    loop_apply(&worker, connection, WANT_SIGNATURE, true);
+    cr_expect_eq(connection->armed, WANT_READ);
+    EXPECT_QUEUE(STAGE_HANDSHAKE, connection);
+    cr_expect_not(epoll_has(EPOLLIN, connection));
+    cr_assert_eq(write(pair[0], "x", 1), 1);
+    cr_expect(epoll_has(EPOLLIN, connection));
+    look_away(&worker, connection, EPOLLIN);
+    cr_expect_eq(connection->armed, WANT_SIGNATURE);
+    cr_expect_not(epoll_has(EPOLLIN, connection));
+    loop_apply(&worker, connection, WANT_SIGNATURE, false);
+    cr_expect_not(epoll_has(EPOLLIN, connection));
+    connection->stage = STAGE_REQUEST;
+    context.now = NOW + 1;
+    loop_apply(&worker, connection, WANT_READ, false);
+    cr_expect(epoll_has(EPOLLIN, connection));
+    EXPECT_QUEUE(STAGE_REQUEST, connection);
+    cr_expect_eq(connection->deadline, NOW + 1 + 4000);
+    cr_expect_eq(connection->due, 0);
+    connection->stage = STAGE_RESPONSE;
+    loop_apply(&worker, connection, WANT_WRITE, false);
+    cr_expect(epoll_has(EPOLLOUT, connection));
+    cr_expect_eq(connection->due, NOW + 1 + 20000);
+    context.now = NOW + 2;
+    loop_apply(&worker, connection, WANT_NEWS, false);
+    cr_expect(epoll_has(EPOLLIN | EPOLLOUT, connection));
+    cr_expect_not(epoll_has(EPOLLIN | EPOLLOUT, connection), "once only");
+    cr_expect_eq(connection->due, NOW + 1 + 20000, "the same reply");
+    cr_expect_eq(connection->deadline, NOW + 1 + 2000, "its place in the queue is the same");
+    loop_apply(&worker, connection, WANT_CLOSE, false);
+    cr_expect_null(worker.queues[STAGE_RESPONSE].first);
+    cr_expect_eq(worker.open, 0);
+    loop_apply(&worker, open_one(-1, false), WANT_READ, true);
+    cr_expect_eq(worker.open, 0, "what cannot be watched ends");
+    loop_apply(&worker, open_one(-1, false), WANT_CLOSE, true);
+    cr_expect_eq(worker.open, 0);
+    connection = queue_one(STAGE_HANDSHAKE, 0, false);
+    loop_apply(&worker, connection, WANT_WRITE, false);
+    cr_expect_eq(worker.open, 0);
+    /* One that begins with its reply. */
+    connection = open_one(pair[0], false);
+    connection->stage = STAGE_RESPONSE;
+    loop_apply(&worker, connection, WANT_WRITE, true);
+    cr_expect_eq(connection->due, NOW + 2 + 20000);
+}
+
+Test(loop, ends_and_resets) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLERR, .data.ptr = queue_one(STAGE_REQUEST, 0, false)};
+    loop_handle(&worker, &event);
+    cr_expect_eq(worker.open, 0);
+    struct connection *signing = queue_one(STAGE_HANDSHAKE, 0, false);
+    signing->signing = true;
+    event = (struct epoll_event){.events = EPOLLIN, .data.ptr = signing};
+    loop_handle(&worker, &event);
+    cr_expect_eq(worker.open, 1, "its signature is on its way");
+    cr_expect_eq(signing->armed, WANT_SIGNATURE);
+    event.events = EPOLLIN | EPOLLHUP;
+    loop_handle(&worker, &event);
+    cr_expect_eq(worker.open, 0);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* A worker without a loop: its connections are as a test wants them. For the tests of what a worker is made of. */
+
+#include <criterion/criterion.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "worker/loop.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define NOW 1000000
+
+static struct worker_shared all_shared[2];
+static struct settings settings;
+static struct listener listeners[2];
+static struct worker_setup setup = {
+    .listeners = listeners,
+    .listener_count = 1,
+    .settings = &settings,
+    .channel = -1,
+    .shared = &all_shared[0],
+    .all_shared = all_shared,
+    .shared_count = 2,
+    .connections_max = 100,
+    .hash_key = (const uint8_t *)"a key that all workers have alike",
+    .deadlines = {.stage = {[STAGE_WAITING] = 1000,
+                            [STAGE_HANDSHAKE] = 3000,
+                            [STAGE_REQUEST] = 4000,
+                            [STAGE_RESPONSE] = 20000,
+                            [STAGE_LINGER] = 1500},
+                  .shutdown_grace = 50},
+};
+static struct worker_context context;
+static struct signing_client signing_client;
+static struct worker worker;
+
+static inline void prepare(void) {
+    settings_default(&settings);
+    log_limit(LOG_LEVEL_WARNING);
+    context = (struct worker_context){
+        .settings = &settings, .counters = &all_shared[0].counters, .hash_key = setup.hash_key, .now = NOW};
+    context.quota = (struct quota){
+        .first = &all_shared->quota, .count = 2, .stride = sizeof *all_shared, .own = &all_shared->quota};
+    worker = (struct worker){
+        .setup = &setup, .context = &context, .signing_client = &signing_client, .open_max = 100, .stops = -1};
+    worker.events = epoll_create1(EPOLL_CLOEXEC);
+    cr_assert_geq(worker.events, 0);
+}
+
+static inline void clean(void) {
+    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
+        while (worker.queues[stage].first)
+            loop_finish(&worker, worker.queues[stage].first, true);
+    }
+    close(worker.events);
+}
+
+/* A connection that is open, and in no queue. Each is from another address, unless it is from this machine. */
+static inline struct connection *open_one(int socket, bool local) {
+    static uint8_t number;
+    struct client_address from = {{0x20, 1, 0xd, 0xb8, ++number}};
+    if (local)
+        from = (struct client_address){{[15] = 1}};
+    struct connection *connection = connection_begin(socket, 1965, &from, false, context.now);
+    cr_assert_not_null(connection);
+    worker.open++;
+    context.counters->open++;
+    return connection;
+}
+
+/* One that the quota has let in, whose client may have `most`, and that waits in the queue of its stage. */
+static inline struct connection *queue_one(enum stage stage, uint32_t most, bool local) {
+    static uint64_t number;
+    struct connection *connection = open_one(-1, local);
+    connection->member =
+        (struct quota_member){.count = 1, .groups = {{++number * UINT64_C(0x9e3779b97f4a7c15), most, QUOTA_SLOTS, 1}}};
+    cr_assert(quota_enter(&context.quota, &connection->member));
+    connection->stage = stage;
+    loop_enter_queue(&worker, connection);
+    return connection;
+}
+
+static inline struct connection *silent(uint32_t most, uint64_t stirred, bool local) {
+    struct connection *connection = queue_one(STAGE_HANDSHAKE, most, local);
+    connection->begun = context.now - 2000;
+    connection->stirred = stirred;
+    return connection;
+}
+
+static inline void expect_queue(enum stage stage, const struct connection *const expected[], size_t count) {
+    const struct connection *at = worker.queues[stage].first, *before = NULL;
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_eq(at, expected[i], "place %zu", i);
+        cr_expect_eq(at->earlier, before);
+        before = at;
+        at = at->later;
+    }
+    cr_expect_null(at);
+    cr_expect_eq(worker.queues[stage].last, before);
+}
+
+#define EXPECT_QUEUE(stage, ...)                                                                                       \
+    expect_queue(stage, (const struct connection *const[]){__VA_ARGS__},                                               \
+                 COUNT(((const struct connection *const[]){__VA_ARGS__})))
+
+static inline bool epoll_has(uint32_t events, void *data) {
+    struct epoll_event event;
+    return epoll_wait(worker.events, &event, 1, 0) == 1 && event.events == events && event.data.ptr == data;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "connection_io.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "response.h"
+
+/* ---- bytes that wait ---- */
+
+void connection_drop_kept(struct connection *connection) {
+    free(connection->kept);
+    connection->kept = NULL;
+    connection->kept_size = 0;
+}
+
+bool connection_keep(struct connection *connection, const void *bytes, size_t size) {
+    uint8_t *kept = malloc(size);
+    if (!kept)
+        return false;
+    memcpy(kept, bytes, size);
+    free(connection->kept);
+    connection->kept = kept;
+    connection->kept_size = size;
+    return true;
+}
+
+/* ---- the socket ---- */
+
+/*
+ * Sends as much as the kernel takes. *left: how many bytes at the end of `bytes` were not taken. The last bytes of a
+ * reply wait for the end of the connection (say_goodbye), which goes out with them: a packet less on its way.
+ */
+static enum sent transmit(struct connection *connection, const uint8_t *bytes, size_t size, size_t *left) {
+    int flags = MSG_NOSIGNAL | (connection->response && connection->response->ended ? MSG_MORE : 0);
+    *left = size;
+    while (*left > 0) {
+        ssize_t sent = send(connection->socket, bytes + size - *left, *left, flags);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0)
+            return errno == EAGAIN || errno == EWOULDBLOCK ? SENT_SOME : SENT_NONE;
+        *left -= (size_t)sent;
+        if (connection->stage == STAGE_RESPONSE)
+            connection->sent += (uint64_t)sent;
+    }
+    return SENT_ALL;
+}
+
+enum sent connection_flush(struct connection *connection, struct worker_context *context) {
+    struct tls_channel *channel = &context->channel;
+    size_t left;
+    enum sent sent = SENT_ALL;
+    if (channel->output_size > 0) {
+        sent = transmit(connection, channel->output, channel->output_size, &left);
+        if (sent == SENT_SOME && !connection_keep(connection, channel->output + channel->output_size - left, left))
+            sent = SENT_NONE;
+        channel->output_size = 0;
+    }
+    return sent;
+}
+
+enum sent connection_flush_kept(struct connection *connection) {
+    size_t left;
+    enum sent sent = transmit(connection, connection->kept, connection->kept_size, &left);
+    if (sent == SENT_SOME) {
+        memmove(connection->kept, connection->kept + connection->kept_size - left, left);
+        connection->kept_size = left;
+    } else {
+        connection_drop_kept(connection);
+    }
+    return sent;
+}
+
+ssize_t connection_receive(struct connection *connection, struct worker_context *context, size_t offset) {
+    for (;;) {
+        ssize_t got = recv(connection->socket, context->received + offset, sizeof context->received - offset, 0);
+        if (got > 0)
+            return got;
+        if (got < 0 && errno == EINTR)
+            continue;
+        return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : -1;
+    }
+}
+
+uint64_t connection_untaken(const struct connection *connection) {
+    int bytes = 0;
+    return ioctl(connection->socket, TIOCOUTQ, &bytes) < 0 || bytes < 0 ? 0 : (uint64_t)bytes;
+}
+
+bool connection_has_all(struct connection *connection) {
+    connection->acknowledged = connection->stage == STAGE_LINGER && connection_untaken(connection) == 0;
+    return connection->acknowledged;
+}
+
+bool connection_begin_linger(struct connection *connection) {
+    connection->stage = STAGE_LINGER;
+    return shutdown(connection->socket, SHUT_WR) == 0;
+}
+
+enum next connection_continue_linger(struct connection *connection) {
+    if (connection->talkative)
+        return WANT_READ;
+    return connection_has_all(connection) ? WANT_CLOSE : WANT_NEWS;
+}

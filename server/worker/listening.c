@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "listening.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "admission.h"
+#include "common/log.h"
+
+#define ACCEPTS_AT_ONCE 32
+#define PAUSE 250 /* milliseconds without accepting after the system had no room */
+
+void listening_begin(struct worker *worker) {
+    for (size_t i = 0; i < worker->setup->listener_count; i++) {
+        /* EXCLUSIVE wakes one worker for a connection, not all of them. */
+        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE,
+                                    .data.ptr = (void *)(uintptr_t)&worker->setup->listeners[i]};
+        epoll_ctl(worker->events, EPOLL_CTL_ADD, worker->setup->listeners[i].descriptor, &event);
+    }
+    worker->listening = true;
+}
+
+static void stop_listening(struct worker *worker) {
+    for (size_t i = 0; worker->listening && i < worker->setup->listener_count; i++)
+        epoll_ctl(worker->events, EPOLL_CTL_DEL, worker->setup->listeners[i].descriptor, NULL);
+    worker->listening = false;
+}
+
+static void welcome(struct worker *worker, int socket, const struct listener *listener,
+                    const struct sockaddr_storage *from) {
+    struct client_address address = client_address_of_socket((const struct sockaddr *)from);
+    bool proxied = settings_has_port(&worker->setup->settings->proxy_ports, listener->port);
+    struct connection *connection = connection_begin(socket, listener->port, &address, proxied, worker->context->now);
+    if (!connection) {
+        close(socket);
+        return;
+    }
+    worker->open++;
+    worker->context->counters->accepted++;
+    worker->context->counters->open++;
+    admission_receive(worker, connection);
+}
+
+/* No room in the system is no reason to spin or to end: look away for a moment, what waits stays in the backlog. */
+static void pause_listening(struct worker *worker) {
+    if (worker->listening)
+        log_line(LOG_LEVEL_WARNING, "cannot accept connections: %s, with %zu open; continues when there is room",
+                 strerror(errno), worker->open);
+    stop_listening(worker);
+    worker->paused_until = worker->context->now + PAUSE;
+}
+
+/* May end other connections, so none of this round's events may still wait for being handled. */
+static void accept_some(struct worker *worker, const struct listener *listener) {
+    for (int i = 0; i < ACCEPTS_AT_ONCE && admission_can_accept(worker); i++) {
+        struct sockaddr_storage from = {0};
+        socklen_t size = sizeof from;
+        int socket = accept4(listener->descriptor, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (socket >= 0) {
+            welcome(worker, socket, listener, &from);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_listening(worker);
+        if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO)
+            return;
+    }
+}
+
+/*
+ * The kernel wakes one worker for a connection. If that one could not take it in the end, nobody would be woken again:
+ * so each worker that listens tries now and then, and one that can take none leaves the listeners at once.
+ */
+void listening_attend(struct worker *worker, const struct listener *const *waiting, size_t waiting_count) {
+    const struct worker_setup *setup = worker->setup;
+    uint64_t now = worker->context->now;
+    bool due = now - worker->tried_at >= (loop_is_full(worker) ? LOOP_FULL_BEAT : WORKER_BEAT);
+    for (size_t i = 0; i < waiting_count && worker->listening; i++)
+        accept_some(worker, waiting[i]);
+    for (size_t i = 0; i < setup->listener_count && worker->listening && due; i++)
+        accept_some(worker, &setup->listeners[i]);
+    if (due)
+        worker->tried_at = now;
+    /* A worker that takes none any more still holds places that are wanted. */
+    if (due && worker->told_to_stop && loop_is_full(worker))
+        admission_make_way(worker);
+    bool may = !worker->told_to_stop && now >= worker->paused_until;
+    setup->shared->room = may && admission_has_room(worker);
+    if (may && admission_can_accept(worker)) {
+        if (!worker->listening)
+            listening_begin(worker);
+    } else {
+        stop_listening(worker);
+    }
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "loop.h"
+
+#include <sys/epoll.h>
+
+#include "connection_io.h"
+#include "connection_log.h"
+
+#define REPLY_RATE_MIN 512 /* bytes in a second; whoever reads more slowly is held to have gone */
+#define CREDIT 4           /* times reply-timeout: how long bytes that a client took ahead count */
+
+/* ---- deadlines ---- */
+
+void loop_leave_queue(struct worker *worker, struct connection *connection) {
+    struct queue *queue = &worker->queues[connection->queued];
+    if (connection->earlier)
+        connection->earlier->later = connection->later;
+    else
+        queue->first = connection->later;
+    if (connection->later)
+        connection->later->earlier = connection->earlier;
+    else
+        queue->last = connection->earlier;
+}
+
+/* How long until a connection in this stage is looked at, which is its end in most of them. */
+static unsigned duration_of(const struct worker *worker, enum stage stage) {
+    unsigned duration = worker->setup->deadlines.stage[stage];
+    return stage == STAGE_RESPONSE && duration > LOOP_LOOK ? LOOP_LOOK : duration;
+}
+
+void loop_enter_queue(struct worker *worker, struct connection *connection) {
+    struct queue *queue = &worker->queues[connection->stage];
+    connection->queued = connection->stage;
+    connection->deadline = worker->context->now + duration_of(worker, connection->stage);
+    connection->later = NULL;
+    connection->earlier = queue->last;
+    if (queue->last)
+        queue->last->later = connection;
+    else
+        queue->first = connection;
+    queue->last = connection;
+}
+
+bool loop_is_full(const struct worker *worker) {
+    return quota_open(&worker->context->quota) >= worker->setup->connections_max;
+}
+
+/* ---- connections ---- */
+
+void loop_finish(struct worker *worker, struct connection *connection, bool queued) {
+    if (worker->giver == connection)
+        worker->giver = NULL;
+    if (queued)
+        loop_leave_queue(worker, connection);
+    connection_end(connection, worker->context);
+    worker->open--;
+    worker->context->counters->open--;
+}
+
+void loop_apply(struct worker *worker, struct connection *connection, enum next next, bool fresh) {
+    if (next == WANT_CLOSE) {
+        loop_finish(worker, connection, !fresh);
+        return;
+    }
+    /* The peer is as a rule silent while its signature is made: what epoll watches need not change for that. */
+    enum next watched = next == WANT_SIGNATURE ? WANT_READ : next;
+    if (fresh || (connection->armed != watched && next != WANT_SIGNATURE)) {
+        struct epoll_event event = {.events = watched == WANT_WRITE ? EPOLLOUT : EPOLLIN, .data.ptr = connection};
+        if (watched == WANT_NEWS)
+            event.events |= EPOLLOUT | EPOLLET; /* output alone tells of acknowledgements */
+        connection->armed = watched;
+        if (epoll_ctl(worker->events, fresh ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, connection->socket, &event) < 0) {
+            loop_finish(worker, connection, !fresh);
+            return;
+        }
+    }
+    if (connection->stage >= STAGE_RESPONSE && (fresh || connection->queued < STAGE_RESPONSE))
+        connection->due = worker->context->now + worker->setup->deadlines.stage[STAGE_RESPONSE];
+    if (fresh) {
+        loop_enter_queue(worker, connection);
+    } else if (connection->queued != connection->stage) {
+        loop_leave_queue(worker, connection);
+        loop_enter_queue(worker, connection);
+    }
+}
+
+/*
+ * Looks at a reply whose client may be slow. What it has acknowledged counts, and grants time at the lowest rate that
+ * is allowed: a client's kernel takes many bytes at once, and none for long, where the client itself reads few all the
+ * time. Returns whether it may go on.
+ */
+static bool look_at_reply(struct worker *worker, struct connection *connection) {
+    uint64_t now = worker->context->now, untaken = connection_untaken(connection);
+    uint64_t taken = connection->sent > untaken ? connection->sent - untaken : 0;
+    uint64_t more = taken > connection->taken ? taken - connection->taken : 0;
+    uint64_t latest = now + (uint64_t)CREDIT * worker->setup->deadlines.stage[STAGE_RESPONSE];
+    connection->pace = connection->pace / 2 + (uint32_t)(more < 2ULL * LOOP_SLOW ? more : 2ULL * LOOP_SLOW) / 2;
+    connection->taken += more;
+    connection->looked_at = true;
+    connection->due += more * 1000 / REPLY_RATE_MIN;
+    connection->due = connection->due < latest ? connection->due : latest;
+    quota_weigh(&worker->context->quota, &connection->member);
+    return !connection_has_all(connection) && now < connection->due;
+}
+
+void loop_end_the_late(struct worker *worker) {
+    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
+        struct connection *connection;
+        while ((connection = worker->queues[stage].first) && connection->deadline <= worker->context->now) {
+            if (stage >= STAGE_RESPONSE && look_at_reply(worker, connection)) {
+                loop_leave_queue(worker, connection);
+                loop_enter_queue(worker, connection);
+                continue;
+            }
+            if (!connection->acknowledged) {
+                worker->context->counters->late++;
+                connection_log_drop(connection, worker->context, DROP_LATE);
+            }
+            loop_finish(worker, connection, true);
+        }
+    }
+}
+
+int loop_time_to_wait(const struct worker *worker) {
+    uint64_t until = worker->context->now +
+                     (loop_is_full(worker) || worker->queues[STAGE_WAITING].first ? LOOP_FULL_BEAT : WORKER_BEAT);
+    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
+        const struct connection *first = worker->queues[stage].first;
+        if (first && first->deadline < until)
+            until = first->deadline;
+    }
+    if (worker->paused_until > worker->context->now && worker->paused_until < until)
+        until = worker->paused_until;
+    return until > worker->context->now ? (int)(until - worker->context->now) : 0;
+}
+
+/* ---- events ---- */
+
+void loop_take_signature(void *owner, const uint8_t *signature, size_t size, void *context) {
+    struct worker *worker = context;
+    loop_apply(worker, owner, connection_sign(owner, worker->context, signature, size), false);
+}
+
+/* Something came from a peer while its signature is being made: it is looked at afterwards, unless the peer is gone. */
+static void look_away(struct worker *worker, struct connection *connection, uint32_t events) {
+    struct epoll_event nothing = {.events = 0, .data.ptr = connection};
+    if (events & EPOLLHUP) {
+        loop_finish(worker, connection, true);
+        return;
+    }
+    epoll_ctl(worker->events, EPOLL_CTL_MOD, connection->socket, &nothing);
+    connection->armed = WANT_SIGNATURE;
+}
+
+void loop_handle(struct worker *worker, const struct epoll_event *event) {
+    struct connection *connection = event->data.ptr;
+    if (event->events & EPOLLERR) { /* a reset: nothing can be sent any more */
+        loop_finish(worker, connection, true);
+        return;
+    }
+    if (connection->signing) {
+        look_away(worker, connection, event->events);
+        return;
+    }
+    loop_apply(worker, connection,
+               connection_continue(connection, worker->context, event->events & (EPOLLIN | EPOLLHUP)), false);
+}

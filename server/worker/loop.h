@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * A worker's event loop as its connections see it: what epoll watches for each of them, and when their time is over.
+ */
+
+#include <sys/epoll.h>
+
+#include "connection.h"
+#include "signing_client.h"
+#include "worker.h"
+
+#define LOOP_LOOK 2000     /* milliseconds between two looks at a reply */
+#define LOOP_SLOW 16384    /* bytes between two looks; a reply that moves less gives way early */
+#define LOOP_FULL_BEAT 100 /* milliseconds between two attempts to accept when all places are taken */
+
+/* Connections in one stage, in the order in which their time runs out: each stage has one duration. */
+struct queue {
+    struct connection *first, *last;
+};
+
+struct worker {
+    const struct worker_setup *setup;
+    struct worker_context *context;
+    struct signing_client *signing_client;
+    int events;
+    int stops; /* signals to stop, as events: epoll_pwait(2) lets no signal through while there is always an event */
+    bool told_to_stop, told_to_hurry;
+    size_t open, open_max;
+    bool listening; /* epoll watches the listeners */
+    uint64_t paused_until, tried_at;
+    struct connection *giver; /* who gives way to the next one, where that is known */
+    struct queue queues[STAGE_COUNT];
+};
+
+/* Has this server, all workers together, as many connections as it may have? */
+bool loop_is_full(const struct worker *worker);
+
+/* Puts a connection, which is in no queue, at the end of the queue of its stage; its time there begins. */
+void loop_enter_queue(struct worker *worker, struct connection *connection);
+
+/* Takes a connection out of the queue that it is in. */
+void loop_leave_queue(struct worker *worker, struct connection *connection);
+
+/* Ends a connection. queued: it is in a queue. */
+void loop_finish(struct worker *worker, struct connection *connection, bool queued);
+
+/*
+ * Does what a connection asks for, and puts it into the queue of its stage. fresh: epoll does not know it yet, and it
+ * is in no queue.
+ */
+void loop_apply(struct worker *worker, struct connection *connection, enum next next, bool fresh);
+
+/* Handles an event of a connection, which may end with it. */
+void loop_handle(struct worker *worker, const struct epoll_event *event);
+
+/* An answer of the key process, for a connection (signing_client_receive). context: the worker. */
+void loop_take_signature(void *owner, const uint8_t *signature, size_t size, void *context);
+
+/* Ends what is out of time; a reply that moves may go on. */
+void loop_end_the_late(struct worker *worker);
+
+/* How many milliseconds the worker may sleep. */
+int loop_time_to_wait(const struct worker *worker);

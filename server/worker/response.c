@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "response.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "block_cache.h"
+#include "common/log.h"
+#include "connection_io.h"
+#include "connection_log.h"
+
+/* Parts of a body that go out before others have their turn: 160 kB, a fifth of a millisecond. The end of a response is
+ * one, too. */
+#define TURNS_AT_ONCE 5
+
+/* ---- reply ---- */
+
+/* Puts the next part of the body behind `filled` bytes of plain text. Returns the new length; sets broken. */
+static size_t fill_body(struct response *response, struct worker_context *context, size_t filled) {
+    struct reply *reply = &response->reply;
+    uint64_t missing = reply->body_size - response->sent;
+    while (missing > 0 && filled < sizeof context->plain) {
+        size_t room = sizeof context->plain - filled;
+        size_t wanted = missing < room ? (size_t)missing : room;
+        ssize_t got = (ssize_t)wanted;
+        if (reply->text)
+            memcpy(context->plain + filled, reply->text->bytes + response->sent, wanted);
+        else
+            got = pread(reply->body, context->plain + filled, wanted, (off_t)response->sent);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) { /* shrunk or unreadable */
+            response->broken = true;
+            break;
+        }
+        response->sent += (uint64_t)got;
+        filled += (size_t)got;
+        missing -= (uint64_t)got;
+    }
+    return filled;
+}
+
+/* Makes the next records. `filled` bytes of plain text, the header, stand in the worker context already. */
+static bool make_records(struct connection *connection, struct worker_context *context, size_t filled) {
+    struct response *response = connection->response;
+    filled = fill_body(response, context, filled);
+    if (filled > 0 && tls_write(connection->session, context->plain, filled) != TLS_DONE)
+        return false;
+    if (response->broken || response->sent == response->reply.body_size) {
+        response->ended = true;
+        if (!response->broken)
+            tls_close_notify(connection->session); /* in the same send as the last data */
+    }
+    return true;
+}
+
+/* After the last byte: a peer that may still be sending gets time to read before a reset can reach it. */
+static enum next say_goodbye(struct connection *connection, struct worker_context *context) {
+    struct response *response = connection->response;
+    bool there = connection_begin_linger(connection);
+    connection->talkative |= response->reply.status != STATUS_SUCCESS;
+    connection_log_response(connection, context);
+    if (response->broken)
+        context->counters->broken_off++;
+    else
+        context->counters->answered++;
+    reply_dispose(&response->reply);
+    block_cache_give(response);
+    connection->response = NULL;
+    tls_session_end(connection->session);
+    connection->session = NULL;
+    return there ? connection_continue_linger(connection) : WANT_CLOSE;
+}
+
+/* As response_continue. filled: see make_records. */
+static enum next deliver(struct connection *connection, struct worker_context *context, size_t filled) {
+    for (int turn = 0; turn < TURNS_AT_ONCE; turn++) {
+        enum sent sent = SENT_ALL;
+        if (connection->kept) {
+            sent = connection_flush_kept(connection);
+        } else if (connection->response->ended) {
+            return say_goodbye(connection, context);
+        } else {
+            if (!make_records(connection, context, filled))
+                return WANT_CLOSE;
+            filled = 0;
+            sent = connection_flush(connection, context);
+        }
+        if (sent == SENT_NONE)
+            return WANT_CLOSE;
+        if (sent == SENT_SOME)
+            return WANT_WRITE;
+    }
+    return WANT_WRITE;
+}
+
+/* ---- what is answered ---- */
+
+static void describe(struct response *response, const struct request *request) {
+    char host[RESPONSE_ASKED_MAX / 4], path[RESPONSE_ASKED_MAX / 2];
+    snprintf(response->asked, sizeof response->asked, "host=%s path=%s", log_quote(host, sizeof host, request->host),
+             log_quote(path, sizeof path, request->path));
+}
+
+static void decide(struct connection *connection, struct worker_context *context, enum request_verdict verdict,
+                   const struct request *request, struct client *client, struct reply *reply) {
+    bool port_is_served =
+        request->port == connection->port || settings_has_port(&context->settings->advertised_ports, request->port);
+    switch (verdict) {
+    case REQUEST_VALID:
+        if (!port_is_served)
+            reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "wrong port");
+        else if (tls_bars(context->tls, request->host)) /* asked for under the certificate of another host */
+            reply_set(reply, STATUS_SERVER_UNAVAILABLE, "identity of this host cannot be used");
+        else
+            capsules_answer(context->capsules, request, client, reply);
+        break;
+    case REQUEST_UNNAMEABLE:
+        if (!port_is_served || !capsules_serve(context->capsules, request->host, request->host_is_address))
+            reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "host not served here");
+        else
+            reply_set(reply, STATUS_NOT_FOUND, "not found");
+        break;
+    case REQUEST_FOREIGN:
+        reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "only gemini URLs are served here");
+        break;
+    default:
+        reply_set(reply, STATUS_BAD_REQUEST, request->problem);
+    }
+}
+
+enum next response_answer(struct connection *connection, struct worker_context *context, enum request_verdict verdict,
+                          struct request *request) {
+    struct response *response = block_cache_take_zeroed(sizeof *response);
+    if (!response)
+        return WANT_CLOSE;
+    response->reply.body = -1;
+    connection->response = response;
+    connection->stage = STAGE_RESPONSE;
+    connection_drop_kept(connection);
+    if (verdict != REQUEST_VALID && verdict != REQUEST_UNNAMEABLE)
+        request->host[0] = request->path[0] = '\0';
+    response->client = *tls_client_of(connection->session);
+    unsigned seconds = quota_spend(&context->quota, &connection->member, QUOTA_REQUESTS, context->now);
+    if (seconds > 0) {
+        char wait[64];
+        snprintf(wait, sizeof wait, "Too many requests; try again in %u seconds", seconds);
+        reply_set(&response->reply, STATUS_SLOW_DOWN, wait);
+        context->counters->slowed++;
+    } else {
+        decide(connection, context, verdict, request, &response->client, &response->reply);
+    }
+    describe(response, request);
+    size_t header = reply_header(&response->reply, context->plain);
+    if (response->reply.status != STATUS_SUCCESS)
+        response->reply.body_size = 0;
+    return deliver(connection, context, header);
+}
+
+enum next response_continue(struct connection *connection, struct worker_context *context) {
+    return deliver(connection, context, 0);
+}
+
+void response_abandon(struct connection *connection, struct worker_context *context) {
+    if (!connection->response)
+        return;
+    connection->response->broken = true;
+    connection_log_response(connection, context);
+    context->counters->broken_off++;
+    reply_dispose(&connection->response->reply);
+    block_cache_give(connection->response);
+}
