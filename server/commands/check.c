@@ -31,9 +31,9 @@
 #include "protocol/certificate.h"
 #include "unused_rules.h"
 
-#define DEPTH_MAX 64 /* folders within folders; links may lead round in circles */
+#define DEPTH_MAX 64 /* levels of folders; links may form circles */
 #define LINE_MAX_BYTES 65536
-#define SOON (60 * 86400) /* seconds before the end of a certificate */
+#define SOON (60 * 86400) /* seconds before a certificate expires */
 
 enum severity { WARNING, ERROR };
 
@@ -46,7 +46,7 @@ struct check {
     unsigned errors, warnings, files, hosts;
 };
 
-/* What a parser of lines reports into. */
+/* Where a line parser reports faults. */
 struct place {
     struct check *check;
     const char *path;
@@ -63,7 +63,7 @@ static void find_fault(struct check *check, const char *path, unsigned line, enu
     va_list arguments;
     if (line > 0)
         snprintf(number, sizeof number, ":%u", line);
-    /* Names that a terminal could take for something else are shown as the log shows them. */
+    /* Names with bytes that a terminal might interpret are shown as in the log. */
     printf("%s%s: %s%s:%s ", text_is_clean(path, strlen(path)) ? path : log_quote(quoted, sizeof quoted, path), number,
            !check->colours     ? ""
            : severity == ERROR ? "\033[31m"
@@ -91,7 +91,7 @@ static void take_remark(unsigned line, const char *problem, void *context) {
 
 /* ---- links ---- */
 
-/* Is there a capsule of this name? */
+/* Is there a capsule with this name? */
 static bool serves(const struct check *check, const char *host) {
     return capsules_serve(&check->capsules, host, false);
 }
@@ -104,7 +104,7 @@ static bool is_of_this_server(const struct check *check, const struct request *r
     if (strcmp(host, "localhost") == 0 ||
         (request->host_is_address && (strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0)))
         return true;
-    /* A link to a folder that is gone, and a capsule that was here: its identity still is. */
+    /* Does a link to a missing folder, or an identity of a former capsule, have this name? */
     if (fstatat(check->capsules.folder, host, &status, AT_SYMLINK_NOFOLLOW) == 0)
         return true;
     if (check->state >= 0 && hostname_canonical(canonical, host) && identity_file_is_host(canonical) &&
@@ -114,7 +114,7 @@ static bool is_of_this_server(const struct check *check, const struct request *r
     return serves(check, strncmp(host, "www.", 4) == 0 ? host + 4 : other);
 }
 
-/* A link to a capsule that is not here. */
+/* Reports a link to a capsule that is not on this server. */
 static void check_elsewhere(struct check *check, const char *path, unsigned line, const char *quoted,
                             const struct request *request) {
     bool is_port =
@@ -126,7 +126,7 @@ static void check_elsewhere(struct check *check, const char *path, unsigned line
                    quoted);
 }
 
-/* Judges an address by asking the server's own parts for it. */
+/* Checks an address by requesting it from the server's own functions. */
 static void check_link(struct check *check, const char *path, unsigned line, const char *link, char *uri) {
     char request_line[GEMTEXT_URI_MAX + 3], quoted[4 * GEMTEXT_LINK_MAX + 3];
     struct request request;
@@ -155,7 +155,7 @@ static void check_link(struct check *check, const char *path, unsigned line, con
         return;
     }
     if (request.port != REQUEST_DEFAULT_PORT && !settings_has_port(&check->settings.advertised_ports, request.port))
-        return; /* of another server on this host */
+        return; /* a port of another server on this host */
     capsules_answer(&check->capsules, &request, &nobody, &reply);
     char slashed[REPLY_META_MAX + 2];
     int size = text_encode_path(slashed, sizeof slashed - 1, request.path);
@@ -176,16 +176,16 @@ static void check_link(struct check *check, const char *path, unsigned line, con
 
 /* ---- text ---- */
 
-/* A text that is read line by line, and what has been seen of it. */
+/* A text that is read line by line, and what was found so far. */
 struct reading {
     const char *path;
-    const char *host, *url_path; /* of a page, as they stand in an address, percent-encoded; NULL: it is other text */
+    const char *host, *url_path; /* host and path of a page in its address, percent-encoded; NULL for other text */
     const char *charset;         /* declared_charset */
     struct gemtext gemtext;
     bool bare, paired, told_ends, told_bytes, told_return;
 };
 
-/* Line ends are those of pages: clients show other text as it is. */
+/* Line endings matter in pages only: clients show other text as it is. */
 static void check_line_end(struct check *check, struct reading *reading, unsigned line, bool paired) {
     reading->paired |= paired;
     reading->bare |= !paired;
@@ -195,7 +195,7 @@ static void check_line_end(struct check *check, struct reading *reading, unsigne
     }
 }
 
-/* The bytes of a line, or of a part of one that is too long (whole: false). */
+/* Checks the bytes of a line, or of a part of a line that is too long (whole: false). */
 static void check_bytes(struct check *check, struct reading *reading, const char *line, size_t length, unsigned number,
                         bool whole) {
     bool is_utf8 = declared_is_utf8(reading->charset);
@@ -214,8 +214,8 @@ static void check_bytes(struct check *check, struct reading *reading, const char
 }
 
 /*
- * Reads up to the end of a line, or as much of it as there is room for. Bytes of all kinds: a NUL ends nothing.
- * Returns false at the end of the file.
+ * Reads up to the end of a line, or as much of it as fits. Accepts any bytes; a NUL does not end the line. Returns
+ * false at the end of the file.
  */
 static bool read_line(FILE *page, char line[static LINE_MAX_BYTES], size_t *length, bool *ended) {
     int byte;
@@ -257,7 +257,7 @@ static void check_text(struct check *check, struct reading *reading, int file) {
             check_line_end(check, reading, number, paired);
         if (reading->url_path && begins)
             check_line(check, reading, line, length, number);
-        begins = ended; /* the rest of a line that is too long for the buffer is passed over */
+        begins = ended; /* skip the rest of a line that is too long for the buffer */
         number += ended;
     }
     if (!line || !text || ferror(text))
@@ -315,14 +315,14 @@ static void check_file(struct check *check, const char *path, const char *name, 
     char type[REPLY_META_MAX + 1];
     bool is_page = is_gemtext(name), is_dotfile = name[0] == '.';
     if (!is_page && is_dotfile)
-        return; /* lists and metadata, which have parsers of their own */
+        return; /* access lists and metadata have parsers of their own */
     if (!is_dotfile && declared_type(check->capsules.folder, path, type)) {
         reading.charset = declared_charset(type);
         is_page = is_page && strncmp(type, "text/gemini", 11) == 0;
         if (!is_page && strncmp(type, "text/", 5) != 0)
             return;
     } else if (!is_dotfile) {
-        return; /* nobody is shown it */
+        return; /* nobody can see it */
     }
     if (is_page)
         reading.host = host, reading.url_path = url_path;
@@ -386,7 +386,7 @@ static void check_entry(struct check *check, const char *path, const char *name,
         find_fault(check, path, 0, ERROR, "not readable by everyone, so the server cannot read it either (chmod o+r%s)",
                    is_folder ? "x" : "");
     if (is_file && is_rules)
-        encoded[strlen(encoded) - strlen(name)] = '\0'; /* it is shown as the page of its folder */
+        encoded[strlen(encoded) - strlen(name)] = '\0'; /* the server shows it as the page of its folder */
     if (is_file)
         check_file(check, path, name, file, host, encoded);
     close(file);
@@ -409,7 +409,7 @@ static void check_folder(struct check *check, const char *path, const char *host
         int length = snprintf(entry, sizeof entry, "%s/%s", path, name), target = -1;
         if (length < 0 || (size_t)length >= sizeof entry)
             continue;
-        /* A link to a folder of ours is looked at where that folder is; it would be looked at twice, or for ever. */
+        /* Do not follow a link to one of our folders: it would be checked twice, or forever. */
         if (fstatat(folder, name, &link, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(link.st_mode))
             target = beneath_open_confined(check->capsules.folder, entry, O_PATH | O_DIRECTORY);
         if (target < 0)
@@ -435,7 +435,7 @@ static void check_host(const char *name, void *context) {
             "not a host name in lower case, so no client can ask for this capsule; its contents are not checked");
         return;
     }
-    /* An alias is looked at under its own name only. */
+    /* Check an alias only under its own name. */
     if (fstatat(check->capsules.folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode))
         check_folder(check, name, authority, 0);
 }
@@ -459,7 +459,7 @@ static void check_top(struct check *check) {
 
 /* ---- identities ---- */
 
-/* name: of a file that is a given identity, or one of the state folder. */
+/* name: a file with a given identity, or one in the state folder. */
 static void judge_certificate(struct check *check, const char *path, const char *name, bool given,
                               const struct certificate_facts *facts) {
     const char *advice = given ? "install a renewed one" : "renew it with: vitrinectl renew";
@@ -491,8 +491,8 @@ static void check_identity(struct check *check, int folder, const char *folder_n
     struct certificate_facts facts;
     snprintf(path, sizeof path, "%s/%s", folder_name, name);
     if (faccessat(folder, name, R_OK, 0) < 0 && errno == EACCES)
-        return; /* not for everybody's eyes */
-    /* This does not read on to a private key behind the certificate. */
+        return; /* not readable for everybody */
+    /* This does not read a private key after the certificate. */
     const char *problem = fingerprint_examine(folder, name, &facts);
     if (problem) {
         find_fault(check, path, 0, ERROR, "%s", problem);
@@ -502,7 +502,7 @@ static void check_identity(struct check *check, int folder, const char *folder_n
     certificate_facts_dispose(&facts);
 }
 
-/* Does nothing where there is no such folder, or it is not for everybody's eyes. */
+/* Does nothing if the folder does not exist or cannot be read. */
 static void check_identities(struct check *check, int folder, const char *folder_name, bool given) {
     char **names;
     long count = folder < 0 ? 0 : directory_read(folder, &names);
@@ -516,7 +516,7 @@ static void check_identities(struct check *check, int folder, const char *folder
         directory_dispose(names, count);
 }
 
-/* Those that were given are seen where the server would see them: in a container. */
+/* Checks given identities where the server would read them in a container. */
 static void check_given(struct check *check) {
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
     int folder = credentials ? open(credentials, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -531,7 +531,7 @@ int check_run(const struct check_options *options) {
     struct check check = {.options = options};
     const char *plain = getenv("NO_COLOR");
     struct place place = {&check, options->settings ? options->settings : SETTINGS_PATH};
-    log_limit(LOG_LEVEL_ERROR); /* what the server's parts would log of faults is told here in full */
+    log_limit(LOG_LEVEL_ERROR); /* check reports all faults itself, so the server's functions must not log them */
     check.colours = isatty(STDOUT_FILENO) && !(plain && plain[0]);
     settings_default(&check.settings);
     int status = settings_load(&check.settings, options->settings, take_fault, &place);

@@ -12,10 +12,10 @@
 #include "content/path_rules.h"
 
 static void take_nothing(unsigned line, const char *problem, void *context) {
-    (void)line, (void)problem, (void)context; /* told when the metadata file itself is looked at */
+    (void)line, (void)problem, (void)context; /* reported when the metadata file itself is checked */
 }
 
-/* Of the innermost metadata file that has one. The rule lives as long as `meta`. */
+/* Returns the rule of the innermost metadata file that has one. It is valid as long as `meta`. */
 static const struct metafile_rule *find_rule(int folder, const char *path, struct metafile *meta) {
     const struct metafile_rule *rule = NULL;
     for (const char *slash = strrchr(path, '/'); slash && !rule; slash = memrchr(path, '/', (size_t)(slash - path))) {

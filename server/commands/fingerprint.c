@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "keys/identity_file.h"
 
-/* Reads up to the end of the first certificate, byte for byte, so that no key behind it comes into this process. */
+/* Reads up to the end of the first certificate, byte by byte, so that no key after it gets into this process. */
 static const char *read_certificate(int file, char pem[static FINGERPRINT_PEM_MAX]) {
     static const char end[] = "-----END CERTIFICATE-----";
     for (size_t size = 0; size < FINGERPRINT_PEM_MAX - 1;) {
@@ -58,8 +58,7 @@ void fingerprint_print(FILE *output, const char *host, const char *drop, const s
     print_bytes(output, facts->key, "");
 }
 
-/* Returns the exit status. host: NULL for the one in the certificate; optional: a file that is not there is none to
- * speak of. */
+/* Returns the exit status. host: NULL for the one in the certificate; optional: a missing file is not an error. */
 static int show(int folder, const char *file, const char *host, const char *drop, bool optional) {
     struct certificate_facts facts;
     if (optional && faccessat(folder, file, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
@@ -72,7 +71,7 @@ static int show(int folder, const char *file, const char *host, const char *drop
                  missing ? "; list all with: vitrine fingerprint" : "");
         return missing ? EX_NOINPUT : EX_DATAERR;
     }
-    facts.names[strcspn(facts.names, " ")] = '\0'; /* of several names the first will do */
+    facts.names[strcspn(facts.names, " ")] = '\0'; /* the first of several names is enough */
     fingerprint_print(stdout, host ? host : facts.names[0] ? facts.names : facts.common_name, drop, &facts);
     certificate_facts_dispose(&facts);
     return EX_OK;
@@ -106,7 +105,7 @@ static int show_all(int folder, const char *state) {
         char host[CERTIFICATE_HOST_MAX + 1];
         char file[IDENTITY_FILE_NAME_MAX + 1];
         identity_file_host_of(entries[i]->d_name, false, host);
-        /* Of two files of one host, the one that counts. */
+        /* Of two files for one host, chooses the one in use. */
         bool counts = identity_file_path(folder, host, ".pem", file) && strcmp(file, entries[i]->d_name) == 0;
         int shown = counts ? show_host(folder, host) : EX_OK;
         status = shown != EX_OK ? shown : status;

@@ -26,7 +26,7 @@ bool gemtext_line(struct gemtext *gemtext, const char *line, size_t length, unsi
     return true;
 }
 
-/* How long the scheme of an address is, its colon not counted; 0: it has none (RFC 3986, section 3.1). */
+/* Returns the length of the scheme of an address, without the colon; 0 if there is none (RFC 3986, section 3.1). */
 static size_t scheme_length(const char *link) {
     size_t length = 0;
     if (!isalpha((unsigned char)link[0]))
@@ -63,7 +63,7 @@ bool gemtext_flatten(char *uri) {
     bool climbs = false;
     if (!path || *path != '/')
         return false;
-    char *end = path + strcspn(path, "?"), *to = path; /* behind the segments that stay */
+    char *end = path + strcspn(path, "?"), *to = path; /* after the segments that stay */
     for (char *at = path, *next; at < end; at = next) {
         next = at + 1 + strcspn(at + 1, "/?");
         bool is_here = next - at == 2 && at[1] == '.', is_above = next - at == 3 && at[1] == '.' && at[2] == '.';

@@ -24,7 +24,7 @@ static int complain(const char *host, const char *file, const char *problem, int
     return status;
 }
 
-/* Prints what is in force from now on, or announced, and what that means. */
+/* Prints what is used from now on, or announced, and what that means. */
 static int conclude(int folder, const char *host, const char *file, const char *meaning) {
     struct certificate_facts facts;
     const char *problem = fingerprint_examine(folder, file, &facts);
@@ -37,8 +37,8 @@ static int conclude(int folder, const char *host, const char *file, const char *
 }
 
 /*
- * What a version before this one named in letters beyond ASCII (identity_file_path) is taken away when the file that
- * counts is on disk.
+ * Remove a file that an earlier version named in the non-ASCII spelling (identity_file_path), once the new file is on
+ * disk.
  */
 static void take_away(int folder, const char *file, const char *former) {
     if (strcmp(file, former) != 0)
@@ -79,7 +79,7 @@ static int show_announced(int folder, const char *host, const char *next) {
                     "After a few\nweeks, run: vitrine renew --new-key HOST\n");
 }
 
-/* One that was announced already is shown again: whoever has noted it down must not have done so in vain. */
+/* Show one that was announced before again: somebody may already have published its fingerprint. */
 static int announce(int folder, const char *host) {
     char pem[IDENTITY_PEM_MAX], file[IDENTITY_FILE_NAME_MAX + 1], next[IDENTITY_FILE_NAME_MAX + 1];
     if (!identity_file_path(folder, host, ".pem", file))
@@ -101,7 +101,7 @@ static int put_in_force(int folder, const char *host, const char *file) {
     if (!identity_file_path(folder, host, ".next", next))
         return complain(host, next, "no new key was announced; run vitrine renew --new-key --announce first",
                         EX_NOINPUT);
-    /* What could not be served is not put in the place of what can. */
+    /* Do not replace a usable identity with an unusable one. */
     struct identity_file *held = identity_file_load(folder, next, false);
     const char *problem = held ? held->problem : "out of memory";
     identity_file_dispose(held);

@@ -21,12 +21,12 @@ struct search {
     size_t unused;
     bool has_link; /* to a folder */
     int folder;
-    size_t base; /* where the path relative to the metadata file's folder begins */
+    size_t base; /* the offset of the path relative to the metadata file's folder */
 };
 
 static void use(struct search *search, const char *path) {
     for (size_t i = 0; i < search->meta->count; i++) {
-        /* The last rule that matches applies alone, but an earlier one may well be meant for other files too. */
+        /* Only the last matching rule applies, but an earlier one may be meant for other files as well. */
         const struct metafile one = {.rules = &search->meta->rules[i], .count = 1};
         if (!search->used[i] && metafile_find(&one, path + search->base)) {
             search->used[i] = true;
