@@ -13,11 +13,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define TURNS_MAX 128 /* links and `..` on one way; the kernel follows 40 links */
+#define TURNS_MAX 128 /* links and `..` in one walk; the kernel follows 40 links */
 
 /*
- * openat2(2), kernel 5.6. The kernel's own header is not on musl's search path, so what is used of it stands here: the
- * numbers are part of the kernel's stable interface.
+ * openat2(2), kernel 5.6. The kernel's own header is not on musl's search path, so we define what we use: the numbers
+ * are part of the kernel's stable interface.
  */
 struct open_how {
     uint64_t flags, mode, resolve;
@@ -25,17 +25,17 @@ struct open_how {
 #define RESOLVE_NO_MAGICLINKS 0x02
 #define RESOLVE_BENEATH 0x08
 
-/* With RESOLVE_BENEATH the kernel answers EAGAIN when something was renamed while it looked at a `..` in a link. */
+/* With RESOLVE_BENEATH, the kernel returns EAGAIN if something was renamed while it resolved a `..` in a link. */
 #define OPEN_ATTEMPTS 8
 
 /* ---- name by name ---- */
 
 #define AGAIN INT_MIN    /* the text was rewritten: walk it from the start */
-#define ALL_FOLDERS (-1) /* in place of flags: the last name is a folder to enter, too */
+#define ALL_FOLDERS (-1) /* instead of flags: enter the last name, too */
 
 /*
- * Puts `middle` in place of what stands between the first `kept` bytes of the text and `rest`, which is empty or begins
- * with a slash. Everything that is kept is known to be folders and no links.
+ * Replaces the part of the text between its first `kept` bytes and `rest` with `middle`; `rest` is empty or begins with
+ * a slash. The kept part is known to consist of folders, not links.
  */
 static int rewrite(struct beneath_path *path, size_t kept, const char *middle, const char *rest) {
     char fresh[BENEATH_PATH_SIZE];
@@ -48,7 +48,7 @@ static int rewrite(struct beneath_path *path, size_t kept, const char *middle, c
     return AGAIN;
 }
 
-/* `..` was met at `at`: continues in the parent of the folder that ends there. */
+/* Handles `..` at `at`: continues in the parent of the folder that ends there. */
 static int climb(struct beneath_path *path, size_t at, const char *rest) {
     if (at == 0)
         return -EXDEV;
@@ -66,15 +66,15 @@ static int follow(struct beneath_path *path, int parent, const char *name, size_
     target[length] = '\0';
     if (target[0] == '/')
         return -EXDEV;
-    /* This link lies in a folder that somebody else may own, who must not lead out of it. */
+    /* This link is in a folder whose owner must not lead out of it. */
     if (path->is_confined && path->floor == 0 && at > 0)
         path->floor = strcspn(path->text, "/") + 1;
     return rewrite(path, at, target, rest);
 }
 
 /*
- * Takes one step: opens `name` in `parent` without following it. If it is a link, rewrites the text.
- * at: where the name begins in the text. rest: what stands behind it.
+ * Takes one step: opens `name` in `parent` without following it. If it is a link, rewrites the text. at: where the name
+ * begins in the text. rest: the text after it.
  */
 static int step(struct beneath_path *path, int parent, const char *name, int flags, size_t at, const char *rest) {
     struct stat found;
@@ -84,7 +84,7 @@ static int step(struct beneath_path *path, int parent, const char *name, int fla
         return -error;
     if (error == 0 && !((flags & O_PATH) && !(flags & O_DIRECTORY)))
         return next;
-    /* With O_PATH alone a link is opened itself. */
+    /* With O_PATH alone, the link itself is opened. */
     if (fstatat(parent, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(found.st_mode)) {
         if (next >= 0)
             close(next);
@@ -93,7 +93,7 @@ static int step(struct beneath_path *path, int parent, const char *name, int fla
     return next >= 0 ? next : -error;
 }
 
-/* Removes slashes and `.` that mean nothing, at the start of a path or behind a slash. */
+/* Removes redundant slashes and `.`, at the start of a path or after a slash. */
 static void simplify(char *at) {
     for (;;) {
         size_t needless = strspn(at, "/");
@@ -105,7 +105,7 @@ static void simplify(char *at) {
     }
 }
 
-/* Takes over a folder that was just opened. Its name takes `length` bytes at `at`. Returns 0 or -errno. */
+/* Enters a folder that was just opened. Its name has `length` bytes at `at`. Returns 0 or -errno. */
 static int enter(struct beneath_path *path, int folder, size_t at, size_t length) {
     beneath_leave(path);
     path->folder = folder;
@@ -201,7 +201,7 @@ int beneath_open_confined(int folder, const char *path, int flags) {
 /* ---- in one call ---- */
 
 int beneath_open(int folder, const char *path, int flags) {
-    static _Atomic bool walks; /* openat2 is known not to be there */
+    static _Atomic bool walks; /* openat2 is known to be missing */
     struct open_how how = {
         .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,

@@ -2,14 +2,14 @@
 #pragma once
 
 /*
- * What one connection may cost, and how many connections fit below MemoryMax= of vitrine.service. This is the one place
- * where these numbers are kept: listen.c sets the buffers, settings.c takes the defaults, and a unit test compares them
- * with the units. Sizes are in bytes.
+ * What one connection may cost, and how many connections fit below MemoryMax= of vitrine.service. These numbers are
+ * kept only here: listen.c sets the buffers, settings.c uses the defaults, and a unit test compares them with the
+ * units. Sizes are in bytes.
  */
 
 /*
  * SO_SNDBUF and SO_RCVBUF of every connection. The kernel doubles both, to have room for its own structures. It fills
- * the packet that it has begun, of at most 64 kB, before it looks at the bound.
+ * the packet that it has begun, of at most 64 kB, before it checks the limit.
  */
 #define BOUND_SEND_BUFFER 65536
 #define BOUND_RECEIVE_BUFFER 16384
@@ -19,14 +19,15 @@
 #define BOUND_SOCKET 8192
 #define BOUND_KERNEL (2 * BOUND_SEND_BUFFER + BOUND_PACKET + 3 * BOUND_RECEIVE_BUFFER + BOUND_SOCKET)
 
-/* Memory of the worker, in the dearest stage: a TLS session, the response, and two records that the kernel did not
- * take. */
+/*
+ * Memory of the worker in the most expensive stage: a TLS session, the response, and two records that the kernel has
+ * not taken yet.
+ */
 #define BOUND_USER 49152
 
 #define BOUND_CONNECTION (BOUND_KERNEL + BOUND_USER)
 
-/* MemoryMax= of vitrine.service, and what of it is left to programs, tables and the other processes of up to 64
- * workers. */
+/* MemoryMax= of vitrine.service, and the share of it for programs, tables and other processes with up to 64 workers. */
 #define BOUND_MEMORY (256u * 1024 * 1024)
 #define BOUND_APART (56u * 1024 * 1024)
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What a certificate says of itself (RFC 5280 section 4.1.2.5). */
+/* The validity of a certificate (RFC 5280 section 4.1.2.5). */
 enum certificate_state {
-    CERTIFICATE_VALID,   /* well-formed, and now lies between its notBefore and its notAfter */
+    CERTIFICATE_VALID,   /* well-formed, and now is between its notBefore and notAfter */
     CERTIFICATE_EARLY,   /* now is before its notBefore */
     CERTIFICATE_EXPIRED, /* now is after its notAfter */
-    CERTIFICATE_UNFIT,   /* not well-formed, or with a critical extension that is not known here */
+    CERTIFICATE_UNFIT,   /* not well-formed, or with a critical extension that we do not know */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* The monotonic clock, which nobody sets (clock_gettime(2), CLOCK_MONOTONIC): for spans of time, never for dates. */
+/* The monotonic clock, which nobody can set (clock_gettime(2), CLOCK_MONOTONIC): for periods, never for dates. */
 
 #include <stdint.h>
 #include <time.h>

@@ -30,7 +30,7 @@ static uint32_t threshold(uint32_t k, uint32_t bias) {
     return k >= bias + T_MAX ? T_MAX : k - bias;
 }
 
-/* Bytes of a label that grows up to its limit. */
+/* A label that grows up to its limit. */
 struct output {
     char *bytes;
     size_t length, room;
@@ -56,7 +56,7 @@ static bool put_integer(struct output *output, uint32_t value, uint32_t bias) {
     }
 }
 
-/* Section 6.3. With labels of HOSTNAME_LABEL_MAX code points at most, delta stays below 2^27. */
+/* Section 6.3. With at most HOSTNAME_LABEL_MAX code points per label, delta stays below 2^27. */
 static bool encode(struct output *output, const uint32_t *points, size_t count) {
     uint32_t n = INITIAL_N, delta = 0, bias = INITIAL_BIAS;
     size_t basic = 0;
@@ -92,14 +92,14 @@ static bool encode(struct output *output, const uint32_t *points, size_t count) 
     return true;
 }
 
-/* Of small letters alone: what is decoded has to encode to the same label again, which has no others. */
+/* Lower-case letters only: what is decoded must encode to the same label again, which has no others. */
 static int digit_value(char digit) {
     if (digit >= 'a' && digit <= 'z')
         return digit - 'a';
     return digit >= '0' && digit <= '9' ? digit - '0' + 26 : -1;
 }
 
-/* The rest of section 6.2 for one integer: adds what it says to *i. False: no such digit, cut off, or too large. */
+/* The rest of section 6.2 for one integer: adds its value to *i. False: invalid digit, cut off, or too large. */
 static bool take_integer(const char **at, const char *end, uint32_t bias, uint64_t *i) {
     uint64_t weight = 1;
     for (uint32_t k = BASE;; k += BASE) {
@@ -164,7 +164,7 @@ static bool put_utf8(struct output *output, uint32_t point) {
     return true;
 }
 
-/* The label of people to that of the DNS. Labels in ASCII stay as they are. `changed` becomes true otherwise. */
+/* Converts a readable label to its DNS spelling. ASCII labels stay as they are; otherwise `changed` becomes true. */
 static bool label_to_ascii(struct output *output, const char *label, size_t length, bool *changed) {
     uint32_t points[HOSTNAME_LABEL_MAX];
     size_t count = 0;
@@ -195,7 +195,7 @@ static bool label_to_ascii(struct output *output, const char *label, size_t leng
     return true;
 }
 
-/* The other way. What would not be encoded to the very same label is none: there is one spelling for each name. */
+/* The reverse. Refuses a label that would not encode to the same label again: each name has only one spelling. */
 static bool label_to_unicode(struct output *output, const char *label, size_t length, bool *changed) {
     if (length > HOSTNAME_LABEL_MAX)
         return false;
@@ -247,7 +247,7 @@ bool hostname_to_ascii(char ascii[static HOSTNAME_MAX + 1], const char *host) {
 
 bool hostname_to_unicode(char name[static HOSTNAME_MAX + 1], const char *host) {
     char ascii[HOSTNAME_MAX + 1];
-    /* Its other labels stay as they are, so they have to be ones that the DNS can have, and all fit. */
+    /* The other labels stay as they are, so they must be valid in DNS, and all must fit. */
     return convert(name, host, label_to_unicode) && hostname_to_ascii(ascii, name);
 }
 

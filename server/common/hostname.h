@@ -3,10 +3,10 @@
 
 /*
  * International host names in their two spellings: `bücher.example`, as people write it, and `xn--bcher-kva.example`,
- * as it stands in the DNS and in most requests (IDNA, RFC 5890; Punycode, RFC 3492). Pure.
+ * as DNS and most requests have it (IDNA, RFC 5890; Punycode, RFC 3492). Pure.
  *
- * Case and composition of letters beyond ASCII are not looked at: a folder's name is written in lower case and composed
- * (NFC), as the names of the DNS are registered.
+ * Ignores case and composition of non-ASCII letters: owners write a folder's name in lower case and composed (NFC), as
+ * names are registered in DNS.
  */
 
 #include <stdbool.h>
@@ -16,22 +16,22 @@
 #define HOSTNAME_LABEL_MAX 63 /* bytes of a label in ASCII */
 
 /*
- * Writes the spelling of the DNS: each label with letters beyond ASCII becomes an `xn--` one, the others stay.
- * Returns false where there is none: no label is beyond ASCII, the name is too long, no UTF-8, or holds controls.
+ * Writes the DNS spelling: each label with non-ASCII letters becomes an `xn--` label, the others stay. Returns false if
+ * there is none: all labels are ASCII, or the name is too long, not UTF-8, or contains control characters.
  */
 bool hostname_to_ascii(char ascii[static HOSTNAME_MAX + 1], const char *host);
 
 /*
- * Writes the spelling of people, in UTF-8: each label that begins with `xn--` is decoded, the others stay.
- * Returns false where there is none: no label begins so, or one is not what an encoder would have written or is
- * longer than HOSTNAME_LABEL_MAX bytes, or the name is longer than HOSTNAME_MAX bytes then.
+ * Writes the readable spelling, in UTF-8: decodes each label that begins with `xn--`, the others stay. Returns false if
+ * there is none: no label begins with `xn--`, or one is not what an encoder would write or is longer than
+ * HOSTNAME_LABEL_MAX bytes, or the result is longer than HOSTNAME_MAX bytes.
  */
 bool hostname_to_unicode(char name[static HOSTNAME_MAX + 1], const char *host);
 
 /*
- * Writes the one spelling by which everything inside knows a host, so that folders, server names, identities and
- * certificates meet: lower case, international labels as the DNS has them, IPv6 addresses in their shortest form
- * (RFC 5952). Names that are in ASCII are not judged otherwise.
- * Returns false where there is none: an empty or too long name, no UTF-8, or controls beside letters beyond ASCII.
+ * Writes the canonical spelling of a host, which all code uses, so that folders, server names, identities and
+ * certificates match: lower case, international labels in DNS spelling, IPv6 addresses in their shortest form (RFC
+ * 5952). ASCII names are not checked further. Returns false if there is none: the name is empty, too long or not UTF-8,
+ * or contains both control characters and non-ASCII letters.
  */
 bool hostname_canonical(char canonical[static HOSTNAME_MAX + 1], const char *host);

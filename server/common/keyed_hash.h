@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A number for some bytes that nobody without the key can predict or turn back: SHA-256 over a key of 32 bytes, then
- * the bytes. All inputs of one use must have the same size (longer ones could be continued otherwise).
+ * A hash that nobody without the key can predict or invert: SHA-256 over a key of 32 bytes, then the bytes. All inputs
+ * of one use must have the same size (otherwise a length extension would be possible).
  */
 
 #include <stddef.h>

@@ -10,12 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool priorities; /* lines begin with theirs */
+static bool priorities; /* lines begin with their priority */
 static bool debug_wanted;
 static enum log_level limit = LOG_LEVEL_DEBUG;
 
 void log_open(void) {
-    /* systemd.exec(5): "DEVICE:INODE" of the journal's stream. Someone between it and us may have redirected stderr. */
+    /*
+     * systemd.exec(5): "DEVICE:INODE" of the journal's stream. Somebody between it and us may have redirected stderr.
+     */
     const char *stream = getenv("JOURNAL_STREAM");
     unsigned long long device, inode;
     struct stat status;
@@ -39,7 +41,7 @@ void log_limit(enum log_level level) {
     limit = level;
 }
 
-/* A line break in the middle would let an outsider write lines of our log. */
+/* A line break inside would let an outsider forge log lines. */
 static void tame(char *text, size_t size) {
     for (size_t i = 0; i < size; i++) {
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
@@ -55,7 +57,7 @@ bool log_write(const char *text, size_t size) {
     return written >= 0 || errno != EAGAIN;
 }
 
-/* Where nobody waits for room, lines get lost; the next one that finds some tells how many. */
+/* If standard error is non-blocking and full, lines get lost; the next line that fits says how many. */
 static void write_or_count(const char *line, size_t size) {
     static unsigned long lost;
     char told[64];
@@ -88,7 +90,7 @@ void log_line(enum log_level level, const char *format, ...) {
     if (wanted > 0)
         length += (size_t)wanted < sizeof(line) - length ? (size_t)wanted : sizeof(line) - length - 1;
     tame(line + start, length - start);
-    line[length++] = '\n'; /* the place of vsnprintf's NUL */
+    line[length++] = '\n'; /* where vsnprintf puts its NUL */
     write_or_count(line, length);
     errno = kept;
 }

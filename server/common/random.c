@@ -8,8 +8,8 @@
 #include <sys/random.h>
 
 /*
- * `left` stands in the wiped page too: after a fork it reads 0, which is the empty pool. A handshake takes about 100
- * bytes, so a pool of this size saves most of the system calls and holds little that could be found later.
+ * `left` is in the wiped page, too: after a fork it is 0, so the pool is empty. A handshake takes about 100 bytes, so a
+ * pool of this size saves most system calls and contains little that an attacker could find later.
  */
 struct pool {
     size_t left;
@@ -28,7 +28,7 @@ bool random_open(void) {
         munmap(memory, sizeof *pool);
         return false;
     }
-    /* What is still to be handed out is as good as a key: neither in a dump nor in swap. Both are best effort. */
+    /* Unused bytes are as secret as a key: they must be neither in a dump nor in swap. Both calls are best effort. */
     madvise(memory, sizeof *pool, MADV_DONTDUMP);
     mlock(memory, sizeof *pool);
     pool = memory;

@@ -16,7 +16,7 @@
 #include "sandbox_rules.h"
 
 /*
- * What is used of seccomp(2) and landlock(7). The kernel's own headers are not on musl's search path; these numbers are
+ * What we use of seccomp(2) and landlock(7). The kernel's own headers are not on musl's search path; these numbers are
  * part of its stable interface.
  */
 #define LOAD 0x20        /* BPF_LD | BPF_W | BPF_ABS */
@@ -33,7 +33,7 @@
 #define TRAP 0x00030000u
 #define KILL 0x80000000u
 #define SET_MODE_FILTER 1
-#define UNFIT 255 /* a jump to the next rule, until it is known how far that is */
+#define UNFIT 255 /* a jump to the next rule, whose distance is filled in later */
 
 #if defined __x86_64__
 #define ARCHITECTURE 0xc000003eu
@@ -57,7 +57,7 @@ static const struct {
     [SANDBOX_WORKER] = {"worker", worker_rules, COUNT(worker_rules)},
 };
 
-/* Those of the key process are the supervisor's as well, behind its own. NULL: there are no more. */
+/* The rules of the key process also apply to the supervisor, after its own. NULL: no more. */
 static const struct rule *rule_at(enum sandbox_role role, size_t at) {
     if (at < roles[role].count)
         return &roles[role].rules[at];
@@ -69,7 +69,10 @@ static void put(struct sandbox_filter *filter, uint16_t code, uint32_t value, ui
     filter->instructions[filter->length++] = (struct sandbox_instruction){code, if_true, if_false, value};
 }
 
-/* The argument's half is that value, or the rule does not fit: on to the next one, whose place is filled in later. */
+/*
+ * If this half of the argument is not that value, the rule does not match: jump to the next one (the distance is filled
+ * in later).
+ */
 static void put_half_is(struct sandbox_filter *filter, uint32_t at, uint32_t value) {
     put(filter, LOAD, at, 0, 0);
     put(filter, IF_EQUAL, value, 0, UNFIT);
@@ -104,7 +107,7 @@ static void put_check(struct sandbox_filter *filter, const struct check *check) 
     }
 }
 
-/* The checks of one rule, and what becomes of a call that fits them. */
+/* Writes the checks of one rule, and its verdict. */
 static void put_rule(struct sandbox_filter *filter, const struct rule *rule) {
     static const uint32_t verdicts[] = {
         [VERDICT_ALLOWED] = ALLOW, [VERDICT_ABSENT] = ERROR | ENOSYS, [VERDICT_NO_MEMORY] = ERROR | ENOMEM};
@@ -122,7 +125,7 @@ static void put_rule(struct sandbox_filter *filter, const struct rule *rule) {
     }
 }
 
-/* Has this call been dealt with, by an earlier rule and all others of the same call? */
+/* Has an earlier rule of the same call already written all rules of that call? */
 static bool is_dealt_with(enum sandbox_role role, size_t at) {
     for (size_t i = 0; i < at; i++) {
         if (rule_at(role, i)->call == rule_at(role, at)->call)
@@ -131,7 +134,7 @@ static bool is_dealt_with(enum sandbox_role role, size_t at) {
     return false;
 }
 
-/* What becomes of one call: the rules for it are tried in their order. */
+/* Writes the rules for one call, in their order. */
 static void put_call(struct sandbox_filter *filter, enum sandbox_role role, size_t at) {
     const struct rule *rule;
     size_t start = filter->length;
@@ -147,7 +150,7 @@ static void put_call(struct sandbox_filter *filter, enum sandbox_role role, size
 
 void sandbox_make_filter(enum sandbox_role role, struct sandbox_filter *filter) {
     filter->length = 0;
-    /* A call of another architecture (32-bit entry points) has other numbers; nothing of ours makes one. */
+    /* A call of another architecture (32-bit entry points) has other numbers; our program makes none. */
     put(filter, LOAD, ARCHITECTURE_AT, 0, 0);
     put(filter, IF_EQUAL, ARCHITECTURE, 1, 0);
     put(filter, RETURN, KILL, 0, 0);
@@ -156,10 +159,10 @@ void sandbox_make_filter(enum sandbox_role role, struct sandbox_filter *filter) 
         if (!is_dealt_with(role, i))
             put_call(filter, role, i);
     }
-    put(filter, RETURN, TRAP, 0, 0); /* x32 calls too: their numbers have a bit more */
+    put(filter, RETURN, TRAP, 0, 0); /* x32 calls, too: their numbers have one more bit set */
 }
 
-/* ---- the end of a process that made another call ---- */
+/* ---- the end of a process that made a forbidden call ---- */
 
 static const char *role_name;
 static bool line_has_priority;
@@ -229,8 +232,8 @@ static char *append(char *end, const char *text) {
 }
 
 /*
- * An intruder cannot get round this: the handler cannot be changed (rt_sigaction is on no list that talks to clients),
- * and where the signal cannot be delivered the kernel ends the process itself.
+ * An intruder cannot avoid this: the handler cannot be changed (rt_sigaction is not on the list of workers), and if the
+ * signal cannot be delivered, the kernel ends the process.
  */
 static void die(int signal, siginfo_t *about, void *context) {
     char line[128], digits[12];
@@ -238,7 +241,7 @@ static void die(int signal, siginfo_t *about, void *context) {
     size_t at = sizeof digits;
     int call = about->si_syscall;
     (void)signal, (void)context;
-    if (forbidden_call) { /* the supervisor says it */
+    if (forbidden_call) { /* the supervisor logs it */
         *forbidden_call = about->si_syscall;
         syscall(SYS_exit_group, SANDBOX_EXIT);
     }
@@ -263,13 +266,13 @@ static void die(int signal, siginfo_t *about, void *context) {
 
 #define ACCESS_READ ((UINT64_C(1) << 2) | (UINT64_C(1) << 3)) /* files and folders */
 
-/* Which file accesses a version of Landlock knows. */
+/* Returns the kinds of file access that a version of Landlock knows. */
 static uint64_t known_accesses(long version) {
     unsigned bits = version >= 5 ? 16 : version >= 3 ? 15 : version == 2 ? 14 : 13;
     return (UINT64_C(1) << bits) - 1;
 }
 
-/* No file but those beneath the folder. Without Landlock in the kernel there is nothing to do. */
+/* Allows only files below the folder. Does nothing if the kernel lacks Landlock. */
 static int fence_in(int folder) {
     struct {
         uint64_t files, network, scopes;
@@ -282,7 +285,7 @@ static int fence_in(int folder) {
     if (version < 1)
         return 0;
     rules.files = known_accesses(version);
-    rules.network = version >= 4 ? 3 : 0; /* bind and connect by TCP */
+    rules.network = version >= 4 ? 3 : 0; /* TCP bind and connect */
     rules.scopes = version >= 6 ? 3 : 0;  /* abstract sockets, signals */
     size_t size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
     int ruleset = (int)syscall(444, &rules, size, 0);
@@ -298,8 +301,8 @@ static int fence_in(int folder) {
 /* ---- the whole ---- */
 
 /*
- * The C library lays a page that nobody may touch at the begin of its heap, over whatever may be there (MAP_FIXED). No
- * rule lets that through, so it has to be done before.
+ * The C library maps an inaccessible page at the beginning of its heap, with MAP_FIXED. No rule allows that, so it must
+ * happen before.
  */
 static bool begin_heap(void) {
     void *volatile memory = malloc(1);

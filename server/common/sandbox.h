@@ -2,11 +2,10 @@
 #pragma once
 
 /*
- * Giving up power, for good: what a process has set up before the first byte from outside is all that it will ever
- * have.
+ * Gives up rights permanently: after the first byte from outside, a process has only what it set up before.
  *
- * Each role has its own list of system calls and of the arguments that they may have (sandbox_rules.h). Any other ends
- * the process, after a line in the log that names the call. Nothing switches this off.
+ * Each role has its own list of system calls and their allowed arguments (sandbox_rules.h). Any other call ends the
+ * process, after a line in the log that names it. Nothing can switch this off.
  */
 
 #include <stdbool.h>
@@ -15,20 +14,22 @@
 
 enum sandbox_role { SANDBOX_SUPERVISOR, SANDBOX_KEYS, SANDBOX_WORKER };
 
-#define SANDBOX_SHARED 32 /* descriptors below this number may be shared with others; a worker keeps its own above */
-#define SANDBOX_EXIT 159  /* exit status of a process that made a call which is not on its list */
+#define SANDBOX_SHARED 32 /* lower descriptors may be shared with other processes; a worker's own are above */
+#define SANDBOX_EXIT 159  /* exit status of a process that made a call that is not on its list */
 
 /*
- * How a forbidden call is told; to be said before sandbox_enter. note: gets the call's number, -1 until then, and the
- * process ends without a line: who reads it knows whose it is, and it does not get lost among other lines. NULL: the
- * process writes a line itself, with the priority of an error where priorities are understood (log.h).
+ * Sets how a forbidden call is reported; call it before sandbox_enter. note: receives the call's number (-1 until
+ * then), and the process ends without a log line: the reader knows which process it is, and the report cannot get lost
+ * among other lines. NULL: the process logs a line itself, with error priority if priorities are on (log.h).
  */
 void sandbox_tell(bool priorities, _Atomic int *note);
 
-/* The name of a system call that intruders are fond of, or "another". */
+/* Returns the name of a system call that intruders often use, or "another". */
 const char *sandbox_call_name(int call);
 
-/* The program that the kernel runs at each system call, for those who look at it: struct sock_filter of seccomp(2). */
+/*
+ * One instruction of the program that the kernel runs at each system call, for tests: struct sock_filter of seccomp(2).
+ */
 struct sandbox_instruction {
     uint16_t code;
     uint8_t if_true, if_false;
@@ -42,16 +43,16 @@ struct sandbox_filter {
     size_t length;
 };
 
-/* Makes the filter of a role out of its rules (sandbox_rules.h). */
+/* Makes the filter of a role from its rules (sandbox_rules.h). */
 void sandbox_make_filter(enum sandbox_role role, struct sandbox_filter *filter);
 
 /*
  * Enters the sandbox of a role. Processes that are forked later inherit it, and can only give up more.
  *
- * Besides the list of calls: no new privileges, no core dump, no look inside for other processes of the same user; for
- * a worker, where the kernel has Landlock, no file but those beneath `folder` (a descriptor, may be O_PATH; -1: not
- * asked for), no TCP of its own, no signal to others.
+ * Besides the system call filter: no new privileges, no core dump, and other processes of the same user cannot look
+ * inside. For a worker, if the kernel has Landlock: only files below `folder` (a descriptor, may be O_PATH; -1: no such
+ * limit), no TCP of its own, no signals to others.
  *
- * Returns 0, or -errno: the process is not to go on then. A kernel without Landlock is no error.
+ * Returns 0, or -errno; the process must not continue then. A kernel without Landlock is not an error.
  */
 int sandbox_enter(enum sandbox_role role, int folder);

@@ -2,13 +2,12 @@
 #pragma once
 
 /*
- * What each role may still ask of the kernel once it has given up its power: system calls, and the arguments with which
- * they are made. A call that is not here, or that has other arguments, ends the process. Included by sandbox.c, which
- * makes the filter of it, and by those who print and test it. SHARED.md says what could be done to others by what is
- * allowed here.
+ * What each role may ask of the kernel inside its sandbox: system calls and their arguments. Any other call, or other
+ * arguments, end the process. Included by sandbox.c, which makes the filter from it, and by the code that prints and
+ * tests it. SHARED.md says what a process could do to others with these calls.
  *
- * A call stands here once for each way in which it is used. `make surface` prints all of it; its check runs the tests
- * that need them, and misses a rule that no test needs.
+ * A call appears once for each way in which it is used. `make surface` prints all rules; `make surface-check` runs the
+ * tests that need them, and reports rules that no test needs.
  */
 
 #include <errno.h>
@@ -33,20 +32,20 @@
 
 #include "sandbox.h"
 
-/* Of which kind is a check of an argument? */
+/* The kind of a check of an argument. */
 enum check_kind {
-    CHECK_NONE,  /* no check, and the end of the checks of a rule */
-    CHECK_IS,    /* it is the value, with all of its 64 bits */
-    CHECK_INT,   /* its lower 32 bits are, which are all that the kernel takes of an int; for those below zero */
-    CHECK_ONLY,  /* of its 64 bits none is set that is not in the value */
-    CHECK_RANGE, /* its lower 32 bits are a number from `first` to the value: a descriptor, a process */
+    CHECK_NONE,  /* no check; ends the checks of a rule */
+    CHECK_IS,    /* all 64 bits equal the value */
+    CHECK_INT,   /* the lower 32 bits equal the value; the kernel reads only these of an int (for negative ones) */
+    CHECK_ONLY,  /* no bit of the 64 is set that is not set in the value */
+    CHECK_RANGE, /* the lower 32 bits are a number from `first` to the value: a descriptor, a process */
 };
 
 struct check {
     uint8_t kind;     /* enum check_kind */
     uint8_t argument; /* from 0 */
     uint16_t first;   /* of CHECK_RANGE */
-    uint32_t value;   /* of CHECK_RANGE the last one */
+    uint32_t value;   /* for CHECK_RANGE, the last one */
 #ifdef SANDBOX_TEXT
     const char *text;
 #endif
@@ -54,11 +53,11 @@ struct check {
 
 #define CHECKS_MAX 3
 
-/* What becomes of a call that fits a rule. */
+/* The verdict for a call that matches a rule. */
 enum verdict {
     VERDICT_ALLOWED,
-    VERDICT_ABSENT,    /* answered as by an old kernel, ENOSYS: the caller knows another way */
-    VERDICT_NO_MEMORY, /* answered with ENOMEM */
+    VERDICT_ABSENT,    /* fails with ENOSYS, as on an old kernel: the caller has a fallback */
+    VERDICT_NO_MEMORY, /* fails with ENOMEM */
 };
 
 struct rule {
@@ -76,7 +75,7 @@ struct rule {
 #define TEXT(text)
 #endif
 
-/* A call with any arguments; one with checks; and what is answered without asking the kernel. */
+/* A call with any arguments; a call with checks; and a call that fails without reaching the kernel. */
 #define CHECK(kind, argument, first, value, text) {kind, argument, first, (uint32_t)(value)TEXT(text)}
 #define NO_CHECK CHECK(CHECK_NONE, 0, 0, 0, NULL)
 #define ANY(call) {SYS_##call, VERDICT_ALLOWED, {NO_CHECK} TEXT(#call)}
@@ -90,40 +89,41 @@ struct rule {
 #define ONLY(argument, value) CHECK(CHECK_ONLY, argument, 0, value, "has only " #value)
 #define FROM_TO(argument, first, last) CHECK(CHECK_RANGE, argument, first, last, "from " #first " to " #last)
 
-/* Numbers that musl does not know. */
+/* Numbers that musl does not define. */
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
 #define SYS_landlock_add_rule 445
 #define SYS_landlock_restrict_self 446
 #endif
-#define NOBODY 65534 /* who owns nothing, on every system (children.c) */
+#define NOBODY 65534 /* a user that owns nothing on any system (children.c) */
 #define DESCRIPTOR_MAX 0x7fffffff
 #define PROCESS_MAX 0x7fffffff
 
-/* Memory of the process's own. No mapping can be laid over another, and none becomes executable. */
+/* The process's own memory. No mapping can replace another, and none can become executable. */
 #define MEMORY                                                                                                         \
     RULE(mmap, ONLY(2, PROT_READ | PROT_WRITE), IS(3, MAP_PRIVATE | MAP_ANONYMOUS), IS_INT(4, -1)), ANY(munmap),       \
         RULE(mremap, IS(3, MREMAP_MAYMOVE)), RULE(madvise, IS_INT(2, MADV_FREE)), ANY(brk)
 
-/* Files to be read, links to be looked at, nothing to be made or written. */
+/* Reads files and links, but creates and writes nothing. */
 #define OPEN_TO_READ (O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY | O_PATH | O_NONBLOCK | O_NOCTTY | O_LARGEFILE)
 #define LOOK_AT_FILES ANY(fstat), ANY(getdents64), ANY(read)
 
-/* fdopendir(3) looks at its descriptor and marks it. The mark is the descriptor's, not the file's, which others share.
+/*
+ * fdopendir(3) checks its descriptor and sets a flag. The flag belongs to the descriptor, not to the open file, which
+ * others share.
  */
 #define OPEN_FOLDER RULE(fcntl, IS(1, F_GETFL)), RULE(fcntl, IS(1, F_SETFD), IS(2, FD_CLOEXEC))
 
-/* The vDSO answers for most clocks without asking the kernel, but not for all. */
+/* The vDSO reads most clocks without a system call, but not all. */
 #define CLOCKS RULE(clock_gettime, FROM_TO(0, CLOCK_REALTIME, CLOCK_MONOTONIC))
 
 /*
- * Talks to the Internet: takes connections that come, reads files that are there. The descriptors that it shares with
- * others are its listeners, the content folder and, at the other end, the channel to the key process.
- * The most frequent calls come first.
+ * Talks to the Internet: accepts connections and reads files. It shares its listeners and the content folder with
+ * others, and the other end of its channel is the key process. The most frequent calls come first.
  */
 static const struct rule worker_rules[] = {
     RULE(recvfrom, ONLY(3, MSG_DONTWAIT | MSG_TRUNC), NULL_AT(4)),
-    /* Without an address, and without MSG_FASTOPEN: what is sent goes to whoever is connected. */
+    /* Without an address, and without MSG_FASTOPEN: data goes only to the connected peer. */
     RULE(sendto, ONLY(3, MSG_NOSIGNAL | MSG_MORE | MSG_DONTWAIT), NULL_AT(4), IS(5, 0)),
     RULE(epoll_pwait, NULL_AT(4)),
     RULE(epoll_ctl, FROM_TO(1, EPOLL_CTL_ADD, EPOLL_CTL_MOD)),
@@ -134,38 +134,35 @@ static const struct rule worker_rules[] = {
     ANY(pread64),
     LOOK_AT_FILES,
     ANY(readlinkat),
-    ABSENT(openat2), /* its flags lie in memory, where no filter can look */
-    /* Says that all is said. A listening socket passes over that half, and would be closed for everybody by the other.
-     */
+    ABSENT(openat2), /* its flags are in memory, which no filter can read */
+    /* Ends the sending half. A listening socket ignores SHUT_WR; SHUT_RD would close it for everybody. */
     RULE(shutdown, FROM_TO(0, STDERR_FILENO + 1, DESCRIPTOR_MAX), IS(1, SHUT_WR)),
     RULE(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_QUICKACK), IS(4, sizeof(int))),
     /*
-     * What a client does not take is thrown away when its connection ends, or the kernel would keep it for minutes. Not
-     * for a listener, whose connections would inherit it: a worker's own connections have higher numbers (worker.c).
+     * Discards what a client has not taken when its connection ends; otherwise the kernel would keep it for minutes.
+     * Not for listeners, because connections would inherit it: a worker's own connections have higher numbers
+     * (worker.c).
      */
     RULE(setsockopt, FROM_TO(0, SANDBOX_SHARED, DESCRIPTOR_MAX), IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
-    RULE(ioctl, IS(1, TIOCOUTQ)),      /* how much a client has not taken */
+    RULE(ioctl, IS(1, TIOCOUTQ)),      /* how many bytes a client has not taken */
     RULE(write, IS(0, STDERR_FILENO)), /* the log: a pipe of its own (relay.h) */
     MEMORY,
-    /*
-     * The C library asks for it when the heap cannot grow by brk(2). Memory that is shared and was made read-only would
-     * become writable by it.
-     */
+    /* The C library calls it when brk(2) cannot grow the heap. It could make shared read-only memory writable. */
     NO_MEMORY(mprotect),
     RULE(getrandom, IS(2, 0)),
     CLOCKS,
     OPEN_FOLDER,
-    /* The C library tries it where accept4(2) fails as it does for a socket that does not listen. */
+    /* The C library tries it if accept4(2) fails as for a socket that does not listen. */
     ABSENT(accept),
     ANY(exit_group),
 };
 
 #define OPEN_TO_MAKE (O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_LARGEFILE)
 
-/* Handlers of signals, and who is asked to stop. */
+/* Signal handlers, and stopping processes. */
 #define SIGNALS ANY(rt_sigaction), ANY(rt_sigreturn)
 
-/* Makes, loads and uses identities; what it shares are the connections to workers and the supervisor. */
+/* Makes, loads and uses identities; shares only the connections to workers and the supervisor. */
 static const struct rule keys_rules[] = {
     RULE(recvfrom, ONLY(3, MSG_DONTWAIT | MSG_TRUNC | MSG_PEEK), NULL_AT(4)),
     RULE(sendto, ONLY(3, MSG_NOSIGNAL | MSG_DONTWAIT), NULL_AT(4), IS(5, 0)),
@@ -207,11 +204,11 @@ static const struct rule keys_rules[] = {
 };
 
 /*
- * Starts the others, so it may do what they do until they have given up more: these come before those of the key
- * process, which are the supervisor's as well. Never execve, and no socket but pairs.
+ * Starts the others, which inherit its filter until they give up more. So its own rules come first, then those of the
+ * key process. Never execve, and no sockets except pairs.
  */
 static const struct rule supervisor_rules[] = {
-    /* What workers do for each visit: their filter and this one are run through for each of these calls. */
+    /* What workers do for each visit: each of these calls passes through their filter and this one. */
     RULE(recvfrom, ONLY(3, MSG_DONTWAIT | MSG_TRUNC | MSG_PEEK), NULL_AT(4)),
     RULE(sendto, ONLY(3, MSG_NOSIGNAL | MSG_MORE | MSG_DONTWAIT), NULL_AT(4), IS(5, 0)),
     RULE(epoll_pwait, NULL_AT(4)),
@@ -231,15 +228,16 @@ static const struct rule supervisor_rules[] = {
     ANY(wait4),
     RULE(mprotect, ONLY(2, PROT_READ | PROT_WRITE)),
     RULE(mmap, ONLY(2, PROT_READ | PROT_WRITE), IS(3, MAP_SHARED | MAP_ANONYMOUS), IS_INT(4, -1)), /* the boards */
-    RULE(kill, FROM_TO(0, 1, PROCESS_MAX), FROM_TO(1, SIGHUP, SIGCONT)), /* never a group or all */
+    RULE(kill, FROM_TO(0, 1, PROCESS_MAX), FROM_TO(1, SIGHUP, SIGCONT)), /* never a group or all processes */
     ANY(restart_syscall),
-    RULE(pipe2, IS(1, O_CLOEXEC | O_NONBLOCK)), /* for the lines of a worker, whose standard descriptors it becomes */
+    RULE(pipe2,
+         IS(1, O_CLOEXEC | O_NONBLOCK)), /* for the log lines of a worker, whose standard descriptors it becomes */
 #ifdef SYS_dup2
     RULE(dup2, FROM_TO(1, STDIN_FILENO, STDERR_FILENO)),
 #else
     RULE(dup3, FROM_TO(1, STDIN_FILENO, STDERR_FILENO), IS(2, 0)),
 #endif
-    RULE(getsockopt, IS(1, SOL_SOCKET), IS(2, SO_ACCEPTCONN)), /* does a listener listen? */
+    RULE(getsockopt, IS(1, SOL_SOCKET), IS(2, SO_ACCEPTCONN)), /* is a listener still listening? */
     RULE(socketpair, IS(0, AF_UNIX)),
     ANY(getppid),
     ANY(set_tid_address),

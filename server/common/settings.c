@@ -14,9 +14,9 @@ static bool is_space(char byte) {
     return byte == ' ' || byte == '\t' || byte == '\r';
 }
 
-/* ---- Values. Each parser takes trimmed text and tells whether it is one. ---- */
+/* ---- Values. Each parser takes trimmed text and returns whether it is valid. ---- */
 
-/* Decimal, without a sign, at most `maximum`. Moves *at behind it. */
+/* Reads a decimal number without a sign, at most `maximum`. Moves *at past it. */
 static bool parse_number(const char **at, uint32_t maximum, uint32_t *number) {
     uint64_t value = 0;
     const char *start = *at;
@@ -76,7 +76,7 @@ static bool parse_addresses(const char *text, void *into) {
     return false;
 }
 
-/* Tags with commas, spaces around these allowed. */
+/* Language tags with commas between them; spaces around commas are allowed. */
 static bool parse_language(const char *text, void *into) {
     char *language = into;
     size_t length = 0;
@@ -192,11 +192,11 @@ bool settings_has_port(const struct settings_ports *ports, uint16_t port) {
 
 struct reader {
     struct settings *settings;
-    unsigned seen[COUNT(keys)]; /* the line that each key stands in, 0: none so far */
+    unsigned seen[COUNT(keys)]; /* the line of each key; 0: none so far */
     char problem[PROBLEM_MAX_BYTES];
 };
 
-/* Reports a word of the file, quoted, and a sentence about it. */
+/* Reports a word from the file, quoted, and a sentence about it. */
 static bool refuse(struct reader *reader, const char *before, const char *word, const char *after) {
     char quoted[256];
     log_quote(quoted, sizeof(quoted), word);
@@ -214,7 +214,7 @@ static char *trim(char *text) {
     return text;
 }
 
-/* Takes the key apart from the value and stores it. */
+/* Splits key and value, and stores the value. */
 static bool read_setting(struct reader *reader, const char *key, const char *value, unsigned number) {
     char after[256];
     for (size_t i = 0; i < COUNT(keys); i++) {
@@ -265,7 +265,7 @@ int settings_parse(struct settings *settings, const char *text, size_t length, t
         return -EFBIG;
     const char *end = text + length;
     if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        text += 3; /* an editor's mark, not part of the first key */
+        text += 3; /* a byte order mark, not part of the first key */
     while (text < end) {
         const char *line_end = memchr(text, '\n', (size_t)(end - text));
         if (line_end == NULL)

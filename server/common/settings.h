@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The settings file: `key = value` lines, `#` begins a comment line. Pure: text to settings. Every key may be missing
- * and stand once; each has a default that is right.
+ * The settings file: `key = value` lines, `#` begins a comment line. Pure: text to settings. Each key is optional and
+ * may appear only once; the defaults suit most capsules.
  *
  *   advertised-ports = 1965 7070     ports that requests may name beside the listener's own (behind NAT or a proxy)
  *   min-tls = 1.2                    the oldest TLS version that is spoken: 1.2 or 1.3
@@ -55,15 +55,15 @@ struct settings {
     uint32_t reply_timeout;
 };
 
-/* Fills in the defaults, the values in the list above (ports and language: none). */
+/* Sets the defaults, the values in the list above (ports and language: none). */
 void settings_default(struct settings *settings);
 
 /*
- * Reads a settings file on top of the defaults. text: `length` bytes, need not end with NUL, not kept.
- * Returns how many faults there were (each has been reported), or -EFBIG above SETTINGS_FILE_MAX. With any fault the
- * settings are not to be used: half a file is not what its owner meant.
+ * Reads a settings file over the defaults. text: `length` bytes, need not end with NUL, not kept. Returns the number of
+ * faults (each has been reported), or -EFBIG above SETTINGS_FILE_MAX. After a fault, do not use the settings: half a
+ * file is not what its owner meant.
  */
 int settings_parse(struct settings *settings, const char *text, size_t length, text_fault *fault, void *context);
 
-/* Is this port among them? */
+/* Is this port in the list? */
 bool settings_has_port(const struct settings_ports *ports, uint16_t port);

@@ -16,7 +16,7 @@
 static ssize_t read_whole(const char *path, char *text, size_t size) {
     struct stat status;
     size_t length = 0;
-    /* A FIFO in its place must not keep anybody waiting. */
+    /* A FIFO in its place must not block. */
     int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (file < 0)
         return -errno;

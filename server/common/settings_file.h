@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* The settings file on the disk: settings.h with a path and with words for the log. */
+/* Reads the settings file from disk and logs its faults (settings.h parses it). */
 
 #include "settings.h"
 
 #define SETTINGS_PATH "/etc/vitrine/vitrine.conf"
 
 /*
- * Reads the settings. path: of the file; NULL: SETTINGS_PATH, where a missing file means the defaults.
- * Returns 0, EX_NOINPUT (missing, unreadable, no regular file) or EX_CONFIG (with faults), after logging one line for
- * each fault, as FILE:LINE: sentence. Unless it is 0, settings are untouched.
+ * Reads the settings. path: the file; NULL: SETTINGS_PATH, and a missing file means the defaults. Returns 0, or after
+ * logging each fault as FILE:LINE: sentence, EX_NOINPUT (missing, unreadable, not a regular file) or EX_CONFIG (faults
+ * in it). Unless it returns 0, settings are unchanged.
  */
 int settings_read(struct settings *settings, const char *path);
 
-/* The same, with each fault in the file told to `fault` instead of the log. */
+/* The same, but reports each fault in the file to `fault` instead of the log. */
 int settings_load(struct settings *settings, const char *path, text_fault *fault, void *context);

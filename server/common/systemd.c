@@ -26,7 +26,7 @@ static bool environment_number(const char *variable, unsigned long long *number)
     return errno == 0 && *end == '\0';
 }
 
-/* Copies the next name of a list with colons; returns where the one after it begins. */
+/* Copies the next name of a colon-separated list; returns where the one after it begins. */
 static const char *next_name(const char *names, char *name, size_t size) {
     size_t length = strcspn(names, ":");
     size_t copied = length < size ? length : size - 1;
@@ -71,7 +71,7 @@ int systemd_connect(const char *path, int type) {
     }
     memcpy(address.sun_path, path, length);
     if (path[0] == '@')
-        address.sun_path[0] = '\0'; /* an abstract socket: exactly these bytes, no NUL behind */
+        address.sun_path[0] = '\0'; /* an abstract socket: exactly these bytes, without a NUL */
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
     int descriptor = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (descriptor >= 0 && connect(descriptor, (struct sockaddr *)&address, size) == 0)
@@ -110,7 +110,7 @@ void systemd_keep(int descriptor, const char *name) {
     rights->cmsg_type = SCM_RIGHTS;
     rights->cmsg_len = CMSG_LEN(sizeof descriptor);
     memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
-    /* Waits for room: a descriptor that got lost here would be missed after the next restart. */
+    /* Waits for room: a descriptor lost here would be missing after the next restart. */
     if (notify_descriptor >= 0)
         (void)!sendmsg(notify_descriptor, &message, MSG_NOSIGNAL);
 }

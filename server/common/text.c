@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* The lead byte of a sequence, what it carries, and the smallest code point that may take this many bytes. */
+/* The lead byte of a sequence, its payload bits, and the smallest code point that may have this many bytes. */
 static const struct {
     unsigned char mask, lead;
     int following;
@@ -74,7 +74,8 @@ static bool is_alphanumeric(char byte) {
 
 /*
  * langtag = language *("-" subtag): a language of 2 to 8 letters, then subtags of 1 to 8 letters and digits; a single
- * one opens an extension and cannot come last. Private tags are `x-` and subtags; the old `i-` tags look alike.
+ * character begins an extension and cannot be the last subtag. Private tags are `x-` and subtags; the old `i-` tags
+ * look alike.
  */
 bool text_is_language(const char *tag, size_t length) {
     size_t start = 0;

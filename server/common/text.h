@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/*
- * What the pure parts share about text: UTF-8 (RFC 3629) and percent-encoding (RFC 3986, section 2.1).
- */
+/* Text functions for the pure parts: UTF-8 (RFC 3629) and percent-encoding (RFC 3986, section 2.1). */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /*
- * Takes one code point from the text at *at, which ends before `end`, and moves *at behind it.
- * false, with *at unmoved: there is no well-formed one (overlong forms, surrogates and values above U+10FFFF are none).
+ * Reads one code point from the text at *at, which ends before `end`, and moves *at past it. Returns false and leaves
+ * *at if there is no well-formed one (overlong forms, surrogates and values above U+10FFFF are not).
  */
 bool text_next(const char **at, const char *end, uint32_t *code_point);
 
@@ -28,16 +26,16 @@ bool text_is_clean(const char *text, size_t length);
 bool text_is_language(const char *tag, size_t length);
 
 /*
- * What a parser of lines calls for each fault that it finds. line: counted from 1. problem: a sentence without the
- * name of the file and without a full stop, what came from the file in it is quoted; it is gone after the call.
+ * A line parser calls this for each fault that it finds. line: counted from 1. problem: a sentence without file name
+ * and full stop, with text from the file quoted; valid only during the call.
  */
 typedef void text_fault(unsigned line, const char *problem, void *context);
 
-/* The value of a hexadecimal digit, or -1. */
+/* Returns the value of a hexadecimal digit, or -1. */
 int text_hex_digit(char digit);
 
 /*
- * Percent-encodes text for the path of a URI: letters, digits and `-._~!$&'()*+,;=:@/` stay.
- * size: bytes of encoded, NUL included. Returns the length written, or -1 where it does not fit (encoded is then "").
+ * Percent-encodes text for the path of a URI: letters, digits and `-._~!$&'()*+,;=:@/` stay. size: bytes of encoded,
+ * with the NUL. Returns the length written, or -1 if it does not fit (encoded is then "").
  */
 int text_encode_path(char *encoded, size_t size, const char *text);
