@@ -10,7 +10,7 @@ static bool is_space(char byte) {
     return byte == ' ' || byte == '\t';
 }
 
-/* Takes a fingerprint from the start of a line. Returns what follows, or NULL. */
+/* Reads a fingerprint from the start of a line. Returns the text after it, or NULL. */
 static const char *take_fingerprint(char fingerprint[static CLIENT_FINGERPRINT + 1], const char *at, const char *end) {
     static const char digits[] = "0123456789abcdef", prefix[] = "sha256:";
     size_t count = 0;
@@ -61,7 +61,7 @@ int access_parse(struct access_list *list, const char *text, size_t length, text
     if (length > ACCESS_FILE_MAX)
         return -EFBIG;
     if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        text += 3; /* an editor's mark */
+        text += 3; /* byte order mark */
     for (unsigned number = 1; text < end; number++) {
         const char *next = memchr(text, '\n', (size_t)(end - text)), *last = next ? next : end;
         struct access_entry entry;

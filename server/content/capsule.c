@@ -21,7 +21,7 @@ int capsules_open(struct capsules *capsules, const char *folder) {
     capsules->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (capsules->folder < 0)
         return -errno;
-    /* O_PATH asks for no right, and an owner wants to hear of a missing one at the start. */
+    /* O_PATH needs no permission, but a missing permission should be reported at the start. */
     if (faccessat(capsules->folder, ".", R_OK | X_OK, 0) < 0) {
         int error = -errno;
         capsules_close(capsules);
@@ -60,8 +60,8 @@ static bool is_loopback(const char *address) {
 }
 
 /*
- * The folder that answers for an address: its own, else `default`, else for this machine's own address `localhost`.
- * NULL where there is none.
+ * Returns the folder for an address: its own, or else `default`, or else, for this machine's own address, `localhost`.
+ * NULL if there is none.
  */
 static const char *capsule_of_address(const struct capsules *capsules, const char *address) {
     if (capsules->only)
@@ -75,7 +75,7 @@ static const char *capsule_of_address(const struct capsules *capsules, const cha
     return NULL;
 }
 
-/* The folder of a name, in the spelling that there is: international names have two. NULL where there is none. */
+/* Returns the folder of a name, in the spelling that exists: international names have two. NULL if there is none. */
 static const char *capsule_of_name(const struct capsules *capsules, const char *name,
                                    char other[static HOSTNAME_MAX + 1]) {
     if (capsules->only)
@@ -93,9 +93,9 @@ bool capsules_serve(const struct capsules *capsules, const char *host, bool host
 }
 
 /*
- * May this path be looked up? Names that begin with a dot are private, but for `.well-known` (RFC 8615) in the root.
- * Empty segments are other names than those without them (RFC 3986, section 3.3), and no file has one; a redirect to a
- * path that begins with two slashes would even lead to another host.
+ * May this path be looked up? Names that begin with a dot are private, except `.well-known` (RFC 8615) in the root. A
+ * path with empty segments is a different path (RFC 3986, section 3.3) that no file has; a redirect to a path that
+ * begins with two slashes would even lead to another host.
  */
 static bool is_public(const char *path) {
     static const char well_known[] = "/.well-known";
@@ -111,7 +111,7 @@ static bool is_public(const char *path) {
     return true;
 }
 
-/* An answer for what the kernel said when the file was looked for. */
+/* Sets the response for an error of the kernel during the lookup. */
 static void answer_error(struct reply *reply, int error) {
     if (beneath_is_busy(error))
         reply_set(reply, STATUS_SERVER_UNAVAILABLE, "The server is busy");
@@ -127,7 +127,7 @@ void capsules_answer(const struct capsules *capsules, const struct request *requ
     char other[HOSTNAME_MAX + 1];
     bool is_page = is_public(request->path);
     int error = -ENOENT;
-    /* The usual page is there: whether its capsule exists at all is only asked when it is not. */
+    /* Usually the page exists. Only if it does not, check whether its capsule exists. */
     bool guess = !capsules->only && !request->host_is_address && is_capsule_name(request->host) && is_page;
     if (guess) {
         error = serve_path(capsules, request->host, request, client, reply);

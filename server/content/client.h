@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Who asks: what a client certificate tells about the client. A self-signed one is as good as any other; its
- * fingerprint is the client's identity (Gemini network protocol, section "Client certificates").
+ * The client, as its certificate identifies it. A self-signed certificate is as good as any other; its fingerprint is
+ * the client's identity (Gemini network protocol, section "Client certificates").
  */
 
 #include <stdbool.h>
@@ -18,5 +18,5 @@ struct client {
     bool has_certificate;
     enum certificate_state certificate_state;
     char fingerprint[CLIENT_FINGERPRINT + 1]; /* SHA-256 of the certificate in DER, lower-case hexadecimal */
-    char name[CLIENT_NAME_MAX + 1];           /* filled in by capsules_answer: what the access list calls them, or "" */
+    char name[CLIENT_NAME_MAX + 1];           /* the client's name in the access list, or ""; set by capsules_answer */
 };

@@ -18,7 +18,7 @@ static bool is_closed(int folder, const char *name, const struct stat *status) {
     return faccessat(folder, name, is_folder ? R_OK | X_OK : R_OK, 0) < 0;
 }
 
-/* path: of the folder, below the content folder, with room for more; empty for that folder itself. */
+/* path: the folder, relative to the content folder, with room for more; empty for the content folder itself. */
 static void look_into(struct closed *closed, int folder, char path[static CLOSED_PATH_SIZE], unsigned depth) {
     char **names;
     size_t length = strlen(path);
@@ -26,7 +26,7 @@ static void look_into(struct closed *closed, int folder, char path[static CLOSED
     for (long i = 0; i < count && closed->looks < CLOSED_LOOKS_MAX; i++) {
         struct stat status;
         closed->looks++;
-        /* A page that lies in the content folder itself is told of elsewhere; lost+found is the file system's. */
+        /* Other code reports a page directly in the content folder; lost+found belongs to the file system. */
         if (directory_is_hidden(names[i]) || fstatat(folder, names[i], &status, AT_SYMLINK_NOFOLLOW) < 0 ||
             !(S_ISDIR(status.st_mode) || (S_ISREG(status.st_mode) && depth > 0)) ||
             (depth == 0 && strcmp(names[i], "lost+found") == 0))
@@ -52,7 +52,10 @@ void closed_find(struct closed *closed, int content) {
     char path[CLOSED_PATH_SIZE] = "";
     struct stat status;
     *closed = (struct closed){0};
-    /* Workers of root stay root where the content folder is closed to others (children.c), and read everything. */
+    /*
+     * If root starts the server and the content folder is closed to others, workers stay root (children.c) and can read
+     * everything.
+     */
     if (geteuid() != 0 ||
         (fstat(content, &status) == 0 && (status.st_mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH)))
         look_into(closed, content, path, 0);

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What lies in the content folder and is closed to the server: files and folders whose owner kept others out. */
+/* Finds files and folders in the content folder that the server may not read. */
 
 #include <stddef.h>
 
-#define CLOSED_LOOKS_MAX 20000 /* so many names are looked at, in all: a start or a reload does not wait for more */
-#define CLOSED_DEPTH_MAX 16    /* folders in folders */
+#define CLOSED_LOOKS_MAX 20000 /* names to check in total: a start or a reload does not wait for more */
+#define CLOSED_DEPTH_MAX 16    /* levels of folders */
 #define CLOSED_PATH_SIZE 1024
 
 struct closed {
-    size_t count;                 /* what is closed; what lies in a closed folder is not counted */
-    size_t looks;                 /* names that were looked at */
-    char first[CLOSED_PATH_SIZE]; /* one of them, below the content folder; empty where there is none */
+    size_t count;                 /* closed files and folders; the contents of a closed folder are not counted */
+    size_t looks;                 /* names that were checked */
+    char first[CLOSED_PATH_SIZE]; /* one of them, relative to the content folder; empty if there is none */
 };
 
 /*
- * Looks through the content folder (a descriptor, may be O_PATH). Names that are never served, and links, are passed
- * over. Where this process is root, closed means closed to everybody, since workers are nobody then.
+ * Searches the content folder (a descriptor, may be O_PATH). Skips links, and names that are never served. If this
+ * process is root, closed means closed to everybody, since workers then run as nobody.
  */
 void closed_find(struct closed *closed, int content);

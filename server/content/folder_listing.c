@@ -18,13 +18,13 @@
 
 #define LISTING_MARK ".directory-listing-ok"
 #define PREAMBLE_MAX 65536 /* bytes */
-#define LINK_COST 8        /* names that could be looked at in the time that one link takes */
-#define LINE_EXTRA 48      /* bytes of a line at most, besides its name and its address: size, date, `=> ` */
+#define LINK_COST 8        /* the cost of one link, in names */
+#define LINE_EXTRA 48      /* maximum bytes of a line besides name and address: size, date, `=> ` */
 #define KEPT 8             /* listings */
 
 /* ---- links ---- */
 
-/* Ends a walk at a folder with an access list, unless the listed folder lies in it: then the client was admitted. */
+/* Ends a walk at a folder with an access list, unless it contains the listed folder: then the client was admitted. */
 static int refuse_protected(struct beneath_path *path) {
     const struct lookup *listed = path->context;
     struct stat status;
@@ -34,7 +34,7 @@ static int refuse_protected(struct beneath_path *path) {
     return -EACCES;
 }
 
-/* Opens a name in the listed folder that is a link. Returns a descriptor or -errno. */
+/* Opens a link in the listed folder. Returns a descriptor or -errno. */
 static int open_link(const struct lookup *lookup, const char *name, int flags) {
     struct lookup target;
     path_rules_begin(&target, lookup->content, lookup->client, lookup->reply);
@@ -56,11 +56,11 @@ static int open_link(const struct lookup *lookup, const char *name, int flags) {
 
 struct entries {
     struct listing_entry list[FOLDER_LISTING_NAMES];
-    size_t count, size; /* size: bytes that the lines take at most */
+    size_t count, size; /* size: maximum bytes of the lines */
     bool is_cut;        /* there are others */
 };
 
-/* May everybody read it? Then so may the server, and nothing needs to be opened to know. */
+/* May everybody read it? Then the server may, too, and need not open it to find out. */
 static bool is_open_to_all(const struct stat *status) {
     mode_t needed = S_ISDIR(status->st_mode) ? S_IROTH | S_IXOTH : S_IROTH;
     return (status->st_mode & needed) == needed;
@@ -70,7 +70,7 @@ static bool is_servable(const struct stat *status) {
     return S_ISREG(status->st_mode) || S_ISDIR(status->st_mode);
 }
 
-/* What a client could get under this name. False: nothing. *cost: as many names could be looked at in the time. */
+/* Finds what a client gets under this name; false: nothing. *cost: in names. */
 static bool look_up(const struct lookup *lookup, int folder, const char *name, struct stat *status, unsigned *cost) {
     *cost = 1;
     if (fstatat(folder, name, status, AT_SYMLINK_NOFOLLOW) < 0)
@@ -78,7 +78,7 @@ static bool look_up(const struct lookup *lookup, int folder, const char *name, s
     bool is_link = S_ISLNK(status->st_mode);
     if (!is_link && (!is_servable(status) || is_open_to_all(status)))
         return is_servable(status);
-    /* A link to nothing is recognized by the kernel faster than by a walk. */
+    /* The kernel recognizes a link to nothing faster than a walk does. */
     if (is_link && fstatat(folder, name, status, 0) < 0)
         return false;
     *cost = LINK_COST;
@@ -90,7 +90,7 @@ static bool look_up(const struct lookup *lookup, int folder, const char *name, s
     return known && is_servable(status);
 }
 
-/* False: there is no room for it. */
+/* Returns false if there is no room. */
 static bool add_entry(struct entries *entries, const char *name, const struct stat *status) {
     char link[3 * NAME_MAX + 1];
     int length = text_encode_path(link, sizeof link, name);
@@ -108,7 +108,7 @@ static bool add_entry(struct entries *entries, const char *name, const struct st
     return true;
 }
 
-/* Reads what a folder holds. folder: is closed. Returns 0 or -errno. */
+/* Reads the entries of a folder. Closes `folder`. Returns 0 or -errno. */
 static int read_entries(const struct lookup *lookup, int folder, struct entries *entries) {
     unsigned looked_at = 0;
     DIR *names = fdopendir(folder);
@@ -145,8 +145,8 @@ static void dispose_entries(struct entries *entries) {
 /* ---- what the owner wants said first ---- */
 
 /*
- * Reads `.directory-listing-ok`. Returns its length and *text (malloc, the caller's), or -errno; *status is that of the
- * file then, or of the link to it.
+ * Reads `.directory-listing-ok`. Returns its length and *text (malloc; the caller frees it), or -errno; *status is then
+ * that of the file, or of the link to it.
  */
 static long read_preamble(const struct lookup *lookup, char **text, struct stat *status) {
     long result = -EINVAL;
@@ -170,7 +170,7 @@ static long read_preamble(const struct lookup *lookup, char **text, struct stat 
 
 /* ---- listings that are kept ---- */
 
-/* What a listing was made of. */
+/* The version of the files that a listing was made from. */
 struct version {
     dev_t device;
     ino_t inode;
@@ -190,7 +190,7 @@ static bool same_version(const struct version *a, const struct version *b) {
 
 static struct kept {
     struct reply_text *text; /* NULL: free */
-    char *path;              /* as it was asked for: the heading may show it */
+    char *path;              /* as requested: the heading may show it */
     struct version folder, preamble;
     time_t made;
 } kept[KEPT];
@@ -207,7 +207,7 @@ static struct reply_text *find_kept(const struct kept *wanted) {
         struct kept *old = &kept[i];
         if (!old->text)
             continue;
-        /* A clock that was set back makes it old, too. */
+        /* If the clock was set back, it counts as old, too. */
         if (wanted->made < old->made || wanted->made - old->made >= FOLDER_LISTING_SECONDS)
             drop(old);
         else if (same_version(&old->folder, &wanted->folder) && same_version(&old->preamble, &wanted->preamble) &&
@@ -217,7 +217,7 @@ static struct reply_text *find_kept(const struct kept *wanted) {
     return NULL;
 }
 
-/* What changed a moment ago could change again without looking different: such a listing is not kept. */
+/* A folder that changed a moment ago could change again with the same timestamp: do not cache such a listing. */
 static bool is_settled(const struct version *version, time_t now) {
     return version->changed.tv_sec + FOLDER_LISTING_SECONDS < now;
 }
@@ -235,7 +235,7 @@ static void keep(const struct kept *made, struct reply_text *text) {
     place->text = reply_text_share(text);
 }
 
-/* Is there room for one more listing? Those that nobody is reading give way. */
+/* Is there room for one more listing? Drops those that nobody is reading. */
 static bool make_room(void) {
     for (size_t i = 0; i < KEPT && reply_text_total() + FOLDER_LISTING_MAX > FOLDER_LISTINGS_MAX; i++)
         drop(&kept[i]);
@@ -244,7 +244,7 @@ static bool make_room(void) {
 
 /* ---- the whole ---- */
 
-/* folder: is closed. Returns the listing, or NULL with *error set. */
+/* Closes `folder`. Returns the listing, or NULL with *error set. */
 static struct reply_text *make(const struct lookup *lookup, int folder, const char *path, const char *preamble,
                                size_t length, int *error) {
     static const char note[] = "\nThis folder contains more files than are listed here.\n";

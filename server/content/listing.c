@@ -12,7 +12,7 @@
 #define NAME_MAX_BYTES 255
 #define LINK_MAX (3 * NAME_MAX_BYTES + 1) /* each byte as %HH, and NUL */
 
-/* Can a client ask for this name, and should it know of it? */
+/* Can a client ask for this name, and may it be listed? */
 static bool is_listed(const char *name) {
     size_t length = strnlen(name, NAME_MAX_BYTES + 1);
     return name[0] != '.' && length > 0 && length <= NAME_MAX_BYTES && text_is_clean(name, length);
@@ -25,7 +25,7 @@ static int compare_entries(const void *left, const void *right) {
     return strcmp(a->name, b->name);
 }
 
-/* "0 B", "999 B", "1.0 kB", "9.9 kB", "10 kB": rounded down, so that nothing ever shows as 1000 of a unit. */
+/* "0 B", "999 B", "1.0 kB", "9.9 kB", "10 kB": rounded down, so that 1000 of a unit never appears. */
 static void write_size(char *text, size_t room, uint64_t size) {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
     size_t unit = 0;
@@ -41,8 +41,8 @@ static void write_size(char *text, size_t room, uint64_t size) {
 }
 
 /*
- * A link line: `=> URL label`. A colon in the first segment of a relative reference would make a scheme of what stands
- * before it (RFC 3986, section 4.2), hence the `./`.
+ * A link line: `=> URL label`. Without `./`, a colon in the first segment of a relative reference would turn the text
+ * before it into a scheme (RFC 3986, section 4.2).
  */
 static void write_entry(FILE *out, const struct listing_entry *entry) {
     char link[LINK_MAX];
@@ -62,7 +62,7 @@ static void write_entry(FILE *out, const struct listing_entry *entry) {
 
 static void write_preamble(FILE *out, const char *path, const char *preamble, size_t length) {
     if (length >= 3 && memcmp(preamble, "\xef\xbb\xbf", 3) == 0) {
-        preamble += 3; /* would be text in the middle of a page for some clients */
+        preamble += 3; /* some clients would show it as text in the middle of a page */
         length -= 3;
     }
     if (length == 0) {

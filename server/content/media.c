@@ -6,13 +6,13 @@
 #include <string.h>
 
 /*
- * Made by media-table.sh: media_endings, media_types (strings one behind the other) and media_table (where in these
- * an ending and its type begin, sorted by ending). Offsets in place of pointers: a table of pointers would have to be
+ * Made by media-table.sh: media_endings and media_types (concatenated strings), and media_table (where an ending and
+ * its type begin in them, sorted by ending). It has offsets instead of pointers, because a table of pointers would be
  * relocated at each start and could not be shared.
  */
 #include "media-table.h"
 
-/* What the package does not know or what Gemini has settled otherwise. */
+/* Types that the package does not have, or that Gemini defines differently. */
 static const struct {
     const char *ending, *type;
 } own_types[] = {
@@ -26,7 +26,7 @@ static int compare_ending(const void *key, const void *entry) {
     return strcmp(key, media_endings + candidate->ending);
 }
 
-/* The type for an ending in lower case, or NULL. */
+/* Returns the type for an ending in lower case, or NULL. */
 static const char *type_of_ending(const char *ending) {
     for (size_t i = 0; i < sizeof(own_types) / sizeof(own_types[0]); i++) {
         if (strcmp(ending, own_types[i].ending) == 0)
@@ -41,7 +41,10 @@ const char *media_type(const char *name) {
     const char *slash = strrchr(name, '/');
     const char *base = slash != NULL ? slash + 1 : name;
 
-    /* From the left, as there are endings with a dot inside (`sarif.json`). A dot in front hides, and ends nothing. */
+    /*
+     * From the left, because some endings contain a dot (`sarif.json`). A leading dot hides a file and begins no
+     * ending.
+     */
     const char *dot = *base != '\0' ? strchr(base + 1, '.') : NULL;
     for (; dot != NULL; dot = strchr(dot + 1, '.')) {
         char ending[MEDIA_ENDING_MAX + 1];

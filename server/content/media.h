@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * Media types by file name. The table comes from the distribution's media-types package and is baked in at build;
- * text/gemini for .gmi and .gemini (Gemini best practices) goes before it.
+ * Media types by file name. The table comes from the distribution's media-types package at build time; text/gemini for
+ * .gmi and .gemini (Gemini best practices) takes precedence.
  */
 
 /*
- * The media type for a file name, by its ending (case does not matter), e.g. "text/gemini"; never NULL:
- * "application/octet-stream" where the ending is unknown. Static memory.
+ * Returns the media type for the ending of a file name (case does not matter), e.g. "text/gemini";
+ * "application/octet-stream" if the ending is unknown, never NULL. Static memory.
  */
 const char *media_type(const char *name);

@@ -24,8 +24,8 @@ static char *trim(char *text) {
 /* ---- Patterns ---- */
 
 /*
- * set = "[" [ "!" ] 1*( character [ "-" character ] ) "]"; a "]" in first place is one of the characters.
- * *at stands behind the "[" and is moved behind the "]". Returns false, where the set is not closed.
+ * set = "[" [ "!" ] 1*( character [ "-" character ] ) "]"; a "]" in first place is one of the characters. *at is after
+ * the "[" and is moved past the "]". Returns false if the set is not closed.
  */
 static bool match_set(const char **at, const char *end, uint32_t character, bool *matches) {
     bool negated = *at < end && **at == '!';
@@ -50,7 +50,7 @@ static bool match_set(const char **at, const char *end, uint32_t character, bool
     }
 }
 
-/* Takes one element of a pattern, no `*`, and one character of a name. */
+/* Matches one element of a pattern, but not `*`, with one character of a name. */
 static bool match_one(const char **pattern, const char *pattern_end, const char **name, const char *name_end) {
     uint32_t wanted, character;
     bool matches = false;
@@ -63,7 +63,7 @@ static bool match_one(const char **pattern, const char *pattern_end, const char 
     return wanted == character;
 }
 
-/* Does one name of a path match one of a pattern? On a mismatch only the last `*` has to take one character more. */
+/* Does one name of a path match one of a pattern? On a mismatch, only the last `*` needs to take one more character. */
 static bool match_name(const char *pattern, size_t pattern_length, const char *name, size_t name_length) {
     const char *pattern_end = pattern + pattern_length, *name_end = name + name_length;
     const char *star = NULL, *star_name = NULL;
@@ -88,7 +88,7 @@ static bool match_name(const char *pattern, size_t pattern_length, const char *n
     return true;
 }
 
-/* The name behind this one, or the end. */
+/* Returns the next name, or the end. */
 static const char *next_name(const char *at) {
     at += strcspn(at, "/");
     return *at == '/' ? at + 1 : at;
@@ -99,8 +99,8 @@ static bool is_any_folders(const char *pattern) {
 }
 
 /*
- * The same a level higher, with `**` for names. Going back to the last `**` is enough here too: names that begin with a
- * dot, which it never takes, are only matched by names that are spelled out.
+ * The same one level higher, with `**` for names. Going back to the last `**` is enough here, too: it never takes names
+ * that begin with a dot, and only literal names match those.
  */
 static bool match_path(const char *pattern, const char *path) {
     const char *star = NULL, *star_path = NULL;
@@ -109,7 +109,7 @@ static bool match_path(const char *pattern, const char *path) {
             star = pattern = next_name(pattern);
             star_path = path;
             if (*pattern == '\0' && *path == '\0')
-                return false; /* `**` at the end is what lies in a folder, not the folder */
+                return false; /* `**` at the end matches the contents of a folder, not the folder */
         } else if (*path != '\0' && *pattern != '\0' &&
                    match_name(pattern, strcspn(pattern, "/"), path, strcspn(path, "/"))) {
             pattern = next_name(pattern);
@@ -124,7 +124,7 @@ static bool match_path(const char *pattern, const char *path) {
     return true;
 }
 
-/* NULL, or what is wrong with the pattern. */
+/* Returns NULL, or what is wrong with the pattern. */
 static const char *judge_pattern(const char *pattern) {
     if (*pattern == '\0')
         return "missing pattern before the colon";
@@ -174,7 +174,7 @@ bool metafile_is_languages(const char *languages, size_t length) {
     }
 }
 
-/* quoted-string of RFC 5322, section 3.2.4. Its length with the quotes, 0 where it is not closed. */
+/* quoted-string of RFC 5322, section 3.2.4. Returns its length with the quotes, 0 if it is not closed. */
 static size_t quoted_length(const char *text) {
     for (size_t length = 1; text[length] != '\0'; length++) {
         if (text[length] == '"')
@@ -219,7 +219,7 @@ static const char *judge_type(const char *text) {
     return judge_parameters(text + type + 1 + subtype);
 }
 
-/* The META of a redirect is a URI-reference (RFC 3986, section 4.1); only its characters are looked at here. */
+/* The META of a redirect is a URI-reference (RFC 3986, section 4.1); this checks only its characters. */
 static bool is_reference(const char *text) {
     for (; *text != '\0'; text++) {
         if (*text == '%' && (text_hex_digit(text[1]) < 0 || text_hex_digit(text[2]) < 0))
@@ -265,8 +265,8 @@ static const char *judge_value(char *text, struct metafile_rule *rule) {
 
 struct reader {
     struct metafile *meta;
-    size_t room;   /* rules that fit in meta->rules */
-    bool skipping; /* in a section that is not ours */
+    size_t room;   /* capacity of meta->rules */
+    bool skipping; /* in a section other than [mime] */
 };
 
 static int add_rule(struct reader *reader, const struct metafile_rule *rule) {
@@ -284,9 +284,8 @@ static int add_rule(struct reader *reader, const struct metafile_rule *rule) {
 }
 
 /*
- * line = [ pattern ( ":" / "=" ) value ] [ "#" comment ]
- * agate reads its files as INI: `[mime]` is the section that counts, and the one at the beginning.
- * *problem: NULL, or what is wrong. Returns 0 or -ENOMEM.
+ * line = [ pattern ( ":" / "=" ) value ] [ "#" comment ] agate reads its files as INI: `[mime]` is the section that
+ * counts, and the default at the beginning. *problem: NULL, or what is wrong. Returns 0 or -ENOMEM.
  */
 static int read_line(struct reader *reader, char *line, unsigned number, const char **problem) {
     struct metafile_rule rule = {.line = number};
@@ -337,7 +336,7 @@ int metafile_parse(struct metafile *meta, const char *text, size_t length, text_
     char *end = meta->text + length;
     char *line = meta->text;
     if (strncmp(line, "\xef\xbb\xbf", 3) == 0)
-        line += 3; /* an editor's mark, not part of the first name */
+        line += 3; /* a byte order mark, not part of the first name */
     while (line < end && result == 0) {
         char *line_end = memchr(line, '\n', (size_t)(end - line));
         if (line_end == NULL)

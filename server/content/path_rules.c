@@ -15,12 +15,12 @@
 
 #define REMEMBERED 64 /* versions of files whose faults were logged */
 
-/* ---- faults are told once ---- */
+/* ---- faults are logged once ---- */
 
 struct version {
     dev_t device;
     ino_t inode;
-    off_t size; /* tells versions apart that were written within one tick of the file system's clock */
+    off_t size; /* distinguishes versions written within one tick of the file system's clock */
     struct timespec changed;
 };
 
@@ -39,7 +39,7 @@ static bool is_news(const struct stat *status) {
     return true;
 }
 
-/* What a fault is found in. */
+/* Where a fault was found. */
 struct source {
     const char *path;
     struct stat status;
@@ -92,7 +92,7 @@ static long read_source(int content, struct source *source, size_t most, char **
     return file < 0 ? file : read_file(file, source, most, text);
 }
 
-/* Does this say that something cannot be reached, for whatever reason? Else nobody can tell. */
+/* Does this error mean that something cannot be reached? Otherwise we do not know what is there. */
 static bool is_absence(int error) {
     return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP || error == EXDEV ||
            error == ENAMETOOLONG;
@@ -105,7 +105,7 @@ long path_rules_read(int content, const char *path, size_t most, char **text) {
 
 /* ---- who may enter ---- */
 
-/* Refuses for a reason that the owner has to know of. */
+/* Refuses for a reason that the owner must know. */
 static void refuse_unread(struct source *source, long error, struct reply *reply) {
     if (beneath_is_busy(error)) {
         reply_set(reply, STATUS_SERVER_UNAVAILABLE, "The server is busy");
@@ -148,8 +148,8 @@ static bool admit(const struct access_list *list, struct client *client, struct 
 }
 
 /*
- * Is there something of this name in a folder? Returns 1 with *status filled in, or 0 (also where nothing in the folder
- * can be reached), or -errno when nobody can tell.
+ * Is there a file with this name in a folder? Returns 1 with *status set, or 0 (also if nothing in the folder can be
+ * reached), or -errno if we cannot know.
  */
 static int look_for(int folder, const char *name, struct stat *status) {
     if (fstatat(folder, name, status, AT_SYMLINK_NOFOLLOW) == 0)
@@ -158,8 +158,8 @@ static int look_for(int folder, const char *name, struct stat *status) {
 }
 
 /*
- * May the client have what lies in this folder, whose path is the first `length` bytes of the way's text? If not, the
- * reply says why.
+ * May the client enter this folder, whose path is the first `length` bytes of the lookup's path? If not, the reply says
+ * why.
  */
 static bool admit_to_folder(struct lookup *lookup, int folder, size_t length) {
     char name[BENEATH_PATH_SIZE + sizeof ".access"], *text = NULL;
@@ -257,7 +257,7 @@ void path_rules_leave(struct lookup *lookup) {
     beneath_leave(&lookup->path);
 }
 
-/* ---- what is said of a file ---- */
+/* ---- metadata ---- */
 
 /* Is there metadata in the folder that source->path names? As look_for. */
 static int find_metadata(const struct lookup *lookup, struct source *source) {

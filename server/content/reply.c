@@ -52,7 +52,7 @@ bool reply_meta_is_clean(const char *meta) {
     return length <= REPLY_META_MAX && strncmp(meta, "\xef\xbb\xbf", 3) != 0 && text_is_clean(meta, length);
 }
 
-/* Can this answer go out as it is? Only 4x, 5x and 6x may come without a META. */
+/* Can this response be sent as it is? Only 4x, 5x and 6x may have no META. */
 static bool is_sendable(const struct reply *reply) {
     return reply_status_exists((int)reply->status) && reply_meta_is_clean(reply->meta) &&
            (reply->meta[0] != '\0' || reply->status >= STATUS_TEMPORARY_FAILURE);

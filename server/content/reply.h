@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/*
- * Status, META and body of an answer. Pure: knows no socket.
- */
+/* Status, META and body of a response. Uses no socket. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,10 +29,10 @@ enum status {
     STATUS_CERTIFICATE_NOT_VALID = 62,
 };
 
-#define REPLY_META_MAX 1024                       /* bytes; clients of the old specification take no more */
+#define REPLY_META_MAX 1024                       /* bytes; clients of the old specification accept no more */
 #define REPLY_HEADER_MAX (3 + REPLY_META_MAX + 2) /* "20 " META CRLF */
 
-/* A body that was made in memory. Several replies may send the same one. */
+/* A body in memory. Several responses may share it. */
 struct reply_text {
     size_t size; /* bytes */
     unsigned holders;
@@ -42,8 +40,8 @@ struct reply_text {
 };
 
 /*
- * An answer. `body` is an open regular file or -1, owned by whoever holds the reply; `text` is a body made in memory
- * or NULL, and the reply is one of its holders. At most one of the two is set, and only with STATUS_SUCCESS.
+ * A response. `body` is an open regular file or -1, owned by whoever holds the reply; `text` is a body in memory or
+ * NULL, and the reply is one of its holders. At most one of the two is set, and only with STATUS_SUCCESS.
  */
 struct reply {
     enum status status;
@@ -53,35 +51,33 @@ struct reply {
     struct reply_text *text;
 };
 
-/* Makes an answer without a body. meta: "" for none; cut at REPLY_META_MAX bytes; must not be empty for 1x, 2x, 3x. */
+/* Sets a response without a body. meta: "" for none; cut at REPLY_META_MAX bytes; must not be empty for 1x, 2x, 3x. */
 void reply_set(struct reply *reply, enum status status, const char *meta);
 
 /* Is this number one of enum status? */
 bool reply_status_exists(int number);
 
-/*
- * Is this text fit to be a META: valid UTF-8, no BOM, no C0, DEL or C1 control, at most REPLY_META_MAX bytes?
- */
+/* Can this text be a META: valid UTF-8, no BOM, no C0, DEL or C1 control, at most REPLY_META_MAX bytes? */
 bool reply_meta_is_clean(const char *meta);
 
 /*
- * Writes the header line. Returns its length in bytes, CRLF included.
- * An unclean META is never sent: the header then is "40" with a fixed message, and the caller's body is not to follow
- * (reply_header changes reply->status to STATUS_TEMPORARY_FAILURE to say so).
+ * Writes the header line. Returns its length in bytes, CRLF included. An unclean META is never sent: the header is then
+ * "40" with a fixed message, and the caller must not send the body (reply_header sets reply->status to
+ * STATUS_TEMPORARY_FAILURE to say so).
  */
 size_t reply_header(struct reply *reply, char header[static REPLY_HEADER_MAX]);
 
-/* Makes a text of `size` bytes for its maker to fill in, who is its first holder. NULL: no memory. */
+/* Allocates a text of `size` bytes, which the caller fills in. The caller is its first holder. NULL: no memory. */
 struct reply_text *reply_text_make(size_t size);
 
-/* One holder more. Returns the text; NULL stays NULL. */
+/* Adds a holder. Returns the text; NULL stays NULL. */
 struct reply_text *reply_text_share(struct reply_text *text);
 
-/* One holder less; the last one frees it. */
+/* Removes a holder; the last one frees it. */
 void reply_text_release(struct reply_text *text);
 
-/* Bytes of all texts that somebody holds. */
+/* Returns the bytes of all texts that somebody holds. */
 size_t reply_text_total(void);
 
-/* Closes the file and releases the text that the answer owns. Safe on an answer already disposed of. */
+/* Closes the file and releases the text of the reply. Safe on a reply already disposed of. */
 void reply_dispose(struct reply *reply);

@@ -7,7 +7,7 @@
 #include "common/text.h"
 
 /*
- * The grammar, from RFC 3986, appendix A, and what the Gemini protocol leaves of it:
+ * The grammar, from RFC 3986, appendix A, as restricted by the Gemini protocol:
  *
  *   request   = absolute-URI CRLF                          at most 1024 bytes before CRLF
  *   absolute-URI = scheme ":" hier-part [ "?" query ]      a fragment is not part of it
@@ -16,11 +16,11 @@
  *   authority = host [ ":" port ]                          userinfo is ruled out
  */
 
-/* One part of the bytes, and where the parser stands in it. */
+/* A part of the bytes, and the parser's position in it. */
 struct parser {
     const char *at;
     const char *end;
-    const char *problem; /* what is wrong, once a parser has returned false */
+    const char *problem; /* what is wrong, after a parser has returned false */
 };
 
 static bool fail(struct parser *parser, const char *problem) {
@@ -50,12 +50,12 @@ static bool is_sub_delim(char byte) {
     return byte != '\0' && strchr("!$&'()*+,;=", byte) != NULL;
 }
 
-/* Is there a place in a URI for this byte? gen-delims = ":" / "/" / "?" / "#" / "[" / "]" / "@" */
+/* Can this byte occur in a URI? gen-delims = ":" / "/" / "?" / "#" / "[" / "]" / "@" */
 static bool is_uri_byte(char byte) {
     return is_unreserved(byte) || is_sub_delim(byte) || (byte != '\0' && strchr(":/?#[]@%", byte) != NULL);
 }
 
-/* pct-encoded = "%" HEXDIG HEXDIG. Takes one byte of text, decoded where it is encoded. */
+/* pct-encoded = "%" HEXDIG HEXDIG. Reads one byte of text and decodes it if it is encoded. */
 static bool parse_byte(struct parser *parser, char *byte, bool *encoded) {
     *encoded = *parser->at == '%';
     if (!*encoded) {
@@ -69,7 +69,7 @@ static bool parse_byte(struct parser *parser, char *byte, bool *encoded) {
     return true;
 }
 
-/* scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ), and the ":" behind it. */
+/* scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ), and the ":" after it. */
 static bool parse_scheme(struct parser *parser, bool *is_gemini) {
     const char *start = parser->at;
     if (parser->at == parser->end)
@@ -91,10 +91,9 @@ static bool parse_scheme(struct parser *parser, bool *is_gemini) {
 }
 
 /*
- * IP-literal = "[" ( IPv6address / IPvFuture ) "]"
- * IPvFuture  = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )
- * The address is kept in the one spelling of RFC 5952, so that it can be compared. `servable` becomes false for
- * IPvFuture: nobody has such an address.
+ * IP-literal = "[" ( IPv6address / IPvFuture ) "]" IPvFuture  = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )
+ * The address is stored in the form of RFC 5952, so that it can be compared. `servable` becomes false for IPvFuture:
+ * nobody has such an address.
  */
 static bool parse_ip_literal(struct parser *parser, struct request *request, bool *servable) {
     const char *start = ++parser->at;
@@ -131,9 +130,9 @@ static bool parse_ip_literal(struct parser *parser, struct request *request, boo
 }
 
 /*
- * reg-name = *( unreserved / pct-encoded / sub-delims )
- * An IPv4 address has this form as well (RFC 3986, section 3.2.2). `servable` becomes false where the name is longer
- * than any name of the DNS, or ends with an empty label: syntactically right, but nobody's.
+ * reg-name = *( unreserved / pct-encoded / sub-delims ) An IPv4 address has this form as well (RFC 3986, section
+ * 3.2.2). `servable` becomes false if the name is longer than any DNS name, or ends with an empty label: valid syntax,
+ * but nobody has such a name.
  */
 static bool parse_reg_name(struct parser *parser, struct request *request, bool *servable) {
     char name[REQUEST_URI_MAX + 1] = "";
@@ -150,7 +149,7 @@ static bool parse_reg_name(struct parser *parser, struct request *request, bool 
     if (!text_is_clean(name, length))
         return fail(parser, "the host contains an invalid character");
     if (length > 0 && name[length - 1] == '.')
-        length--; /* the root of the DNS, written out */
+        length--; /* the explicit root of DNS */
     if (length > REQUEST_HOST_MAX || (length > 0 && name[length - 1] == '.')) {
         *servable = false;
         return true;
@@ -206,9 +205,9 @@ static bool parse_authority(struct parser *parser, bool is_gemini, struct reques
 }
 
 /*
- * path-abempty = *( "/" segment ), segment = *pchar, pchar = unreserved / pct-encoded / sub-delims / ":" / "@"
- * Decodes once. `nameable` becomes false where a decoded byte can stand in no file name; such bytes are replaced, so
- * that the dot segments around them can still be judged.
+ * path-abempty = *( "/" segment ), segment = *pchar, pchar = unreserved / pct-encoded / sub-delims / ":" / "@" Decodes
+ * once. `nameable` becomes false if a decoded byte cannot be in a file name; such bytes are replaced, so that the dot
+ * segments around them can still be checked.
  */
 static bool parse_path(struct parser *parser, char path[static REQUEST_URI_MAX + 1], bool *nameable) {
     size_t length = 0;
@@ -233,7 +232,7 @@ static bool parse_path(struct parser *parser, char path[static REQUEST_URI_MAX +
 
 /*
  * remove_dot_segments (RFC 3986, section 5.2.4), in place, on a decoded path that begins with a slash. The RFC drops a
- * `..` that has nothing to take away; here that is an error, as nobody who means well asks for it.
+ * `..` above the root; here it is an error, because no honest client sends it.
  */
 static bool resolve_dot_segments(struct parser *parser, char *path) {
     const char *in = path;
@@ -317,9 +316,8 @@ static bool parse_uri(struct parser *parser, struct request *request, enum reque
 }
 
 /*
- * Looks for the end of the line. false: the line can not become valid any more. `has_line` tells whether CRLF was
- * found; the URI then stands before `length`.
- * A bare LF is passed over here: it neither ends a request nor is worth an answer while no CRLF follows.
+ * Looks for the end of the line. Returns false if the line can no longer become valid. `has_line`: CRLF was found; the
+ * URI then has `length` bytes. Skips a bare LF: it does not end a request, and gets no response until CRLF follows.
  */
 static bool find_line(struct parser *parser, bool *has_line, size_t *length) {
     const char *start = parser->at;

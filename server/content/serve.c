@@ -15,7 +15,7 @@
 
 #define FILE_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + sizeof(".directory-listing-ok"))
 
-/* A folder's name without its slash: to the name with it. Links relative to its page only work there. */
+/* Redirects a folder's name without the slash to the name with it. Links relative to its page work only there. */
 static void answer_folder(struct reply *reply, const struct request *request) {
     char target[REPLY_META_MAX + 1];
     int length = text_encode_path(target, sizeof(target), request->path);
@@ -40,7 +40,9 @@ struct found {
     struct stat status;
 };
 
-/* What was found under this name, which the request gave or a folder's page has. The reply takes the descriptor over.
+/*
+ * Responds with what was found under this name, which the request gave or a folder's page has. The reply owns the
+ * descriptor from now on.
  */
 static int answer_file(const struct capsules *capsules, const char *name, const struct found *found,
                        const struct metafile_rule *rule, const struct request *request, struct reply *reply) {
@@ -63,12 +65,14 @@ static int answer_file(const struct capsules *capsules, const char *name, const 
 
 /* ---- the whole ---- */
 
-/* What is behind the last slash of a path. */
+/* Returns the part of a path after the last slash. */
 static const char *last_name(const char *path) {
     return strrchr(path, '/') + 1;
 }
 
-/* Puts a name behind the first `length` bytes of where a way leads. False: it is too long for a path. */
+/*
+ * Appends a name to the first `length` bytes of the lookup's path. Returns false if the result is too long for a path.
+ */
 static bool append_name(struct lookup *lookup, size_t length, const char *name) {
     bool fits = length + strlen(name) < sizeof lookup->path.text;
     if (fits)
@@ -77,9 +81,8 @@ static bool append_name(struct lookup *lookup, size_t length, const char *name) 
 }
 
 /*
- * Opens a name in the folder that was entered, and puts it behind the folder's path. A link is walked from the content
- * folder: only there is it known what it must not leave. path: the whole path, as it was asked for, with `name` at its
- * end.
+ * Opens a name in the folder that was entered, and appends it to the folder's path. A link is walked from the content
+ * folder: only then do we know what it must not leave. path: the whole requested path, with `name` at its end.
  */
 static struct found open_name(struct lookup *lookup, const char *path, const char *name) {
     struct found found = {.file = -ENAMETOOLONG};
@@ -96,8 +99,8 @@ static struct found open_name(struct lookup *lookup, const char *path, const cha
 }
 
 /*
- * Opens what the request names; of a folder its page, whose name is put behind `end` then. path: as it was asked for,
- * up to `end`, with room behind it. way: to the folder; afterwards to what was opened, or as far as it led.
+ * Opens what the request names; for a folder its page, whose name is then put at `end`. path: as requested, up to
+ * `end`, with room after it. lookup: of the folder; afterwards of what was opened, or as far as it got.
  */
 static struct found open_page(struct lookup *lookup, char *path, char *end) {
     static const char *const pages[] = {"index.gmi", "index.gemini"};
@@ -109,7 +112,7 @@ static struct found open_page(struct lookup *lookup, char *path, char *end) {
         found = open_name(lookup, path, pages[i]);
         if (found.file != -ENOENT)
             return found;
-        /* A link may have led elsewhere, and to nothing. */
+        /* A link may have led elsewhere, to nothing. */
         *end = '\0';
         if (lookup->path.strayed && path_rules_enter(lookup, path) < 0)
             return found;
@@ -118,7 +121,7 @@ static struct found open_page(struct lookup *lookup, char *path, char *end) {
     return found;
 }
 
-/* Metadata can be about a folder that is no longer there, by its name without the slash. */
+/* A rule can be for a folder that no longer exists, under its name without the slash. */
 static const struct metafile_rule *find_rule(struct lookup *lookup, const struct request *request, bool is_there,
                                              struct metafile *meta) {
     const struct metafile_rule *rule = path_rules_find(lookup, meta);
@@ -151,7 +154,7 @@ static int answer_listing(const struct capsules *capsules, const struct lookup *
     return 0;
 }
 
-/* Goes the way to the folder, and opens what the request names. path, end: see open_page. */
+/* Enters the folder, and opens what the request names. path, end: see open_page. */
 static struct found find_page(struct lookup *lookup, char *path, char *end) {
     struct found found = {0};
     char name[FILE_PATH_MAX];
@@ -161,12 +164,12 @@ static struct found find_page(struct lookup *lookup, char *path, char *end) {
     strcat(path, name);
     if (found.file == 0)
         return open_page(lookup, path, end);
-    /* What is not there may have been moved. */
+    /* A missing file may have been moved. */
     append_name(lookup, strlen(lookup->path.text), name[0] ? name : "index.gmi");
     return found;
 }
 
-/* Answers what a way leads to. path, end: see open_page. */
+/* Responds with what the lookup leads to. path, end: see open_page. */
 static int answer_at(const struct capsules *capsules, char *path, char *end, const struct request *request,
                      struct lookup *lookup) {
     struct metafile meta = {0};
@@ -177,7 +180,7 @@ static int answer_at(const struct capsules *capsules, char *path, char *end, con
     if (lookup->refused)
         return 0;
     if (beneath_is_busy(result))
-        return result; /* it might be a folder with an access list of its own */
+        return result; /* it may be a folder with an access list of its own */
     bool is_private = path_rules_is_private(lookup);
     if (is_private || (found.file >= 0 && end[-1] != '/' && S_ISDIR(found.status.st_mode) &&
                        !path_rules_admit_to_folder(lookup, found.file))) {

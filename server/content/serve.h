@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* A path of one capsule to a reply: access list, metadata, file, folder's page, listing. */
+/* Turns a path in a capsule into a response: access list, metadata, file, folder's page, listing. */
 
 #include "capsule.h"
 #include "client.h"
@@ -9,8 +9,8 @@
 #include "request.h"
 
 /*
- * Answers a request for a path that may be looked up (no dotfile). capsule: the name of its folder in the content
- * folder. Returns 0, or -errno with nothing answered: there is no such file (or no such capsule).
+ * Responds to a request for a path that may be looked up (no dotfile). capsule: the name of its folder in the content
+ * folder. Returns 0, or -errno with the reply not set: there is no such file (or capsule).
  */
 int serve_path(const struct capsules *capsules, const char *capsule, const struct request *request,
                struct client *client, struct reply *reply);
