@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Begins with a dot: no host does. */
+/* Begins with a dot; no host name does. */
 static const char temporary[] = ".new";
 
 ssize_t atomic_file_read_open(int file, char **text) {
@@ -58,20 +58,23 @@ static bool write_all(int file, const char *bytes, size_t size) {
     return true;
 }
 
-/* An administrator's file in a service's folder is the service's, or it could not read it. */
+/*
+ * Files in a service's folder must belong to the service, even if an administrator (root) writes them; otherwise it
+ * could not read them.
+ */
 static bool give_to_owner(int folder, int file) {
     struct stat about;
     return geteuid() != 0 ||
            (fstat(folder, &about) == 0 && (about.st_uid == 0 || fchown(file, about.st_uid, about.st_gid) == 0));
 }
 
-/* Writes the temporary file and has it on disk. */
+/* Writes the temporary file and syncs it. */
 static bool prepare(int folder, const char *bytes, size_t size) {
     unlinkat(folder, temporary, 0);
     int file = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0)
         return false;
-    /* The unit's umask may be 0777, which would leave a file that nobody can read at the next start. */
+    /* The unit's umask may be 0777; then nobody could read the file at the next start. */
     bool prepared =
         fchmod(file, 0600) == 0 && give_to_owner(folder, file) && write_all(file, bytes, size) && fsync(file) == 0;
     int reason = errno;
@@ -90,7 +93,7 @@ static bool finish(int folder, bool done) {
 }
 
 bool atomic_file_create(int folder, const char *name, const char *bytes, size_t size) {
-    /* link() rather than rename(): what somebody else made in the meantime stays. */
+    /* link() rather than rename(): do not replace a file that somebody else made in the meantime. */
     return finish(folder, prepare(folder, bytes, size) && linkat(folder, temporary, folder, name, 0) == 0);
 }
 

@@ -19,8 +19,8 @@
 
 #define VALID_YEARS 50
 /*
- * notBefore of every certificate made here: 1 January 2025, UTC. Clients refuse what is not valid yet, and a clock that
- * is wrong when an identity is made, ahead or without a battery, must not spoil it for decades.
+ * notBefore of every certificate made here: 1 January 2025, UTC. Clients reject a certificate that is not valid yet. So
+ * a wrong clock (ahead, or without a battery) at the time an identity is made must not spoil it for decades.
  */
 #define BEGINS 1735689600
 #define DER_MAX 8192
@@ -39,7 +39,7 @@ struct private_key {
 
 /* ---- making ---- */
 
-/* Writes a Time of RFC 5280 section 4.1.2.5: UTCTime through 2049, GeneralizedTime from then on. */
+/* Writes a Time of RFC 5280 section 4.1.2.5: UTCTime through 2049, GeneralizedTime after that. */
 static int put_time(unsigned char date[CTC_DATE_SIZE], const struct tm *when) {
     bool general = when->tm_year + 1900 >= 2050;
     char text[CTC_DATE_SIZE];
@@ -67,7 +67,7 @@ static bool put_validity(Cert *certificate) {
     return true;
 }
 
-/* Writes SubjectAltName (RFC 5280 section 4.2.1.6): a dNSName, or an iPAddress where the host is one. */
+/* Writes SubjectAltName (RFC 5280 section 4.2.1.6): a dNSName, or an iPAddress if the host is an address. */
 static void put_alternative_name(Cert *certificate, const char *host) {
     unsigned char value[CERTIFICATE_HOST_MAX + 1];
     size_t length = strlen(host);
@@ -101,7 +101,7 @@ static bool make_certificate(const char *host, ecc_key *key, WC_RNG *random, uns
         goto end;
     certificate->version = 2;
     certificate->sigType = CTC_SHA256wECDSA;
-    /* A common name has at most 64 characters (RFC 5280, appendix A.1); clients go by the alternative name. */
+    /* A common name has at most 64 characters (RFC 5280, appendix A.1); clients use the alternative name. */
     snprintf(certificate->subject.commonName, sizeof certificate->subject.commonName, "%s",
              strlen(host) < CTC_NAME_SIZE ? host : "Gemini capsule");
     certificate->subject.commonNameEnc = CTC_UTF8;
@@ -167,7 +167,7 @@ static struct private_key *key_room(void) {
         return NULL;
     madvise(memory, size, MADV_DONTDUMP);
     madvise(memory, size, MADV_WIPEONFORK);
-    mlock(memory, size); /* best effort: the limit may be small, and a key is better than none */
+    mlock(memory, size); /* best effort: the limit may be small, and an unlocked key is better than none */
     return memory;
 }
 
@@ -185,7 +185,7 @@ static void key_dispose(struct private_key *key) {
     munmap(key, sizeof *key);
 }
 
-/* Where the private key stands in a PEM text: its first byte and its length, the last line's end not counted. */
+/* Finds the private key in a PEM text: its first byte and its length, without the last line ending. */
 static bool find_key(const char *pem, const char **start, size_t *size) {
     for (const char *at = pem; (at = strstr(at, "-----BEGIN ")); at += 11) {
         size_t line = strcspn(at, "\r\n");
@@ -202,7 +202,7 @@ static bool find_key(const char *pem, const char **start, size_t *size) {
     return false;
 }
 
-/* Tries the kinds of key in turn: a PKCS#8 text does not say in its PEM which one it holds. */
+/* Tries the kinds of key in turn: the PEM label of PKCS#8 does not say which one it contains. */
 static const char *key_decode(struct private_key *key, const unsigned char *der, word32 size) {
     word32 at = 0;
     if (wc_ecc_init(&key->ecdsa) == 0) {
@@ -221,7 +221,7 @@ static const char *key_decode(struct private_key *key, const unsigned char *der,
     if (wc_ed25519_init(&key->ed25519) == 0) {
         key->kind = KEY_ED25519;
         if (wc_Ed25519PrivateKeyDecode(der, &at, &key->ed25519, size) == 0) {
-            /* PKCS#8 as a rule leaves the public half out (RFC 8410 section 7), and signing needs it. */
+            /* PKCS#8 usually omits the public half (RFC 8410 section 7), which signing needs. */
             return wc_ed25519_make_public(&key->ed25519, key->ed25519.p, ED25519_PUB_KEY_SIZE) == 0
                        ? NULL
                        : "the key cannot be used";
@@ -261,8 +261,8 @@ static const char *key_load(struct private_key *key, const char *pem) {
 }
 
 /*
- * Names the key. Dates and names are not judged: clients pin a certificate, and one that is past its end, or has only a
- * common name, is better than another one. identity_file_warn tells of that.
+ * Sets the key id. Does not check dates and names: clients pin a certificate, and an expired one, or one with only a
+ * common name, is better than a different one. identity_file_warn logs these.
  */
 static const char *name_key(struct certificate *public) {
     struct certificate_facts facts;
@@ -284,7 +284,7 @@ const char *identity_renew(const char *host, const char *old, char pem[static ID
         problem = key_load(key, old);
     if (!problem && key->kind != KEY_P256)
         problem = "its key was not made here; ask the issuer of the certificate to renew it";
-    /* A key from elsewhere may come without its public half. */
+    /* A key from elsewhere may lack its public half. */
     if (!problem && wc_ecc_make_pub(&key->ecdsa, NULL) == 0 &&
         make_certificate(host, &key->ecdsa, &key->random, der, &der_size))
         *size = write_pem(der, (word32)der_size, &key->ecdsa, pem);
@@ -312,7 +312,7 @@ static const char *compare(const struct certificate *public, const char *key_pem
     return problem;
 }
 
-/* Copies the certificates, and nothing else, out of a PEM text. */
+/* Copies only the certificates of a PEM text. */
 static const char *copy_chain(struct certificate *public, const char *pem) {
     static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
     public->chain = malloc(strlen(pem) + 2);
@@ -383,10 +383,10 @@ struct digest {
     byte bytes[WC_MAX_DIGEST_SIZE];
 };
 
-/* Returns false for a scheme that hashes by itself, or is none. */
+/* Returns false for a scheme without a separate hash, or an invalid one. */
 static bool make_digest(struct digest *digest, enum signing_scheme scheme, const uint8_t *message, size_t size) {
     static const enum wc_HashType types[] = {WC_HASH_TYPE_SHA256, WC_HASH_TYPE_SHA384, WC_HASH_TYPE_SHA512};
-    /* In TLS the three have neighbouring numbers: those of RSA-PSS the whole scheme, of others its upper byte. */
+    /* TLS gives the three hashes consecutive numbers: RSA-PSS in the whole scheme, others in its upper byte. */
     unsigned upper = scheme >> 8;
     unsigned number =
         upper == SIGNING_RSA_PSS_SHA256 >> 8 ? scheme - SIGNING_RSA_PSS_SHA256 : upper - (SIGNING_ECDSA_SHA256 >> 8);
@@ -398,8 +398,8 @@ static bool make_digest(struct digest *digest, enum signing_scheme scheme, const
 }
 
 /*
- * A fault in the arithmetic of an RSA signature can give the key away (the CRT is used), so each is checked before it
- * leaves. Returns the size of the signature, or a negative number.
+ * With the CRT, a computation error in an RSA signature can reveal the key, so each signature is verified before it is
+ * sent. Returns the size of the signature, or a negative number.
  */
 static int sign_pss(struct private_key *key, const struct digest *digest, uint8_t *signature) {
     int mask = wc_hash2mgf(digest->type);

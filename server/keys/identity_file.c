@@ -17,7 +17,7 @@
 #define PREFIX "identity."
 #define PREFIX_SIZE 9 /* as long is "identity_" */
 #define ENDING_SIZE 4 /* .pem, .key */
-#define HOST_MAX 250  /* with ".next" behind it, it is the name of a file */
+#define HOST_MAX 250  /* with ".next" after it, it is a file name */
 
 static const char unreadable[] = "it is not a readable file; restore it from a backup";
 
@@ -32,13 +32,13 @@ bool identity_file_is_host(const char *host) {
     return true;
 }
 
-/* Puts one character in the place of another. */
+/* Replaces one character with another. */
 static void exchange(char *text, char from, char to) {
     for (; (text = strchr(text, from)); text++)
         *text = to;
 }
 
-/* An IPv6 address that has dashes for its colons. Other names stay as they are. */
+/* Converts an IPv6 address with dashes instead of colons. Other names stay as they are. */
 static void put_colons(char host[static CERTIFICATE_HOST_MAX + 1]) {
     unsigned char address[sizeof(struct in6_addr)];
     char other[CERTIFICATE_HOST_MAX + 1];
@@ -48,7 +48,7 @@ static void put_colons(char host[static CERTIFICATE_HOST_MAX + 1]) {
         memcpy(host, other, strlen(other) + 1);
 }
 
-/* The host of NAME, which is without prefix and ending. */
+/* Reads the host from NAME, a file name without prefix and ending. */
 static bool take_host(const char *name, size_t length, bool given, char host[static CERTIFICATE_HOST_MAX + 1]) {
     char written[CERTIFICATE_HOST_MAX + 1];
     if (length == 0 || length > CERTIFICATE_HOST_MAX)
@@ -61,7 +61,7 @@ static bool take_host(const char *name, size_t length, bool given, char host[sta
 }
 
 bool identity_file_host_of(const char *file, bool given, char host[static CERTIFICATE_HOST_MAX + 1]) {
-    /* systemd writes identity_HOST.pem when it was told to load a folder as `identity`. */
+    /* systemd writes identity_HOST.pem if it loads a folder as `identity`. */
     if (given && strncmp(file, PREFIX, PREFIX_SIZE) != 0 && strncmp(file, "identity_", PREFIX_SIZE) != 0)
         return false;
     if (given)
@@ -98,8 +98,8 @@ bool identity_file_path(int folder, const char *host, const char *ending,
 /* ---- reading ---- */
 
 /*
- * Opens a file. Given ones may be links, as those of a Kubernetes secret are, that stay in their folder; in the state
- * folder a link would be somebody's attempt to have another file read. Returns a descriptor or -errno.
+ * Opens a file. Given ones may be links that stay in their folder, as in a Kubernetes secret. In the state folder, a
+ * link would be an attempt to make us read another file. Returns a descriptor or -errno.
  */
 static int open_file(int folder, const char *file, bool given) {
     if (given)
@@ -108,7 +108,7 @@ static int open_file(int folder, const char *file, bool given) {
     return opened < 0 ? -errno : opened;
 }
 
-/* Reads a file, and looks at it. Returns NULL, or what is wrong with it. */
+/* Reads a file and its status. Returns NULL, or what is wrong with it. */
 static const char *read_file(int folder, const char *file, bool given, struct stat *about, char **text) {
     int opened = open_file(folder, file, given);
     ssize_t size = opened;
@@ -151,7 +151,7 @@ static const char *load(struct identity_file *held, int folder) {
     const char *problem = read_file(folder, held->file, held->given, &held->about, &pem);
     if (!problem)
         problem = read_key_file(folder, held, &key);
-    /* First of all its names: hosts that it is for are not to get another one when it turns out to be broken. */
+    /* Read the names first: if the file turns out to be broken, its hosts must not get another identity. */
     if (!problem)
         problem = certificate_examine(&held->facts, pem);
     if (!problem)
@@ -209,8 +209,8 @@ enum certificate_match identity_file_match(const struct identity_file *held, con
     if (!names)
         return CERTIFICATE_OTHER;
     /*
-     * The capsule for clients who name no host has no name that a certificate could hold. And where a certificate has
-     * no subject alternative name, as gencert of gmid and many guides make them, the file's name says whose it is.
+     * The capsule for clients without a host name has no name that a certificate could contain. If a certificate has no
+     * subject alternative name (gmid's gencert and many guides make such ones), the file name gives the host.
      */
     if (strcmp(held->host, host) == 0 && (names[0] == '\0' || strcmp(host, "default") == 0))
         return CERTIFICATE_EXACT;
@@ -223,7 +223,7 @@ static void show_date(time_t moment, char date[static 32]) {
         strcpy(date, "an unknown date");
 }
 
-/* Tells of what clients may take amiss, once. */
+/* Logs once what clients may reject. */
 static void tell(struct identity_file *held, time_t now) {
     const char *file = held->file;
     char date[32];

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * One identity that the key process holds, with the file it came from: a made one out of the state folder (HOST.pem),
- * or a given one out of the credentials (identity.HOST.pem, and identity.HOST.key where the key has a file of its own).
+ * One identity that the key process holds, with the file it came from: made by Vitrine, in the state folder (HOST.pem),
+ * or given, in the credentials (identity.HOST.pem, and identity.HOST.key if the key has a file of its own).
  */
 
 #include <stdbool.h>
@@ -12,65 +12,63 @@
 #include "identity.h"
 
 #define IDENTITY_FILE_NAME_MAX 255
-/* The present one, and as many as retired workers can be of (children.h), each of another; some are of reloads that
- * failed. */
+/* The present generation, and one for each retired worker (children.h); some are from reloads that failed. */
 #define IDENTITY_FILE_GENERATIONS 160
 
 struct identity_file {
     char file[IDENTITY_FILE_NAME_MAX + 1];
-    char host[CERTIFICATE_HOST_MAX + 1]; /* whose it is, going by the file's name; in the one spelling (hostname.h) */
+    char host[CERTIFICATE_HOST_MAX + 1]; /* its host, according to the file's name; canonical (hostname.h) */
     bool given;
-    bool used;   /* a capsule has it */
-    bool former; /* another has taken its place; it only signs for workers that serve it still */
-    uint64_t generations[IDENTITY_FILE_GENERATIONS]; /* of workers that serve it, the latest first; 0: no more */
-    const char *problem;            /* why it cannot be used: a sentence without its end; NULL: it can be */
-    struct identity identity;       /* without a key when there is a problem */
-    struct certificate_facts facts; /* empty when the certificate cannot be read */
-    unsigned warned;                /* the stage (certificate.h) that the log has told of */
-    bool told;                      /* the log has told of its problem, or of what else is odd */
-    struct stat about;              /* of the file when it was read */
-    struct stat about_key;          /* of the key's file, where it has one; else all zero */
+    bool used;   /* a capsule uses it */
+    bool former; /* it was replaced; it signs only for workers that still serve it */
+    uint64_t generations[IDENTITY_FILE_GENERATIONS]; /* of workers that serve it, the latest first; 0 ends the list */
+    const char *problem;            /* why it cannot be used: a sentence without a full stop; NULL: it can be used */
+    struct identity identity;       /* without a key if there is a problem */
+    struct certificate_facts facts; /* empty if the certificate cannot be read */
+    unsigned warned;                /* the stage (certificate.h) that was last logged */
+    bool told;                      /* its problem, or other peculiarities, were logged */
+    struct stat about;              /* of the file at the time it was read */
+    struct stat about_key;          /* of the key's file, if there is one; otherwise all zero */
 };
 
 /*
- * Takes the host, in the one spelling (hostname.h), out of a file's name: HOST.pem, with given identity.HOST.pem or
- * identity_HOST.pem. The names of credentials hold no colon, so in given ones dashes may stand for those of an IPv6
- * address: identity.2001-db8--1.pem. Returns false when it is no such name. Pure.
+ * Reads the canonical host (hostname.h) from a file name: HOST.pem; if given, identity.HOST.pem or identity_HOST.pem.
+ * Names of credentials cannot contain colons, so in given ones dashes replace those of an IPv6 address:
+ * identity.2001-db8--1.pem. Returns false if the name has another form. Pure.
  */
 bool identity_file_host_of(const char *file, bool given, char host[static CERTIFICATE_HOST_MAX + 1]);
 
-/* Writes the name under which an identity is given for a host: identity.HOST.pem, as identity_file_host_of reads it.
- * Pure. */
+/* Writes the name of a given identity for a host: identity.HOST.pem, as identity_file_host_of reads it. Pure. */
 void identity_file_credential(const char *host, char file[static IDENTITY_FILE_NAME_MAX + 1]);
 
 /*
- * The file of a host in the state folder: HOST and the ending. Versions before this one named it as the capsule's
- * folder was named; where it is there only in letters beyond ASCII, it is that one. folder: a descriptor; host: in the
- * one spelling; ending: .pem or .next. Returns whether the file is there.
+ * Writes the name of a host's file in the state folder: HOST and the ending. Earlier versions named it like the
+ * capsule's folder; if only a file with the non-ASCII spelling exists, that one is used. folder: a descriptor; host:
+ * canonical; ending: .pem or .next. Returns whether the file exists.
  */
 bool identity_file_path(int folder, const char *host, const char *ending, char file[static IDENTITY_FILE_NAME_MAX + 1]);
 
-/* Can this be the name of a host, and a part of a file's name? Pure. */
+/* Can this be a host name, and part of a file name? Pure. */
 bool identity_file_is_host(const char *host);
 
 /*
- * Loads an identity. folder: a descriptor; file: its name, HOST.pem, HOST.next or, given, identity.HOST.pem. A given
- * one may be a symbolic link that stays in its folder, a made one may not. Returns NULL only when memory is short;
- * `problem` tells of everything else. Dispose of it with identity_file_dispose.
+ * Loads an identity. folder: a descriptor; file: its name, HOST.pem, HOST.next or, if given, identity.HOST.pem. A given
+ * one may be a symbolic link that stays in its folder; a made one may not. Returns NULL only if there is no memory;
+ * `problem` reports everything else. The caller frees it with identity_file_dispose.
  */
 struct identity_file *identity_file_load(int folder, const char *file, bool given);
 
-/* Is its file (or, of a given one, that of its key) another one by now, or gone? */
+/* Has its file (or, if given, the file of its key) changed since it was read, or gone? */
 bool identity_file_is_stale(const struct identity_file *held, int folder);
 
-/* How well does it fit a host, going by the names in its certificate? */
+/* How well does it match a host, according to the names in its certificate? */
 enum certificate_match identity_file_match(const struct identity_file *held, const char *host);
 
 /*
- * Warns in the log when the end of the certificate has come nearer than 60, 30 or 7 days, each time once, and at every
- * call once it is past. Tells once of what else clients may take amiss.
+ * Logs a warning once when the certificate expires in less than 60, 30 and 7 days, and at every call after it has
+ * expired. Also logs once anything else that clients may reject.
  */
 void identity_file_warn(struct identity_file *held);
 
-/* Wipes the key and gives everything back. NULL is none. */
+/* Wipes the key and frees everything. NULL is allowed. */
 void identity_file_dispose(struct identity_file *held);

@@ -59,7 +59,7 @@ const struct identity *identity_store_find_key(const struct identity_store *stor
     return NULL;
 }
 
-/* The one whose file is named after the host. */
+/* Returns the one whose file is named after the host. */
 static struct identity_file *find_own(const struct identity_store *store, const char *host, bool given) {
     for (size_t i = 0; i < store->count; i++) {
         struct identity_file *held = store->list[i];
@@ -69,7 +69,7 @@ static struct identity_file *find_own(const struct identity_store *store, const 
     return NULL;
 }
 
-/* The given one whose certificate names the host best; of several alike the one whose file comes first by its name. */
+/* Returns the given one whose certificate matches the host best; among equals, the first by file name. */
 static struct identity_file *find_match(const struct identity_store *store, const char *host) {
     struct identity_file *found = NULL;
     enum certificate_match best = CERTIFICATE_OTHER;
@@ -108,7 +108,7 @@ static void drop(struct identity_store *store, struct identity_file *held) {
     identity_file_dispose(held);
 }
 
-/* Another takes its place. It goes on signing for workers that serve it; the one before it is given up. */
+/* Another identity replaces this one. It still signs for workers that serve it; the one it had replaced is dropped. */
 static void retire(struct identity_store *store, struct identity_file *held) {
     for (size_t i = 0; i < store->count; i++) {
         struct identity_file *former = store->list[i];
@@ -124,7 +124,7 @@ static void retire(struct identity_store *store, struct identity_file *held) {
 
 /* ---- folders ---- */
 
-/* A host may have a file in each of two spellings; identity_file_path knows which of them counts. */
+/* A host may have a file in each of two spellings; identity_file_path decides which one to use. */
 static void load_kept(struct identity_store *store, int folder, const char *file) {
     char host[CERTIFICATE_HOST_MAX + 1], name[IDENTITY_FILE_NAME_MAX + 1];
     if (identity_file_host_of(file, false, host) && identity_file_path(folder, host, ".pem", name) &&
@@ -132,7 +132,7 @@ static void load_kept(struct identity_store *store, int folder, const char *file
         load(store, folder, file, false);
 }
 
-/* The given one that was read from this file. */
+/* Returns the given one that was read from this file. */
 static struct identity_file *find_file(const struct identity_store *store, const char *file) {
     for (size_t i = 0; i < store->count; i++) {
         struct identity_file *held = store->list[i];
@@ -143,8 +143,8 @@ static struct identity_file *find_file(const struct identity_store *store, const
 }
 
 /*
- * A given file has changed. One that cannot be used takes nobody's place: clients go on meeting the key that they know,
- * and whoever changed the file reads why.
+ * A given file has changed. An unusable one does not replace the old one: clients keep seeing the key that they know,
+ * and the log says why.
  */
 static void exchange_given(struct identity_store *store, int folder, struct identity_file *before) {
     struct identity_file *given = load(store, folder, before->file, true);
@@ -197,7 +197,9 @@ static void load_each(struct identity_store *store, int folder,
         closedir(stream);
 }
 
-/* Opens the folder of what was given, by its name each time: at a reload systemd mounts another over it. -1 with errno.
+/*
+ * Opens the folder of given identities, by its path each time: at a reload, systemd mounts another one over it. -1 with
+ * errno.
  */
 static int open_given(const struct identity_store *store) {
     errno = ENOENT;
@@ -213,7 +215,7 @@ int identity_store_open(struct identity_store *store, const char *state, const c
     }
     load_each(store, store->state, load_kept);
     int folder = open_given(store);
-    /* systemd 254 names a folder that it did not make when ImportCredential= found nothing: none were given. */
+    /* If ImportCredential= found nothing, systemd 254 names a folder that it did not make: then none were given. */
     if (folder >= 0 || errno == ENOENT) {
         if (folder >= 0) {
             load_each(store, folder, load_given);
@@ -229,8 +231,8 @@ int identity_store_open(struct identity_store *store, const char *state, const c
 }
 
 /*
- * What is gone from the folder (-1: so is that) stays in use: systemd passes over a credential that it cannot decrypt,
- * and then clients would be shown another key.
+ * An identity whose file is gone (-1: the folder is gone) stays in use: systemd skips a credential that it cannot
+ * decrypt, and clients would then see another key.
  */
 static void tell_of_gone(const struct identity_store *store, int folder) {
     for (size_t i = 0; i < store->count; i++) {
@@ -258,9 +260,9 @@ void identity_store_refresh(struct identity_store *store) {
         close(folder);
 }
 
-/* ---- whose is which ---- */
+/* ---- which host has which ---- */
 
-/* Makes an identity and has it on disk before anybody can pin it. */
+/* Makes an identity and writes it to disk before anybody can pin it. */
 static struct identity_file *make(struct identity_store *store, const char *host) {
     char pem[IDENTITY_PEM_MAX], name[IDENTITY_FILE_NAME_MAX + 1];
     snprintf(name, sizeof name, "%s.pem", host);
@@ -276,7 +278,7 @@ static struct identity_file *make(struct identity_store *store, const char *host
     return stored ? load(store, store->state, name, false) : NULL;
 }
 
-/* The one out of the state folder, as it is there now. NULL: there is none. */
+/* Returns the one in the state folder, as it is now. NULL: there is none. */
 static struct identity_file *find_kept(struct identity_store *store, const char *host) {
     struct identity_file *kept = find_own(store, host, false);
     char name[IDENTITY_FILE_NAME_MAX + 1];
@@ -288,7 +290,7 @@ static struct identity_file *find_kept(struct identity_store *store, const char 
     return is_there ? load(store, store->state, name, false) : NULL;
 }
 
-/* Says what somebody may wonder about who has made or given more than one. */
+/* Logs what may confuse an administrator who has made or given more than one. */
 static void tell(const char *host, const struct identity_file *own, const struct identity_file *kept,
                  const struct identity_file *matching) {
     char credential[IDENTITY_FILE_NAME_MAX + 1];
@@ -322,8 +324,8 @@ const struct identity *identity_store_provide(struct identity_store *store, cons
     if (!problem && chosen == own && identity_file_match(own, host) == CERTIFICATE_OTHER)
         problem = "its certificate is for other hosts; install one with this host as subject alternative name";
     if (problem) {
-        bool told =
-            chosen == own && chosen->told; /* just now, when it was loaded; at the next reload it is told again */
+        bool told = chosen == own &&
+                    chosen->told; /* it was logged just now, when it was loaded; the next reload logs it again */
         chosen->told = false;
         if (!told)
             log_line(LOG_LEVEL_ERROR, "identity %s: %s %s cannot be used: %s", host,

@@ -23,18 +23,18 @@
 #include "identity_store.h"
 #include "protocol/signing.h"
 
-/* Channels take turns: so many questions of one, or as many as this time is enough for, then the next. */
+/* Channels take turns: at most this many questions of one, for at most this time, then the next. */
 #define QUESTIONS_AT_ONCE 16
-#define TURN 1000           /* microseconds; an RSA signature takes longer and is a turn by itself */
+#define TURN 1000           /* microseconds; an RSA signature takes longer, so it is a whole turn */
 #define ANSWER_WITHIN 12000 /* milliseconds; less than a service gets for stopping */
 #define DAY 86400000ull     /* milliseconds */
-#define TICK 3000           /* milliseconds between two words to the service manager */
+#define TICK 3000           /* milliseconds between two watchdog messages */
 
-/* Names of what the service manager keeps for this process over a restart. */
+/* Names of the descriptors that the service manager keeps for this process over a restart. */
 #define KEY_SERVICE_CONTROL_NAME "control"
 #define KEY_SERVICE_CHANNEL_NAME "channel"
 
-/* A worker may ask for this many signatures at once, and for so many in a second; then it has to wait. */
+/* A worker may ask for this many signatures at once, and for this many per second; after that it must wait. */
 #define BURST 4000
 #define RATE 8000
 
@@ -68,9 +68,9 @@ union control_buffer {
 struct channel {
     int descriptor;
     uint64_t generation; /* of the worker at its other end */
-    unsigned allowance;  /* signatures that it may still ask for now */
-    uint64_t counted;    /* when the allowance was last raised, in milliseconds */
-    bool full;           /* an answer found no room; nothing is read until there is some */
+    unsigned allowance;  /* signatures that it may still request now */
+    uint64_t counted;    /* when the allowance was last increased, in milliseconds */
+    bool full;           /* an answer did not fit; nothing is read until it does */
 };
 
 struct keys {
@@ -80,7 +80,7 @@ struct keys {
     struct channel channels[KEY_SERVICE_CHANNELS_MAX];
     size_t channel_count;
     int listener;
-    uint64_t next_day; /* when certificates are looked at again, in milliseconds */
+    uint64_t next_day; /* when certificates are checked again, in milliseconds */
 };
 
 static volatile sig_atomic_t told_to_stop, told_to_reload;
@@ -117,7 +117,7 @@ static void report(int control, const struct identity *identity, bool unusable, 
         log_line(LOG_LEVEL_ERROR, "keys: cannot answer the supervisor: %s", strerror(errno));
 }
 
-/* Returns false when there is no room for it; then it is closed. */
+/* Returns false if there is no room for it; then it is closed. */
 static bool add_channel(struct keys *keys, int descriptor, uint64_t generation) {
     if (keys->channel_count == KEY_SERVICE_CHANNELS_MAX) {
         log_line(LOG_LEVEL_ERROR, "keys: refused a channel: there are %d already", KEY_SERVICE_CHANNELS_MAX);
@@ -133,13 +133,13 @@ static bool add_channel(struct keys *keys, int descriptor, uint64_t generation) 
     return true;
 }
 
-/* Takes the descriptor that came with a message. Returns -1 when there is none; of several none is kept. */
+/* Returns the descriptor that came with a message; -1 if there is none. If there are several, closes all. */
 static int take_descriptor(struct msghdr *message) {
     int descriptor = -1, one;
     for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
             continue;
-        /* The room for one takes two, since it is rounded up. */
+        /* The room for one descriptor holds two, because it is rounded up. */
         size_t size = part->cmsg_len - CMSG_LEN(0);
         for (size_t at = 0; at < size; at += sizeof one) {
             memcpy(&one, CMSG_DATA(part) + at, sizeof one);
@@ -233,9 +233,9 @@ static unsigned allowance(struct channel *channel) {
 }
 
 /*
- * Answers what waits in a channel, several questions for one wake-up. A question leaves the channel when its answer has
- * gone: whatever ends this process before that, the next one finds it there. Returns false when the worker is gone or
- * sends what no honest worker would.
+ * Answers the questions that wait in a channel, several per wake-up. A question leaves the channel only after its
+ * answer was sent: if this process ends before that, the next one finds the question. Returns false if the worker is
+ * gone or sends what no honest worker would.
  */
 static bool answer(const struct keys *keys, struct channel *channel) {
     static struct signing_question question;
@@ -245,7 +245,7 @@ static bool answer(const struct keys *keys, struct channel *channel) {
     for (int i = 0; i < QUESTIONS_AT_ONCE && channel->allowance > 0; i++) {
         if (i > 0 && clock_microseconds() >= turn_ends)
             return true;
-        /* MSG_TRUNC: of a message that is too long the whole length is told, or it would pass for a question. */
+        /* MSG_TRUNC returns the whole length of a message that is too long; otherwise it would look like a question. */
         ssize_t got = recv(channel->descriptor, &question, sizeof question, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC);
         if (got < 0)
             return errno == EAGAIN || errno == EINTR;
@@ -273,7 +273,7 @@ struct watch {
     size_t count;
 };
 
-/* Watches everything but channels that have used up their allowance. Returns how long to wait, in milliseconds. */
+/* Watches everything except channels that have used up their allowance. Returns how long to wait, in milliseconds. */
 static int prepare(struct keys *keys, struct watch *watch) {
     int wait = -1;
     watch->count = 0;
@@ -336,7 +336,7 @@ static void tell(const struct keys *keys, const char *first) {
     systemd_notify(message);
 }
 
-/* As a service: the service manager has put other credentials in place (RefreshOnReload=), or says that it would. */
+/* A reload as a service: the service manager may have replaced the credentials (RefreshOnReload=). */
 static void refresh(struct keys *keys) {
     char message[64];
     told_to_reload = 0;
@@ -363,7 +363,7 @@ static int run(struct keys *keys) {
     while (!told_to_stop && (keys->listener >= 0 || keys->control_count > 0)) {
         int wait = prepare(keys, &watch);
         sigset_t during_wait;
-        sigemptyset(&during_wait); /* SIGTERM and SIGHUP come through while nothing is half done */
+        sigemptyset(&during_wait); /* SIGTERM and SIGHUP are delivered only while nothing is half done */
         if (wait < 0)
             wait = tick;
         struct timespec timeout = {wait / 1000, wait % 1000 * 1000000L};
@@ -392,7 +392,7 @@ int key_service_serve(const struct key_service_options *options) {
     int status;
 
     sigaction(SIGTERM, &action, NULL);
-    mlockall(MCL_CURRENT | MCL_FUTURE); /* best effort: nothing of this process goes to swap */
+    mlockall(MCL_CURRENT | MCL_FUTURE); /* best effort: keep this process out of swap */
     keys.listener = options->listener;
     status = identity_store_open(&keys.store, options->state, options->credentials);
     if (status != EX_OK)
@@ -409,7 +409,7 @@ int key_service_serve(const struct key_service_options *options) {
     return status;
 }
 
-/* Is this a listening socket that control connections come in by? */
+/* Is this a listening socket for control connections? */
 static bool is_listener(int descriptor) {
     int listening = 0, type = 0;
     socklen_t size = sizeof(int);
@@ -417,7 +417,7 @@ static bool is_listener(int descriptor) {
            getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
-/* Puts a descriptor from the service manager where it belongs; what has no place is closed. */
+/* Puts a descriptor from the service manager where it belongs, or closes it. */
 static void adopt(struct key_service_options *options, const struct systemd_socket *socket) {
     if (strcmp(socket->name, KEY_SERVICE_CONTROL_NAME) == 0 && options->control_count < KEY_SERVICE_CONTROLS_MAX)
         options->controls[options->control_count++] = socket->descriptor;
@@ -447,7 +447,7 @@ int keys_service(const char *state) {
     signal(SIGINT, SIG_IGN); /* like SIGTERM of the service: workers still finish handshakes */
     signal(SIGHUP, reload);
     sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM); /* let through where nothing is half done */
+    sigaddset(&blocked, SIGTERM); /* unblocked only while nothing is half done */
     sigaddset(&blocked, SIGHUP);
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     int result = sandbox_enter(SANDBOX_KEYS, -1);
