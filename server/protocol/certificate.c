@@ -20,8 +20,7 @@
 
 /* ---- one certificate ---- */
 
-/* Writes the name of a host in the one spelling. Returns the end of what is written; `at` where there is no such name.
- */
+/* Writes the canonical name of a host. Returns the end of the text; `at` if there is no such name. */
 static char *put_host(char *at, const DNS_entry *entry, bool *has_unicode) {
     char name[HOSTNAME_MAX + 1];
     size_t length = entry->len > 0 ? strnlen(entry->name, (size_t)entry->len) : 0;
@@ -34,7 +33,7 @@ static char *put_host(char *at, const DNS_entry *entry, bool *has_unicode) {
     return hostname_canonical(at, name) ? at + strlen(at) : at;
 }
 
-/* Writes one name as text, if it is of a kind that a capsule can have. Returns the end of what is written. */
+/* Writes one name as text, if a capsule can have a name of this kind. Returns the end of the text. */
 static char *put_name(char *at, const DNS_entry *entry, bool *has_unicode) {
     char *start = at;
     if (entry->type == ASN_DNS_TYPE)
@@ -49,7 +48,7 @@ static char *put_name(char *at, const DNS_entry *entry, bool *has_unicode) {
 }
 
 static char *copy_names(const DNS_entry *list, bool *has_unicode) {
-    size_t size = HOSTNAME_MAX + 2; /* a name is written before it is known to be one */
+    size_t size = HOSTNAME_MAX + 2; /* a name is written before it is known to be valid */
     for (const DNS_entry *entry = list; entry; entry = entry->next)
         size += HOSTNAME_MAX + 2;
     char *names = malloc(size), *at = names;
@@ -81,7 +80,7 @@ static bool take_time(const byte *encoded, int size, time_t *time) {
     return true;
 }
 
-/* Of an INTEGER without a sign. */
+/* Counts the bits of an unsigned INTEGER. */
 static size_t bits_of(const byte *number, word32 size) {
     while (size > 0 && *number == 0) {
         number++;
@@ -98,7 +97,7 @@ static bool rsa_key_fits(const byte *key, word32 size) {
            bits_of(exponent, exponent_size) <= CERTIFICATE_EXPONENT_MAX;
 }
 
-/* The key is known as soon as it was read, also when something behind it is wrong. */
+/* The key is known once it was read, even if something after it is wrong. */
 static bool key_fits_in(const DecodedCert *decoded) {
     if (!decoded->publicKey)
         return false;
@@ -107,7 +106,7 @@ static bool key_fits_in(const DecodedCert *decoded) {
     case RSAPSSk:
         return rsa_key_fits(decoded->publicKey, decoded->pubKeySize);
     case ECDSAk:
-        return decoded->pkCurveOID == ECC_SECP256R1_OID; /* others take several times as long here */
+        return decoded->pkCurveOID == ECC_SECP256R1_OID; /* other curves take several times as long here */
     case ED25519k:
         return true;
     default:
@@ -180,7 +179,7 @@ unsigned certificate_stage(time_t ends, time_t now) {
 
 /* ---- the list ---- */
 
-/* Where a host stands in the list, or would stand. */
+/* Returns the position of a host in the list, or where it would be. */
 static size_t place_of(const struct certificates *certificates, const char *host, bool *there) {
     size_t low = 0, high = certificates->count;
     *there = false;
@@ -199,7 +198,7 @@ static size_t place_of(const struct certificates *certificates, const char *host
     return low;
 }
 
-/* Room for a host at its place in the list. NULL when memory is short. */
+/* Makes room for a host at its position in the list. NULL if there is no memory. */
 static struct certificate *make_place(struct certificates *certificates, size_t at) {
     struct certificate *list = reallocarray(certificates->list, certificates->count + 1, sizeof *list);
     if (!list)

@@ -6,7 +6,7 @@
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/ecc.h>
 
-/* The last byte counts versions. Those before it had four bytes of their own, "sig?" and "sig!". */
+/* The last byte is the version. Earlier versions used "sig?" and "sig!". */
 #define QUESTION_MAGIC 0x32716773u /* "sgq2" */
 #define ANSWER_MAGIC 0x32616773u   /* "sga2" */
 #define MAGIC_WITHOUT_VERSION 0x00ffffffu
@@ -24,12 +24,12 @@ _Static_assert(sizeof(struct signing_answer) == 24 + SIGNING_SIGNATURE_MAX, "no 
 #define X25519_SIZE 32
 #define POINT_SIZE 65 /* of P-256, uncompressed: the only form (RFC 8422 section 5.1.2) */
 
-/* RFC 8446 section 4.1.3: the end of the random of a server that could speak TLS 1.3, and this one always can. */
+/* RFC 8446 section 4.1.3: the end of the random of a server that can speak TLS 1.3, as ours always can. */
 static const uint8_t downgrade[8] = {'D', 'O', 'W', 'N', 'G', 'R', 'D', 1};
 
 /*
- * Is it one SEQUENCE, by the rules of DER or the looser ones of BER (X.690 section 8.1.3)? The client's random, which
- * is where it begins, is whatever a worker says that it is.
+ * Is it one SEQUENCE, by the rules of DER or the looser ones of BER (X.690 section 8.1.3)? It would begin in the
+ * client's random, which a worker can choose.
  */
 static bool is_sequence(const uint8_t *content, size_t size) {
     if (content[0] != 0x30)
@@ -58,7 +58,8 @@ static bool is_key_exchange(const uint8_t *content, size_t size) {
 }
 
 /*
- * Does the point lie on P-256? Of 64 bytes that somebody chose for another end, a part of a certificate, it does not.
+ * Is the point on P-256? If somebody chose the 64 bytes for another purpose, such as a part of a certificate, it is
+ * not.
  */
 static bool is_point(const uint8_t *point) {
     ecc_key key;
@@ -73,7 +74,7 @@ static bool is_point(const uint8_t *point) {
 
 #define SPACES 64
 
-static const char context[] = "TLS 1.3, server CertificateVerify"; /* its zero byte is the one behind it, too */
+static const char context[] = "TLS 1.3, server CertificateVerify"; /* its final NUL is also the zero byte after it */
 
 _Static_assert(SPACES + sizeof context + SIGNING_TRANSCRIPT_MAX == SIGNING_MESSAGE_MAX,
                "there is room for the longest");
@@ -115,7 +116,7 @@ bool signing_is_slow(enum signing_scheme scheme) {
     case SIGNING_ECDSA_SHA256:
     case SIGNING_ECDSA_SHA512:
     case SIGNING_ED25519:
-        return false; /* with SHA-384 it is P-384, as a rule */
+        return false; /* with SHA-384, it is usually P-384 */
     default:
         return true;
     }
@@ -147,7 +148,7 @@ bool signing_question_is_valid(const struct signing_question *question, size_t s
         !is_zero(question->content + question->content_size, SIGNING_CONTENT_MAX - question->content_size) ||
         !fits(question->version, question->scheme, question->content, question->content_size))
         return false;
-    /* A worker has no need to look at its own point; here a worker may be anybody. */
+    /* A worker need not check its own point, but here we must not trust the worker. */
     const uint8_t *parameters = question->content + RANDOMS;
     return question->version != SIGNING_TLS_1_2 || parameters[2] != GROUP_P256 || is_point(parameters + 4);
 }

@@ -3,10 +3,10 @@
 
 /*
  * The messages between a worker and the key process: "sign this handshake with that key" and the signature. Both have
- * one fixed size, so that the key process, which trusts nobody, has nothing to parse but numbers that it checks.
+ * one fixed size, so that the key process, which trusts nobody, parses only numbers, and checks them.
  *
- * A question does not carry a digest, which could be that of anything. It carries what a TLS server signs, and the key
- * process checks its form, completes it and hashes it:
+ * A question does not carry a digest, which could be the digest of anything. It carries what a TLS server signs. The
+ * key process checks its form, completes it and hashes it:
  *   TLS 1.3: the transcript hash. The key process puts 64 spaces, the context string and a zero byte before it
  *            (RFC 8446 section 4.4.3).
  *   TLS 1.2: the client's random, the server's random and the parameters of the ServerKeyExchange (RFC 8422
@@ -16,8 +16,8 @@
  * that is one is refused; among honest handshakes of TLS 1.2 that is one in 65,536), no JSON Web Signature and no other
  * text.
  *
- * They travel over a SOCK_SEQPACKET socket inside one machine, in its own byte order. Sockets outlive a process and an
- * upgrade: whoever changes a message changes its magic number and its size, so that another version refuses it.
+ * Messages travel over a SOCK_SEQPACKET socket inside one machine, in its own byte order. Sockets outlive a process and
+ * an upgrade. If you change a message, change its magic number and its size, so that other versions refuse it.
  */
 
 #include <stdbool.h>
@@ -31,15 +31,13 @@
 #define SIGNING_SIGNATURE_MAX 512 /* bytes of a signature: RSA with 4096 bits */
 #define SIGNING_KEY_ID 32         /* bytes: SHA-256 of the key's SubjectPublicKeyInfo */
 
-/* Which handshake is signed; the numbers are those of TLS. */
+/* The version of the handshake; the numbers are those of TLS. */
 enum signing_version {
     SIGNING_TLS_1_2 = 0x0303,
     SIGNING_TLS_1_3 = 0x0304,
 };
 
-/*
- * How to sign: SignatureScheme of TLS (RFC 8446 section 4.2.3). In TLS 1.2 those of ECDSA name a hash and no curve.
- */
+/* How to sign: SignatureScheme of TLS (RFC 8446 section 4.2.3). In TLS 1.2, ECDSA schemes name a hash but no curve. */
 enum signing_scheme {
     SIGNING_NONE = 0,
     SIGNING_RSA_PKCS1_SHA256 = 0x0401, /* TLS 1.2 only, and the two below */
@@ -58,7 +56,7 @@ struct signing_question {
     uint32_t magic;
     uint16_t version; /* enum signing_version */
     uint16_t scheme;  /* enum signing_scheme */
-    uint64_t ticket;  /* comes back with the answer */
+    uint64_t ticket;  /* returned in the answer */
     uint8_t key[SIGNING_KEY_ID];
     uint32_t content_size;
     uint8_t content[SIGNING_CONTENT_MAX];
@@ -67,8 +65,8 @@ struct signing_question {
 
 enum signing_result {
     SIGNING_DONE = 0,
-    SIGNING_REFUSED = 1, /* a key that this worker does not serve, or a scheme that is not this key's */
-    SIGNING_FAILED = 2,  /* the arithmetic went wrong */
+    SIGNING_REFUSED = 1, /* a key that this worker does not serve, or a scheme that does not fit the key */
+    SIGNING_FAILED = 2,  /* the computation failed */
 };
 
 struct signing_answer {
@@ -81,8 +79,8 @@ struct signing_answer {
 };
 
 /*
- * Makes a question; its ticket is 0 at first. content: see above, `size` bytes. Returns false when that is not what a
- * server of that version signs by that scheme.
+ * Makes a question with ticket 0. content: see above, `size` bytes. Returns false if that is not what a server of that
+ * version signs with that scheme.
  */
 bool signing_ask(struct signing_question *question, enum signing_version version, enum signing_scheme scheme,
                  const uint8_t key[static SIGNING_KEY_ID], const void *content, size_t size);
@@ -90,16 +88,16 @@ bool signing_ask(struct signing_question *question, enum signing_version version
 /* Is this a well-formed question: its size and magic, and a content of the form that TLS gives it? */
 bool signing_question_is_valid(const struct signing_question *question, size_t size);
 
-/* Does it come from a program of another version? Only the log has a use for that; it is not valid either way. */
+/* Does it come from another version of the program? Only for the log; the question is not valid in any case. */
 bool signing_question_is_foreign(const struct signing_question *question, size_t size);
 
-/* Lays out what is to be hashed and signed for a valid question. Returns how many bytes that are. */
+/* Writes the message to be hashed and signed for a valid question. Returns its length in bytes. */
 size_t signing_message(const struct signing_question *question, uint8_t message[static SIGNING_MESSAGE_MAX]);
 
-/* Does a signature by this scheme take much longer than a handshake's other arithmetic? */
+/* Does a signature with this scheme take much longer than the rest of a handshake? */
 bool signing_is_slow(enum signing_scheme scheme);
 
-/* Makes an answer; a signature only with SIGNING_DONE, at most SIGNING_SIGNATURE_MAX bytes. */
+/* Makes an answer, with a signature of at most SIGNING_SIGNATURE_MAX bytes only if the result is SIGNING_DONE. */
 void signing_reply(struct signing_answer *answer, uint64_t ticket, enum signing_result result, const void *signature,
                    size_t size);
 
