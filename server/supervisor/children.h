@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The supervisor's children: one worker for each core, those of earlier generations that finish what they have, and the
- * key process where it is no service of its own. Who dies is replaced, at first soon, then ever later.
+ * The supervisor's children: one worker for each core, workers of earlier generations that finish their connections,
+ * and the key process unless it is a service of its own. Children that die are replaced, with a delay that grows.
  */
 
 #include <signal.h>
@@ -21,87 +21,92 @@
 #define RETIRED_MAX 128 /* two generations */
 
 struct child {
-    pid_t process;      /* 0: none at present */
+    pid_t process;      /* 0: none now */
     int signing_client; /* a worker's end of its channel to the key process */
-    int channel;        /* the other end, kept so that a new key process finds what waits in it */
-    struct relay log;   /* what it writes */
+    int channel;        /* the other end, kept so that a new key process finds the requests that wait in it */
+    struct relay log;   /* its log lines */
     uint64_t started, retired, beats, beat_seen;
     uint64_t start_at; /* when a replacement may start */
     unsigned delay;
-    struct worker_shared *shared; /* in memory that both see */
+    struct worker_shared *shared; /* shared memory */
 };
 
 struct children {
-    /* What the children are given; the supervisor's. */
+    /* Input for the children; the supervisor owns it. */
     const struct listener *listeners;
     size_t listener_count;
-    struct generation *generation;    /* the present one; a child makes it its own */
+    struct generation *generation;    /* the present one; each child gets a copy */
     const char *content;              /* the content folder */
     const char *state;                /* the state folder, for the key process */
-    int signals;                      /* signalfd(2) of those that are waited for, SIGCHLD among them */
-    int control;                      /* to the key process, or -1; owned by the children */
+    int signals;                      /* signalfd(2) of the signals that are waited for, including SIGCHLD */
+    int control;                      /* to the key process, or -1; owned by this struct */
     bool keys_apart;                  /* the key process is a service of its own */
-    uint8_t hash_key[KEYED_HASH_KEY]; /* of addresses; made anew at each start and never kept */
+    uint8_t hash_key[KEYED_HASH_KEY]; /* for addresses; made at each start and never stored */
 
     /* The children. */
     struct child keys;
     struct child workers[WORKERS_MAX];
     size_t worker_count;
-    struct child retired[RETIRED_MAX]; /* of earlier generations: they finish what they have */
-    struct worker_shared *all_shared;  /* one for each worker and one for each that was retired */
+    struct child retired[RETIRED_MAX]; /* of earlier generations; they finish their connections */
+    struct worker_shared *all_shared;  /* one for each worker and each retired worker */
     size_t shared_count;
-    uint64_t answered;  /* by workers that are gone */
-    uint64_t relays_at; /* when lines of workers are looked at again: many at a time */
+    uint64_t answered;  /* requests answered by workers that have ended */
+    uint64_t relays_at; /* when to read lines of workers again, many at a time */
 };
 
-/* Nobody is employed, nothing is owned: what children_dispose accepts. The caller sets what the children are given. */
+/*
+ * Initializes: no child runs, nothing is owned; children_dispose accepts this. The caller then sets the input for the
+ * children.
+ */
 void children_begin(struct children *children);
 
-/* Starts the key process; does nothing where it is a service of its own. Returns false with errno. */
+/* Starts the key process; does nothing if it is a service of its own. Returns false with errno. */
 bool children_start_keys(struct children *children);
 
-/* Makes places for workers, one for each core. Returns false after logging one sentence. */
+/* Makes slots for workers, one for each core. Returns false after logging one sentence. */
 bool children_make_places(struct children *children);
 
 /*
- * Starts a worker of the present generation in each place; those who are there take no new connections from now on and
- * finish what they have. One that cannot be started is logged, and tried again by children_look_after.
+ * Starts a worker of the present generation in each slot. Earlier workers accept no new connections from now on and
+ * finish theirs. If a worker cannot be started, this is logged, and children_look_after tries again.
  */
 void children_renew(struct children *children);
 
-/* How many workers of the present generation take connections. */
+/* Returns how many workers of the present generation accept connections. */
 size_t children_ready(const struct children *children);
 
-/* Does the present generation take all connections, and none of an earlier one any? */
+/* Do all workers of the present generation accept connections, and none of an earlier one? */
 bool children_has_taken_over(const struct children *children);
 
-/* After SIGCHLD: takes note of who has ended. As PID 1, orphans come here, too. */
+/* After SIGCHLD: records which children have ended. As PID 1, also reaps orphans. */
 void children_reap(struct children *children);
 
-/* Replaces who has ended and whose time for that has come; ends a worker that hangs, or stays when it should have gone.
+/*
+ * Replaces children that have ended, once their delay is over. Ends a worker that hangs, or that stays too long after
+ * it was told to leave.
  */
 void children_look_after(struct children *children);
 
-/* When children_look_after has something to do next (clock_milliseconds), but not after `latest`. */
+/* Returns when children_look_after has something to do next (clock_milliseconds), at most `latest`. */
 uint64_t children_wake(const struct children *children, uint64_t latest);
 
-/* Something was done to what workers share: each has to show within two seconds that it goes on, or is ended. */
+/* Somebody changed something that workers share: each must show within two seconds that it is alive, or is ended. */
 void children_examine(struct children *children);
 
 /*
- * Waits for one of the signals, at most so many milliseconds, and writes meanwhile what workers want to have logged.
- * Returns the signal; 0: none came.
+ * Waits for one of the signals, at most `milliseconds`, and meanwhile logs the lines of workers. Returns the signal; 0
+ * if none came.
  */
 int children_wait(struct children *children, uint64_t milliseconds);
 
 /*
- * Lets the workers finish what they are at, then ends them: after some seconds, or at once when a second signal to stop
- * comes. None is left when this returns.
+ * Lets the workers finish their connections, then ends them: after some seconds, or at once if a second signal to stop
+ * comes. When this returns, none is left.
  */
 void children_stop_workers(struct children *children);
 
-/* Ends them at once. */
+/* Ends all workers at once. */
 void children_end_workers(struct children *children);
 
-/* Ends the key process, and gives everything back. All workers must be gone. */
+/* Ends the key process, and frees everything. All workers must have ended. */
 void children_dispose(struct children *children);

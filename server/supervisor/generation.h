@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What one generation of workers is given: settings, capsules and the public part of their identities. A reload makes
- * the next generation, beside the one that serves, and only a whole one takes its place.
+ * The input of one generation of workers: settings, capsules and the public part of their identities. A reload makes
+ * the next generation while the present one serves, and replaces it only if the new one is complete.
  */
 
 #include <stdbool.h>
@@ -17,20 +17,22 @@ struct generation {
     struct settings settings;
     struct capsules capsules;
     struct certificates certificates;
-    /* The host whose identity answers clients without a known server name; in certificates, where it may be barred. */
+    /*
+     * The host whose identity clients without a known server name get; it is in `certificates`, where it may be barred.
+     */
     const char *fallback;
     size_t capsule_count;
     bool is_sample;       /* the content folder holds no capsule, and the sample is shown */
-    bool has_lost_page;   /* a page lies in the content folder itself, where it belongs to no host */
-    size_t unnamed_count; /* folders that nobody can ask for, because no host is named so */
+    bool has_lost_page;   /* a page is directly in the content folder, where it belongs to no host */
+    size_t unnamed_count; /* folders that nobody can ask for, because their names cannot be host names */
     size_t closed_count;  /* files and folders of capsules that the server may not read (closed.h) */
 };
 
-/* Where a generation comes from. Texts belong to the caller. */
+/* The sources of a generation. The caller owns the strings. */
 struct generation_sources {
-    const char *settings; /* the settings file; NULL: the usual one, if there is one */
+    const char *settings; /* the settings file; NULL: the default one, if it exists */
     const char *content;  /* the content folder */
-    const char *sample;   /* a content folder whose capsule SAMPLE_HOST is shown while the other one holds none */
+    const char *sample;   /* a content folder whose capsule SAMPLE_HOST is shown while `content` has no capsule */
 };
 
 #define SAMPLE_HOST "localhost"
@@ -43,12 +45,12 @@ struct generation_sources {
 int generation_open(struct generation *generation, const struct generation_sources *sources);
 
 /*
- * Asks the key process, by its control socket, for the identities of all capsules. Where there is no capsule, the
- * sample is shown to every host that is asked for, unless the key process has identities of other hosts. Returns 0,
- * EX_NOINPUT where there is no capsule and no sample, EX_UNAVAILABLE where the key process does not answer, EX_DATAERR
- * where none of the identities can be used, EX_CANTCREAT where none could be made; all after logging one sentence.
+ * Asks the key process, over its control socket, for the identities of all capsules. If there is no capsule, every host
+ * shows the sample, unless the key process has identities of other hosts. Returns 0, or after logging one sentence:
+ * EX_NOINPUT if there is neither a capsule nor a sample, EX_UNAVAILABLE if the key process does not answer, EX_DATAERR
+ * if no identity can be used, EX_CANTCREAT if none could be made.
  */
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control);
 
-/* Gives everything back. Safe on one that was never opened (all zero, capsules.folder -1). */
+/* Frees everything. Safe on a generation that was never opened (all zero, capsules.folder -1). */
 void generation_dispose(struct generation *generation);

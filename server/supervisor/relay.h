@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * The lines of workers. A worker's standard error is a pipe of its own to the supervisor, which writes what comes into
- * the log: with the worker's process id before it, every control character replaced, and a priority that it may have.
- * So nothing that a worker writes passes for another's line or the supervisor's, no worker can stop the log for others,
- * and the journal, which limits how many lines of a priority it takes in some seconds, keeps room for what the
- * supervisor has to say about an intruder.
+ * Log lines of workers. The standard error of each worker is a pipe of its own to the supervisor. The supervisor writes
+ * the lines to the log, with the worker's process id before them, control characters replaced, and an allowed priority.
+ * So a worker cannot forge lines of another worker or the supervisor, and cannot stop the log for others. The journal
+ * limits how many lines of a priority it accepts in some seconds; this keeps room for what the supervisor reports about
+ * an intruder.
  */
 
 #include <stdbool.h>
@@ -14,30 +14,31 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define RELAY_GRAVE_MAX 20 /* lines graver than information that a worker may write in a period; more count as such */
+#define RELAY_GRAVE_MAX 20 /* lines above information level in a period; further ones become information */
 #define RELAY_PERIOD 10000 /* milliseconds */
-#define RELAY_GRAVEST 4    /* LOG_LEVEL_WARNING: errors are the supervisor's alone */
+#define RELAY_GRAVEST 4    /* LOG_LEVEL_WARNING: only the supervisor logs errors */
 
-/* One worker's. */
+/* The relay of one worker. */
 struct relay {
-    int pipe;             /* the end that is read; -1: none */
-    unsigned grave;       /* grave lines in this period */
+    int pipe;             /* the end to read from; -1: none */
+    unsigned grave;       /* lines above information level in this period */
     uint64_t period_ends; /* milliseconds of the monotonic clock */
 };
 
-/* Makes the pipe. Returns the end to write to, for the worker; the caller closes it. -1 with errno. */
+/* Makes the pipe. Returns the end that the worker writes to, which the caller closes; -1 with errno. */
 int relay_open(struct relay *relay);
 
-/* In the worker: everything that it writes goes into the pipe from now on. Closes that end. Returns false with errno.
- */
+/* In the worker: from now on, standard error goes into the pipe. Closes `end`. Returns false with errno. */
 bool relay_enter(int end);
 
-/* Reads once, and writes the lines into the log. worker: its process id. now: milliseconds. Returns false at its end.
+/*
+ * Reads once, and writes the lines to the log. worker: its process id. now: milliseconds. Returns false at the end of
+ * the pipe.
  */
 bool relay_lines(struct relay *relay, pid_t worker, uint64_t now);
 
-/* Writes what is left, and closes the pipe. */
+/* Writes the remaining lines, and closes the pipe. */
 void relay_close(struct relay *relay, pid_t worker, uint64_t now);
 
-/* Does standard error take lines at present, without making the caller wait? */
+/* Can a line be written to standard error now without blocking? */
 bool relay_has_room(void);
