@@ -4,7 +4,8 @@
 /*
  * The first bytes of a connection, before a TLS library sees them. Pure.
  *
- * Nothing is allocated for a client until the whole ClientHello is there, and whoever speaks no TLS gets no byte back.
+ * Nothing is allocated for a client until the whole ClientHello is there, and a client that does not speak TLS gets no
+ * byte back.
  */
 
 #include <stddef.h>
@@ -15,26 +16,26 @@
 #define HELLO_NAME_MAX 255
 
 enum hello_verdict {
-    HELLO_INCOMPLETE, /* good so far, more bytes are needed */
+    HELLO_INCOMPLETE, /* valid so far, more bytes are needed */
     HELLO_COMPLETE,   /* the whole ClientHello is there */
-    HELLO_FOREIGN,    /* not TLS, no ClientHello, or longer than HELLO_MAX */
+    HELLO_FOREIGN,    /* not TLS, not a ClientHello, or longer than HELLO_MAX */
 };
 
 /*
- * Looks at what has arrived so far (TLS record layer, RFC 8446 section 5.1; ClientHello, section 4.1.2).
- * A ClientHello may be spread over several records.
+ * Examines the bytes that have arrived so far (TLS record layer, RFC 8446 section 5.1; ClientHello, section 4.1.2). A
+ * ClientHello may be spread over several records.
  */
 enum hello_verdict hello_examine(const uint8_t *bytes, size_t length);
 
 /*
- * Makes one record of the first ones, as far as they are whole and belong to the ClientHello: a TLS library need not
- * cope with a message whose header is spread over records, and what is kept of it does not grow with their number.
- * Returns the new length, which is never larger.
+ * Joins the complete records of the ClientHello into one: the TLS library then need not handle a message whose header
+ * is spread over records, and the stored bytes do not grow with their number. Returns the new length, which is never
+ * larger.
  */
 size_t hello_join(uint8_t *bytes, size_t length);
 
 /*
- * Takes the server name (RFC 6066 section 3) out of a complete ClientHello, in lower case, without a trailing dot.
- * name: "" when there is none, or when it is not a plausible host name (the handshake itself judges broken hellos).
+ * Reads the server name (RFC 6066 section 3) from a complete ClientHello, in lower case, without a trailing dot. name:
+ * "" if there is none, or if it is not a plausible host name (the handshake itself judges malformed hellos).
  */
 void hello_server_name(const uint8_t *bytes, size_t length, char name[static HELLO_NAME_MAX + 1]);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A worker: one process, one event loop, all connections that it accepted. It has no network of its own, only the
- * listening sockets that it was given.
+ * A worker: one process with one event loop for all connections that it accepted. It has no network of its own, only
+ * the listening sockets that it inherited.
  */
 
 #include <stdbool.h>
@@ -17,7 +17,7 @@
 
 #define LISTENERS_MAX 16
 
-/* A listening socket and the port that requests by it have to name. */
+/* A listening socket, and the port that requests over it must name. */
 struct listener {
     int descriptor;
     uint16_t port;
@@ -26,20 +26,20 @@ struct listener {
 /* How long each stage may take, in milliseconds. */
 struct deadlines {
     unsigned stage[STAGE_COUNT];
-    unsigned shutdown_grace; /* how long open connections get when the worker is to stop */
+    unsigned shutdown_grace; /* how long open connections may continue when the worker must stop */
 };
 
 /*
- * What the supervisor and one worker share, in memory that both see. The worker writes; other workers can read it, and
- * cannot write, so each has pages of its own (64 KiB are the largest).
+ * Memory that the supervisor and one worker share. The worker writes it. Other workers can read it but not write it, so
+ * each has pages of its own (64 KiB is the largest page size).
  */
 struct worker_shared {
     _Alignas(
         65536) _Atomic uint64_t beats; /* grows at least every WORKER_BEAT milliseconds while the event loop is alive */
-    _Atomic int ready;                 /* 1 while it takes new connections */
-    _Atomic int forbidden;             /* the number of the forbidden system call that ended it; -1 */
+    _Atomic int ready;                 /* 1 while it accepts new connections */
+    _Atomic int forbidden;             /* the number of the forbidden system call that ended it; -1 for none */
     _Atomic int room;                  /* 1 while it has a place for a connection */
-    bool used;                         /* by an earlier worker: the supervisor's note */
+    bool used;                         /* an earlier worker used it; set by the supervisor */
     struct counters counters;
     struct quota_table quota;
 };
@@ -53,18 +53,18 @@ struct worker_setup {
     const struct certificates *certificates;
     const struct settings *settings;
     int channel;          /* to the key process, non-blocking */
-    const char *fallback; /* the host whose identity answers clients without a known server name */
+    const char *fallback; /* the host whose identity clients without a known server name get */
     struct deadlines deadlines;
     struct worker_shared *shared;
-    const struct worker_shared *all_shared; /* of all workers, its own among them */
+    const struct worker_shared *all_shared; /* of all workers, including its own */
     size_t shared_count;
-    size_t connections_max;  /* at once, of all workers; then some give way to new ones */
-    const uint8_t *hash_key; /* of KEYED_HASH_KEY bytes, the same for all workers */
+    size_t connections_max;  /* at once, of all workers; above that, new ones replace others */
+    const uint8_t *hash_key; /* KEYED_HASH_KEY bytes, the same for all workers */
 };
 
 /*
- * Serves until SIGTERM, then until the open connections are through or deadlines.shutdown_grace is over; or until
- * SIGHUP (its generation is over), then until the open connections are through. Returns the exit status for the
- * process: 0, or 1 after logging why.
+ * Serves until SIGTERM, then until the open connections have finished or deadlines.shutdown_grace is over; or until
+ * SIGHUP (its generation ends), then until the open connections have finished. Returns the exit status for the process:
+ * 0, or 1 after logging why.
  */
 int worker_serve(const struct worker_setup *setup);
