@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The verbs of the command line. */
+/* The command line. */
 
 #include <sched.h>
 #include <stdbool.h>
@@ -27,7 +27,7 @@
 #define SAMPLE_DEFAULT "/usr/share/vitrine/sample"
 #define STATE_DEFAULT "/var/lib/vitrine"
 
-/* A screen of 24 lines of 80 columns holds it. */
+/* It fits a screen of 24 lines of 80 columns. */
 static const char help[] = "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
                            "                     [--sample DIR] [--settings FILE] [--keys SOCKET]\n"
                            "       vitrine keys [--state DIR]\n"
@@ -59,7 +59,7 @@ static int wrong_usage(const char *what, const char *which) {
     return EX_USAGE;
 }
 
-/* Takes the value of "--name VALUE" or "--name=VALUE". False: this argument is another one. */
+/* Reads the value of "--name VALUE" or "--name=VALUE". Returns false if the argument is another option. */
 static bool take_value(char **arguments, int *at, const char *name, const char **value) {
     const char *argument = arguments[*at];
     size_t length = strlen(name);
@@ -74,20 +74,21 @@ static bool take_value(char **arguments, int *at, const char *name, const char *
     return true;
 }
 
-/* Systemd gives a list with colons when a unit has several state folders; ours has one. */
+/* systemd sets a list with colons if a unit has several state folders; ours has one. */
 static const char *default_state(void) {
     const char *folder = getenv("STATE_DIRECTORY");
     return folder && folder[0] == '/' && !strchr(folder, ':') ? folder : STATE_DEFAULT;
 }
 
 /*
- * For what serves, before the first process of it is started: a batch waits until whoever has the processor is done,
- * and finds more to do then. A visit, for which a worker is woken three times or more, takes a seventh less of the
- * processor, and no longer. Under a service manager it is the units that ask for it; there the call is forbidden.
+ * Chooses the scheduler's batch policy, before the server starts other processes. A batch process waits until the
+ * running process is done, and then finds more to do at once. A visit wakes a worker three times or more; this saves a
+ * seventh of its processor time, and costs no time. Under a service manager, the units set this; there the call is
+ * forbidden.
  */
 static void be_a_batch(void) {
     const struct sched_param ordinary = {0};
-    syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &ordinary); /* musl's own function only fails */
+    syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &ordinary); /* musl's own function always fails */
 }
 
 static int serve(char **arguments) {
@@ -138,7 +139,7 @@ static int check(char **arguments) {
     return check_run(&options);
 }
 
-/* The verbs about identities: keys, fingerprint and renew. */
+/* The commands for identities: keys, fingerprint and renew. */
 static int identities(const char *verb, char **arguments) {
     const char *state = default_state();
     struct renewal renewal = {0};
@@ -174,7 +175,7 @@ static int identities(const char *verb, char **arguments) {
 
 int main(int count, char **arguments) {
     log_open();
-    /* An init is started without a verb; arguments it gets are meant for other kinds of init. */
+    /* An init is started without a command; its arguments are meant for other kinds of init. */
     if (getpid() == 1 && (count < 2 || strcmp(arguments[1], "serve") != 0))
         return serve(&arguments[count]);
     if (count < 2) {
