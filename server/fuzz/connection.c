@@ -75,25 +75,25 @@ static bool has_asked(const struct visit *visit) {
  */
 static size_t expect(const struct visit *visit, char expected[static HEARD_MAX], size_t *whole) {
     static struct request request;
-    struct connection connection = {.port = visit->proxied ? PROXY_PORT : PORT};
-    struct client client = visit->tls_client.client;
-    struct reply reply = {.body = -1};
+    struct response response = {.client = visit->tls_client.client, .reply.body = -1};
+    struct connection connection = {.port = visit->proxied ? PROXY_PORT : PORT, .response = &response};
+    struct reply *reply = &response.reply;
     enum request_verdict verdict = parse(&visit->tls_client, &request);
     *whole = 0;
     if (verdict == REQUEST_INCOMPLETE)
         return 0;
-    decide(&connection, &context, verdict, &request, &client, &reply);
-    size_t header = reply_header(&reply, expected), size = 0;
-    HOLDS(reply_status_exists((int)reply.status) && reply_meta_is_clean(reply.meta));
-    if (reply.status == STATUS_SUCCESS)
-        size = reply.body_size;
-    *whole = header + (reply.text || size < file_end ? size : file_end);
+    decide(&connection, &context, verdict, &request);
+    size_t header = reply_header(reply, expected), size = 0;
+    HOLDS(reply_status_exists((int)reply->status) && reply_meta_is_clean(reply->meta));
+    if (reply->status == STATUS_SUCCESS)
+        size = reply->body_size;
+    *whole = header + (reply->text || size < file_end ? size : file_end);
     HOLDS(size < HEARD_MAX - header);
-    if (reply.text)
-        memcpy(expected + header, reply.text->bytes, size);
+    if (reply->text)
+        memcpy(expected + header, reply->text->bytes, size);
     else if (size > 0)
-        HOLDS(pread(reply.body, expected + header, size, 0) == (ssize_t)size);
-    reply_dispose(&reply);
+        HOLDS(pread(reply->body, expected + header, size, 0) == (ssize_t)size);
+    reply_dispose(reply);
     return header + size;
 }
 

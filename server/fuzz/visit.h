@@ -126,7 +126,7 @@ static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags)
     HOLDS(size > 0 && (flags & MSG_NOSIGNAL) && !visit->silent);
     /* Nobody hears a word who has not begun to speak TLS. */
     HOLDS(visit->connection->session != NULL && visit->taken > 0 && (visit->proxied || visit->first == 0x16));
-    HOLDS(visit->connection->stage != STAGE_RESPONSE || tls_client_has_shaken(&visit->tls_client));
+    HOLDS(!visit->connection->response || tls_client_has_shaken(&visit->tls_client));
     if (is_interrupted())
         return -1;
     errno = visit->reset ? ECONNRESET : EAGAIN;
@@ -134,7 +134,7 @@ static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags)
         return -1;
     if (visit->room == 0) {
         /* Who asks for answers of TLS itself and takes none may be shown the door. */
-        visit->hasty |= visit->connection->stage == STAGE_REQUEST;
+        visit->hasty |= visit->connection->state == STATE_REQUEST;
         return -1;
     }
     if (size > visit->room)
@@ -251,22 +251,44 @@ static bool has_question(const struct connection *connection) {
     return false;
 }
 
-static void check_kept(const struct visit *visit) {
+static void check_pending(const struct connection *connection) {
+    const struct pending *in = &connection->pending_in, *out = &connection->pending_out;
+    HOLDS((in->bytes != NULL) == (in->size > 0) && (out->bytes != NULL) == (out->size > 0));
+    switch (connection->state) {
+    case STATE_PROXY_HEADER:
+        HOLDS(in->size < PROXY_HEADER_MAX && !out->bytes);
+        break;
+    case STATE_HELLO:
+        HOLDS(in->size < HELLO_MAX && !out->bytes);
+        break;
+    case STATE_SIGNATURE:
+        HOLDS(in->size <= RECEIVED_MAX && !out->bytes);
+        break;
+    case STATE_REQUEST:
+        HOLDS(in->size <= REQUEST_LINE_MAX && !out->bytes);
+        break;
+    case STATE_HANDSHAKE:
+    case STATE_RESPONSE:
+    case STATE_LAST_BYTES:
+        HOLDS(!in->bytes && out->size <= TLS_OUTPUT_MAX);
+        break;
+    default:
+        HOLDS(!in->bytes && !out->bytes);
+    }
+}
+
+static void check_state(const struct visit *visit) {
     const struct connection *connection = visit->connection;
-    HOLDS((connection->kept != NULL) == (connection->kept_size > 0));
-    if (connection->signing)
-        HOLDS(connection->kept_size <= RECEIVED_MAX);
-    else if (connection->stage == STAGE_HANDSHAKE && !connection->session)
-        HOLDS(connection->kept_size < (connection->proxied ? PROXY_HEADER_MAX : HELLO_MAX));
-    else if (connection->stage == STAGE_REQUEST)
-        HOLDS(connection->kept_size <= REQUEST_LINE_MAX);
-    else
-        HOLDS(connection->kept_size <= TLS_OUTPUT_MAX);
-    if (connection->stage == STAGE_LINGER)
-        HOLDS(!connection->kept && !connection->session && !connection->response && visit->silent);
-    HOLDS((connection->response != NULL) == (connection->stage == STAGE_RESPONSE));
+    check_pending(connection);
+    HOLDS(connection->state != STATE_WAITING && connection->state < STATE_COUNT);
+    HOLDS(visit->proxied || connection->state != STATE_PROXY_HEADER);
+    HOLDS((connection->session != NULL) ==
+          (connection->state >= STATE_HANDSHAKE && connection->state <= STATE_LAST_BYTES));
+    HOLDS((connection->state >= STATE_DRAIN) == visit->silent);
+    HOLDS((connection->response != NULL) ==
+          (connection->state == STATE_RESPONSE || connection->state == STATE_LAST_BYTES));
     /* Whoever is asked for more than a greeting is who they say, and is through with their own part. */
-    if (connection->stage == STAGE_REQUEST || connection->stage == STAGE_RESPONSE)
+    if (connection->state == STATE_REQUEST || connection->response)
         HOLDS(tls_client_has_shaken(&visit->tls_client) && !visit->tls_client.is_liar);
     if (connection->response) {
         const struct client *client = &connection->response->client;
@@ -279,18 +301,17 @@ static void check_kept(const struct visit *visit) {
 /* What is wished for can come, and nothing is left lying about in what all connections share. */
 static void check_wish(const struct visit *visit, enum next next) {
     const struct connection *connection = visit->connection;
-    check_kept(visit);
+    check_state(visit);
     switch (next) {
     case WANT_WRITE:
-        HOLDS(connection->stage == STAGE_RESPONSE || (connection->stage == STAGE_HANDSHAKE && connection->kept));
+        HOLDS(connection->response || (connection->state == STATE_HANDSHAKE && connection->pending_out.bytes));
         HOLDS(context.channel.output_size == 0);
         break;
     case WANT_SIGNATURE:
-        HOLDS(connection->signing && connection->stage == STAGE_HANDSHAKE && has_question(connection));
+        HOLDS(connection->state == STATE_SIGNATURE && has_question(connection));
         break;
     default:
-        HOLDS(!connection->signing && connection->stage != STAGE_RESPONSE);
-        HOLDS(connection->stage != STAGE_HANDSHAKE || !connection->session || !connection->kept);
+        HOLDS(connection->state != STATE_SIGNATURE && !connection->response && !connection->pending_out.bytes);
         HOLDS(context.channel.output_size == 0);
         HOLDS(context.channel.input_size == 0 || !connection->session);
     }
@@ -332,7 +353,7 @@ static bool turn(struct visit *visit) {
     bool readable = visit->arrived_size > 0 || visit->left || visit->reset;
     if (!connection)
         return false;
-    if (connection->signing) {
+    if (connection->state == STATE_SIGNATURE) {
         if (readable)
             connection->armed = WANT_SIGNATURE; /* it looks away until the signature has come */
         return false;
@@ -416,7 +437,7 @@ static bool give_signature(uint8_t how) {
     served = NULL;
     send_answer(&answer, sizeof answer);
     if (how == 'F' && served)
-        HOLDS(!served->connection || served->connection->stage == STAGE_LINGER);
+        HOLDS(!served->connection || served->connection->state == STATE_DRAIN);
     return true;
 }
 
@@ -467,7 +488,7 @@ static void settle(void) {
             sent |= tls_client_act(&visit->tls_client);
             sent |= carry(visit, WIRE_MAX);
             sent |= turn(visit);
-            if (!held_back && visit->connection && visit->connection->signing)
+            if (!held_back && visit->connection && visit->connection->state == STATE_SIGNATURE)
                 sent |= give_signature('A');
         }
     }

@@ -6,7 +6,7 @@
 
 #define TRIES 3              /* to take a place that was made for somebody */
 #define LINGERING_AT_ONCE 16 /* of those that end, looked at for one that is over */
-#define SCAN_MAX 512         /* connections of each stage that are looked at for one that gives way */
+#define SCAN_MAX 512         /* connections of each deadline that are looked at for one that gives way */
 #define IDLE 500             /* milliseconds in which a handshake of somebody who is there gets on */
 #define SPEECHLESS 200       /* the same for its first message, which follows without being asked for */
 
@@ -65,7 +65,7 @@ static unsigned weight_of(unsigned load) {
 /* Does a handshake go on as that of somebody who is there does? While it waits for its signature, it does. */
 static bool gets_on(const struct worker *worker, const struct connection *connection) {
     uint64_t idle = worker->context->now - connection->stirred;
-    return connection->signing || idle < (connection->steps == 0 ? SPEECHLESS : IDLE);
+    return connection->state == STATE_SIGNATURE || idle < (connection->steps == 0 ? SPEECHLESS : IDLE);
 }
 
 static enum giver giver_of(const struct worker *worker, const struct connection *connection, unsigned load,
@@ -73,15 +73,19 @@ static enum giver giver_of(const struct worker *worker, const struct connection 
     /* Of this machine nobody can tell how many they are. */
     bool is_known = !alike && !connection_is_local(connection);
     enum giver of_many = is_known && crowd >= MANY ? GIVER_ONE_OF_MANY : GIVER_NONE;
-    switch (connection->stage) {
-    case STAGE_WAITING:
+    switch (connection->state) {
+    case STATE_WAITING:
         return GIVER_WAITING;
-    case STAGE_HANDSHAKE:
-    case STAGE_REQUEST:
+    case STATE_PROXY_HEADER:
+    case STATE_HELLO:
+    case STATE_HANDSHAKE:
+    case STATE_SIGNATURE:
+    case STATE_REQUEST:
         if (worker->context->now - connection->begun >= LOOP_LOOK)
             return GIVER_SILENT;
         return gets_on(worker, connection) && (alike || weight_of(load) == 0) ? of_many : GIVER_YOUNG;
-    case STAGE_LINGER:
+    case STATE_DRAIN:
+    case STATE_LINGER:
         if (connection->acknowledged || connection->sent == 0)
             return GIVER_THROUGH;
         break;
@@ -132,14 +136,14 @@ static bool gives_way_before(const struct candidate *one, const struct candidate
 
 /* Finds out which of the oldest lingering connections are over. */
 static void look_at_lingering(const struct worker *worker) {
-    struct connection *connection = worker->queues[STAGE_LINGER].first;
+    struct connection *connection = worker->queues[DEADLINE_LINGER].first;
     for (int i = 0; i < LINGERING_AT_ONCE && connection; i++, connection = connection->later)
         connection_has_all(connection);
 }
 
 /* Where a connection of this machine finds none of its places, it may wait for one, if there is room for that. */
 static bool can_wait(const struct worker *worker, const struct connection *newcomer) {
-    return connection_is_local(newcomer) && (newcomer->stage == STAGE_WAITING || admission_has_room(worker));
+    return connection_is_local(newcomer) && (newcomer->state == STATE_WAITING || admission_has_room(worker));
 }
 
 /*
@@ -153,12 +157,12 @@ static struct candidate find_giver(const struct worker *worker, const struct con
     bool alike = only_local && newcomer && can_wait(worker, newcomer);
     int quick = 0;
     look_at_lingering(worker);
-    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
-        struct connection *connection = worker->queues[stage].first;
+    for (enum deadline deadline = 0; deadline < DEADLINE_COUNT; deadline++) {
+        struct connection *connection = worker->queues[deadline].first;
         for (int i = 0; i < SCAN_MAX && connection; i++, connection = connection->later) {
             struct candidate next = consider(worker, connection, alike);
             if (next.giver == GIVER_NONE || connection == newcomer ||
-                (only_local && (connection->stage == STAGE_WAITING || !connection_is_local(connection))))
+                (only_local && (connection->state == STATE_WAITING || !connection_is_local(connection))))
                 continue;
             quick += next.giver == GIVER_QUICK;
             if (!best.connection || gives_way_before(&next, &best))
@@ -243,7 +247,7 @@ void admission_receive(struct worker *worker, struct connection *connection) {
 
 void admission_admit_waiting(struct worker *worker) {
     struct connection *connection;
-    while ((connection = worker->queues[STAGE_WAITING].first)) {
+    while ((connection = worker->queues[DEADLINE_WAITING].first)) {
         enum admission admission = admit(worker, connection);
         if (admission == NO_PLACE) {
             connection_wait(connection, worker->context);

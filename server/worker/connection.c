@@ -31,8 +31,7 @@ struct connection *connection_begin(int socket, uint16_t port, const struct clie
     connection->socket = socket;
     connection->port = port;
     connection->address = *from;
-    connection->proxied = proxied;
-    connection->stage = STAGE_HANDSHAKE;
+    connection->state = proxied ? STATE_PROXY_HEADER : STATE_HELLO;
     connection->begun = connection->stirred = now;
     return connection;
 }
@@ -44,11 +43,10 @@ struct connection *connection_begin(int socket, uint16_t port, const struct clie
 static enum next say_why(struct connection *connection, struct worker_context *context) {
     if (connection_flush(connection, context) != SENT_ALL)
         return WANT_CLOSE;
-    connection_drop_kept(connection);
+    pending_drop(&connection->pending_in);
     tls_session_end(connection->session);
     connection->session = NULL;
-    connection->talkative = true;
-    return connection_begin_linger(connection) ? WANT_READ : WANT_CLOSE;
+    return connection_begin_linger(connection, STATE_DRAIN) ? WANT_READ : WANT_CLOSE;
 }
 
 /* Does a client keep TLS busy, by new keys or empty records, in place of asking? `length` bytes of its request are
@@ -69,13 +67,13 @@ static bool asks_too_often(struct connection *connection, struct worker_context 
     return false;
 }
 
-/* Reads the request line out of the session; all of its start that came before was kept. */
+/* Reads the request line out of the session; all of its start that came before is pending_in. */
 static enum next read_request(struct connection *connection, struct worker_context *context) {
     struct request request;
-    size_t length = connection->kept_size;
+    size_t length = connection->pending_in.size;
     int filled = 0;
     if (length > 0)
-        memcpy(context->line, connection->kept, length);
+        memcpy(context->line, connection->pending_in.bytes, length);
     for (;;) {
         size_t got;
         enum tls_progress progress =
@@ -96,11 +94,12 @@ static enum next read_request(struct connection *connection, struct worker_conte
             request.problem = "the request is longer than 1024 bytes";
         }
         if (verdict != REQUEST_INCOMPLETE) {
-            connection->talkative = context->channel.input_size > 0 || length < 2 || context->line[length - 1] != '\n';
-            return response_answer(connection, context, verdict, &request);
+            bool more_comes = context->channel.input_size > 0 || length < 2 || context->line[length - 1] != '\n';
+            return response_begin(connection, more_comes) ? response_answer(connection, context, verdict, &request)
+                                                          : WANT_CLOSE;
         }
     }
-    if (length != connection->kept_size && !connection_keep(connection, context->line, length))
+    if (length != connection->pending_in.size && !pending_keep(&connection->pending_in, context->line, length))
         return WANT_CLOSE;
     if (asks_too_often(connection, context, filled)) {
         connection_refuse(connection, context, TOO_OFTEN);
@@ -112,8 +111,8 @@ static enum next read_request(struct connection *connection, struct worker_conte
         return WANT_CLOSE;
     }
     /*
-     * What TLS itself has to say by now, the end of a handshake or answers to new keys, is little. It cannot wait in
-     * `kept`, which holds the request's start: whoever asks for so much of it that it finds no room is let go.
+     * What TLS itself has to say by now, the end of a handshake or answers to new keys, is little: whoever asks for so
+     * much of it that it finds no room is let go.
      */
     return connection_flush(connection, context) == SENT_ALL ? WANT_READ : WANT_CLOSE;
 }
@@ -140,24 +139,24 @@ static enum next handshake_went(struct connection *connection, struct worker_con
     enum next next;
     switch (progress) {
     case TLS_DONE:
-        connection->stage = STAGE_REQUEST;
+        connection->state = STATE_REQUEST;
         get_on(connection, context);
         channel->records = 0; /* those of the handshake */
         next = read_request(connection, context);
         connection->responses = 0; /* that was the end of the handshake */
-        if (next == WANT_READ && connection->stage == STAGE_REQUEST)
+        if (next == WANT_READ && connection->state == STATE_REQUEST)
             acknowledge(connection);
         return next;
     case TLS_WANTS_SIGNATURE:
         /* Of a flight nothing is there yet, but a HelloRetryRequest may be, if the second ClientHello came early. */
         if (connection_flush(connection, context) != SENT_ALL)
             return WANT_CLOSE;
-        connection->signing = true;
-        if (channel->input_size > 0 && !connection_keep(connection, channel->input, channel->input_size))
+        connection->state = STATE_SIGNATURE;
+        if (channel->input_size > 0 && !pending_keep(&connection->pending_in, channel->input, channel->input_size))
             return WANT_CLOSE;
         return WANT_SIGNATURE;
     case TLS_WANTS_INPUT:
-        /* A flight is a few kilobytes: an empty socket buffer takes it. If not, the rest is kept until it does. */
+        /* A flight is a few kilobytes: an empty socket buffer takes it. If not, the rest waits until it does. */
         switch (connection_flush(connection, context)) {
         case SENT_ALL:
             return WANT_READ;
@@ -180,13 +179,13 @@ static enum next shake_hands(struct connection *connection, struct worker_contex
 enum next connection_sign(struct connection *connection, struct worker_context *context, const uint8_t *signature,
                           size_t size) {
     context->channel.input_size = context->channel.output_size = 0;
-    connection->signing = false;
+    connection->state = STATE_HANDSHAKE;
     get_on(connection, context);
-    if (connection->kept) {
-        memcpy(context->received, connection->kept, connection->kept_size);
+    if (connection->pending_in.bytes) {
+        memcpy(context->received, connection->pending_in.bytes, connection->pending_in.size);
         context->channel.input = context->received;
-        context->channel.input_size = connection->kept_size;
-        connection_drop_kept(connection);
+        context->channel.input_size = connection->pending_in.size;
+        pending_drop(&connection->pending_in);
     }
     return handshake_went(connection, context, tls_session_sign(connection->session, signature, size));
 }
@@ -195,10 +194,11 @@ enum next connection_sign(struct connection *connection, struct worker_context *
 static enum next greet(struct connection *connection, struct worker_context *context, size_t size) {
     char name[HELLO_NAME_MAX + 1];
     size = hello_join(context->received, size);
+    context->channel.input = context->received;
     context->channel.input_size = size;
     switch (hello_examine(context->received, size)) {
     case HELLO_INCOMPLETE:
-        return connection_keep(connection, context->received, size) ? WANT_READ : WANT_CLOSE;
+        return pending_keep(&connection->pending_in, context->received, size) ? WANT_READ : WANT_CLOSE;
     case HELLO_FOREIGN:
         context->counters->foreign++;
         connection_log_drop(connection, context, DROP_FOREIGN);
@@ -206,8 +206,9 @@ static enum next greet(struct connection *connection, struct worker_context *con
     default:
         break;
     }
-    connection_drop_kept(connection);
+    pending_drop(&connection->pending_in);
     get_on(connection, context);
+    connection->state = STATE_HANDSHAKE;
     hello_server_name(context->received, size, name);
     const struct quota_member *member = &connection->member;
     const struct signing_client_origin origin = {member->groups[0].hash,
@@ -228,7 +229,8 @@ static void join(struct connection *connection, const struct worker_context *con
 }
 
 bool connection_is_local(const struct connection *connection) {
-    return !connection->proxied && !connection->claimed && client_address_is_loopback(&connection->address);
+    return connection->state != STATE_PROXY_HEADER && !connection->claimed &&
+           client_address_is_loopback(&connection->address);
 }
 
 /* Whose quotas does it count for? */
@@ -236,7 +238,8 @@ static void find_groups(struct connection *connection, const struct worker_conte
     static const struct address_group loopback = {.bits = 1}, not_told = {.bits = 2}; /* no prefix has so few */
     struct address_group groups[CLIENT_ADDRESS_GROUPS_MAX];
     connection->member = (struct quota_member){0};
-    if (connection->proxied) { /* all that have not said yet who they are: they give way like one client with many */
+    if (connection->state ==
+        STATE_PROXY_HEADER) { /* all that have not said yet who they are: they give way like one client with many */
         join(connection, context, &not_told, 0);
         return;
     }
@@ -253,7 +256,7 @@ static void find_groups(struct connection *connection, const struct worker_conte
 }
 
 void connection_wait(struct connection *connection, struct worker_context *context) {
-    connection->stage = STAGE_WAITING;
+    connection->state = STATE_WAITING;
     quota_leave(&context->quota, &connection->member);
     connection->member = (struct quota_member){0};
     quota_enter(&context->quota, &connection->member);
@@ -264,8 +267,8 @@ enum admission connection_admit(struct connection *connection, struct worker_con
     find_groups(connection, context);
     if (!quota_enter(&context->quota, &connection->member))
         return NO_PLACE;
-    if (connection->stage == STAGE_WAITING) {
-        connection->stage = STAGE_HANDSHAKE;
+    if (connection->state == STATE_WAITING) {
+        connection->state = STATE_HELLO;
         connection->begun = connection->stirred = context->now;
     }
     return quota_spend(&context->quota, &connection->member, QUOTA_HANDSHAKES, context->now) > 0 ? TOO_OFTEN : ADMITTED;
@@ -287,7 +290,7 @@ static enum next introduce(struct connection *connection, struct worker_context 
     struct proxy_header header;
     switch (proxy_parse(context->received, *size, &header)) {
     case PROXY_INCOMPLETE:
-        return connection_keep(connection, context->received, *size) ? WANT_READ : WANT_CLOSE;
+        return pending_keep(&connection->pending_in, context->received, *size) ? WANT_READ : WANT_CLOSE;
     case PROXY_INVALID:
         context->counters->foreign++;
         connection_log_drop(connection, context, DROP_FOREIGN);
@@ -295,13 +298,13 @@ static enum next introduce(struct connection *connection, struct worker_context 
     default:
         break;
     }
-    connection->proxied = false;
+    connection->state = STATE_HELLO;
     connection->claimed = header.has_addresses;
     if (header.has_addresses)
         connection->address = client_address_of_bytes(header.source, header.is_ipv6);
     *size -= header.length;
     memmove(context->received, context->received + header.length, *size);
-    connection_drop_kept(connection);
+    pending_drop(&connection->pending_in);
     enum admission admission = connection_admit(connection, context);
     if (admission != ADMITTED)
         connection_refuse(connection, context, admission);
@@ -310,52 +313,97 @@ static enum next introduce(struct connection *connection, struct worker_context 
 
 /* ---- from outside ---- */
 
-static enum next take_input(struct connection *connection, struct worker_context *context) {
-    bool greeting = connection->stage == STAGE_HANDSHAKE && !connection->session;
-    size_t before = greeting ? connection->kept_size : 0;
+/* Receives behind what waits already. Returns how much is there then, 0 when nothing came, -1 when the peer is gone. */
+static ssize_t receive_more(struct connection *connection, struct worker_context *context) {
+    size_t before = connection->pending_in.size;
     if (before > 0)
-        memcpy(context->received, connection->kept, before);
+        memcpy(context->received, connection->pending_in.bytes, before);
     ssize_t got = connection_receive(connection, context, before);
-    if (got < 0) /* a client may end its half before it has all of ours */
-        return connection->stage != STAGE_LINGER || connection_has_all(connection) ? WANT_CLOSE : WANT_NEWS;
-    if (got == 0)
-        return connection->stage == STAGE_LINGER ? connection_continue_linger(connection) : WANT_READ;
-    if (greeting) {
-        size_t size = before + (size_t)got;
-        if (connection->proxied) {
-            enum next next = introduce(connection, context, &size);
-            if (next == WANT_CLOSE || connection->proxied || size == 0)
-                return next;
-        }
-        context->channel.input = context->received;
-        context->channel.input_size = size;
-        return greet(connection, context, size);
-    }
-    if (connection->stage == STAGE_LINGER)
-        return connection_continue_linger(connection);
+    return got > 0 ? (ssize_t)before + got : got;
+}
+
+static enum next continue_proxy_header(struct connection *connection, struct worker_context *context) {
+    ssize_t got = receive_more(connection, context);
+    size_t size = (size_t)got;
+    if (got <= 0)
+        return got < 0 ? WANT_CLOSE : WANT_READ;
+    enum next next = introduce(connection, context, &size);
+    return next == WANT_CLOSE || connection->state == STATE_PROXY_HEADER || size == 0
+               ? next
+               : greet(connection, context, size);
+}
+
+static enum next continue_hello(struct connection *connection, struct worker_context *context) {
+    ssize_t got = receive_more(connection, context);
+    if (got <= 0)
+        return got < 0 ? WANT_CLOSE : WANT_READ;
+    return greet(connection, context, (size_t)got);
+}
+
+/* Receives records into the channel. Returns as connection_receive. */
+static ssize_t receive_records(struct connection *connection, struct worker_context *context) {
+    ssize_t got = connection_receive(connection, context, 0);
     context->channel.input = context->received;
-    context->channel.input_size = (size_t)got;
-    connection->heard += connection->stage == STAGE_REQUEST ? (uint32_t)got : 0;
-    return connection->stage == STAGE_HANDSHAKE ? shake_hands(connection, context) : read_request(connection, context);
+    context->channel.input_size = got > 0 ? (size_t)got : 0;
+    return got;
+}
+
+static enum next continue_handshake(struct connection *connection, struct worker_context *context) {
+    ssize_t got = receive_records(connection, context);
+    if (got <= 0)
+        return got < 0 ? WANT_CLOSE : WANT_READ;
+    return shake_hands(connection, context);
+}
+
+/* The client's next part of the handshake comes when it has all of ours. */
+static enum next send_flight(struct connection *connection) {
+    enum sent sent = connection_flush_pending(connection);
+    if (sent == SENT_ALL)
+        return WANT_READ;
+    return sent == SENT_SOME ? WANT_WRITE : WANT_CLOSE;
+}
+
+static enum next continue_request(struct connection *connection, struct worker_context *context) {
+    ssize_t got = receive_records(connection, context);
+    if (got <= 0)
+        return got < 0 ? WANT_CLOSE : WANT_READ;
+    connection->heard += (uint32_t)got;
+    return read_request(connection, context);
+}
+
+/* What comes is thrown away. */
+static enum next continue_linger(struct connection *connection, struct worker_context *context, bool readable) {
+    if (readable && connection_receive(connection, context, 0) < 0) /* its half may end before it has all of ours */
+        return connection_has_all(connection) ? WANT_CLOSE : WANT_NEWS;
+    return connection_continue_linger(connection);
 }
 
 enum next connection_continue(struct connection *connection, struct worker_context *context, bool readable) {
     context->channel.input_size = 0;
     context->channel.output_size = 0;
     context->channel.records = 0;
-    if (connection->signing)
+    switch (connection->state) {
+    case STATE_PROXY_HEADER:
+        return readable ? continue_proxy_header(connection, context) : WANT_READ;
+    case STATE_HELLO:
+        return readable ? continue_hello(connection, context) : WANT_READ;
+    case STATE_HANDSHAKE:
+        if (connection->pending_out.bytes)
+            return send_flight(connection);
+        return readable ? continue_handshake(connection, context) : WANT_READ;
+    case STATE_SIGNATURE:
         return WANT_SIGNATURE;
-    if (connection->stage == STAGE_RESPONSE)
+    case STATE_REQUEST:
+        return readable ? continue_request(connection, context) : WANT_READ;
+    case STATE_RESPONSE:
+    case STATE_LAST_BYTES:
         return response_continue(connection, context);
-    if (connection->armed == WANT_WRITE && connection->stage == STAGE_HANDSHAKE && connection->kept) {
-        enum sent sent = connection_flush_kept(connection);
-        if (sent != SENT_ALL)
-            return sent == SENT_SOME ? WANT_WRITE : WANT_CLOSE;
+    case STATE_DRAIN:
+    case STATE_LINGER:
+        return continue_linger(connection, context, readable);
+    default:
         return WANT_READ;
     }
-    if (connection->stage == STAGE_LINGER && !readable)
-        return connection_continue_linger(connection);
-    return readable ? take_input(connection, context) : WANT_READ;
 }
 
 void connection_end(struct connection *connection, struct worker_context *context) {
@@ -365,6 +413,7 @@ void connection_end(struct connection *connection, struct worker_context *contex
     if (!connection->acknowledged)
         setsockopt(connection->socket, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     close(connection->socket);
-    free(connection->kept);
+    pending_drop(&connection->pending_in);
+    pending_drop(&connection->pending_out);
     block_cache_give(connection);
 }

@@ -2,8 +2,31 @@
 #pragma once
 
 /*
- * The life of one connection: greeting, handshake, request, response, linger. Knows its socket, not the event loop: the
- * loop tells it that there may be bytes to read or room to send, and it returns what it waits for next.
+ * The life of one connection. Knows its socket, not the event loop: the loop tells it that there may be bytes to read
+ * or room to send, and it returns what it waits for next. Its state says what it waits for:
+ *
+ * from           event                                                 to             deadline there
+ * (none)         accepted                                              HELLO          handshake-timeout
+ * (none)         accepted at a port of proxy-ports                     PROXY_HEADER   handshake-timeout
+ * HELLO          from this machine, and all its places are taken       WAITING        handshake-timeout
+ * WAITING        a place is free                                       HELLO          handshake-timeout, anew
+ * PROXY_HEADER   the header is complete                                HELLO          the same goes on
+ * HELLO          the ClientHello is complete                           HANDSHAKE      the same goes on
+ * HANDSHAKE      TLS needs a signature                                 SIGNATURE      the same goes on
+ * SIGNATURE      the key process has answered                          HANDSHAKE      the same goes on
+ * HANDSHAKE      the handshake is over                                 REQUEST        request-timeout
+ * REQUEST        the request is complete or wrong                      RESPONSE       reply-timeout, and more (loop.c)
+ * RESPONSE       the last record is made                               LAST_BYTES     the same goes on
+ * LAST_BYTES     the kernel has all of it; nothing more will come      LINGER         the same goes on
+ * LAST_BYTES     the kernel has all of it; more may be coming          DRAIN          the same goes on
+ * HELLO,         the handshake fails, or the client ends early:        DRAIN          reply-timeout
+ * HANDSHAKE,     the alert or close_notify is sent
+ * REQUEST
+ * LINGER         the client has all of it                              (none)
+ * DRAIN          the client has all of it, and has ended its side,     (none)
+ *                or two seconds have passed
+ * any            deadline, reset, no memory, garbage, or another       (none)
+ *                connection needs the place (admission.h)
  */
 
 #include <stdbool.h>
@@ -15,19 +38,34 @@
 #include "content/capsule.h"
 #include "content/request.h"
 #include "drop_log.h"
+#include "event_source.h"
 #include "hello.h"
 #include "quota.h"
 #include "tls.h"
 
-/* The stage of a connection. Each stage has its own deadline. */
-enum stage {
-    STAGE_WAITING,   /* it comes from this machine, and waits for one of the places for this machine */
-    STAGE_HANDSHAKE, /* from accept to the end of the TLS handshake */
-    STAGE_REQUEST,   /* until the request line is complete */
-    STAGE_RESPONSE,  /* until the kernel has taken the last byte */
-    STAGE_LINGER, /* everything is sent; it stays until the client has it all. Discards incoming bytes, so that no reset
-                     overtakes the response. */
-    STAGE_COUNT,
+/* What a connection waits for. */
+enum state {
+    STATE_WAITING,      /* for one of the places for this machine, which it comes from */
+    STATE_PROXY_HEADER, /* for a PROXY protocol header, whose start is pending_in */
+    STATE_HELLO,        /* for a ClientHello, whose start is pending_in */
+    STATE_HANDSHAKE,    /* for the client's part of the handshake; pending_out is our part, if it found no room */
+    STATE_SIGNATURE,    /* for the key process; pending_in is input that the session has not taken */
+    STATE_REQUEST,      /* for a request line, whose start, decrypted, is pending_in */
+    STATE_RESPONSE,     /* for room to send; there are records to make; pending_out is what found no room */
+    STATE_LAST_BYTES,   /* for room to send; all records are made, with close_notify; pending_out as before */
+    STATE_DRAIN,        /* for the client's end; discards incoming bytes, so that no reset overtakes the response */
+    STATE_LINGER,       /* until the client has acknowledged everything */
+    STATE_COUNT,
+};
+
+/* What bounds the time of a connection. Each state has one of these (loop.c). */
+enum deadline {
+    DEADLINE_WAITING,
+    DEADLINE_HANDSHAKE,
+    DEADLINE_REQUEST,
+    DEADLINE_RESPONSE,
+    DEADLINE_LINGER,
+    DEADLINE_COUNT,
 };
 
 enum next {
@@ -71,19 +109,23 @@ struct worker_context {
     char plain[TLS_RECORDS_AT_ONCE * TLS_RECORD_MAX];
 };
 
-/* A response that is being sent. */
+/* A response that is being sent (response.h). */
 struct response;
+
+/* Bytes that wait. The copy belongs to the connection. NULL and 0: none. */
+struct pending {
+    uint8_t *bytes;
+    size_t size;
+};
 
 struct connection {
     int socket;
     uint16_t port; /* of its listener */
-    enum stage stage;
-    bool talkative;    /* the client sent more than its request, or may still be sending */
-    bool acknowledged; /* the client has acknowledged everything; checked in STAGE_LINGER */
-    bool signing;      /* it waits for a signature; `kept` holds input that the session has not taken */
+    enum state state;
+    bool acknowledged; /* the client has acknowledged everything; checked in STATE_LINGER and STATE_DRAIN */
     struct tls_session *session;
-    uint8_t *kept; /* bytes that wait: the start of a greeting or request, or records that found no room */
-    size_t kept_size;
+    struct pending pending_in;  /* received, but not complete or not wanted yet */
+    struct pending pending_out; /* records that found no room */
     struct response *response;
     uint64_t sent;      /* bytes of the response that the kernel has taken */
     uint64_t begun;     /* when it was accepted */
@@ -95,9 +137,9 @@ struct connection {
     struct client_address address;
     struct quota_member member; /* the quotas that it counts for */
     bool claimed;               /* a PROXY protocol header claimed the address */
-    bool proxied;               /* a PROXY protocol header must come first */
 
     /* For the event loop: its place in a queue of deadlines, and what epoll waits for. */
+    struct event_source source;
     struct connection *earlier, *later;
     uint64_t deadline;
     uint64_t due;   /* when the response is ended if the client takes no more of it */
@@ -105,13 +147,13 @@ struct connection {
     uint32_t pace;  /* a moving average of these bytes between two checks: the latest count for half of it; there is an
                        upper bound */
     bool looked_at; /* the response was checked once */
-    enum stage queued;
+    enum deadline queued;
     enum next armed;
 };
 
 /*
- * Makes a connection from an accepted, non-blocking socket, which it owns from now on. NULL: no memory. from: the
- * client's address. proxied: a PROXY protocol header must give that address.
+ * Makes a connection from an accepted, non-blocking socket, which it owns from now on. NULL: no memory, and the socket
+ * is still the caller's. from: the client's address. proxied: a PROXY protocol header must give that address.
  */
 struct connection *connection_begin(int socket, uint16_t port, const struct client_address *from, bool proxied,
                                     uint64_t now);

@@ -7,24 +7,20 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "response.h"
-
 /* ---- bytes that wait ---- */
 
-void connection_drop_kept(struct connection *connection) {
-    free(connection->kept);
-    connection->kept = NULL;
-    connection->kept_size = 0;
+void pending_drop(struct pending *pending) {
+    free(pending->bytes);
+    *pending = (struct pending){0};
 }
 
-bool connection_keep(struct connection *connection, const void *bytes, size_t size) {
-    uint8_t *kept = malloc(size);
-    if (!kept)
+bool pending_keep(struct pending *pending, const void *bytes, size_t size) {
+    uint8_t *copy = malloc(size);
+    if (!copy)
         return false;
-    memcpy(kept, bytes, size);
-    free(connection->kept);
-    connection->kept = kept;
-    connection->kept_size = size;
+    memcpy(copy, bytes, size);
+    free(pending->bytes);
+    *pending = (struct pending){copy, size};
     return true;
 }
 
@@ -35,7 +31,7 @@ bool connection_keep(struct connection *connection, const void *bytes, size_t si
  * reply wait for the end of the connection (say_goodbye), which goes out with them: a packet less on its way.
  */
 static enum sent transmit(struct connection *connection, const uint8_t *bytes, size_t size, size_t *left) {
-    int flags = MSG_NOSIGNAL | (connection->response && connection->response->ended ? MSG_MORE : 0);
+    int flags = MSG_NOSIGNAL | (connection->state == STATE_LAST_BYTES ? MSG_MORE : 0);
     *left = size;
     while (*left > 0) {
         ssize_t sent = send(connection->socket, bytes + size - *left, *left, flags);
@@ -44,7 +40,7 @@ static enum sent transmit(struct connection *connection, const uint8_t *bytes, s
         if (sent < 0)
             return errno == EAGAIN || errno == EWOULDBLOCK ? SENT_SOME : SENT_NONE;
         *left -= (size_t)sent;
-        if (connection->stage == STAGE_RESPONSE)
+        if (connection->state == STATE_RESPONSE || connection->state == STATE_LAST_BYTES)
             connection->sent += (uint64_t)sent;
     }
     return SENT_ALL;
@@ -56,21 +52,23 @@ enum sent connection_flush(struct connection *connection, struct worker_context 
     enum sent sent = SENT_ALL;
     if (channel->output_size > 0) {
         sent = transmit(connection, channel->output, channel->output_size, &left);
-        if (sent == SENT_SOME && !connection_keep(connection, channel->output + channel->output_size - left, left))
+        if (sent == SENT_SOME &&
+            !pending_keep(&connection->pending_out, channel->output + channel->output_size - left, left))
             sent = SENT_NONE;
         channel->output_size = 0;
     }
     return sent;
 }
 
-enum sent connection_flush_kept(struct connection *connection) {
+enum sent connection_flush_pending(struct connection *connection) {
+    struct pending *pending = &connection->pending_out;
     size_t left;
-    enum sent sent = transmit(connection, connection->kept, connection->kept_size, &left);
+    enum sent sent = transmit(connection, pending->bytes, pending->size, &left);
     if (sent == SENT_SOME) {
-        memmove(connection->kept, connection->kept + connection->kept_size - left, left);
-        connection->kept_size = left;
+        memmove(pending->bytes, pending->bytes + pending->size - left, left);
+        pending->size = left;
     } else {
-        connection_drop_kept(connection);
+        pending_drop(pending);
     }
     return sent;
 }
@@ -92,17 +90,18 @@ uint64_t connection_untaken(const struct connection *connection) {
 }
 
 bool connection_has_all(struct connection *connection) {
-    connection->acknowledged = connection->stage == STAGE_LINGER && connection_untaken(connection) == 0;
+    bool lingers = connection->state == STATE_LINGER || connection->state == STATE_DRAIN;
+    connection->acknowledged = lingers && connection_untaken(connection) == 0;
     return connection->acknowledged;
 }
 
-bool connection_begin_linger(struct connection *connection) {
-    connection->stage = STAGE_LINGER;
+bool connection_begin_linger(struct connection *connection, enum state state) {
+    connection->state = state;
     return shutdown(connection->socket, SHUT_WR) == 0;
 }
 
 enum next connection_continue_linger(struct connection *connection) {
-    if (connection->talkative)
+    if (connection->state == STATE_DRAIN)
         return WANT_READ;
     return connection_has_all(connection) ? WANT_CLOSE : WANT_NEWS;
 }

@@ -10,20 +10,20 @@
 
 #include "connection.h"
 
-/* SENT_SOME: the kernel took a part, or nothing; the rest is kept. SENT_NONE: the peer is gone, or memory is. */
+/* SENT_SOME: the kernel took a part, or nothing; the rest waits. SENT_NONE: the peer is gone, or memory is. */
 enum sent { SENT_ALL, SENT_SOME, SENT_NONE };
 
-/* Keeps a copy of these bytes, which may be kept already, in place of what was kept. False: no memory. */
-bool connection_keep(struct connection *connection, const void *bytes, size_t size);
+/* Has a copy of these bytes wait, in place of what waited, which they may be a part of. False: no memory. */
+bool pending_keep(struct pending *pending, const void *bytes, size_t size);
 
-/* Gives back what is kept. */
-void connection_drop_kept(struct connection *connection);
+/* Nothing waits any more. */
+void pending_drop(struct pending *pending);
 
-/* Sends the records in the channel, which is empty afterwards; what finds no room is kept. */
+/* Sends the records in the channel, which is empty afterwards; what finds no room waits in pending_out. */
 enum sent connection_flush(struct connection *connection, struct worker_context *context);
 
-/* Sends records that were kept. Only called in stages in which `kept` holds records. */
-enum sent connection_flush_kept(struct connection *connection);
+/* Sends what waits in pending_out; something does. */
+enum sent connection_flush_pending(struct connection *connection);
 
 /*
  * Receives once into the worker context behind `offset` bytes.
@@ -39,12 +39,12 @@ bool connection_has_all(struct connection *connection);
 
 /*
  * Ends the way to the client. From now on the connection waits until the client has acknowledged all of it, so that the
- * kernel never holds anything that no bound counts. False: the peer is gone.
+ * kernel never holds anything that no bound counts. state: STATE_LINGER or STATE_DRAIN. False: the peer is gone.
  */
-bool connection_begin_linger(struct connection *connection);
+bool connection_begin_linger(struct connection *connection, enum state state);
 
 /*
- * How lingering goes on. Whoever may still be sending gets time to read before a reset can reach it; anybody else is
+ * How lingering goes on. In STATE_DRAIN the client gets time to read before a reset can reach it; in STATE_LINGER it is
  * through once all is acknowledged, whether the client closes its end or not.
  */
 enum next connection_continue_linger(struct connection *connection);

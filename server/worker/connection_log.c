@@ -28,7 +28,7 @@ void connection_log_response(const struct connection *connection, const struct w
     if (response->client.name[0])
         snprintf(client, sizeof client, " visitor=%s", log_quote(name, sizeof name, response->client.name));
     log_line(LOG_LEVEL_INFO, "request status=%d bytes=%" PRIu64 " complete=%s milliseconds=%" PRIu64 " tls=%s %s%s%s",
-             (int)response->reply.status, response->sent, response->ended && !response->broken ? "yes" : "no",
+             (int)response->reply.status, response->sent, response->broken ? "no" : "yes",
              context->now - connection->begun, tls_version(connection->session), response->asked, client,
              show_address(address, connection, context));
 }

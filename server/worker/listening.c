@@ -13,11 +13,18 @@
 #define ACCEPTS_AT_ONCE 32
 #define PAUSE 250 /* milliseconds without accepting after the system had no room */
 
+/* Accepting may end connections that have an event of their own in this round. */
+static void note_ready(struct worker *worker, void *context, uint32_t events) {
+    (void)events;
+    worker->ready[worker->ready_count++] = context;
+}
+
 void listening_begin(struct worker *worker) {
     for (size_t i = 0; i < worker->setup->listener_count; i++) {
+        struct event_source *source = &worker->listener_sources[i];
+        *source = (struct event_source){note_ready, (void *)(uintptr_t)&worker->setup->listeners[i]};
         /* EXCLUSIVE wakes one worker for a connection, not all of them. */
-        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE,
-                                    .data.ptr = (void *)(uintptr_t)&worker->setup->listeners[i]};
+        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = source};
         epoll_ctl(worker->events, EPOLL_CTL_ADD, worker->setup->listeners[i].descriptor, &event);
     }
     worker->listening = true;
@@ -74,12 +81,13 @@ static void accept_some(struct worker *worker, const struct listener *listener) 
  * The kernel wakes one worker for a connection. If that one could not take it in the end, nobody would be woken again:
  * so each worker that listens tries now and then, and one that can take none leaves the listeners at once.
  */
-void listening_attend(struct worker *worker, const struct listener *const *waiting, size_t waiting_count) {
+void listening_attend(struct worker *worker) {
     const struct worker_setup *setup = worker->setup;
     uint64_t now = worker->context->now;
     bool due = now - worker->tried_at >= (loop_is_full(worker) ? LOOP_FULL_BEAT : WORKER_BEAT);
-    for (size_t i = 0; i < waiting_count && worker->listening; i++)
-        accept_some(worker, waiting[i]);
+    for (size_t i = 0; i < worker->ready_count && worker->listening; i++)
+        accept_some(worker, worker->ready[i]);
+    worker->ready_count = 0;
     for (size_t i = 0; i < setup->listener_count && worker->listening && due; i++)
         accept_some(worker, &setup->listeners[i]);
     if (due)

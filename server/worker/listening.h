@@ -10,6 +10,6 @@ void listening_begin(struct worker *worker);
 
 /*
  * Accepts what waits, as far as there is room, and decides whether epoll goes on watching. May end other connections,
- * so none of this round's events may still wait for being handled. waiting: listeners that had an event in this round.
+ * so none of this round's events may still wait for being handled.
  */
-void listening_attend(struct worker *worker, const struct listener *const *waiting, size_t waiting_count);
+void listening_attend(struct worker *worker);

@@ -11,6 +11,14 @@
 
 /* ---- deadlines ---- */
 
+static const enum deadline deadline_in[STATE_COUNT] = {
+    [STATE_WAITING] = DEADLINE_WAITING,     [STATE_PROXY_HEADER] = DEADLINE_HANDSHAKE,
+    [STATE_HELLO] = DEADLINE_HANDSHAKE,     [STATE_HANDSHAKE] = DEADLINE_HANDSHAKE,
+    [STATE_SIGNATURE] = DEADLINE_HANDSHAKE, [STATE_REQUEST] = DEADLINE_REQUEST,
+    [STATE_RESPONSE] = DEADLINE_RESPONSE,   [STATE_LAST_BYTES] = DEADLINE_RESPONSE,
+    [STATE_DRAIN] = DEADLINE_LINGER,        [STATE_LINGER] = DEADLINE_LINGER,
+};
+
 void loop_leave_queue(struct worker *worker, struct connection *connection) {
     struct queue *queue = &worker->queues[connection->queued];
     if (connection->earlier)
@@ -23,16 +31,17 @@ void loop_leave_queue(struct worker *worker, struct connection *connection) {
         queue->last = connection->earlier;
 }
 
-/* How long until a connection in this stage is looked at, which is its end in most of them. */
-static unsigned duration_of(const struct worker *worker, enum stage stage) {
-    unsigned duration = worker->setup->deadlines.stage[stage];
-    return stage == STAGE_RESPONSE && duration > LOOP_LOOK ? LOOP_LOOK : duration;
+/* How long until a connection with this deadline is looked at, which is its end for most of them. */
+static unsigned duration_of(const struct worker *worker, enum deadline deadline) {
+    unsigned duration = worker->setup->deadlines.of[deadline];
+    return deadline == DEADLINE_RESPONSE && duration > LOOP_LOOK ? LOOP_LOOK : duration;
 }
 
 void loop_enter_queue(struct worker *worker, struct connection *connection) {
-    struct queue *queue = &worker->queues[connection->stage];
-    connection->queued = connection->stage;
-    connection->deadline = worker->context->now + duration_of(worker, connection->stage);
+    enum deadline deadline = deadline_in[connection->state];
+    struct queue *queue = &worker->queues[deadline];
+    connection->queued = deadline;
+    connection->deadline = worker->context->now + duration_of(worker, deadline);
     connection->later = NULL;
     connection->earlier = queue->last;
     if (queue->last)
@@ -58,15 +67,19 @@ void loop_finish(struct worker *worker, struct connection *connection, bool queu
     worker->context->counters->open--;
 }
 
+static void handle(struct worker *worker, void *context, uint32_t events);
+
 void loop_apply(struct worker *worker, struct connection *connection, enum next next, bool fresh) {
     if (next == WANT_CLOSE) {
         loop_finish(worker, connection, !fresh);
         return;
     }
+    connection->source = (struct event_source){handle, connection};
     /* The peer is as a rule silent while its signature is made: what epoll watches need not change for that. */
     enum next watched = next == WANT_SIGNATURE ? WANT_READ : next;
     if (fresh || (connection->armed != watched && next != WANT_SIGNATURE)) {
-        struct epoll_event event = {.events = watched == WANT_WRITE ? EPOLLOUT : EPOLLIN, .data.ptr = connection};
+        struct epoll_event event = {.events = watched == WANT_WRITE ? EPOLLOUT : EPOLLIN,
+                                    .data.ptr = &connection->source};
         if (watched == WANT_NEWS)
             event.events |= EPOLLOUT | EPOLLET; /* output alone tells of acknowledgements */
         connection->armed = watched;
@@ -75,11 +88,12 @@ void loop_apply(struct worker *worker, struct connection *connection, enum next 
             return;
         }
     }
-    if (connection->stage >= STAGE_RESPONSE && (fresh || connection->queued < STAGE_RESPONSE))
-        connection->due = worker->context->now + worker->setup->deadlines.stage[STAGE_RESPONSE];
+    enum deadline deadline = deadline_in[connection->state];
+    if (deadline >= DEADLINE_RESPONSE && (fresh || connection->queued < DEADLINE_RESPONSE))
+        connection->due = worker->context->now + worker->setup->deadlines.of[DEADLINE_RESPONSE];
     if (fresh) {
         loop_enter_queue(worker, connection);
-    } else if (connection->queued != connection->stage) {
+    } else if (connection->queued != deadline) {
         loop_leave_queue(worker, connection);
         loop_enter_queue(worker, connection);
     }
@@ -94,7 +108,7 @@ static bool look_at_reply(struct worker *worker, struct connection *connection) 
     uint64_t now = worker->context->now, untaken = connection_untaken(connection);
     uint64_t taken = connection->sent > untaken ? connection->sent - untaken : 0;
     uint64_t more = taken > connection->taken ? taken - connection->taken : 0;
-    uint64_t latest = now + (uint64_t)CREDIT * worker->setup->deadlines.stage[STAGE_RESPONSE];
+    uint64_t latest = now + (uint64_t)CREDIT * worker->setup->deadlines.of[DEADLINE_RESPONSE];
     connection->pace = connection->pace / 2 + (uint32_t)(more < 2ULL * LOOP_SLOW ? more : 2ULL * LOOP_SLOW) / 2;
     connection->taken += more;
     connection->looked_at = true;
@@ -105,10 +119,10 @@ static bool look_at_reply(struct worker *worker, struct connection *connection) 
 }
 
 void loop_end_the_late(struct worker *worker) {
-    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
+    for (enum deadline deadline = 0; deadline < DEADLINE_COUNT; deadline++) {
         struct connection *connection;
-        while ((connection = worker->queues[stage].first) && connection->deadline <= worker->context->now) {
-            if (stage >= STAGE_RESPONSE && look_at_reply(worker, connection)) {
+        while ((connection = worker->queues[deadline].first) && connection->deadline <= worker->context->now) {
+            if (deadline >= DEADLINE_RESPONSE && look_at_reply(worker, connection)) {
                 loop_leave_queue(worker, connection);
                 loop_enter_queue(worker, connection);
                 continue;
@@ -124,9 +138,9 @@ void loop_end_the_late(struct worker *worker) {
 
 int loop_time_to_wait(const struct worker *worker) {
     uint64_t until = worker->context->now +
-                     (loop_is_full(worker) || worker->queues[STAGE_WAITING].first ? LOOP_FULL_BEAT : WORKER_BEAT);
-    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
-        const struct connection *first = worker->queues[stage].first;
+                     (loop_is_full(worker) || worker->queues[DEADLINE_WAITING].first ? LOOP_FULL_BEAT : WORKER_BEAT);
+    for (enum deadline deadline = 0; deadline < DEADLINE_COUNT; deadline++) {
+        const struct connection *first = worker->queues[deadline].first;
         if (first && first->deadline < until)
             until = first->deadline;
     }
@@ -144,7 +158,7 @@ void loop_take_signature(void *owner, const uint8_t *signature, size_t size, voi
 
 /* Something came from a peer while its signature is being made: it is looked at afterwards, unless the peer is gone. */
 static void look_away(struct worker *worker, struct connection *connection, uint32_t events) {
-    struct epoll_event nothing = {.events = 0, .data.ptr = connection};
+    struct epoll_event nothing = {.events = 0, .data.ptr = &connection->source};
     if (events & EPOLLHUP) {
         loop_finish(worker, connection, true);
         return;
@@ -153,16 +167,16 @@ static void look_away(struct worker *worker, struct connection *connection, uint
     connection->armed = WANT_SIGNATURE;
 }
 
-void loop_handle(struct worker *worker, const struct epoll_event *event) {
-    struct connection *connection = event->data.ptr;
-    if (event->events & EPOLLERR) { /* a reset: nothing can be sent any more */
+static void handle(struct worker *worker, void *context, uint32_t events) {
+    struct connection *connection = context;
+    if (events & EPOLLERR) { /* a reset: nothing can be sent any more */
         loop_finish(worker, connection, true);
         return;
     }
-    if (connection->signing) {
-        look_away(worker, connection, event->events);
+    if (connection->state == STATE_SIGNATURE) {
+        look_away(worker, connection, events);
         return;
     }
-    loop_apply(worker, connection,
-               connection_continue(connection, worker->context, event->events & (EPOLLIN | EPOLLHUP)), false);
+    loop_apply(worker, connection, connection_continue(connection, worker->context, events & (EPOLLIN | EPOLLHUP)),
+               false);
 }

@@ -5,9 +5,8 @@
  * A worker's event loop as its connections see it: what epoll watches for each of them, and when their time is over.
  */
 
-#include <sys/epoll.h>
-
 #include "connection.h"
+#include "event_source.h"
 #include "signing_client.h"
 #include "worker.h"
 
@@ -15,7 +14,7 @@
 #define LOOP_SLOW 16384    /* bytes between two looks; a reply that moves less gives way early */
 #define LOOP_FULL_BEAT 100 /* milliseconds between two attempts to accept when all places are taken */
 
-/* Connections in one stage, in the order in which their time runs out: each stage has one duration. */
+/* Connections with one deadline, in the order in which their time runs out. */
 struct queue {
     struct connection *first, *last;
 };
@@ -31,13 +30,18 @@ struct worker {
     bool listening; /* epoll watches the listeners */
     uint64_t paused_until, tried_at;
     struct connection *giver; /* who gives way to the next one, where that is known */
-    struct queue queues[STAGE_COUNT];
+    struct queue queues[DEADLINE_COUNT];
+    struct event_source stops_source, key_process_source, listener_sources[LISTENERS_MAX];
+    /* Events of this round that are handled last. */
+    const struct listener *ready[LISTENERS_MAX];
+    size_t ready_count;
+    bool has_answers; /* of the key process */
 };
 
 /* Has this server, all workers together, as many connections as it may have? */
 bool loop_is_full(const struct worker *worker);
 
-/* Puts a connection, which is in no queue, at the end of the queue of its stage; its time there begins. */
+/* Puts a connection, which is in no queue, at the end of the queue of its deadline; its time there begins. */
 void loop_enter_queue(struct worker *worker, struct connection *connection);
 
 /* Takes a connection out of the queue that it is in. */
@@ -47,13 +51,10 @@ void loop_leave_queue(struct worker *worker, struct connection *connection);
 void loop_finish(struct worker *worker, struct connection *connection, bool queued);
 
 /*
- * Does what a connection asks for, and puts it into the queue of its stage. fresh: epoll does not know it yet, and it
- * is in no queue.
+ * Does what a connection asks for, and puts it into the queue of its deadline. fresh: epoll does not know it yet, and
+ * it is in no queue.
  */
 void loop_apply(struct worker *worker, struct connection *connection, enum next next, bool fresh);
-
-/* Handles an event of a connection, which may end with it. */
-void loop_handle(struct worker *worker, const struct epoll_event *event);
 
 /* An answer of the key process, for a connection (signing_client_receive). context: the worker. */
 void loop_take_signature(void *owner, const uint8_t *signature, size_t size, void *context);

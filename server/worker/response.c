@@ -49,7 +49,7 @@ static bool make_records(struct connection *connection, struct worker_context *c
     if (filled > 0 && tls_write(connection->session, context->plain, filled) != TLS_DONE)
         return false;
     if (response->broken || response->sent == response->reply.body_size) {
-        response->ended = true;
+        connection->state = STATE_LAST_BYTES;
         if (!response->broken)
             tls_close_notify(connection->session); /* in the same send as the last data */
     }
@@ -59,8 +59,8 @@ static bool make_records(struct connection *connection, struct worker_context *c
 /* After the last byte: a peer that may still be sending gets time to read before a reset can reach it. */
 static enum next say_goodbye(struct connection *connection, struct worker_context *context) {
     struct response *response = connection->response;
-    bool there = connection_begin_linger(connection);
-    connection->talkative |= response->reply.status != STATUS_SUCCESS;
+    bool drains = response->more_comes || response->reply.status != STATUS_SUCCESS;
+    bool there = connection_begin_linger(connection, drains ? STATE_DRAIN : STATE_LINGER);
     connection_log_response(connection, context);
     if (response->broken)
         context->counters->broken_off++;
@@ -78,9 +78,9 @@ static enum next say_goodbye(struct connection *connection, struct worker_contex
 static enum next deliver(struct connection *connection, struct worker_context *context, size_t filled) {
     for (int turn = 0; turn < TURNS_AT_ONCE; turn++) {
         enum sent sent = SENT_ALL;
-        if (connection->kept) {
-            sent = connection_flush_kept(connection);
-        } else if (connection->response->ended) {
+        if (connection->pending_out.bytes) {
+            sent = connection_flush_pending(connection);
+        } else if (connection->state == STATE_LAST_BYTES) {
             return say_goodbye(connection, context);
         } else {
             if (!make_records(connection, context, filled))
@@ -104,8 +104,10 @@ static void describe(struct response *response, const struct request *request) {
              log_quote(path, sizeof path, request->path));
 }
 
-static void decide(struct connection *connection, struct worker_context *context, enum request_verdict verdict,
-                   const struct request *request, struct client *client, struct reply *reply) {
+/* Sets the reply of the connection's response; its client is known. */
+static void decide(const struct connection *connection, const struct worker_context *context,
+                   enum request_verdict verdict, const struct request *request) {
+    struct reply *reply = &connection->response->reply;
     bool port_is_served =
         request->port == connection->port || settings_has_port(&context->settings->advertised_ports, request->port);
     switch (verdict) {
@@ -115,7 +117,7 @@ static void decide(struct connection *connection, struct worker_context *context
         else if (tls_bars(context->tls, request->host)) /* asked for under the certificate of another host */
             reply_set(reply, STATUS_SERVER_UNAVAILABLE, "identity of this host cannot be used");
         else
-            capsules_answer(context->capsules, request, client, reply);
+            capsules_answer(context->capsules, request, &connection->response->client, reply);
         break;
     case REQUEST_UNNAMEABLE:
         if (!port_is_served || !capsules_serve(context->capsules, request->host, request->host_is_address))
@@ -131,15 +133,21 @@ static void decide(struct connection *connection, struct worker_context *context
     }
 }
 
-enum next response_answer(struct connection *connection, struct worker_context *context, enum request_verdict verdict,
-                          struct request *request) {
+bool response_begin(struct connection *connection, bool more_comes) {
     struct response *response = block_cache_take_zeroed(sizeof *response);
     if (!response)
-        return WANT_CLOSE;
+        return false;
     response->reply.body = -1;
+    response->more_comes = more_comes;
     connection->response = response;
-    connection->stage = STAGE_RESPONSE;
-    connection_drop_kept(connection);
+    connection->state = STATE_RESPONSE;
+    pending_drop(&connection->pending_in);
+    return true;
+}
+
+enum next response_answer(struct connection *connection, struct worker_context *context, enum request_verdict verdict,
+                          struct request *request) {
+    struct response *response = connection->response;
     if (verdict != REQUEST_VALID && verdict != REQUEST_UNNAMEABLE)
         request->host[0] = request->path[0] = '\0';
     response->client = *tls_client_of(connection->session);
@@ -150,7 +158,7 @@ enum next response_answer(struct connection *connection, struct worker_context *
         reply_set(&response->reply, STATUS_SLOW_DOWN, wait);
         context->counters->slowed++;
     } else {
-        decide(connection, context, verdict, request, &response->client, &response->reply);
+        decide(connection, context, verdict, request);
     }
     describe(response, request);
     size_t header = reply_header(&response->reply, context->plain);

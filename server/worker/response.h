@@ -12,15 +12,21 @@
 struct response {
     struct reply reply;
     struct client client;
-    uint64_t sent; /* bytes of the body that have become records */
-    bool ended;    /* the last record and close_notify are made */
-    bool broken;   /* the body cannot be sent whole: no close_notify follows (its absence tells the client) */
+    uint64_t sent;   /* bytes of the body that have become records */
+    bool more_comes; /* the client sent more than its request, or may be sending still */
+    bool broken;     /* it cannot be sent whole: no close_notify follows (its absence tells the client) */
     char asked[RESPONSE_ASKED_MAX]; /* host and path for the log, already escaped */
 };
 
 /*
- * Answers a request, and sends as much of the response as response_continue does. request: as request_parse left it
- * with this verdict.
+ * Makes room for the response to a request that has come. more_comes: the client sent more than its request, or may be
+ * sending still. False: no memory.
+ */
+bool response_begin(struct connection *connection, bool more_comes);
+
+/*
+ * Decides on the response, and sends as much of it as response_continue does. request: as request_parse left it with
+ * this verdict; host and path are emptied where they are not valid.
  */
 enum next response_answer(struct connection *connection, struct worker_context *context, enum request_verdict verdict,
                           struct request *request);

@@ -21,18 +21,19 @@
 #define EVENTS_AT_ONCE 64
 #define DESCRIPTORS_APART SANDBOX_SHARED /* listeners, epoll, log, what a library may open */
 
-static bool is_listener(const struct worker *worker, const void *pointer) {
-    const struct listener *first = worker->setup->listeners;
-    return (uintptr_t)pointer >= (uintptr_t)first &&
-           (uintptr_t)pointer < (uintptr_t)(first + worker->setup->listener_count);
-}
-
-static void read_signals(struct worker *worker) {
+static void read_signals(struct worker *worker, void *context, uint32_t events) {
+    (void)context, (void)events;
     struct signalfd_siginfo signal;
     while (read(worker->stops, &signal, sizeof signal) == (ssize_t)sizeof signal) {
         worker->told_to_stop = true;
         worker->told_to_hurry |= signal.ssi_signo == SIGTERM;
     }
+}
+
+/* Taking answers may end connections that have an event of their own in this round. */
+static void note_answers(struct worker *worker, void *context, uint32_t events) {
+    (void)context, (void)events;
+    worker->has_answers = true;
 }
 
 /* The key process has left: no answer comes by this channel any more, but a new worker gets a new one. */
@@ -50,25 +51,17 @@ static void run(struct worker *worker) {
         int count = epoll_wait(worker->events, events, EVENTS_AT_ONCE, loop_time_to_wait(worker));
         context->now = clock_milliseconds();
         worker->setup->shared->beats++;
-        const struct listener *waiting[LISTENERS_MAX];
-        size_t waiting_count = 0;
-        bool answers = false;
         for (int i = 0; i < count; i++) {
-            if (events[i].data.ptr == worker->signing_client)
-                answers = true;
-            else if (events[i].data.ptr == &worker->stops)
-                read_signals(worker);
-            else if (is_listener(worker, events[i].data.ptr))
-                waiting[waiting_count++] = events[i].data.ptr;
-            else
-                loop_handle(worker, &events[i]);
+            const struct event_source *source = events[i].data.ptr;
+            source->handle(worker, source->context, events[i].events);
         }
         /* Last, because it may end connections that have an event of their own in this round. */
-        if (answers && !signing_client_receive(worker->signing_client, loop_take_signature, worker))
+        if (worker->has_answers && !signing_client_receive(worker->signing_client, loop_take_signature, worker))
             leave_key_process(worker);
+        worker->has_answers = false;
         loop_end_the_late(worker);
         admission_admit_waiting(worker);
-        listening_attend(worker, waiting, waiting_count);
+        listening_attend(worker);
         signing_client_send(worker->signing_client);
         drop_log_settle(&context->remarks, context->now);
         if (worker->told_to_stop)
@@ -76,14 +69,14 @@ static void run(struct worker *worker) {
         if (worker->told_to_hurry && !give_up)
             give_up = context->now + worker->setup->deadlines.shutdown_grace;
     }
-    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
-        while (worker->queues[stage].first)
-            loop_finish(worker, worker->queues[stage].first, true);
+    for (enum deadline deadline = 0; deadline < DEADLINE_COUNT; deadline++) {
+        while (worker->queues[deadline].first)
+            loop_finish(worker, worker->queues[deadline].first, true);
     }
 }
 
-static bool watch(struct worker *worker, int descriptor, void *what) {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
+static bool watch(struct worker *worker, int descriptor, struct event_source *source) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
     return epoll_ctl(worker->events, EPOLL_CTL_ADD, descriptor, &event) == 0;
 }
 
@@ -135,7 +128,12 @@ static bool give_up_power(const struct worker_setup *setup) {
 }
 
 int worker_serve(const struct worker_setup *setup) {
-    struct worker worker = {.setup = setup, .events = -1, .stops = -1, .open_max = connections_at_most(setup)};
+    struct worker worker = {.setup = setup,
+                            .events = -1,
+                            .stops = -1,
+                            .open_max = connections_at_most(setup),
+                            .stops_source = {read_signals, NULL},
+                            .key_process_source = {note_answers, NULL}};
     int status = 1;
 
     worker.context = calloc(1, sizeof *worker.context);
@@ -161,7 +159,8 @@ int worker_serve(const struct worker_setup *setup) {
     worker.events = epoll_create1(EPOLL_CLOEXEC);
     worker.stops = open_stops();
     if (!worker.context->tls || worker.events < 0 || worker.stops < 0 ||
-        !watch(&worker, setup->channel, worker.signing_client) || !watch(&worker, worker.stops, &worker.stops))
+        !watch(&worker, setup->channel, &worker.key_process_source) ||
+        !watch(&worker, worker.stops, &worker.stops_source))
         goto end;
     if (!keep_low_numbers(worker.stops))
         goto end;

@@ -23,9 +23,9 @@ struct listener {
     uint16_t port;
 };
 
-/* How long each stage may take, in milliseconds. */
+/* How long connections may take, in milliseconds. */
 struct deadlines {
-    unsigned stage[STAGE_COUNT];
+    unsigned of[DEADLINE_COUNT];
     unsigned shutdown_grace; /* how long open connections may continue when the worker must stop */
 };
 

@@ -21,49 +21,54 @@ TestSuite(admission, .init = prepare, .fini = clean, .timeout = 60);
 /* Silent for the time of one look, which makes of somebody who is there somebody who is not. */
 Test(admission, what_a_connection_gives_way_for) {
     static const struct {
-        enum stage stage;
+        enum state state;
         unsigned begun, stirred; /* milliseconds ago */
         uint8_t steps;
-        bool signing, acknowledged, looked_at, alike, local;
+        bool acknowledged, looked_at, alike, local;
         uint64_t sent;
         uint32_t pace;
         unsigned load, crowd;
         enum giver expected;
     } cases[] = {
-        {.stage = STAGE_WAITING, .load = 8, .crowd = 100, .expected = GIVER_WAITING},
-        {.stage = STAGE_HANDSHAKE, .begun = 2000, .expected = GIVER_SILENT},
-        {.stage = STAGE_REQUEST, .begun = 2000, .crowd = 100, .expected = GIVER_SILENT},
-        {.stage = STAGE_HANDSHAKE, .begun = 1999, .expected = GIVER_NONE},
-        {.stage = STAGE_HANDSHAKE, .load = 2, .crowd = 7, .expected = GIVER_NONE},
-        {.stage = STAGE_HANDSHAKE, .load = 3, .expected = GIVER_YOUNG},
-        {.stage = STAGE_HANDSHAKE, .load = 3, .alike = true, .expected = GIVER_NONE},
-        {.stage = STAGE_HANDSHAKE, .crowd = 8, .expected = GIVER_ONE_OF_MANY},
-        {.stage = STAGE_HANDSHAKE, .crowd = 8, .alike = true, .expected = GIVER_NONE},
-        {.stage = STAGE_HANDSHAKE, .crowd = 8, .local = true, .expected = GIVER_NONE},
-        {.stage = STAGE_HANDSHAKE, .begun = 500, .stirred = 199, .expected = GIVER_NONE},
-        {.stage = STAGE_HANDSHAKE, .begun = 500, .stirred = 200, .expected = GIVER_YOUNG},
-        {.stage = STAGE_HANDSHAKE, .begun = 500, .stirred = 200, .alike = true, .expected = GIVER_YOUNG},
-        {.stage = STAGE_HANDSHAKE, .begun = 500, .stirred = 200, .signing = true, .expected = GIVER_NONE},
-        {.stage = STAGE_HANDSHAKE, .begun = 600, .stirred = 499, .steps = 1, .expected = GIVER_NONE},
-        {.stage = STAGE_REQUEST, .begun = 600, .stirred = 500, .steps = 1, .expected = GIVER_YOUNG},
-        {.stage = STAGE_LINGER, .acknowledged = true, .sent = 5, .expected = GIVER_THROUGH},
-        {.stage = STAGE_LINGER, .sent = 0, .expected = GIVER_THROUGH},
-        {.stage = STAGE_LINGER, .sent = 5, .expected = GIVER_NONE},
-        {.stage = STAGE_LINGER, .sent = 5, .crowd = 8, .expected = GIVER_ONE_OF_MANY},
-        {.stage = STAGE_LINGER, .sent = 5, .looked_at = true, .expected = GIVER_SLOW},
-        {.stage = STAGE_RESPONSE, .sent = 0, .begun = 9000, .load = 8, .expected = GIVER_NONE},
-        {.stage = STAGE_RESPONSE, .looked_at = true, .pace = 16383, .expected = GIVER_SLOW},
-        {.stage = STAGE_RESPONSE, .looked_at = true, .pace = 16384, .expected = GIVER_NONE},
-        {.stage = STAGE_RESPONSE, .looked_at = true, .pace = 16384, .crowd = 8, .expected = GIVER_ONE_OF_MANY},
-        {.stage = STAGE_RESPONSE, .looked_at = true, .pace = 16384, .load = 1, .crowd = 8, .expected = GIVER_QUICK},
+        {.state = STATE_WAITING, .load = 8, .crowd = 100, .expected = GIVER_WAITING},
+        {.state = STATE_HANDSHAKE, .begun = 2000, .expected = GIVER_SILENT},
+        {.state = STATE_REQUEST, .begun = 2000, .crowd = 100, .expected = GIVER_SILENT},
+        {.state = STATE_HANDSHAKE, .begun = 1999, .expected = GIVER_NONE},
+        {.state = STATE_HANDSHAKE, .load = 2, .crowd = 7, .expected = GIVER_NONE},
+        {.state = STATE_HANDSHAKE, .load = 3, .expected = GIVER_YOUNG},
+        {.state = STATE_HANDSHAKE, .load = 3, .alike = true, .expected = GIVER_NONE},
+        {.state = STATE_HANDSHAKE, .crowd = 8, .expected = GIVER_ONE_OF_MANY},
+        {.state = STATE_HANDSHAKE, .crowd = 8, .alike = true, .expected = GIVER_NONE},
+        {.state = STATE_HANDSHAKE, .crowd = 8, .local = true, .expected = GIVER_NONE},
+        {.state = STATE_HANDSHAKE, .begun = 500, .stirred = 199, .expected = GIVER_NONE},
+        {.state = STATE_HANDSHAKE, .begun = 500, .stirred = 200, .expected = GIVER_YOUNG},
+        {.state = STATE_HANDSHAKE, .begun = 500, .stirred = 200, .alike = true, .expected = GIVER_YOUNG},
+        {.state = STATE_SIGNATURE, .begun = 500, .stirred = 200, .expected = GIVER_NONE},
+        {.state = STATE_HANDSHAKE, .begun = 600, .stirred = 499, .steps = 1, .expected = GIVER_NONE},
+        {.state = STATE_REQUEST, .begun = 600, .stirred = 500, .steps = 1, .expected = GIVER_YOUNG},
+        {.state = STATE_LINGER, .acknowledged = true, .sent = 5, .expected = GIVER_THROUGH},
+        {.state = STATE_LINGER, .sent = 0, .expected = GIVER_THROUGH},
+        {.state = STATE_DRAIN, .sent = 0, .expected = GIVER_THROUGH},
+        {.state = STATE_DRAIN, .sent = 5, .expected = GIVER_NONE},
+        {.state = STATE_LAST_BYTES, .sent = 0, .begun = 9000, .load = 8, .expected = GIVER_NONE},
+        {.state = STATE_PROXY_HEADER, .begun = 2000, .expected = GIVER_SILENT},
+        {.state = STATE_HELLO, .begun = 2000, .expected = GIVER_SILENT},
+        {.state = STATE_SIGNATURE, .begun = 2000, .expected = GIVER_SILENT},
+        {.state = STATE_LINGER, .sent = 5, .expected = GIVER_NONE},
+        {.state = STATE_LINGER, .sent = 5, .crowd = 8, .expected = GIVER_ONE_OF_MANY},
+        {.state = STATE_LINGER, .sent = 5, .looked_at = true, .expected = GIVER_SLOW},
+        {.state = STATE_RESPONSE, .sent = 0, .begun = 9000, .load = 8, .expected = GIVER_NONE},
+        {.state = STATE_RESPONSE, .looked_at = true, .pace = 16383, .expected = GIVER_SLOW},
+        {.state = STATE_RESPONSE, .looked_at = true, .pace = 16384, .expected = GIVER_NONE},
+        {.state = STATE_RESPONSE, .looked_at = true, .pace = 16384, .crowd = 8, .expected = GIVER_ONE_OF_MANY},
+        {.state = STATE_RESPONSE, .looked_at = true, .pace = 16384, .load = 1, .crowd = 8, .expected = GIVER_QUICK},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct connection *connection = open_one(-1, cases[i].local);
-        connection->stage = cases[i].stage;
+        connection->state = cases[i].state;
         connection->begun = NOW - cases[i].begun;
         connection->stirred = NOW - cases[i].stirred;
         connection->steps = cases[i].steps;
-        connection->signing = cases[i].signing;
         connection->acknowledged = cases[i].acknowledged;
         connection->looked_at = cases[i].looked_at;
         connection->sent = cases[i].sent;
@@ -84,8 +89,8 @@ static unsigned reasons_of(struct connection *connection, bool alike) {
 
 /* How it behaves, and what part of what it may have its address takes. */
 Test(admission, reasons_to_go) {
-    struct connection *slow = queue_one(STAGE_RESPONSE, 1, false), *quick = queue_one(STAGE_RESPONSE, 8, false);
-    struct connection *young = queue_one(STAGE_HANDSHAKE, 2, false), *fine = queue_one(STAGE_HANDSHAKE, 8, false);
+    struct connection *slow = queue_one(STATE_RESPONSE, 1, false), *quick = queue_one(STATE_RESPONSE, 8, false);
+    struct connection *young = queue_one(STATE_HANDSHAKE, 2, false), *fine = queue_one(STATE_HANDSHAKE, 8, false);
     slow->looked_at = quick->looked_at = true;
     quick->pace = 16384;
     cr_expect_eq(reasons_of(slow, false), 4 + 8 - 2);
@@ -95,8 +100,8 @@ Test(admission, reasons_to_go) {
     cr_expect_eq(reasons_of(young, false), 1 + 4 - 2);
     cr_expect_eq(reasons_of(fine, false), 0);
     cr_expect_eq(reasons_of(quick, false), 0);
-    cr_expect_eq(reasons_of(queue_one(STAGE_LINGER, 8, false), false), 100);
-    cr_expect_eq(reasons_of(queue_one(STAGE_WAITING, 8, true), false), 50);
+    cr_expect_eq(reasons_of(queue_one(STATE_LINGER, 8, false), false), 100);
+    cr_expect_eq(reasons_of(queue_one(STATE_WAITING, 8, true), false), 50);
 }
 
 Test(admission, who_goes_before_whom) {
@@ -123,7 +128,7 @@ Test(admission, who_goes_before_whom) {
 }
 
 Test(admission, a_newcomer_with_more_reason_to_go_displaces_nobody) {
-    struct connection *alone = queue_one(STAGE_HANDSHAKE, 1, false), *light = queue_one(STAGE_HANDSHAKE, 4, false);
+    struct connection *alone = queue_one(STATE_HANDSHAKE, 1, false), *light = queue_one(STATE_HANDSHAKE, 4, false);
     static const struct {
         struct candidate giver;
         bool by_alone, by_light; /* with 8 and 2 eighths, 6 and 0 of them reasons to go; one connection each */
@@ -147,16 +152,16 @@ Test(admission, a_newcomer_with_more_reason_to_go_displaces_nobody) {
 Test(admission, who_is_found_to_give_way) {
     struct connection *newcomer = open_one(-1, true);
     cr_expect_null(find_giver(&worker, NULL, false).connection, "nobody is there");
-    struct connection *fine = queue_one(STAGE_HANDSHAKE, 0, true);
+    struct connection *fine = queue_one(STATE_HANDSHAKE, 0, true);
     cr_expect_null(find_giver(&worker, NULL, false).connection, "who gets on stays");
     struct connection *one = silent(0, NOW - 5, false), *two = silent(0, NOW - 6, false), *three = silent(0, NOW, true);
     cr_expect_eq(find_giver(&worker, NULL, false).connection, two, "silent for longest");
     cr_expect_eq(find_giver(&worker, two, false).connection, one, "nobody gives way to himself");
     cr_expect_eq(find_giver(&worker, newcomer, true).connection, three, "of this machine");
-    struct connection *waiting = queue_one(STAGE_WAITING, 0, true);
+    struct connection *waiting = queue_one(STATE_WAITING, 0, true);
     cr_expect_eq(find_giver(&worker, NULL, false).connection, waiting);
     cr_expect_eq(find_giver(&worker, newcomer, true).connection, three, "who waits has no place to give");
-    struct connection *through = queue_one(STAGE_LINGER, 0, false);
+    struct connection *through = queue_one(STATE_LINGER, 0, false);
     through->sent = 1; /* all of it acknowledged, as will be seen */
     cr_expect_eq(find_giver(&worker, NULL, false).connection, through);
     loop_finish(&worker, fine, true), loop_finish(&worker, newcomer, false);
@@ -167,7 +172,7 @@ Test(admission, quick_replies_of_this_machine) {
     struct connection *newcomer = open_one(-1, true), *last = NULL;
     for (size_t i = 0; i < 8; i++) {
         cr_expect_null(find_giver(&worker, newcomer, true).connection, "%zu", i);
-        last = queue_one(STAGE_RESPONSE, 8, true);
+        last = queue_one(STATE_RESPONSE, 8, true);
         last->looked_at = true;
         last->pace = 16384 + 100 - (uint32_t)i;
     }
@@ -181,14 +186,14 @@ Test(admission, quick_replies_of_this_machine) {
 /* Those of this machine who get on are not disturbed by one who can wait. */
 Test(admission, who_can_wait) {
     struct connection *newcomer = open_one(-1, true), *other = open_one(-1, false);
-    struct connection *young = queue_one(STAGE_HANDSHAKE, 1, true);
+    struct connection *young = queue_one(STATE_HANDSHAKE, 1, true);
     cr_expect(can_wait(&worker, newcomer));
     cr_expect_not(can_wait(&worker, other));
     cr_expect_null(find_giver(&worker, newcomer, true).connection);
     worker.open_max = worker.open;
     cr_expect_not(can_wait(&worker, newcomer), "there is no room for that");
     cr_expect_eq(find_giver(&worker, newcomer, true).connection, young);
-    newcomer->stage = STAGE_WAITING;
+    newcomer->state = STATE_WAITING;
     cr_expect(can_wait(&worker, newcomer), "it waits already");
     cr_expect_null(find_giver(&worker, newcomer, true).connection);
     loop_finish(&worker, newcomer, false), loop_finish(&worker, other, false);
@@ -197,7 +202,7 @@ Test(admission, who_can_wait) {
 Test(admission, a_search_for_those_who_are_through_is_short) {
     struct connection *list[16 + 1];
     for (size_t i = 0; i < COUNT(list); i++) {
-        list[i] = queue_one(STAGE_LINGER, 0, false);
+        list[i] = queue_one(STATE_LINGER, 0, false);
         list[i]->sent = 1;
     }
     look_at_lingering(&worker);
@@ -223,7 +228,7 @@ Test(admission, who_is_displaced_is_counted) {
     cr_expect_null(worker.giver);
     cr_expect_eq(context.counters->displaced, 1);
     cr_expect_eq(context.remarks.counts[DROP_DISPLACED], 1);
-    giver = consider(&worker, queue_one(STAGE_LINGER, 0, false), false);
+    giver = consider(&worker, queue_one(STATE_LINGER, 0, false), false);
     worker.giver = giver.connection;
     struct connection *other = silent(0, NOW, false);
     loop_finish(&worker, other, true);
@@ -249,7 +254,7 @@ Test(admission, room_here_and_elsewhere) {
     cr_expect(loop_is_full(&worker));
     cr_expect_not(admission_has_room(&worker));
     cr_expect_not(is_over(&worker));
-    queue_one(STAGE_HANDSHAKE, 0, false);
+    queue_one(STATE_HANDSHAKE, 0, false);
     cr_expect(is_over(&worker));
     all_shared[1].room = 1;
     cr_expect(others_have_room(&worker));
@@ -280,7 +285,7 @@ Test(admission, this_machine_has_places_of_its_own) {
         cr_assert_eq(admit(&worker, one), ADMITTED);
         loop_enter_queue(&worker, one);
     }
-    struct connection *newcomer = open_one(-1, true), *first = worker.queues[STAGE_HANDSHAKE].first->later;
+    struct connection *newcomer = open_one(-1, true), *first = worker.queues[DEADLINE_HANDSHAKE].first->later;
     cr_expect_eq(admit(&worker, newcomer), NO_PLACE, "all get on");
     cr_expect_eq(context.counters->displaced, 0);
     first->begun = NOW - 2000;
@@ -318,16 +323,16 @@ Test(admission, who_waits_gets_on_in_turn) {
         loop_enter_queue(&worker, waiting[i]);
     }
     admission_admit_waiting(&worker);
-    EXPECT_QUEUE(STAGE_HANDSHAKE, waiting[0]);
-    EXPECT_QUEUE(STAGE_WAITING, waiting[1], waiting[2]);
-    cr_expect_eq(waiting[1]->stage, STAGE_WAITING);
+    EXPECT_QUEUE(DEADLINE_HANDSHAKE, waiting[0]);
+    EXPECT_QUEUE(DEADLINE_WAITING, waiting[1], waiting[2]);
+    cr_expect_eq(waiting[1]->state, STATE_WAITING);
     cr_expect_eq(quota_open(&context.quota), 3);
     cr_expect_eq(waiting[0]->armed, WANT_READ);
     loop_finish(&worker, waiting[0], true);
     settings.max_connections_from_loopback = 100;
     admission_admit_waiting(&worker);
-    EXPECT_QUEUE(STAGE_HANDSHAKE, waiting[1], waiting[2]);
-    cr_expect_null(worker.queues[STAGE_WAITING].first);
+    EXPECT_QUEUE(DEADLINE_HANDSHAKE, waiting[1], waiting[2]);
+    cr_expect_null(worker.queues[DEADLINE_WAITING].first);
     for (size_t i = 0; i < 3; i++)
         close(pairs[i][0]);
 }

@@ -472,7 +472,7 @@ Test(children, workers_of_two_generations) {
         cr_expect_eq(seen[i].connections_max, 14);
         cr_expect_eq(seen[i].hash_key, 77);
         cr_expect_eq(seen[i].channel_count, 1);
-        static const struct deadlines expected = {.stage = {11, 11, 12, 13, 2000}, .shutdown_grace = 5000};
+        static const struct deadlines expected = {.of = {11, 11, 12, 13, 2000}, .shutdown_grace = 5000};
         cr_expect_arr_eq(&seen[i].deadlines, &expected, sizeof expected);
         cr_expect_eq(children.workers[i].shared->forbidden, -1);
     }

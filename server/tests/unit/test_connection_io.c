@@ -3,10 +3,10 @@
 #include <criterion/criterion.h>
 
 /* Its own functions, beside those of the program that is linked. */
-#define connection_keep test_connection_keep
-#define connection_drop_kept test_connection_drop_kept
+#define pending_keep test_pending_keep
+#define pending_drop test_pending_drop
 #define connection_flush test_connection_flush
-#define connection_flush_kept test_connection_flush_kept
+#define connection_flush_pending test_connection_flush_pending
 #define connection_receive test_connection_receive
 #define connection_untaken test_connection_untaken
 #define connection_has_all test_connection_has_all
@@ -25,7 +25,7 @@ static uint8_t sent[200000], got[sizeof sent];
 static void begin(void) {
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     cr_assert_eq(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
-    connection = (struct connection){.socket = pair[1], .stage = STAGE_RESPONSE};
+    connection = (struct connection){.socket = pair[1], .state = STATE_RESPONSE};
     for (size_t i = 0; i < sizeof sent; i++)
         sent[i] = (uint8_t)(i * 2654435761u >> 13);
 }
@@ -43,16 +43,16 @@ Test(connection_io, what_is_kept_arrives_whole_and_in_order) {
     size_t size = 0;
     unsigned times = 0;
     enum sent outcome;
-    cr_assert(connection_keep(&connection, sent, sizeof sent));
+    cr_assert(pending_keep(&connection.pending_out, sent, sizeof sent));
     do {
-        outcome = connection_flush_kept(&connection);
+        outcome = connection_flush_pending(&connection);
         cr_assert_neq(outcome, SENT_NONE);
-        cr_expect_eq(connection.sent + connection.kept_size, sizeof sent);
+        cr_expect_eq(connection.sent + connection.pending_out.size, sizeof sent);
         size = read_all(size);
         times++;
     } while (outcome == SENT_SOME);
     cr_expect_gt(times, 3, "the kernel took all at once, which shows nothing");
-    cr_expect_null(connection.kept);
+    cr_expect_null(connection.pending_out.bytes);
     cr_expect_eq(size, sizeof sent);
     cr_expect_arr_eq(got, sent, sizeof sent);
 }
@@ -67,9 +67,9 @@ Test(connection_io, what_finds_no_room_is_kept) {
     cr_assert_eq(outcome, SENT_SOME, "the kernel took all at once, which shows nothing");
     cr_expect_eq(channel->output_size, 0);
     size_t there = read_all(0);
-    cr_expect_eq(there + connection.kept_size, size);
+    cr_expect_eq(there + connection.pending_out.size, size);
     while (outcome == SENT_SOME) {
-        outcome = connection_flush_kept(&connection);
+        outcome = connection_flush_pending(&connection);
         there = read_all(there);
     }
     cr_expect_eq(outcome, SENT_ALL);
@@ -80,24 +80,27 @@ Test(connection_io, what_finds_no_room_is_kept) {
 }
 
 Test(connection_io, a_client_who_has_gone_is_noticed) {
-    cr_assert(connection_keep(&connection, sent, sizeof sent));
+    cr_assert(pending_keep(&connection.pending_out, sent, sizeof sent));
     close(pair[0]);
-    cr_expect_eq(connection_flush_kept(&connection), SENT_NONE);
-    cr_expect_null(connection.kept);
+    cr_expect_eq(connection_flush_pending(&connection), SENT_NONE);
+    cr_expect_null(connection.pending_out.bytes);
     memcpy(context.channel.output, sent, 10);
     context.channel.output_size = 10;
     cr_expect_eq(connection_flush(&connection, &context), SENT_NONE);
-    cr_expect_null(connection.kept);
+    cr_expect_null(connection.pending_out.bytes);
 }
 
 /* Bytes count as moved while a response is sent, and only then. */
 Test(connection_io, what_was_moved_is_counted) {
     size_t left;
-    connection.stage = STAGE_REQUEST;
+    connection.state = STATE_REQUEST;
     cr_expect_eq(transmit(&connection, sent, 100, &left), SENT_ALL);
     cr_expect_eq(connection.sent, 0);
-    connection.stage = STAGE_RESPONSE;
+    connection.state = STATE_RESPONSE;
     cr_expect_eq(transmit(&connection, sent, 100, &left), SENT_ALL);
     cr_expect_eq(left, 0);
     cr_expect_eq(connection.sent, 100);
+    connection.state = STATE_LAST_BYTES;
+    cr_expect_eq(transmit(&connection, sent, 100, &left), SENT_ALL);
+    cr_expect_eq(connection.sent, 200);
 }

@@ -46,7 +46,8 @@ Test(listening, some_are_accepted_at_once_and_the_others_later) {
     cr_expect_eq(context.counters->accepted, 32);
     accept_some(&worker, &listeners[0]);
     cr_expect_eq(worker.open, COUNT(clients));
-    cr_expect(worker.queues[STAGE_HANDSHAKE].first->port == 1965 && !worker.queues[STAGE_HANDSHAKE].first->proxied);
+    cr_expect(worker.queues[DEADLINE_HANDSHAKE].first->port == 1965 &&
+              worker.queues[DEADLINE_HANDSHAKE].first->state == STATE_HELLO);
     for (size_t i = 0; i < COUNT(clients); i++)
         close(clients[i]);
     close(listeners[0].descriptor);
@@ -57,10 +58,10 @@ Test(listening, listening_begins_and_ends) {
     listening_begin(&worker);
     cr_expect(worker.listening);
     int client = visit();
-    cr_expect(epoll_has(EPOLLIN, &listeners[0]));
+    cr_expect(epoll_has(EPOLLIN, &worker.listener_sources[0]));
     stop_listening(&worker);
     cr_expect_not(worker.listening);
-    cr_expect_not(epoll_has(EPOLLIN, &listeners[0]));
+    cr_expect_not(epoll_has(EPOLLIN, &worker.listener_sources[0]));
     close(client), close(listeners[0].descriptor);
 }
 
@@ -89,70 +90,76 @@ Test(listening, no_room_in_the_system_is_a_pause) {
     cr_expect_eq(worker.paused_until, NOW + 250);
     cr_expect_eq(worker.open, 0);
     context.now = NOW + 250 - 1;
-    listening_attend(&worker, NULL, 0);
+    listening_attend(&worker);
     cr_expect_not(worker.listening);
     cr_expect_eq(all_shared[0].room, 0);
     context.now = NOW + 250;
-    listening_attend(&worker, NULL, 0);
+    listening_attend(&worker);
     cr_expect(worker.listening);
     cr_expect_eq(all_shared[0].room, 1);
     context.now += WORKER_BEAT;
-    listening_attend(&worker, NULL, 0);
+    listening_attend(&worker);
     cr_expect_eq(worker.open, 1, "who waited for that is taken");
     close(client), close(listeners[0].descriptor);
 }
 
+/* The listener has an event. */
+static void wake(void) {
+    note_ready(&worker, &listeners[0], EPOLLIN);
+}
+
 /* A worker that listens tries now and then, whether it was woken or not. */
 Test(listening, nobody_waits_for_an_event_that_another_worker_had) {
-    const struct listener *waiting[] = {listeners};
     open_listener();
     int clients[4];
     worker.tried_at = NOW;
     clients[0] = visit();
-    listening_attend(&worker, waiting, 1);
+    wake();
+    listening_attend(&worker);
     cr_expect_eq(worker.open, 0, "it did not listen");
     cr_expect(worker.listening);
-    listening_attend(&worker, waiting, 1);
+    wake();
+    listening_attend(&worker);
     cr_expect_eq(worker.open, 1);
     clients[1] = visit();
     context.now = NOW + WORKER_BEAT - 1;
-    listening_attend(&worker, NULL, 0);
+    listening_attend(&worker);
     cr_expect_eq(worker.open, 1);
     context.now = NOW + WORKER_BEAT;
-    listening_attend(&worker, NULL, 0);
+    listening_attend(&worker);
     cr_expect_eq(worker.open, 2);
     cr_expect_eq(worker.tried_at, NOW + WORKER_BEAT);
-    worker.queues[STAGE_HANDSHAKE].first->stirred = context.now;
+    worker.queues[DEADLINE_HANDSHAKE].first->stirred = context.now;
     setup.connections_max = 2; /* when all places are taken, it tries more often */
     clients[2] = visit();
-    listening_attend(&worker, NULL, 0);
+    listening_attend(&worker);
     cr_expect(worker.listening == false, "all of them get on");
     cr_expect_eq(all_shared[0].room, 0);
-    worker.queues[STAGE_HANDSHAKE].first->begun -= 2000;
-    listening_attend(&worker, NULL, 0);
+    worker.queues[DEADLINE_HANDSHAKE].first->begun -= 2000;
+    listening_attend(&worker);
     cr_expect(worker.listening, "one would give way");
     cr_expect_eq(all_shared[0].room, 0);
     context.now += 100 - 1;
-    listening_attend(&worker, NULL, 0);
+    listening_attend(&worker);
     cr_expect_eq(context.counters->displaced, 0);
     context.now++;
-    listening_attend(&worker, NULL, 0);
+    listening_attend(&worker);
     cr_expect_eq(context.counters->displaced, 1);
     cr_expect_eq(worker.open, 2);
     /* One that is to stop takes nobody, and still makes room for others, in its own time. */
     worker.told_to_stop = true;
-    worker.queues[STAGE_HANDSHAKE].first->begun -= 2000;
+    worker.queues[DEADLINE_HANDSHAKE].first->begun -= 2000;
     clients[3] = visit();
-    listening_attend(&worker, NULL, 0);
+    listening_attend(&worker);
     cr_expect_not(worker.listening);
     cr_expect_eq(worker.open, 2);
     context.now += 100;
-    listening_attend(&worker, NULL, 0);
+    listening_attend(&worker);
     cr_expect_eq(worker.open, 1);
     cr_expect_eq(context.counters->displaced, 2);
     context.now += WORKER_BEAT;
-    worker.queues[STAGE_HANDSHAKE].first->begun -= 2000;
-    listening_attend(&worker, NULL, 0);
+    worker.queues[DEADLINE_HANDSHAKE].first->begun -= 2000;
+    listening_attend(&worker);
     cr_expect_eq(worker.open, 1, "there is room now");
     for (size_t i = 0; i < COUNT(clients); i++)
         close(clients[i]);
@@ -173,14 +180,15 @@ Test(listening, who_comes_from_this_machine) {
         worker.open_max = i < 2 ? 100 : worker.open;
         welcome(&worker, pairs[i][1], &listeners[0], &stored);
     }
-    const struct connection *first = worker.queues[STAGE_HANDSHAKE].first, *second = worker.queues[STAGE_WAITING].first;
+    const struct connection *first = worker.queues[DEADLINE_HANDSHAKE].first,
+                            *second = worker.queues[DEADLINE_WAITING].first;
     cr_assert(first && second);
     cr_expect_eq(first->socket, pairs[2][1]);
     cr_expect_eq(first->port, 1966);
     cr_expect_eq(second->socket, pairs[1][1]);
-    EXPECT_QUEUE(STAGE_HANDSHAKE, first);
-    EXPECT_QUEUE(STAGE_WAITING, second);
-    cr_expect_eq(second->stage, STAGE_WAITING);
+    EXPECT_QUEUE(DEADLINE_HANDSHAKE, first);
+    EXPECT_QUEUE(DEADLINE_WAITING, second);
+    cr_expect_eq(second->state, STATE_WAITING);
     cr_expect_eq(worker.open, 2);
     cr_expect_eq(context.counters->accepted, 3);
     cr_expect_eq(context.counters->displaced, 1);
@@ -190,8 +198,8 @@ Test(listening, who_comes_from_this_machine) {
     int pair[2];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     welcome(&worker, pair[1], &listeners[0], &stored);
-    cr_assert_neq(worker.queues[STAGE_HANDSHAKE].last, first);
-    cr_expect(worker.queues[STAGE_HANDSHAKE].last->proxied);
+    cr_assert_neq(worker.queues[DEADLINE_HANDSHAKE].last, first);
+    cr_expect_eq(worker.queues[DEADLINE_HANDSHAKE].last->state, STATE_PROXY_HEADER);
     close(pair[0]);
     for (size_t i = 0; i < 3; i++)
         close(pairs[i][0]);

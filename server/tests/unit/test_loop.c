@@ -24,47 +24,47 @@ TestSuite(loop, .init = prepare, .fini = clean, .timeout = 60);
 /* ---- deadlines ---- */
 
 Test(loop, a_queue_keeps_its_order) {
-    struct connection *one = queue_one(STAGE_REQUEST, 0, false), *two = queue_one(STAGE_REQUEST, 0, false);
-    struct connection *three = queue_one(STAGE_REQUEST, 0, false), *reply = queue_one(STAGE_RESPONSE, 0, false);
-    EXPECT_QUEUE(STAGE_REQUEST, one, two, three);
-    EXPECT_QUEUE(STAGE_RESPONSE, reply);
+    struct connection *one = queue_one(STATE_REQUEST, 0, false), *two = queue_one(STATE_REQUEST, 0, false);
+    struct connection *three = queue_one(STATE_REQUEST, 0, false), *reply = queue_one(STATE_RESPONSE, 0, false);
+    EXPECT_QUEUE(DEADLINE_REQUEST, one, two, three);
+    EXPECT_QUEUE(DEADLINE_RESPONSE, reply);
     cr_expect_eq(one->deadline, NOW + 4000);
     cr_expect_eq(reply->deadline, NOW + 2000, "it is looked at before its time is over");
-    setup.deadlines.stage[STAGE_RESPONSE] = 1999;
-    cr_expect_eq(duration_of(&worker, STAGE_RESPONSE), 1999);
-    setup.deadlines.stage[STAGE_RESPONSE] = 20000;
+    setup.deadlines.of[DEADLINE_RESPONSE] = 1999;
+    cr_expect_eq(duration_of(&worker, DEADLINE_RESPONSE), 1999);
+    setup.deadlines.of[DEADLINE_RESPONSE] = 20000;
     loop_leave_queue(&worker, two);
-    EXPECT_QUEUE(STAGE_REQUEST, one, three);
-    two->stage = STAGE_RESPONSE;
+    EXPECT_QUEUE(DEADLINE_REQUEST, one, three);
+    two->state = STATE_RESPONSE;
     loop_enter_queue(&worker, two);
-    EXPECT_QUEUE(STAGE_RESPONSE, reply, two);
-    cr_expect_eq(two->queued, STAGE_RESPONSE);
+    EXPECT_QUEUE(DEADLINE_RESPONSE, reply, two);
+    cr_expect_eq(two->queued, DEADLINE_RESPONSE);
     loop_leave_queue(&worker, one);
-    EXPECT_QUEUE(STAGE_REQUEST, three);
+    EXPECT_QUEUE(DEADLINE_REQUEST, three);
     loop_enter_queue(&worker, one);
     loop_leave_queue(&worker, one);
-    EXPECT_QUEUE(STAGE_REQUEST, three);
+    EXPECT_QUEUE(DEADLINE_REQUEST, three);
     loop_leave_queue(&worker, three);
-    cr_expect_null(worker.queues[STAGE_REQUEST].first);
-    cr_expect_null(worker.queues[STAGE_REQUEST].last);
+    cr_expect_null(worker.queues[DEADLINE_REQUEST].first);
+    cr_expect_null(worker.queues[DEADLINE_REQUEST].last);
     loop_enter_queue(&worker, one), loop_enter_queue(&worker, three);
 }
 
 Test(loop, who_is_out_of_time_ends) {
-    struct connection *late = queue_one(STAGE_HANDSHAKE, 0, false), *early = queue_one(STAGE_HANDSHAKE, 0, false);
-    struct connection *reply = queue_one(STAGE_RESPONSE, 0, false), *through = queue_one(STAGE_LINGER, 0, false);
-    struct connection *slow = queue_one(STAGE_RESPONSE, 0, false);
+    struct connection *late = queue_one(STATE_HANDSHAKE, 0, false), *early = queue_one(STATE_HANDSHAKE, 0, false);
+    struct connection *reply = queue_one(STATE_RESPONSE, 0, false), *through = queue_one(STATE_LINGER, 0, false);
+    struct connection *slow = queue_one(STATE_RESPONSE, 0, false);
     late->deadline = reply->deadline = slow->deadline = through->deadline = NOW;
     early->deadline = NOW + 1;
     reply->due = NOW + 1;
     slow->due = NOW;
     through->due = NOW + 1;
     loop_end_the_late(&worker);
-    EXPECT_QUEUE(STAGE_HANDSHAKE, early);
-    EXPECT_QUEUE(STAGE_RESPONSE, reply);
+    EXPECT_QUEUE(DEADLINE_HANDSHAKE, early);
+    EXPECT_QUEUE(DEADLINE_RESPONSE, reply);
     cr_expect_eq(reply->deadline, NOW + 2000, "it goes on until the next look");
     cr_expect(reply->looked_at);
-    cr_expect_null(worker.queues[STAGE_LINGER].first);
+    cr_expect_null(worker.queues[DEADLINE_LINGER].first);
     cr_expect_eq(context.counters->late, 2, "who has all is not late");
     cr_expect_eq(context.remarks.counts[DROP_LATE], 2);
     cr_expect_eq(worker.open, 2);
@@ -92,7 +92,7 @@ Test(loop, a_look_at_a_reply) {
         {512 * 80, 0, NOW + 1, 0, 512 * 80, NOW + 80000, 16384, true},
         {512 * 80, 0, NOW - 1, 0, 512 * 80, NOW + 79999, 16384, true},
     };
-    struct connection *connection = queue_one(STAGE_RESPONSE, 0, false);
+    struct connection *connection = queue_one(STATE_RESPONSE, 0, false);
     for (size_t i = 0; i < COUNT(cases); i++) {
         connection->sent = cases[i].sent;
         connection->taken = cases[i].taken;
@@ -122,7 +122,7 @@ Test(loop, a_look_at_a_reply) {
     cr_expect(look_at_reply(&worker, connection));
     cr_expect_eq(connection->taken, 5);
     /* The farewell: over as soon as all is acknowledged. */
-    connection->stage = STAGE_LINGER;
+    connection->state = STATE_LINGER;
     connection->due = NOW + 100;
     cr_expect(look_at_reply(&worker, connection));
     cr_assert_eq(read(pair[0], some, sizeof some), (ssize_t)sizeof some);
@@ -132,7 +132,7 @@ Test(loop, a_look_at_a_reply) {
 
 /* How full its groups are is found out anew with each look. */
 Test(loop, a_look_weighs_anew) {
-    struct connection *one = queue_one(STAGE_RESPONSE, 4, false);
+    struct connection *one = queue_one(STATE_RESPONSE, 4, false);
     struct quota_member other = one->member;
     struct quota elsewhere = context.quota;
     elsewhere.own = &all_shared[1].quota;
@@ -151,7 +151,7 @@ Test(loop, how_long_it_sleeps) {
     cr_expect_eq(loop_time_to_wait(&worker), WORKER_BEAT, "the pause is over");
     worker.paused_until = NOW + WORKER_BEAT + 1;
     cr_expect_eq(loop_time_to_wait(&worker), WORKER_BEAT);
-    struct connection *one = queue_one(STAGE_LINGER, 0, false), *two = queue_one(STAGE_HANDSHAKE, 0, false);
+    struct connection *one = queue_one(STATE_LINGER, 0, false), *two = queue_one(STATE_HANDSHAKE, 0, false);
     cr_expect_eq(loop_time_to_wait(&worker), WORKER_BEAT);
     one->deadline = NOW + 200;
     two->deadline = NOW + 201;
@@ -163,7 +163,7 @@ Test(loop, how_long_it_sleeps) {
     two->deadline = NOW - 5;
     cr_expect_eq(loop_time_to_wait(&worker), 0);
     one->deadline = two->deadline = NOW + 5000;
-    struct connection *waiting = queue_one(STAGE_WAITING, 0, true);
+    struct connection *waiting = queue_one(STATE_WAITING, 0, true);
     cr_expect_eq(loop_time_to_wait(&worker), 100);
     loop_finish(&worker, waiting, true);
     setup.connections_max = 2;
@@ -180,60 +180,92 @@ Test(loop, what_a_connection_wishes_is_watched) {
     struct connection *connection = open_one(pair[1], false);
     loop_apply(&worker, connection, WANT_SIGNATURE, true);
     cr_expect_eq(connection->armed, WANT_READ);
-    EXPECT_QUEUE(STAGE_HANDSHAKE, connection);
-    cr_expect_not(epoll_has(EPOLLIN, connection));
+    EXPECT_QUEUE(DEADLINE_HANDSHAKE, connection);
+    cr_expect_not(epoll_has(EPOLLIN, &connection->source));
     cr_assert_eq(write(pair[0], "x", 1), 1);
-    cr_expect(epoll_has(EPOLLIN, connection));
+    cr_expect(epoll_has(EPOLLIN, &connection->source));
     look_away(&worker, connection, EPOLLIN);
     cr_expect_eq(connection->armed, WANT_SIGNATURE);
-    cr_expect_not(epoll_has(EPOLLIN, connection));
+    cr_expect_not(epoll_has(EPOLLIN, &connection->source));
     loop_apply(&worker, connection, WANT_SIGNATURE, false);
-    cr_expect_not(epoll_has(EPOLLIN, connection));
-    connection->stage = STAGE_REQUEST;
+    cr_expect_not(epoll_has(EPOLLIN, &connection->source));
+    connection->state = STATE_REQUEST;
     context.now = NOW + 1;
     loop_apply(&worker, connection, WANT_READ, false);
-    cr_expect(epoll_has(EPOLLIN, connection));
-    EXPECT_QUEUE(STAGE_REQUEST, connection);
+    cr_expect(epoll_has(EPOLLIN, &connection->source));
+    EXPECT_QUEUE(DEADLINE_REQUEST, connection);
     cr_expect_eq(connection->deadline, NOW + 1 + 4000);
     cr_expect_eq(connection->due, 0);
-    connection->stage = STAGE_RESPONSE;
+    connection->state = STATE_RESPONSE;
     loop_apply(&worker, connection, WANT_WRITE, false);
-    cr_expect(epoll_has(EPOLLOUT, connection));
+    cr_expect(epoll_has(EPOLLOUT, &connection->source));
     cr_expect_eq(connection->due, NOW + 1 + 20000);
     context.now = NOW + 2;
     loop_apply(&worker, connection, WANT_NEWS, false);
-    cr_expect(epoll_has(EPOLLIN | EPOLLOUT, connection));
-    cr_expect_not(epoll_has(EPOLLIN | EPOLLOUT, connection), "once only");
+    cr_expect(epoll_has(EPOLLIN | EPOLLOUT, &connection->source));
+    cr_expect_not(epoll_has(EPOLLIN | EPOLLOUT, &connection->source), "once only");
     cr_expect_eq(connection->due, NOW + 1 + 20000, "the same reply");
     cr_expect_eq(connection->deadline, NOW + 1 + 2000, "its place in the queue is the same");
     loop_apply(&worker, connection, WANT_CLOSE, false);
-    cr_expect_null(worker.queues[STAGE_RESPONSE].first);
+    cr_expect_null(worker.queues[DEADLINE_RESPONSE].first);
     cr_expect_eq(worker.open, 0);
     loop_apply(&worker, open_one(-1, false), WANT_READ, true);
     cr_expect_eq(worker.open, 0, "what cannot be watched ends");
     loop_apply(&worker, open_one(-1, false), WANT_CLOSE, true);
     cr_expect_eq(worker.open, 0);
-    connection = queue_one(STAGE_HANDSHAKE, 0, false);
+    connection = queue_one(STATE_HANDSHAKE, 0, false);
     loop_apply(&worker, connection, WANT_WRITE, false);
     cr_expect_eq(worker.open, 0);
     /* One that begins with its reply. */
     connection = open_one(pair[0], false);
-    connection->stage = STAGE_RESPONSE;
+    connection->state = STATE_RESPONSE;
     loop_apply(&worker, connection, WANT_WRITE, true);
     cr_expect_eq(connection->due, NOW + 2 + 20000);
 }
 
 Test(loop, ends_and_resets) {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLERR, .data.ptr = queue_one(STAGE_REQUEST, 0, false)};
-    loop_handle(&worker, &event);
+    handle(&worker, queue_one(STATE_REQUEST, 0, false), EPOLLIN | EPOLLERR);
     cr_expect_eq(worker.open, 0);
-    struct connection *signing = queue_one(STAGE_HANDSHAKE, 0, false);
-    signing->signing = true;
-    event = (struct epoll_event){.events = EPOLLIN, .data.ptr = signing};
-    loop_handle(&worker, &event);
+    struct connection *signing = queue_one(STATE_SIGNATURE, 0, false);
+    handle(&worker, signing, EPOLLIN);
     cr_expect_eq(worker.open, 1, "its signature is on its way");
     cr_expect_eq(signing->armed, WANT_SIGNATURE);
-    event.events = EPOLLIN | EPOLLHUP;
-    loop_handle(&worker, &event);
+    handle(&worker, signing, EPOLLIN | EPOLLHUP);
     cr_expect_eq(worker.open, 0);
+}
+
+/* What a connection does in a time of its own, and what it does in one with others. */
+Test(loop, states_have_deadlines) {
+    static const enum deadline expected[] = {
+        [STATE_WAITING] = DEADLINE_WAITING,     [STATE_PROXY_HEADER] = DEADLINE_HANDSHAKE,
+        [STATE_HELLO] = DEADLINE_HANDSHAKE,     [STATE_HANDSHAKE] = DEADLINE_HANDSHAKE,
+        [STATE_SIGNATURE] = DEADLINE_HANDSHAKE, [STATE_REQUEST] = DEADLINE_REQUEST,
+        [STATE_RESPONSE] = DEADLINE_RESPONSE,   [STATE_LAST_BYTES] = DEADLINE_RESPONSE,
+        [STATE_DRAIN] = DEADLINE_LINGER,        [STATE_LINGER] = DEADLINE_LINGER,
+    };
+    cr_assert_eq(COUNT(expected), STATE_COUNT);
+    for (enum state state = 0; state < STATE_COUNT; state++) {
+        struct connection *connection = queue_one(state, 0, false);
+        EXPECT_QUEUE(expected[state], connection);
+        loop_finish(&worker, connection, true);
+    }
+}
+
+/* Time goes on from one state to the next where both have one deadline. */
+Test(loop, a_state_within_a_deadline_grants_no_time) {
+    int pair[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    struct connection *connection = open_one(pair[1], false);
+    loop_apply(&worker, connection, WANT_READ, true);
+    uint64_t deadline = connection->deadline;
+    context.now = NOW + 100;
+    for (enum state state = STATE_HELLO; state <= STATE_SIGNATURE; state++) {
+        connection->state = state;
+        loop_apply(&worker, connection, WANT_READ, false);
+        cr_expect_eq(connection->deadline, deadline);
+    }
+    connection->state = STATE_REQUEST;
+    loop_apply(&worker, connection, WANT_READ, false);
+    cr_expect_eq(connection->deadline, NOW + 100 + 4000);
+    close(pair[0]);
 }

@@ -18,17 +18,17 @@ Test(worker, signals_to_stop) {
     struct signalfd_siginfo signal = {.ssi_signo = SIGHUP};
     cr_assert_eq(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
     worker.stops = ends[0];
-    read_signals(&worker);
+    read_signals(&worker, NULL, EPOLLIN);
     cr_expect_not(worker.told_to_stop);
     cr_assert_eq(write(ends[1], &signal, sizeof signal), (ssize_t)sizeof signal);
-    read_signals(&worker);
+    read_signals(&worker, NULL, EPOLLIN);
     cr_expect(worker.told_to_stop);
     cr_expect_not(worker.told_to_hurry, "it ends with its connections");
     signal.ssi_signo = SIGTERM;
     cr_assert_eq(write(ends[1], &signal, sizeof signal), (ssize_t)sizeof signal);
     signal.ssi_signo = SIGHUP;
     cr_assert_eq(write(ends[1], &signal, sizeof signal), (ssize_t)sizeof signal);
-    read_signals(&worker);
+    read_signals(&worker, NULL, EPOLLIN);
     cr_expect(worker.told_to_hurry);
     close(ends[0]), close(ends[1]);
 }
@@ -39,13 +39,15 @@ Test(worker, the_end_of_a_worker) {
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, channel), 0);
     signing_client_open(&signing_client, channel[0]);
     setup.channel = channel[0];
+    worker.key_process_source.handle = note_answers;
+    worker.stops_source.handle = read_signals;
     setup.listener_count = 0;
-    cr_assert(watch(&worker, channel[0], &signing_client));
+    cr_assert(watch(&worker, channel[0], &worker.key_process_source));
     worker.stops = open_stops();
-    cr_assert(watch(&worker, worker.stops, &worker.stops));
+    cr_assert(watch(&worker, worker.stops, &worker.stops_source));
     context.now = clock_milliseconds();
     all_shared[0].ready = 1;
-    queue_one(STAGE_HANDSHAKE, 0, false)->deadline = context.now + 100;
+    queue_one(STATE_HANDSHAKE, 0, false)->deadline = context.now + 100;
     raise(SIGHUP);
     uint64_t begun = context.now, beats = all_shared[0].beats;
     run(&worker);
@@ -57,7 +59,7 @@ Test(worker, the_end_of_a_worker) {
     cr_expect_not(worker.told_to_hurry);
     /* In a hurry. */
     worker.told_to_stop = false;
-    queue_one(STAGE_HANDSHAKE, 0, false)->deadline = context.now + 600000;
+    queue_one(STATE_HANDSHAKE, 0, false)->deadline = context.now + 600000;
     raise(SIGTERM);
     begun = context.now;
     run(&worker);
@@ -69,16 +71,10 @@ Test(worker, the_end_of_a_worker) {
     close(channel[1]);
     run(&worker);
     cr_expect(worker.told_to_stop && worker.told_to_hurry);
-    cr_expect_not(epoll_has(EPOLLIN | EPOLLHUP, &signing_client));
+    cr_expect_not(epoll_has(EPOLLIN | EPOLLHUP, &worker.key_process_source));
     close(channel[0]), close(worker.stops);
     setup.listener_count = 1;
     setup.channel = -1;
-}
-
-Test(worker, a_listener_is_known_by_its_address) {
-    cr_expect(is_listener(&worker, &listeners[0]));
-    cr_expect_not(is_listener(&worker, &listeners[1]), "there is one only");
-    cr_expect_not(is_listener(&worker, (const char *)listeners - 1));
 }
 
 /* ---- the start ---- */

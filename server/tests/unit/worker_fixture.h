@@ -26,11 +26,11 @@ static struct worker_setup setup = {
     .shared_count = 2,
     .connections_max = 100,
     .hash_key = (const uint8_t *)"a key that all workers have alike",
-    .deadlines = {.stage = {[STAGE_WAITING] = 1000,
-                            [STAGE_HANDSHAKE] = 3000,
-                            [STAGE_REQUEST] = 4000,
-                            [STAGE_RESPONSE] = 20000,
-                            [STAGE_LINGER] = 1500},
+    .deadlines = {.of = {[DEADLINE_WAITING] = 1000,
+                         [DEADLINE_HANDSHAKE] = 3000,
+                         [DEADLINE_REQUEST] = 4000,
+                         [DEADLINE_RESPONSE] = 20000,
+                         [DEADLINE_LINGER] = 1500},
                   .shutdown_grace = 50},
 };
 static struct worker_context context;
@@ -51,9 +51,9 @@ static inline void prepare(void) {
 }
 
 static inline void clean(void) {
-    for (enum stage stage = 0; stage < STAGE_COUNT; stage++) {
-        while (worker.queues[stage].first)
-            loop_finish(&worker, worker.queues[stage].first, true);
+    for (enum deadline deadline = 0; deadline < DEADLINE_COUNT; deadline++) {
+        while (worker.queues[deadline].first)
+            loop_finish(&worker, worker.queues[deadline].first, true);
     }
     close(worker.events);
 }
@@ -71,27 +71,27 @@ static inline struct connection *open_one(int socket, bool local) {
     return connection;
 }
 
-/* One that the quota has let in, whose client may have `most`, and that waits in the queue of its stage. */
-static inline struct connection *queue_one(enum stage stage, uint32_t most, bool local) {
+/* One that the quota has let in, whose client may have `most`, and that waits in the queue of its deadline. */
+static inline struct connection *queue_one(enum state state, uint32_t most, bool local) {
     static uint64_t number;
     struct connection *connection = open_one(-1, local);
     connection->member =
         (struct quota_member){.count = 1, .groups = {{++number * UINT64_C(0x9e3779b97f4a7c15), most, QUOTA_SLOTS, 1}}};
     cr_assert(quota_enter(&context.quota, &connection->member));
-    connection->stage = stage;
+    connection->state = state;
     loop_enter_queue(&worker, connection);
     return connection;
 }
 
 static inline struct connection *silent(uint32_t most, uint64_t stirred, bool local) {
-    struct connection *connection = queue_one(STAGE_HANDSHAKE, most, local);
+    struct connection *connection = queue_one(STATE_HANDSHAKE, most, local);
     connection->begun = context.now - 2000;
     connection->stirred = stirred;
     return connection;
 }
 
-static inline void expect_queue(enum stage stage, const struct connection *const expected[], size_t count) {
-    const struct connection *at = worker.queues[stage].first, *before = NULL;
+static inline void expect_queue(enum deadline deadline, const struct connection *const expected[], size_t count) {
+    const struct connection *at = worker.queues[deadline].first, *before = NULL;
     for (size_t i = 0; i < count; i++) {
         cr_assert_eq(at, expected[i], "place %zu", i);
         cr_expect_eq(at->earlier, before);
@@ -99,11 +99,11 @@ static inline void expect_queue(enum stage stage, const struct connection *const
         at = at->later;
     }
     cr_expect_null(at);
-    cr_expect_eq(worker.queues[stage].last, before);
+    cr_expect_eq(worker.queues[deadline].last, before);
 }
 
-#define EXPECT_QUEUE(stage, ...)                                                                                       \
-    expect_queue(stage, (const struct connection *const[]){__VA_ARGS__},                                               \
+#define EXPECT_QUEUE(deadline, ...)                                                                                    \
+    expect_queue(deadline, (const struct connection *const[]){__VA_ARGS__},                                            \
                  COUNT(((const struct connection *const[]){__VA_ARGS__})))
 
 static inline bool epoll_has(uint32_t events, void *data) {
