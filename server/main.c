@@ -27,37 +27,63 @@
 #define SAMPLE_DEFAULT "/usr/share/vitrine/sample"
 #define STATE_DEFAULT "/var/lib/vitrine"
 
-/* It fits a screen of 24 lines of 80 columns. */
-static const char help[] = "Usage: vitrine serve [--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
-                           "                     [--sample DIR] [--settings FILE] [--keys SOCKET]\n"
-                           "       vitrine keys [--state DIR]\n"
-                           "       vitrine check [--strict] [--content DIR] [--state DIR] [--settings FILE]\n"
-                           "       vitrine fingerprint [--state DIR] [HOST | FILE]...\n"
-                           "       vitrine renew [--new-key [--announce]] [--state DIR] HOST\n"
-                           "       vitrine --version | --help\n"
-                           "\n"
-                           "serve        serves the capsules in DIR/HOST/ over Gemini\n"
-                           "keys         holds the private keys, as a separate service\n"
-                           "check        finds mistakes in settings, metadata, identities and pages\n"
-                           "fingerprint  shows what readers can compare: SHA-256 sums and TLSA record\n"
-                           "renew        renews a certificate with the same key; with --new-key --announce,\n"
-                           "             makes the next key, which a later --new-key starts using\n"
-                           "\n"
-                           "--listen ADDR:PORT  such as 127.0.0.1:1965 or [::1]:1965; can be repeated\n"
-                           "                    (default: sockets from the service manager, or port 1965)\n"
-                           "--content DIR       content folder (" CONTENT_DEFAULT ")\n"
-                           "--sample DIR        shown while there is no capsule (" SAMPLE_DEFAULT ")\n"
-                           "--state DIR         folder for identities ($STATE_DIRECTORY or " STATE_DEFAULT ")\n"
-                           "--settings FILE     settings (" SETTINGS_PATH ", if it exists)\n"
-                           "--keys SOCKET       key service to use (by default, one is started)\n"
-                           "--strict            check: count warnings as errors\n"
-                           "See vitrine(8) for more.\n";
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static int serve(char **arguments), keys(char **arguments), check(char **arguments),
+    show_fingerprints(char **arguments), renew_identity(char **arguments), show_version(char **arguments),
+    show_help(char **arguments);
+
+/* The commands. usage and purpose are for the help; their further lines contain their own indentation. */
+static const struct verb {
+    const char *name;
+    int (*run)(char **arguments); /* takes the arguments after the command; returns the exit status */
+    const char *usage, *purpose;
+} verbs[] = {
+    {"serve", serve,
+     "[--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
+     "                     [--sample DIR] [--settings FILE] [--keys SOCKET]",
+     "serves the capsules in DIR/HOST/ over Gemini"},
+    {"keys", keys, "[--state DIR]", "holds the private keys, as a separate service"},
+    {"check", check, "[--strict] [--content DIR] [--state DIR] [--settings FILE]",
+     "finds mistakes in settings, metadata, identities and pages"},
+    {"fingerprint", show_fingerprints, "[--state DIR] [HOST | FILE]...",
+     "shows what readers can compare: SHA-256 sums and TLSA record"},
+    {"renew", renew_identity, "[--new-key [--announce]] [--state DIR] HOST",
+     "renews a certificate with the same key; with --new-key --announce,\n"
+     "             makes the next key, which a later --new-key starts using"},
+    {"--version", show_version, NULL, NULL},
+    {"--help", show_help, NULL, NULL},
+    {"version", show_version, NULL, NULL},
+    {"help", show_help, NULL, NULL},
+};
+
+/* With the commands before it, it fits a screen of 24 lines of 80 columns. */
+static const char options_help[] = "--listen ADDR:PORT  such as 127.0.0.1:1965 or [::1]:1965; can be repeated\n"
+                                   "                    (default: sockets from the service manager, or port 1965)\n"
+                                   "--content DIR       content folder (" CONTENT_DEFAULT ")\n"
+                                   "--sample DIR        shown while there is no capsule (" SAMPLE_DEFAULT ")\n"
+                                   "--state DIR         folder for identities ($STATE_DIRECTORY or " STATE_DEFAULT ")\n"
+                                   "--settings FILE     settings (" SETTINGS_PATH ", if it exists)\n"
+                                   "--keys SOCKET       key service to use (by default, one is started)\n"
+                                   "--strict            check: count warnings as errors\n"
+                                   "See vitrine(8) for more.\n";
 
 static int wrong_usage(const char *what, const char *which) {
     char quoted[256];
     fprintf(stderr, "vitrine: %s %s; see vitrine --help\n", what, log_quote(quoted, sizeof quoted, which));
     return EX_USAGE;
 }
+
+/* An option: a flag, or a value. Of several values for one place, the last one counts. */
+struct option {
+    const char *name;
+    bool *flag;          /* NULL: it has a value */
+    const char **values; /* room for `most` of them */
+    size_t most, *count; /* count: how many there are; NULL: room for one */
+};
+
+#define FLAG(name, flag) ((struct option){name, flag, NULL, 0, NULL})
+#define VALUE(name, value) ((struct option){name, NULL, value, 1, NULL})
 
 /* Reads the value of "--name VALUE" or "--name=VALUE". Returns false if the argument is another option. */
 static bool take_value(char **arguments, int *at, const char *name, const char **value) {
@@ -72,6 +98,46 @@ static bool take_value(char **arguments, int *at, const char *name, const char *
     else
         return false;
     return true;
+}
+
+/* Takes the option at `*at`. Returns EX_OK, or EX_USAGE after saying why. */
+static int read_option(char **arguments, int *at, const struct option *options, size_t count) {
+    const char *argument = arguments[*at], *value;
+    for (const struct option *option = options; option < options + count; option++) {
+        if (option->flag && strcmp(argument, option->name) == 0) {
+            *option->flag = true;
+            return EX_OK;
+        }
+        if (option->flag || !take_value(arguments, at, option->name, &value))
+            continue;
+        if (value[0] == '\0')
+            return wrong_usage("missing value after", argument);
+        if (option->count && *option->count == option->most)
+            return wrong_usage("too many addresses, at", value);
+        option->values[option->count ? (*option->count)++ : 0] = value;
+        return EX_OK;
+    }
+    return wrong_usage("unknown option", argument);
+}
+
+/*
+ * Reads the options of a command. operands: NULL if it takes none; else arguments that are not options are moved to
+ * the beginning of `arguments`, and *operands is their number. Returns EX_OK, or EX_USAGE after saying why.
+ */
+static int read_arguments(char **arguments, const struct option *options, size_t count, size_t *operands) {
+    int status = EX_OK;
+    size_t kept = 0;
+    for (int at = 0; arguments[at] && status == EX_OK; at++) {
+        if (operands && arguments[at][0] != '-')
+            arguments[kept++] = arguments[at];
+        else
+            status = read_option(arguments, &at, options, count);
+    }
+    if (operands && status == EX_OK) {
+        arguments[kept] = NULL;
+        *operands = kept;
+    }
+    return status;
 }
 
 /* systemd sets a list with colons if a unit has several state folders; ours has one. */
@@ -93,84 +159,86 @@ static void be_a_batch(void) {
 
 static int serve(char **arguments) {
     struct serve_options options = {.content = CONTENT_DEFAULT, .sample = SAMPLE_DEFAULT, .state = default_state()};
-    for (int at = 0; arguments[at]; at++) {
-        const char *argument = arguments[at], *value = NULL;
-        if (take_value(arguments, &at, "--listen", &value)) {
-            if (options.listen_count == LISTEN_MAX)
-                return wrong_usage("too many addresses, at", value);
-            options.listen[options.listen_count++] = value;
-        } else if (take_value(arguments, &at, "--content", &value)) {
-            options.content = value;
-        } else if (take_value(arguments, &at, "--sample", &value)) {
-            options.sample = value;
-        } else if (take_value(arguments, &at, "--state", &value)) {
-            options.state = value;
-        } else if (take_value(arguments, &at, "--settings", &value)) {
-            options.settings = value;
-        } else if (take_value(arguments, &at, "--keys", &value)) {
-            options.keys = value;
-        } else {
-            return wrong_usage("unknown option", argument);
-        }
-        if (value[0] == '\0')
-            return wrong_usage("missing value after", argument);
-    }
+    const struct option known[] = {
+        {"--listen", NULL, options.listen, LISTEN_MAX, &options.listen_count},
+        VALUE("--content", &options.content),
+        VALUE("--sample", &options.sample),
+        VALUE("--state", &options.state),
+        VALUE("--settings", &options.settings),
+        VALUE("--keys", &options.keys),
+    };
+    int status = read_arguments(arguments, known, COUNT(known), NULL);
+    if (status != EX_OK)
+        return status;
     be_a_batch();
     return supervisor_serve(&options);
 }
 
-static int check(char **arguments) {
-    struct check_options options = {.content = CONTENT_DEFAULT, .state = default_state()};
-    for (int at = 0; arguments[at]; at++) {
-        const char *argument = arguments[at], *value = "-";
-        if (strcmp(argument, "--strict") == 0)
-            options.strict = true;
-        else if (take_value(arguments, &at, "--content", &value))
-            options.content = value;
-        else if (take_value(arguments, &at, "--state", &value))
-            options.state = value;
-        else if (take_value(arguments, &at, "--settings", &value))
-            options.settings = value;
-        else
-            return wrong_usage("unknown option", argument);
-        if (value[0] == '\0')
-            return wrong_usage("missing value after", argument);
-    }
-    return check_run(&options);
+static int keys(char **arguments) {
+    const char *state = default_state();
+    const struct option known[] = {VALUE("--state", &state)};
+    int status = read_arguments(arguments, known, COUNT(known), NULL);
+    if (status != EX_OK)
+        return status;
+    be_a_batch();
+    return keys_service(state);
 }
 
-/* The commands for identities: keys, fingerprint and renew. */
-static int identities(const char *verb, char **arguments) {
+static int check(char **arguments) {
+    struct check_options options = {.content = CONTENT_DEFAULT, .state = default_state()};
+    const struct option known[] = {
+        FLAG("--strict", &options.strict),
+        VALUE("--content", &options.content),
+        VALUE("--state", &options.state),
+        VALUE("--settings", &options.settings),
+    };
+    int status = read_arguments(arguments, known, COUNT(known), NULL);
+    return status != EX_OK ? status : check_run(&options);
+}
+
+static int show_fingerprints(char **arguments) {
+    const char *state = default_state();
+    const struct option known[] = {VALUE("--state", &state)};
+    size_t hosts;
+    int status = read_arguments(arguments, known, COUNT(known), &hosts);
+    return status != EX_OK ? status : fingerprint(state, arguments);
+}
+
+static int renew_identity(char **arguments) {
     const char *state = default_state();
     struct renewal renewal = {0};
-    bool renews = strcmp(verb, "renew") == 0, keys = strcmp(verb, "keys") == 0;
-    int hosts = 0;
-    for (int at = 0; arguments[at]; at++) {
-        char *argument = arguments[at];
-        if (renews && strcmp(argument, "--new-key") == 0)
-            renewal.new_key = true;
-        else if (renews && strcmp(argument, "--announce") == 0)
-            renewal.announce = true;
-        else if (!keys && argument[0] != '-')
-            arguments[hosts++] = argument;
-        else if (!take_value(arguments, &at, "--state", &state))
-            return wrong_usage("unknown option", argument);
-        if (state[0] == '\0')
-            return wrong_usage("missing value after", argument);
-    }
-    arguments[hosts] = NULL;
-    if (keys) {
-        be_a_batch();
-        return keys_service(state);
-    }
-    if (!renews)
-        return fingerprint(state, arguments);
+    const struct option known[] = {
+        VALUE("--state", &state),
+        FLAG("--new-key", &renewal.new_key),
+        FLAG("--announce", &renewal.announce),
+    };
+    size_t hosts;
+    int status = read_arguments(arguments, known, COUNT(known), &hosts);
+    if (status != EX_OK)
+        return status;
     if (hosts != 1)
-        return wrong_usage("expected one host after", verb);
+        return wrong_usage("expected one host after", "renew");
     if (renewal.announce && !renewal.new_key)
         return wrong_usage("--new-key is required with", "--announce");
     renewal.host = arguments[0];
     return renew(state, &renewal);
+}
+
+static int show_version(char **arguments) {
+    (void)arguments;
+    printf("vitrine " VITRINE_VERSION " (wolfSSL %s)\n", tls_library_version());
+    return log_printed() ? EX_OK : EX_IOERR;
+}
+
+static int show_help(char **arguments) {
+    (void)arguments;
+    for (size_t i = 0; i < COUNT(verbs) && verbs[i].usage; i++)
+        printf("%s vitrine %s %s\n", i == 0 ? "Usage:" : "      ", verbs[i].name, verbs[i].usage);
+    puts("       vitrine --version | --help\n");
+    for (size_t i = 0; i < COUNT(verbs) && verbs[i].usage; i++)
+        printf("%-12s %s\n", verbs[i].name, verbs[i].purpose);
+    printf("\n%s", options_help);
+    return log_printed() ? EX_OK : EX_IOERR;
 }
 
 int main(int count, char **arguments) {
@@ -182,20 +250,9 @@ int main(int count, char **arguments) {
         fprintf(stderr, "vitrine: missing command, such as vitrine serve; see vitrine --help\n");
         return EX_USAGE;
     }
-    const char *verb = arguments[1];
-    if (strcmp(verb, "serve") == 0)
-        return serve(&arguments[2]);
-    if (strcmp(verb, "check") == 0)
-        return check(&arguments[2]);
-    if (strcmp(verb, "keys") == 0 || strcmp(verb, "fingerprint") == 0 || strcmp(verb, "renew") == 0)
-        return identities(verb, &arguments[2]);
-    if (strcmp(verb, "--version") == 0 || strcmp(verb, "version") == 0) {
-        printf("vitrine " VITRINE_VERSION " (wolfSSL %s)\n", tls_library_version());
-        return log_printed() ? EX_OK : EX_IOERR;
+    for (size_t i = 0; i < COUNT(verbs); i++) {
+        if (strcmp(arguments[1], verbs[i].name) == 0)
+            return verbs[i].run(&arguments[2]);
     }
-    if (strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0) {
-        fputs(help, stdout);
-        return log_printed() ? EX_OK : EX_IOERR;
-    }
-    return wrong_usage("unknown command", verb);
+    return wrong_usage("unknown command", arguments[1]);
 }
