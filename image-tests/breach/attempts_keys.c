@@ -11,11 +11,13 @@
 #include <sys/socket.h>
 
 #include "inside.h"
+#include "protocol/control.h"
 #include "protocol/signing.h"
 
 #define QUESTION_MAGIC 0x32716773u
 #define ANSWER_MAGIC 0x32616773u
-#define TICKET 0x6272656163680000u
+#define CONTROL_MAGIC 0x31716374u
+#define REQUEST_ID 0x6272656163680000u
 
 #define NEEDS_CHANNEL                                                                                                  \
     if (surroundings->keys_descriptor < 0)                                                                             \
@@ -39,11 +41,11 @@ static struct signing_question right_question(const struct surroundings *surroun
     struct signing_question question = {.magic = QUESTION_MAGIC,
                                         .version = SIGNING_TLS_1_3,
                                         .scheme = SIGNING_ECDSA_SHA256,
-                                        .ticket = TICKET,
+                                        .request_id = REQUEST_ID,
                                         .content_size = 32,
                                         .content = {1}};
     if (surroundings->own_key_name)
-        read_hexadecimal(surroundings->own_key_name, question.key, sizeof question.key);
+        read_hexadecimal(surroundings->own_key_name, question.key_id, sizeof question.key_id);
     return question;
 }
 
@@ -59,7 +61,7 @@ static struct signing_question exchange_question(const struct surroundings *surr
     return question;
 }
 
-/* Waits up to a second for an answer to TICKET or to none: signed, or of any size that no answer has. */
+/* Waits up to a second for an answer to REQUEST_ID or to none: signed, or of any size that no answer has. */
 static int wait_for_answer(const struct surroundings *surroundings, int channel) {
     union {
         struct signing_answer answer;
@@ -76,7 +78,7 @@ static int wait_for_answer(const struct surroundings *surroundings, int channel)
             return contained("the key process closed the channel");
         if (got != sizeof message.answer || message.answer.magic != ANSWER_MAGIC)
             return succeeded("had an answer that is none");
-        if (message.answer.ticket >> 16 != TICKET >> 16 && message.answer.ticket != 0)
+        if (message.answer.request_id >> 16 != REQUEST_ID >> 16 && message.answer.request_id != 0)
             continue; /* to a question of the worker's own */
         return message.answer.result == SIGNING_DONE ? succeeded("had a signature")
                                                      : contained("the key process refused");
@@ -163,7 +165,7 @@ int keys_other_scheme(const struct surroundings *surroundings) {
 int keys_unknown(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = right_question(surroundings);
-    memset(question.key, 0x5a, sizeof question.key);
+    memset(question.key_id, 0x5a, sizeof question.key_id);
     return ask(surroundings, channel, &question, sizeof question);
 }
 
@@ -183,12 +185,12 @@ int keys_digest(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct {
         uint32_t magic, scheme;
-        uint64_t ticket;
-        uint8_t key[SIGNING_KEY_ID];
+        uint64_t request_id;
+        uint8_t key_id[SIGNING_KEY_ID];
         uint32_t content_size, reserved;
         uint8_t content[256];
-    } question = {0x3f676973u, 1, TICKET, {0}, 32, 0, {1}};
-    memcpy(question.key, right_question(surroundings).key, sizeof question.key);
+    } question = {0x3f676973u, 1, REQUEST_ID, {0}, 32, 0, {1}};
+    memcpy(question.key_id, right_question(surroundings).key, sizeof question.key_id);
     return ask(surroundings, channel, &question, sizeof question);
 }
 
@@ -244,34 +246,26 @@ int keys_other_identity(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = right_question(surroundings);
     if (!surroundings->other_key_name ||
-        !read_hexadecimal(surroundings->other_key_name, question.key, sizeof question.key))
+        !read_hexadecimal(surroundings->other_key_name, question.key_id, sizeof question.key_id))
         return absent("other_key_name is not told");
     return ask(surroundings, channel, &question, sizeof question);
 }
 
 /* ---- what is not a worker's to ask for ---- */
 
-/* What only the supervisor may order, by another socket: an identity for a host name (server/keys/key_service.c). */
+/* What only the supervisor may ask for, by another socket: an identity for a host name (server/protocol/control.h). */
 int keys_order(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
-    struct {
-        uint32_t order, serial;
-        uint64_t generation;
-        char host[256];
-    } order = {1, 0, 0, "breach.invalid"};
-    return ask(surroundings, channel, &order, sizeof order);
+    struct control_request request = {.magic = CONTROL_MAGIC, .command = CONTROL_PROVIDE, .host = "breach.invalid"};
+    return ask(surroundings, channel, &request, sizeof request);
 }
 
 /* A second channel, which would have an allowance of its own. */
 int keys_channel(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
-    struct {
-        uint32_t order, serial;
-        uint64_t generation;
-        char host[256];
-    } order = {2, 0, 0, ""};
+    struct control_request request = {.magic = CONTROL_MAGIC, .command = CONTROL_ATTACH};
     int descriptor = 2;
-    struct iovec part = {&order, sizeof order};
+    struct iovec part = {&request, sizeof request};
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr header;
@@ -294,7 +288,7 @@ int keys_flood(const struct surroundings *surroundings) {
     long answered = 0;
     if (surroundings->signing_limit < 0)
         return absent("signing_limit is not told");
-    memset(question.key, 0x5a, sizeof question.key);
+    memset(question.key_id, 0x5a, sizeof question.key_id);
     uint64_t until = clock_milliseconds() + 1000;
     while (clock_milliseconds() < until) {
         if (send(channel, &question, sizeof question, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)

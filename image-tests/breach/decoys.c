@@ -210,7 +210,7 @@ static void sign_anything(int connection) {
     while ((got = recv(connection, &message, sizeof message - 1, 0)) >= 0) {
         struct signing_answer answer = {0x32616773u, SIGNING_DONE, 0, SIGNING_SIGNATURE_MAX, 0, {0}};
         if (got >= (ssize_t)sizeof message.question)
-            answer.ticket = message.question.ticket;
+            answer.request_id = message.question.request_id;
         memcpy(answer.signature, key, sizeof key);
         memcpy(answer.signature + sizeof key, token, sizeof token);
         if (send(connection, &answer, sizeof answer, MSG_NOSIGNAL) < 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/directory.h"
 #include "content/media.h"
 #include "content/metafile.h"
 #include "content/path_rules.h"
@@ -19,8 +20,8 @@ static void take_nothing(unsigned line, const char *problem, void *context) {
 static const struct metafile_rule *find_rule(int folder, const char *path, struct metafile *meta) {
     const struct metafile_rule *rule = NULL;
     for (const char *slash = strrchr(path, '/'); slash && !rule; slash = memrchr(path, '/', (size_t)(slash - path))) {
-        char file[PATH_MAX + sizeof "/.meta"], *text;
-        snprintf(file, sizeof file, "%.*s/.meta", (int)(slash - path), path);
+        char file[PATH_MAX + sizeof "/" DIRECTORY_METAFILE], *text;
+        snprintf(file, sizeof file, "%.*s/" DIRECTORY_METAFILE, (int)(slash - path), path);
         long size = path_rules_read(folder, file, METAFILE_MAX, &text);
         if (size < 0)
             continue;

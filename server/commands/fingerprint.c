@@ -53,9 +53,9 @@ void fingerprint_print(FILE *output, const char *host, const char *drop, const s
     fprintf(output, "%s%s\n  ends:        %s\n  certificate: ", host, drop, date);
     print_bytes(output, facts->fingerprint, ":");
     fputs("  public key:  ", output);
-    print_bytes(output, facts->key, ":");
+    print_bytes(output, facts->key_id, ":");
     fprintf(output, "  TLSA:        _1965._tcp.%s. IN TLSA 3 1 1 ", host);
-    print_bytes(output, facts->key, "");
+    print_bytes(output, facts->key_id, "");
 }
 
 /* Returns the exit status. host: NULL for the one in the certificate; optional: a missing file is not an error. */
@@ -86,14 +86,14 @@ static int show_host(int folder, const char *name) {
         log_line(LOG_LEVEL_ERROR, "invalid host name; use the name of the capsule's folder");
         return EX_NOINPUT;
     }
-    identity_file_path(folder, host, ".pem", file);
+    identity_file_path(folder, host, IDENTITY_FILE_PRESENT, file);
     int status = show(folder, file, host, "", false);
-    identity_file_path(folder, host, ".next", file);
+    identity_file_path(folder, host, IDENTITY_FILE_NEXT, file);
     return status != EX_OK ? status : show(folder, file, host, " (announced, not in use yet)", true);
 }
 
 static int is_identity(const struct dirent *entry) {
-    char host[CERTIFICATE_HOST_MAX + 1];
+    char host[HOSTNAME_MAX + 1];
     return identity_file_host_of(entry->d_name, false, host);
 }
 
@@ -102,11 +102,12 @@ static int show_all(int folder, const char *state) {
     int status = EX_OK;
     int count = scandir(state, &entries, is_identity, alphasort);
     for (int i = 0; i < count; i++) {
-        char host[CERTIFICATE_HOST_MAX + 1];
+        char host[HOSTNAME_MAX + 1];
         char file[IDENTITY_FILE_NAME_MAX + 1];
         identity_file_host_of(entries[i]->d_name, false, host);
         /* Of two files for one host, chooses the one in use. */
-        bool counts = identity_file_path(folder, host, ".pem", file) && strcmp(file, entries[i]->d_name) == 0;
+        bool counts =
+            identity_file_path(folder, host, IDENTITY_FILE_PRESENT, file) && strcmp(file, entries[i]->d_name) == 0;
         int shown = counts ? show_host(folder, host) : EX_OK;
         status = shown != EX_OK ? shown : status;
         free(entries[i]);

@@ -48,7 +48,7 @@ static void take_away(int folder, const char *file, const char *former) {
 static int renew_certificate(int folder, const char *host, const char *file) {
     char *old = NULL, pem[IDENTITY_PEM_MAX], former[IDENTITY_FILE_NAME_MAX + 1];
     size_t made = 0;
-    identity_file_path(folder, host, ".pem", former);
+    identity_file_path(folder, host, IDENTITY_FILE_PRESENT, former);
     ssize_t size = atomic_file_read(folder, former, &old);
     if (size == -ENOENT)
         return complain(host, file, "it does not exist yet; the server makes it when it first serves the host",
@@ -58,13 +58,12 @@ static int renew_certificate(int folder, const char *host, const char *file) {
     const char *problem = identity_renew(host, old, pem, &made);
     explicit_bzero(old, (size_t)size);
     free(old);
-    bool stored = !problem && atomic_file_replace(folder, file, pem, made);
-    int reason = errno;
+    int result = problem ? 0 : atomic_file_replace(folder, file, pem, made);
     explicit_bzero(pem, sizeof pem);
     if (problem)
         return complain(host, file, problem, EX_DATAERR);
-    if (!stored)
-        return complain(host, file, strerror(reason), EX_CANTCREAT);
+    if (result < 0)
+        return complain(host, file, strerror(-result), EX_CANTCREAT);
     take_away(folder, file, former);
     return conclude(folder, host, file,
                     "This is a new certificate with the same key. Clients that remember certificates will ask "
@@ -82,23 +81,24 @@ static int show_announced(int folder, const char *host, const char *next) {
 /* Show one that was announced before again: somebody may already have published its fingerprint. */
 static int announce(int folder, const char *host) {
     char pem[IDENTITY_PEM_MAX], file[IDENTITY_FILE_NAME_MAX + 1], next[IDENTITY_FILE_NAME_MAX + 1];
-    if (!identity_file_path(folder, host, ".pem", file))
+    if (!identity_file_path(folder, host, IDENTITY_FILE_PRESENT, file))
         return complain(host, file, strerror(ENOENT), EX_NOINPUT);
-    if (identity_file_path(folder, host, ".next", next))
+    if (identity_file_path(folder, host, IDENTITY_FILE_NEXT, next))
         return show_announced(folder, host, next);
     size_t size = identity_make(host, pem);
-    bool stored = size > 0 && (atomic_file_create(folder, next, pem, size) || errno == EEXIST);
-    int reason = errno;
+    int result = size > 0 ? atomic_file_create(folder, next, pem, size) : 0;
     explicit_bzero(pem, sizeof pem);
-    if (!stored)
-        return complain(host, next, size > 0 ? strerror(reason) : "making a key failed", EX_CANTCREAT);
+    if (size == 0)
+        return complain(host, next, "making a key failed", EX_CANTCREAT);
+    if (result < 0 && result != -EEXIST)
+        return complain(host, next, strerror(-result), EX_CANTCREAT);
     return show_announced(folder, host, next);
 }
 
 static int put_in_force(int folder, const char *host, const char *file) {
     char next[IDENTITY_FILE_NAME_MAX + 1], former[IDENTITY_FILE_NAME_MAX + 1];
-    identity_file_path(folder, host, ".pem", former);
-    if (!identity_file_path(folder, host, ".next", next))
+    identity_file_path(folder, host, IDENTITY_FILE_PRESENT, former);
+    if (!identity_file_path(folder, host, IDENTITY_FILE_NEXT, next))
         return complain(host, next, "no new key was announced; run vitrine renew --new-key --announce first",
                         EX_NOINPUT);
     /* Do not replace a usable identity with an unusable one. */
@@ -107,8 +107,9 @@ static int put_in_force(int folder, const char *host, const char *file) {
     identity_file_dispose(held);
     if (problem)
         return complain(host, next, problem, EX_DATAERR);
-    if (!atomic_file_rename(folder, next, file))
-        return complain(host, next, strerror(errno), EX_CANTCREAT);
+    int result = atomic_file_rename(folder, next, file);
+    if (result < 0)
+        return complain(host, next, strerror(-result), EX_CANTCREAT);
     take_away(folder, file, former);
     return conclude(
         folder, host, file,
@@ -117,7 +118,7 @@ static int put_in_force(int folder, const char *host, const char *file) {
 }
 
 int renew(const char *state, const struct renewal *renewal) {
-    char host[HOSTNAME_MAX + 1], file[HOSTNAME_MAX + sizeof ".pem"];
+    char host[HOSTNAME_MAX + 1], file[IDENTITY_FILE_NAME_MAX + 1];
     int folder = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) {
         log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name another with --state", state, strerror(errno));
@@ -129,8 +130,8 @@ int renew(const char *state, const struct renewal *renewal) {
         close(folder);
         return status;
     }
-    snprintf(file, sizeof file, "%s.pem", host);
-    if (!random_open())
+    identity_file_name(host, file);
+    if (random_open() < 0)
         status = complain(host, file, "the system provides no random bytes", EX_OSERR);
     else if (!renewal->new_key)
         status = renew_certificate(folder, host, file);

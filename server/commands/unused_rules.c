@@ -48,7 +48,7 @@ static void look(struct search *search, char path[static PATH_MAX], unsigned dep
             continue;
         if (S_ISDIR(status.st_mode) && depth < DEPTH_MAX) {
             look(search, path, depth + 1);
-        } else if (strcmp(names[i], ".directory-listing-ok") == 0) {
+        } else if (strcmp(names[i], DIRECTORY_LISTING) == 0) {
             snprintf(path + length, PATH_MAX - length, "/index.gmi");
             use(search, path);
         } else {

@@ -66,7 +66,7 @@ void directory_dispose(char **names, long count) {
 }
 
 bool directory_is_hidden(const char *name) {
-    static const char *const known[] = {".meta", ".access", ".directory-listing-ok", ".well-known"};
+    static const char *const known[] = {DIRECTORY_METAFILE, DIRECTORY_ACCESS, DIRECTORY_LISTING, ".well-known"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(name, known[i]) == 0)
             return false;

@@ -5,6 +5,11 @@
 
 #include <stdbool.h>
 
+/* Files of an owner that mean something in the folder where they lie, and are never served. */
+#define DIRECTORY_METAFILE ".meta"                /* metafile.h */
+#define DIRECTORY_ACCESS ".access"                /* access.h */
+#define DIRECTORY_LISTING ".directory-listing-ok" /* folder_listing.h */
+
 /*
  * Reads the names in a folder, sorted by their bytes, without `.` and `..`. folder: a descriptor, may be O_PATH; the
  * caller keeps it. Returns how many there are, or -errno. The caller frees *names with directory_dispose.

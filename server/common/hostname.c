@@ -275,3 +275,11 @@ bool hostname_canonical(char canonical[static HOSTNAME_MAX + 1], const char *hos
         inet_ntop(AF_INET6, address, canonical, HOSTNAME_MAX + 1);
     return true;
 }
+
+bool hostname_is_loopback(const char *address) {
+    struct in_addr four;
+    struct in6_addr six;
+    if (inet_pton(AF_INET, address, &four) == 1)
+        return ntohl(four.s_addr) >> 24 == 127;
+    return inet_pton(AF_INET6, address, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}

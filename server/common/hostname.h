@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define HOSTNAME_MAX 253      /* bytes of a whole name */
+#define HOSTNAME_MAX 253      /* bytes of a whole name (RFC 1035 section 2.3.4) */
 #define HOSTNAME_LABEL_MAX 63 /* bytes of a label in ASCII */
 
 /*
@@ -35,3 +35,6 @@ bool hostname_to_unicode(char name[static HOSTNAME_MAX + 1], const char *host);
  * or contains both control characters and non-ASCII letters.
  */
 bool hostname_canonical(char canonical[static HOSTNAME_MAX + 1], const char *host);
+
+/* Is this text an address of this machine itself: one of 127.0.0.0/8, or ::1? */
+bool hostname_is_loopback(const char *address);

@@ -18,21 +18,22 @@ struct pool {
 
 static struct pool *pool;
 
-bool random_open(void) {
+int random_open(void) {
     if (pool)
-        return true;
+        return 0;
     void *memory = mmap(NULL, sizeof *pool, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
-        return false;
+        return -errno;
     if (madvise(memory, sizeof *pool, MADV_WIPEONFORK) < 0) {
+        int result = -errno;
         munmap(memory, sizeof *pool);
-        return false;
+        return result;
     }
     /* Unused bytes are as secret as a key: they must be neither in a dump nor in swap. Both calls are best effort. */
     madvise(memory, sizeof *pool, MADV_DONTDUMP);
     mlock(memory, sizeof *pool);
     pool = memory;
-    return true;
+    return 0;
 }
 
 static bool fetch(unsigned char *output, size_t size) {

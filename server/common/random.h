@@ -7,10 +7,9 @@
 
 /*
  * Sets up the pool of fetched bytes. Call once before the first fork. The kernel wipes the pool in a child
- * (MADV_WIPEONFORK), so no two processes ever return the same bytes. Returns false with errno set if there is no
- * memory.
+ * (MADV_WIPEONFORK), so no two processes ever return the same bytes. Returns 0, or -errno if there is no memory.
  */
-bool random_open(void);
+int random_open(void);
 
 /*
  * Fills `output` with `size` random bytes; has the signature of wolfSSL's CUSTOM_RAND_GENERATE_BLOCK. Returns 0, or -1

@@ -6,45 +6,29 @@
 #include <string.h>
 
 #include "bounds.h"
+#include "lines.h"
 #include "log.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static bool is_space(char byte) {
-    return byte == ' ' || byte == '\t' || byte == '\r';
-}
-
 /* ---- Values. Each parser takes trimmed text and returns whether it is valid. ---- */
-
-/* Reads a decimal number without a sign, at most `maximum`. Moves *at past it. */
-static bool parse_number(const char **at, uint32_t maximum, uint32_t *number) {
-    uint64_t value = 0;
-    const char *start = *at;
-    for (; **at >= '0' && **at <= '9'; ++*at) {
-        value = value * 10 + (uint64_t)(**at - '0');
-        if (value > maximum)
-            return false;
-    }
-    *number = (uint32_t)value;
-    return *at > start;
-}
 
 static bool parse_ports(const char *text, void *into) {
     struct settings_ports *ports = into;
     ports->count = 0;
     while (*text != '\0') {
-        uint32_t port;
-        if (ports->count == SETTINGS_PORTS_MAX || !parse_number(&text, UINT16_MAX, &port) || port == 0)
+        uint16_t port;
+        if (ports->count == SETTINGS_PORTS_MAX || !lines_port(&text, &port))
             return false;
-        if (*text != '\0' && !is_space(*text) && *text != ',')
+        if (*text != '\0' && !lines_is_space(*text) && *text != ',')
             return false;
-        if (!settings_has_port(ports, (uint16_t)port))
-            ports->ports[ports->count++] = (uint16_t)port;
-        while (is_space(*text))
+        if (!settings_has_port(ports, port))
+            ports->ports[ports->count++] = port;
+        while (lines_is_space(*text))
             text++;
         if (*text == ',') {
             text++;
-            while (is_space(*text))
+            while (lines_is_space(*text))
                 text++;
             if (*text == '\0')
                 return false;
@@ -83,7 +67,7 @@ static bool parse_language(const char *text, void *into) {
     while (*text != '\0') {
         const char *tag_end = text + strcspn(text, ",");
         size_t tag_length = (size_t)(tag_end - text);
-        while (tag_length > 0 && is_space(text[tag_length - 1]))
+        while (tag_length > 0 && lines_is_space(text[tag_length - 1]))
             tag_length--;
         if (!text_is_language(text, tag_length) || length + tag_length + 1 > SETTINGS_LANGUAGE_MAX)
             return false;
@@ -93,7 +77,7 @@ static bool parse_language(const char *text, void *into) {
         length += tag_length;
         if (*tag_end == '\0')
             break;
-        for (text = tag_end + 1; is_space(*text);)
+        for (text = tag_end + 1; lines_is_space(*text);)
             text++;
         if (*text == '\0')
             return false;
@@ -104,7 +88,7 @@ static bool parse_language(const char *text, void *into) {
 
 static bool parse_count(const char *text, void *into) {
     uint32_t *count = into;
-    return parse_number(&text, 1000000, count) && *text == '\0';
+    return lines_number(&text, 1000000, count) && *text == '\0';
 }
 
 static bool parse_count_from_one(const char *text, void *into) {
@@ -118,9 +102,9 @@ static bool parse_duration(const char *text, void *into) {
         uint32_t milliseconds;
     } units[] = {{"ms", 1}, {"s", 1000}, {"min", 60000}};
     uint32_t number, *milliseconds = into;
-    if (!parse_number(&text, 3600000, &number))
+    if (!lines_number(&text, 3600000, &number))
         return false;
-    while (is_space(*text))
+    while (lines_is_space(*text))
         text++;
     for (size_t i = 0; i < COUNT(units); i++) {
         if (strcmp(text, units[i].name) == 0) {
@@ -204,16 +188,6 @@ static bool refuse(struct reader *reader, const char *before, const char *word, 
     return false;
 }
 
-static char *trim(char *text) {
-    while (is_space(*text))
-        text++;
-    size_t length = strlen(text);
-    while (length > 0 && is_space(text[length - 1]))
-        length--;
-    text[length] = '\0';
-    return text;
-}
-
 /* Splits key and value, and stores the value. */
 static bool read_setting(struct reader *reader, const char *key, const char *value, unsigned number) {
     char after[256];
@@ -240,42 +214,37 @@ static bool read_line(struct reader *reader, const char *bytes, size_t length, u
         snprintf(reader->problem, sizeof(reader->problem), "the line is longer than %zu bytes", sizeof(line) - 1);
         return false;
     }
-    if (memchr(bytes, '\0', length) != NULL) {
-        snprintf(reader->problem, sizeof(reader->problem), "the line contains a NUL byte");
+    const char *problem = lines_judge(bytes, length);
+    if (problem) {
+        snprintf(reader->problem, sizeof(reader->problem), "%s", problem);
         return false;
     }
     memcpy(line, bytes, length);
     line[length] = '\0';
-    char *text = trim(line);
+    char *text = lines_trim(line);
     if (*text == '\0' || *text == '#')
         return true;
     char *equals = strchr(text, '=');
     if (equals == NULL)
         return refuse(reader, "", text, " is not of the form `key = value`");
     *equals = '\0';
-    return read_setting(reader, trim(text), trim(equals + 1), number);
+    return read_setting(reader, lines_trim(text), lines_trim(equals + 1), number);
 }
 
 int settings_parse(struct settings *settings, const char *text, size_t length, text_fault *fault, void *context) {
     struct reader reader = {.settings = settings};
+    struct lines lines = lines_begin(text, length);
+    const char *line;
+    size_t line_length;
     int faults = 0;
-    unsigned number = 0;
     settings_default(settings);
     if (length > SETTINGS_FILE_MAX)
         return -EFBIG;
-    const char *end = text + length;
-    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        text += 3; /* a byte order mark, not part of the first key */
-    while (text < end) {
-        const char *line_end = memchr(text, '\n', (size_t)(end - text));
-        if (line_end == NULL)
-            line_end = end;
-        number++;
-        if (!read_line(&reader, text, (size_t)(line_end - text), number)) {
+    while (lines_next(&lines, &line, &line_length)) {
+        if (!read_line(&reader, line, line_length, lines.number)) {
             faults++;
-            fault(number, reader.problem, context);
+            fault(lines.number, reader.problem, context);
         }
-        text = line_end + 1;
     }
     return faults;
 }

@@ -17,7 +17,7 @@
  *   max-requests-per-minute = 300    likewise
  *   handshake-timeout = 10s          from the connection's start to the end of the TLS handshake; ms, s or min
  *   request-timeout = 10s            until the request is there
- *   reply-timeout = 20s              without enough progress of the response
+ *   reply-timeout = 20s              without progress of the response: its client must take 512 bytes per second
  */
 
 #include <stdbool.h>

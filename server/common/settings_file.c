@@ -6,39 +6,22 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "log.h"
 
-/* Reads up to `size` bytes of a regular file. Returns how many, or -errno. */
-static ssize_t read_whole(const char *path, char *text, size_t size) {
-    struct stat status;
-    size_t length = 0;
+/* Returns the size of the file and *text (malloc, the caller's), or -errno. */
+static ssize_t read_settings(const char *path, char **text) {
+    *text = NULL;
     /* A FIFO in its place must not block. */
     int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (file < 0)
         return -errno;
-    if (fstat(file, &status) < 0 || !S_ISREG(status.st_mode)) {
-        close(file);
-        return -EINVAL;
-    }
-    while (length < size) {
-        ssize_t got = read(file, text + length, size - length);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            int error = errno;
-            close(file);
-            return -error;
-        }
-        if (got == 0)
-            break;
-        length += (size_t)got;
-    }
+    ssize_t size = file_read(file, SETTINGS_FILE_MAX, text);
     close(file);
-    return (ssize_t)length;
+    return size;
 }
 
 static void report(unsigned line, const char *problem, void *context) {
@@ -48,28 +31,30 @@ static void report(unsigned line, const char *problem, void *context) {
 
 int settings_load(struct settings *settings, const char *path, text_fault *fault, void *context) {
     struct settings fresh;
-    char quoted[PATH_MAX];
+    char quoted[PATH_MAX], *text;
     const char *name = path ? path : SETTINGS_PATH;
     log_quote(quoted, sizeof quoted, name);
-    char *text = malloc(SETTINGS_FILE_MAX + 1);
-    if (!text) {
+    ssize_t length = read_settings(name, &text);
+    if (length == -ENOENT && !path) {
+        settings_default(settings);
+        return EX_OK;
+    }
+    if (length == -ENOMEM) {
         log_line(LOG_LEVEL_ERROR, "settings file %s: out of memory", quoted);
         return EX_OSERR;
     }
-    ssize_t length = read_whole(name, text, SETTINGS_FILE_MAX + 1);
-    if (length == -ENOENT && !path)
-        length = 0;
+    if (length == -EFBIG) {
+        log_line(LOG_LEVEL_ERROR, "settings file %s: too long; %d bytes at most", quoted, SETTINGS_FILE_MAX);
+        return EX_CONFIG;
+    }
     if (length < 0) {
         log_line(LOG_LEVEL_ERROR,
                  "settings file %s: %s; make it readable by everyone (chmod o+r), or name another with --settings",
                  quoted, length == -EINVAL ? "not a regular file" : strerror((int)-length));
-        free(text);
         return EX_NOINPUT;
     }
     int faults = settings_parse(&fresh, text, (size_t)length, fault, context);
     free(text);
-    if (faults < 0)
-        log_line(LOG_LEVEL_ERROR, "settings file %s: too long; %d bytes at most", quoted, SETTINGS_FILE_MAX);
     if (faults != 0)
         return EX_CONFIG;
     *settings = fresh;

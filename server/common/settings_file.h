@@ -9,8 +9,8 @@
 
 /*
  * Reads the settings. path: the file; NULL: SETTINGS_PATH, and a missing file means the defaults. Returns 0, or after
- * logging each fault as FILE:LINE: sentence, EX_NOINPUT (missing, unreadable, not a regular file) or EX_CONFIG (faults
- * in it). Unless it returns 0, settings are unchanged.
+ * logging each fault as FILE:LINE: sentence, EX_NOINPUT (missing, unreadable, not a regular file), EX_CONFIG (faults in
+ * it, or too long) or EX_OSERR (no memory). Unless it returns 0, settings are unchanged.
  */
 int settings_read(struct settings *settings, const char *path);
 

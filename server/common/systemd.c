@@ -65,22 +65,20 @@ size_t systemd_take_sockets(struct systemd_socket *sockets, size_t max) {
 int systemd_connect(const char *path, int type) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = strlen(path);
-    if ((path[0] != '/' && path[0] != '@') || length >= sizeof address.sun_path) {
-        errno = EINVAL;
-        return -1;
-    }
+    if ((path[0] != '/' && path[0] != '@') || length >= sizeof address.sun_path)
+        return -EINVAL;
     memcpy(address.sun_path, path, length);
     if (path[0] == '@')
         address.sun_path[0] = '\0'; /* an abstract socket: exactly these bytes, without a NUL */
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
     int descriptor = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-    if (descriptor >= 0 && connect(descriptor, (struct sockaddr *)&address, size) == 0)
+    if (descriptor < 0)
+        return -errno;
+    if (connect(descriptor, (struct sockaddr *)&address, size) == 0)
         return descriptor;
-    int reason = errno;
-    if (descriptor >= 0)
-        close(descriptor);
-    errno = reason;
-    return -1;
+    int result = -errno;
+    close(descriptor);
+    return result;
 }
 
 void systemd_open(void) {

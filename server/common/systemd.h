@@ -32,7 +32,7 @@ void systemd_open(void);
 
 /*
  * Connects to a local socket: `type` SOCK_DGRAM, SOCK_SEQPACKET...; `path` begins with '/', or with '@' for an abstract
- * one. Returns a close-on-exec descriptor, which the caller owns, or -1 with errno.
+ * one. Returns a close-on-exec descriptor, which the caller owns, or -errno.
  */
 int systemd_connect(const char *path, int type);
 

@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_space(char byte) {
-    return byte == ' ' || byte == '\t';
-}
+#include "common/lines.h"
 
 /* Reads a fingerprint from the start of a line. Returns the text after it, or NULL. */
 static const char *take_fingerprint(char fingerprint[static CLIENT_FINGERPRINT + 1], const char *at, const char *end) {
@@ -16,7 +14,7 @@ static const char *take_fingerprint(char fingerprint[static CLIENT_FINGERPRINT +
     size_t count = 0;
     if ((size_t)(end - at) >= sizeof prefix - 1 && strncasecmp(at, prefix, sizeof prefix - 1) == 0)
         at += sizeof prefix - 1;
-    for (; at < end && !is_space(*at); at++) {
+    for (; at < end && !lines_is_space(*at); at++) {
         int value = text_hex_digit(*at);
         if (*at == ':' && count > 0 && count % 2 == 0 && count < CLIENT_FINGERPRINT)
             continue;
@@ -33,7 +31,7 @@ static const char *read_entry(struct access_entry *entry, const char *at, const 
     at = take_fingerprint(entry->fingerprint, at, end);
     if (!at)
         return "must begin with the SHA-256 of a certificate: 64 hexadecimal digits";
-    while (at < end && is_space(*at))
+    while (at < end && lines_is_space(*at))
         at++;
     size_t length = (size_t)(end - at);
     if (length > CLIENT_NAME_MAX)
@@ -55,29 +53,29 @@ static bool append(struct access_list *list, const struct access_entry *entry) {
 }
 
 int access_parse(struct access_list *list, const char *text, size_t length, text_fault *fault, void *context) {
-    const char *end = text + length;
+    struct lines lines = lines_begin(text, length);
+    const char *line;
     int faults = 0;
     *list = (struct access_list){0};
     if (length > ACCESS_FILE_MAX)
         return -EFBIG;
-    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        text += 3; /* byte order mark */
-    for (unsigned number = 1; text < end; number++) {
-        const char *next = memchr(text, '\n', (size_t)(end - text)), *last = next ? next : end;
+    while (lines_next(&lines, &line, &length)) {
+        const char *end = line + length;
         struct access_entry entry;
-        while (last > text && (is_space(last[-1]) || last[-1] == '\r'))
-            last--;
-        while (text < last && is_space(*text))
-            text++;
-        const char *problem = text < last && *text != '#' ? read_entry(&entry, text, last) : NULL;
+        while (end > line && lines_is_space(end[-1]))
+            end--;
+        while (line < end && lines_is_space(*line))
+            line++;
+        if (line == end || *line == '#')
+            continue;
+        const char *problem = read_entry(&entry, line, end);
         if (problem) {
             faults++;
-            fault(number, problem, context);
-        } else if (text < last && *text != '#' && !append(list, &entry)) {
+            fault(lines.number, problem, context);
+        } else if (!append(list, &entry)) {
             access_dispose(list);
             return -ENOMEM;
         }
-        text = next ? next + 1 : end;
     }
     return faults;
 }

@@ -51,14 +51,6 @@ static bool has_capsule(const struct capsules *capsules, const char *name) {
     return true;
 }
 
-static bool is_loopback(const char *address) {
-    struct in_addr four;
-    struct in6_addr six;
-    if (inet_pton(AF_INET, address, &four) == 1)
-        return ntohl(four.s_addr) >> 24 == 127;
-    return inet_pton(AF_INET6, address, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
-}
-
 /*
  * Returns the folder for an address: its own, or else `default`, or else, for this machine's own address, `localhost`.
  * NULL if there is none.
@@ -70,7 +62,7 @@ static const char *capsule_of_address(const struct capsules *capsules, const cha
         return address;
     if (has_capsule(capsules, "default"))
         return "default";
-    if (is_loopback(address) && has_capsule(capsules, "localhost"))
+    if (hostname_is_loopback(address) && has_capsule(capsules, "localhost"))
         return "localhost";
     return NULL;
 }
@@ -156,7 +148,7 @@ int capsules_each_host(const struct capsules *capsules, void (*each)(const char 
     if (count < 0)
         return (int)count;
     for (long i = 0; i < count; i++) {
-        if (strlen(names[i]) <= REQUEST_HOST_MAX && has_capsule(capsules, names[i])) {
+        if (strlen(names[i]) <= HOSTNAME_MAX && has_capsule(capsules, names[i])) {
             each(names[i], context);
             hosts++;
         }

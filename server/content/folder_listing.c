@@ -13,10 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/directory.h"
 #include "common/text.h"
 #include "listing.h"
 
-#define LISTING_MARK ".directory-listing-ok"
 #define PREAMBLE_MAX 65536 /* bytes */
 #define LINK_COST 8        /* the cost of one link, in names */
 #define LINE_EXTRA 48      /* maximum bytes of a line besides name and address: size, date, `=> ` */
@@ -29,7 +29,7 @@ static int refuse_protected(struct beneath_path *path) {
     const struct lookup *listed = path->context;
     struct stat status;
     bool is_above = path->reached <= listed->path.reached && memcmp(path->text, listed->path.text, path->reached) == 0;
-    if (is_above || (fstatat(path->folder, ".access", &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT))
+    if (is_above || (fstatat(path->folder, DIRECTORY_ACCESS, &status, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT))
         return 0;
     return -EACCES;
 }
@@ -120,7 +120,7 @@ static int read_entries(const struct lookup *lookup, int folder, struct entries 
         struct stat status;
         unsigned cost;
         if (strcmp(name->d_name, ".") == 0 || strcmp(name->d_name, "..") == 0 ||
-            strcmp(name->d_name, LISTING_MARK) == 0)
+            strcmp(name->d_name, DIRECTORY_LISTING) == 0)
             continue;
         if (looked_at >= FOLDER_LISTING_NAMES) {
             entries->is_cut = true;
@@ -151,9 +151,9 @@ static void dispose_entries(struct entries *entries) {
 static long read_preamble(const struct lookup *lookup, char **text, struct stat *status) {
     long result = -EINVAL;
     *text = NULL;
-    int file = openat(lookup->path.folder, LISTING_MARK, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
+    int file = openat(lookup->path.folder, DIRECTORY_LISTING, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
     if (file < 0)
-        file = errno == ELOOP ? open_link(lookup, LISTING_MARK, BENEATH_READ) : -errno;
+        file = errno == ELOOP ? open_link(lookup, DIRECTORY_LISTING, BENEATH_READ) : -errno;
     if (file < 0)
         return file;
     if (fstat(file, status) == 0 && S_ISREG(status->st_mode)) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/lines.h"
 #include "common/text.h"
 
 #define NAME_MAX_BYTES 255
@@ -61,10 +62,9 @@ static void write_entry(FILE *out, const struct listing_entry *entry) {
 }
 
 static void write_preamble(FILE *out, const char *path, const char *preamble, size_t length) {
-    if (length >= 3 && memcmp(preamble, "\xef\xbb\xbf", 3) == 0) {
-        preamble += 3; /* some clients would show it as text in the middle of a page */
-        length -= 3;
-    }
+    size_t mark = lines_mark(preamble, length); /* some clients would show it as text in the middle of a page */
+    preamble += mark;
+    length -= mark;
     if (length == 0) {
         fprintf(out, "# %s\n\n", path);
         return;

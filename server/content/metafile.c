@@ -7,19 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-static bool is_space(char byte) {
-    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\v' || byte == '\f';
-}
-
-static char *trim(char *text) {
-    while (is_space(*text))
-        text++;
-    size_t length = strlen(text);
-    while (length > 0 && is_space(text[length - 1]))
-        length--;
-    text[length] = '\0';
-    return text;
-}
+#include "common/lines.h"
 
 /* ---- Patterns ---- */
 
@@ -188,12 +176,12 @@ static size_t quoted_length(const char *text) {
 /* *( ";" token "=" ( token / quoted-string ) ). NULL, or what is wrong. */
 static const char *judge_parameters(const char *text) {
     while (*text != '\0') {
-        while (is_space(*text))
+        while (lines_is_space(*text))
             text++;
         if (*text++ != ';')
             return "unexpected text after the media type; parameters begin with a semicolon, and values with commas or "
                    "spaces need double quotes";
-        while (is_space(*text))
+        while (lines_is_space(*text))
             text++;
         size_t name_length = token_length(text);
         const char *value = text + name_length + 1;
@@ -232,14 +220,14 @@ static bool is_reference(const char *text) {
 
 /* header = status [ " " META ]. NULL, or what is wrong. */
 static const char *judge_header(char *text, struct metafile_rule *rule) {
-    if (text[1] < '0' || text[1] > '9' || (text[2] != '\0' && !is_space(text[2])))
+    if (text[1] < '0' || text[1] > '9' || (text[2] != '\0' && !lines_is_space(text[2])))
         return "a header must begin with a status of two digits and a space";
     int status = (text[0] - '0') * 10 + (text[1] - '0');
     if (!reply_status_exists(status))
         return "the Gemini protocol has no such status";
     rule->kind = METAFILE_HEADER;
     rule->status = (enum status)status;
-    rule->value = trim(text + 2);
+    rule->value = lines_trim(text + 2);
     if (rule->value[0] == '\0' && status < STATUS_TEMPORARY_FAILURE)
         return "this status needs a text after it";
     if (!reply_meta_is_clean(rule->value))
@@ -291,7 +279,7 @@ static int read_line(struct reader *reader, char *line, unsigned number, const c
     struct metafile_rule rule = {.line = number};
     *problem = NULL;
     line[strcspn(line, "#")] = '\0';
-    line = trim(line);
+    line = lines_trim(line);
     size_t length = strlen(line);
     if (length == 0)
         return 0;
@@ -310,20 +298,21 @@ static int read_line(struct reader *reader, char *line, unsigned number, const c
         return 0;
     }
     line[name_length] = '\0';
-    char *pattern = trim(line);
+    char *pattern = lines_trim(line);
     if (strncmp(pattern, "./", 2) == 0)
         pattern += 2;
     rule.pattern = pattern;
     *problem = judge_pattern(pattern);
     if (*problem == NULL)
-        *problem = judge_value(trim(line + name_length + 1), &rule);
+        *problem = judge_value(lines_trim(line + name_length + 1), &rule);
     return *problem == NULL ? add_rule(reader, &rule) : 0;
 }
 
 int metafile_parse(struct metafile *meta, const char *text, size_t length, text_fault *fault, void *context) {
     struct reader reader = {.meta = meta};
     int result = 0, faults = 0;
-    unsigned number = 0;
+    const char *line;
+    size_t line_length;
     *meta = (struct metafile){0};
     if (length > METAFILE_MAX)
         return -EFBIG;
@@ -333,28 +322,19 @@ int metafile_parse(struct metafile *meta, const char *text, size_t length, text_
     memcpy(meta->text, text, length);
     meta->text[length] = '\0';
 
-    char *end = meta->text + length;
-    char *line = meta->text;
-    if (strncmp(line, "\xef\xbb\xbf", 3) == 0)
-        line += 3; /* a byte order mark, not part of the first name */
-    while (line < end && result == 0) {
-        char *line_end = memchr(line, '\n', (size_t)(end - line));
-        if (line_end == NULL)
-            line_end = end;
-        *line_end = '\0';
-        number++;
-        const char *problem = NULL;
-        if (memchr(line, '\0', (size_t)(line_end - line)) != NULL)
-            problem = "the line contains a NUL byte";
-        else if (!text_is_utf8(line, (size_t)(line_end - line)))
+    struct lines lines = lines_begin(meta->text, length);
+    while (result == 0 && lines_next(&lines, &line, &line_length)) {
+        char *own = meta->text + (line - meta->text); /* its rules keep what they need of it */
+        const char *problem = lines_judge(line, line_length);
+        own[line_length] = '\0';
+        if (problem == NULL && !text_is_utf8(line, line_length))
             problem = "the line is not UTF-8";
-        else
-            result = read_line(&reader, line, number, &problem);
+        if (problem == NULL)
+            result = read_line(&reader, own, lines.number, &problem);
         if (problem != NULL) {
             faults++;
-            fault(number, problem, context);
+            fault(lines.number, problem, context);
         }
-        line = line_end + 1;
     }
     if (result < 0) {
         metafile_dispose(meta);

@@ -11,6 +11,7 @@
 
 #include "access.h"
 #include "common/beneath.h"
+#include "common/directory.h"
 #include "common/log.h"
 
 #define REMEMBERED 64 /* versions of files whose faults were logged */
@@ -162,10 +163,10 @@ static int look_for(int folder, const char *name, struct stat *status) {
  * why.
  */
 static bool admit_to_folder(struct lookup *lookup, int folder, size_t length) {
-    char name[BENEATH_PATH_SIZE + sizeof ".access"], *text = NULL;
+    char name[BENEATH_PATH_SIZE + sizeof DIRECTORY_ACCESS], *text = NULL;
     struct access_list list;
     struct source source = {.path = name};
-    int found = look_for(folder, ".access", &source.status);
+    int found = look_for(folder, DIRECTORY_ACCESS, &source.status);
     if (found == 0)
         return true;
     snprintf(name, sizeof name, "%.*s.access", (int)length, lookup->path.text);
@@ -173,7 +174,7 @@ static bool admit_to_folder(struct lookup *lookup, int folder, size_t length) {
         refuse_unread(&source, found, lookup->reply);
         return false;
     }
-    int file = openat(folder, ".access", BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
+    int file = openat(folder, DIRECTORY_ACCESS, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
     long size = file >= 0        ? read_file(file, &source, ACCESS_FILE_MAX, &text)
                 : errno == ELOOP ? read_source(lookup->content, &source, ACCESS_FILE_MAX, &text)
                                  : -errno;
@@ -195,7 +196,7 @@ static int enter_folder(struct beneath_path *path) {
         lookup->refused = true;
         return -EACCES;
     }
-    lookup->has_metadata[path->reached] = look_for(path->folder, ".meta", &status) != 0;
+    lookup->has_metadata[path->reached] = look_for(path->folder, DIRECTORY_METAFILE, &status) != 0;
     return 0;
 }
 
@@ -264,13 +265,13 @@ static int find_metadata(const struct lookup *lookup, struct source *source) {
     int folder = beneath_open_confined(lookup->content, source->path, O_PATH | O_DIRECTORY);
     if (folder < 0)
         return is_absence(-folder) ? 0 : folder;
-    int found = look_for(folder, ".meta", &source->status);
+    int found = look_for(folder, DIRECTORY_METAFILE, &source->status);
     close(folder);
     return found;
 }
 
 const struct metafile_rule *path_rules_find(const struct lookup *lookup, struct metafile *meta) {
-    char name[BENEATH_PATH_SIZE + sizeof ".meta"], *text;
+    char name[BENEATH_PATH_SIZE + sizeof DIRECTORY_METAFILE], *text;
     const char *whole = lookup->path.text;
     *meta = (struct metafile){0};
     if (lookup->path.root == 0)
@@ -281,7 +282,7 @@ const struct metafile_rule *path_rules_find(const struct lookup *lookup, struct 
         struct source source = {.path = name};
         snprintf(name, sizeof name, "%.*s", (int)end, whole);
         int found = find_metadata(lookup, &source);
-        strcpy(name + end, ".meta");
+        strcpy(name + end, DIRECTORY_METAFILE);
         long size = found > 0 ? read_source(lookup->content, &source, METAFILE_MAX, &text) : found;
         if (found != 0 && size >= 0) {
             int faults = metafile_parse(meta, text, (size_t)size, report, &source);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/lines.h"
 #include "common/text.h"
 
 void reply_set(struct reply *reply, enum status status, const char *meta) {
@@ -49,7 +50,7 @@ bool reply_status_exists(int number) {
 
 bool reply_meta_is_clean(const char *meta) {
     size_t length = strnlen(meta, REPLY_META_MAX + 1);
-    return length <= REPLY_META_MAX && strncmp(meta, "\xef\xbb\xbf", 3) != 0 && text_is_clean(meta, length);
+    return length <= REPLY_META_MAX && lines_mark(meta, length) == 0 && text_is_clean(meta, length);
 }
 
 /* Can this response be sent as it is? Only 4x, 5x and 6x may have no META. */

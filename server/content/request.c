@@ -150,7 +150,7 @@ static bool parse_reg_name(struct parser *parser, struct request *request, bool 
         return fail(parser, "the host contains an invalid character");
     if (length > 0 && name[length - 1] == '.')
         length--; /* the explicit root of DNS */
-    if (length > REQUEST_HOST_MAX || (length > 0 && name[length - 1] == '.')) {
+    if (length > HOSTNAME_MAX || (length > 0 && name[length - 1] == '.')) {
         *servable = false;
         return true;
     }

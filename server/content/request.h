@@ -11,9 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/hostname.h"
+
 #define REQUEST_URI_MAX 1024                   /* bytes of the URI, without CRLF */
 #define REQUEST_LINE_MAX (REQUEST_URI_MAX + 2) /* bytes of the whole line */
-#define REQUEST_HOST_MAX 253                   /* bytes of a host name (RFC 1035, section 2.3.4) */
 #define REQUEST_DEFAULT_PORT 1965
 
 enum request_verdict {
@@ -29,12 +30,12 @@ enum request_verdict {
  * path is empty; after any other verdict except REQUEST_VALID, the content is undefined, except for `problem`.
  */
 struct request {
-    char host[REQUEST_HOST_MAX + 1]; /* percent-decoded, ASCII letters in lower case, no trailing dot;
-                                        an IPv6 literal without its brackets */
-    bool host_is_address;            /* an IPv4 or IPv6 literal */
-    uint16_t port;                   /* REQUEST_DEFAULT_PORT if the URI names none */
-    char path[REQUEST_URI_MAX + 1];  /* begins with '/', decoded once, dot segments resolved, valid UTF-8,
-                                        no control characters; an empty path of the URI is "/" */
+    char host[HOSTNAME_MAX + 1];    /* percent-decoded, ASCII letters in lower case, no trailing dot;
+                                           an IPv6 literal without its brackets */
+    bool host_is_address;           /* an IPv4 or IPv6 literal */
+    uint16_t port;                  /* REQUEST_DEFAULT_PORT if the URI names none */
+    char path[REQUEST_URI_MAX + 1]; /* begins with '/', decoded once, dot segments resolved, valid UTF-8,
+                                       no control characters; an empty path of the URI is "/" */
     bool has_query;
     char query[REQUEST_URI_MAX + 1]; /* as received, still percent-encoded, without '?' */
     const char *problem;             /* after REQUEST_MALFORMED: what is wrong, a static sentence for the log */

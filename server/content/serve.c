@@ -8,12 +8,13 @@
 #include <unistd.h>
 
 #include "common/beneath.h"
+#include "common/directory.h"
 #include "common/text.h"
 #include "folder_listing.h"
 #include "media.h"
 #include "path_rules.h"
 
-#define FILE_PATH_MAX (REQUEST_HOST_MAX + REQUEST_URI_MAX + sizeof(".directory-listing-ok"))
+#define FILE_PATH_MAX (HOSTNAME_MAX + REQUEST_URI_MAX + sizeof(DIRECTORY_LISTING))
 
 /* Redirects a folder's name without the slash to the name with it. Links relative to its page work only there. */
 static void answer_folder(struct reply *reply, const struct request *request) {

@@ -7,7 +7,7 @@
 
 #include "request.h"
 
-#define URI_HOST_SIZE (REQUEST_HOST_MAX + 3) /* a host, in brackets if needed, and a NUL */
+#define URI_HOST_SIZE (HOSTNAME_MAX + 3) /* a host, in brackets if needed, and a NUL */
 
 /*
  * Writes the name: international names in DNS spelling, IPv6 addresses in brackets (RFC 3986, section 3.2.2). Returns

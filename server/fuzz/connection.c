@@ -153,7 +153,7 @@ static void end_visits(void) {
     }
     HOLDS(question_count == 0 && signing_client.unsent_count == 0);
     for (size_t i = 0; i < SIGNING_CLIENT_UNDER_WAY; i++)
-        HOLDS(!signing_client.places[i].taken);
+        HOLDS(!signing_client.slots[i].taken);
     HOLDS(counters.answered + counters.broken_off == visits[0].replies + visits[1].replies);
     HOLDS(quota_table.open == 0);
 }

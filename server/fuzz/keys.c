@@ -11,8 +11,10 @@
  *   L        ask, a byte too long                              x         the worker leaves
  *   t        let the key process look at the channel           r         read the answers
  *   p        the supervisor asks for an identity               OHOST;    for the one of this host
- *   dN       it hands over N descriptors as a channel          DN        with an order that makes no sense
- *   oBYTES;  it sends these bytes
+ *   dN       it hands over N descriptors as a channel          DN        with a request that makes no sense
+ *   oBYTES;  it sends these bytes                              cIIC      its request, byte II changed by C
+ *   C        its request, a byte too long
+ *   vIIC     the supervisor judges a response, byte II of which is changed by C
  */
 #include "fuzz.h"
 
@@ -34,14 +36,13 @@ static const struct identity *provide_known(struct identity_store *store, const 
 
 static char folder[] = "/tmp/vitrine-fuzz-XXXXXX";
 static struct keys keys;
-static struct control_order order; /* as long as an honest one */
 static uint8_t served_key[SIGNING_KEY_ID], other_key[SIGNING_KEY_ID];
 static EVP_PKEY *public;
 
 #define GENERATION 1000 /* of the worker */
 
 static const struct identity *provide_known(struct identity_store *store, const char *host, bool *unusable) {
-    HOLDS(strnlen(host, CERTIFICATE_HOST_MAX + 1) <= CERTIFICATE_HOST_MAX);
+    HOLDS(strnlen(host, HOSTNAME_MAX + 1) <= HOSTNAME_MAX);
     return strcmp(host, "localhost") == 0 ? identity_store_provide(store, host, unusable) : NULL;
 }
 
@@ -59,7 +60,7 @@ static void clean_up(void) {
 int LLVMFuzzerInitialize(int *count, char ***arguments) {
     bool unusable;
     (void)count, (void)arguments;
-    HOLDS(random_open() && mkdtemp(folder) != NULL);
+    HOLDS(random_open() == 0 && mkdtemp(folder) != NULL);
     log_limit(LOG_LEVEL_ERROR);
     HOLDS(identity_store_open(&keys.store, folder, NULL) == EX_OK);
     const struct identity *identity = identity_store_provide(&keys.store, "localhost", &unusable);
@@ -70,11 +71,11 @@ int LLVMFuzzerInitialize(int *count, char ***arguments) {
     HOLDS(public != NULL);
     X509_free(certificate);
     BIO_free(chain);
-    memcpy(served_key, identity->public.key, sizeof served_key);
+    memcpy(served_key, identity->public.key_id, sizeof served_key);
     identity_store_serve(&keys.store, served_key, GENERATION);
     identity = identity_store_provide(&keys.store, "other", &unusable);
     HOLDS(identity != NULL);
-    memcpy(other_key, identity->public.key, sizeof other_key);
+    memcpy(other_key, identity->public.key_id, sizeof other_key);
     identity_store_serve(&keys.store, other_key, GENERATION + 1);
     atexit(clean_up);
     keys.listener = -1;
@@ -115,7 +116,7 @@ static struct signing_question make(const struct worker *worker, unsigned scheme
                       : whose == 'o' ? other_key
                                      : nobody,
                       handshake.content, handshake.size));
-    question.ticket = 1000 + worker->count;
+    question.request_id = 1000 + worker->count;
     return question;
 }
 
@@ -136,7 +137,7 @@ static void ask(struct worker *worker, const struct signing_question *question, 
         return;
     worker->asked[worker->count].question = *question;
     worker->asked[worker->count++].may_be_done = (question->scheme & 0xff) == (SIGNING_ECDSA_SHA256 & 0xff) &&
-                                                 memcmp(question->key, served_key, sizeof served_key) == 0;
+                                                 memcmp(question->key_id, served_key, sizeof served_key) == 0;
 }
 
 /* What was signed is what a TLS server signs, laid out here once more, and nothing else. */
@@ -163,7 +164,8 @@ static void read_answers(struct worker *worker) {
     ssize_t size;
     while ((size = recv(worker->own, &got, sizeof got, MSG_DONTWAIT | MSG_TRUNC)) > 0) {
         HOLDS(signing_answer_is_valid(&got, (size_t)size));
-        HOLDS(worker->answered < worker->count && got.ticket == worker->asked[worker->answered].question.ticket);
+        HOLDS(worker->answered < worker->count &&
+              got.request_id == worker->asked[worker->answered].question.request_id);
         HOLDS(got.result == SIGNING_REFUSED || worker->asked[worker->answered].may_be_done);
         /* What an answer does not need of its room tells nothing. */
         for (size_t i = got.signature_size; i < sizeof got.signature; i++)
@@ -184,13 +186,15 @@ static void look(struct worker *worker) {
 
 /* ---- the supervisor ---- */
 
-static void hand_over(int control, uint32_t kind, unsigned count) {
+static void hand_over(int control, uint32_t command, unsigned count) {
     union {
         char bytes[CMSG_SPACE(4 * sizeof(int))];
         struct cmsghdr align;
     } room = {0};
-    order.order = kind;
-    struct iovec part = {&order, sizeof order};
+    struct control_request request;
+    HOLDS(control_ask(&request, CONTROL_ATTACH, 0, GENERATION, NULL));
+    request.command = command;
+    struct iovec part = {&request, sizeof request};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     int given[4], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     count %= 5;
@@ -204,37 +208,72 @@ static void hand_over(int control, uint32_t kind, unsigned count) {
         memcpy(CMSG_DATA(rights), given, count * sizeof(int));
     }
     size_t before = keys.channel_count;
-    if (sendmsg(control, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof order) {
+    if (sendmsg(control, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof request) {
         close(null);
-        HOLDS(obey(&keys, keys.controls[0]));
-        HOLDS(keys.channel_count == before || (kind == ORDER_ATTACH && count == 1));
+        HOLDS(answer_control(&keys, keys.controls[0]));
+        HOLDS(keys.channel_count == before || (command == CONTROL_ATTACH && count == 1));
     } else {
         close(null);
     }
 }
 
-/* An order that is not one for a channel is answered, and with an identity only if it asks for the one that there is.
+/*
+ * A request that comes without a descriptor is answered, unless it is one to read credentials again. The response is
+ * well-formed, and has an identity only if the request is well-formed and asks for the one that there is.
  */
-static void order_bytes(int control, const void *bytes, size_t size) {
-    static union control_buffer report;
+static void ask_bytes(int control, const void *bytes, size_t size) {
+    static struct control_response response;
     if (size == 0 || send(control, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)size)
         return;
-    HOLDS(obey(&keys, keys.controls[0]));
-    ssize_t got = recv(control, &report, sizeof report, MSG_DONTWAIT | MSG_TRUNC);
-    HOLDS(got >= (ssize_t)sizeof report.report && report.report.order == ORDER_PROVIDE);
-    struct control_order sent = {0};
+    struct control_request sent = {0};
     memcpy(&sent, bytes, size < sizeof sent ? size : sizeof sent);
-    bool known = size == sizeof sent && sent.order == ORDER_PROVIDE && strcmp(sent.host, "localhost") == 0;
-    HOLDS(report.report.provided == known);
-    HOLDS((size_t)got == sizeof report.report + report.report.certificate.chain_size);
-    HOLDS(report.report.certificate.chain == NULL);
-    HOLDS(memmem(&report, (size_t)got, "PRIVATE", 7) == NULL);
+    bool valid = control_request_is_valid(&sent, size);
+    HOLDS(!valid || (size == sizeof sent && !control_request_is_foreign(&sent, size)));
+    HOLDS(answer_control(&keys, keys.controls[0]));
+    ssize_t got = recv(control, &response, sizeof response, MSG_DONTWAIT | MSG_TRUNC);
+    if (valid && sent.command == CONTROL_REFRESH) {
+        HOLDS(got < 0);
+        return;
+    }
+    HOLDS(got > 0 && control_response_is_valid(&response, (size_t)got));
+    HOLDS((response.result == CONTROL_REFUSED) == (!valid || sent.command == CONTROL_ATTACH));
+    HOLDS(response.request_id == sent.request_id);
+    bool known = valid && sent.command == CONTROL_PROVIDE && strcmp(sent.host, "localhost") == 0;
+    HOLDS((response.result == CONTROL_PROVIDED) == known);
+    HOLDS(memmem(&response, (size_t)got, "PRIVATE", 7) == NULL);
 }
 
-static void order_host(int control, const void *host, size_t size) {
-    struct control_order asked = {.order = ORDER_PROVIDE};
-    memcpy(asked.host, host, size < sizeof asked.host ? size : sizeof asked.host);
-    order_bytes(control, &asked, sizeof asked);
+static void ask_for_host(int control, const void *host, size_t size) {
+    struct control_request request;
+    HOLDS(control_ask(&request, CONTROL_PROVIDE, 1, GENERATION, "h"));
+    memset(request.host, 0, sizeof request.host);
+    memcpy(request.host, host, size < sizeof request.host ? size : sizeof request.host);
+    ask_bytes(control, &request, sizeof request);
+}
+
+static void ask_changed(int control, size_t at, uint8_t change, size_t more) {
+    struct {
+        struct control_request request;
+        uint8_t more[8];
+    } message = {.more = {0}};
+    HOLDS(control_ask(&message.request, CONTROL_PROVIDE, 1, GENERATION, "localhost"));
+    ((uint8_t *)&message.request)[at % sizeof message.request] ^= change;
+    ask_bytes(control, &message, sizeof message.request + more);
+}
+
+/* Whatever the key process says, what passes for an identity has a host and a chain that lie within the message. */
+static void judge_changed(size_t at, uint8_t change) {
+    static struct control_response response;
+    static char chain[] = "a chain";
+    const struct certificate known = {.kind = KEY_P256, .signature_max = 72, .chain = chain, .chain_size = 7};
+    size_t size = control_reply(&response, 1, CONTROL_PROVIDED, "localhost", &known);
+    ((uint8_t *)&response)[at % size] ^= change;
+    if (!control_response_is_valid(&response, size))
+        return;
+    HOLDS(!control_response_is_foreign(&response, size) && response.result == CONTROL_PROVIDED);
+    struct certificate told = control_certificate(&response);
+    HOLDS(strnlen(told.host, sizeof told.host) < sizeof told.host && told.host[0] != '\0');
+    HOLDS(told.chain_size == 7 && told.chain == response.chain && told.kind >= KEY_P256 && told.kind <= KEY_KIND_MAX);
 }
 
 /* ---- orders ---- */
@@ -243,7 +282,7 @@ static uint8_t take(const uint8_t **at, const uint8_t *end) {
     return *at < end ? *(*at)++ : 0;
 }
 
-static void obey_letter(struct worker *worker, int control, uint8_t letter, const uint8_t **at, const uint8_t *end) {
+static void follow(struct worker *worker, int control, uint8_t letter, const uint8_t **at, const uint8_t *end) {
     struct signing_question question[2] = {make(worker, letter == 'B' ? 6 : 0, 'k')};
     const uint8_t *start = *at;
     if (letter == 'm' || letter == 'o' || letter == 'O') {
@@ -252,8 +291,8 @@ static void obey_letter(struct worker *worker, int control, uint8_t letter, cons
         size_t size = (size_t)((stop ? stop : end) - start);
         worker->spoiled |= letter == 'm' && size > 0;
         letter == 'm'   ? send_bytes(worker->own, start, size)
-        : letter == 'o' ? order_bytes(control, start, size)
-                        : order_host(control, start, size);
+        : letter == 'o' ? ask_bytes(control, start, size)
+                        : ask_for_host(control, start, size);
     } else if (letter == 'q') {
         unsigned scheme = take(at, end);
         question[0] = make(worker, scheme - '0', take(at, end));
@@ -265,9 +304,15 @@ static void obey_letter(struct worker *worker, int control, uint8_t letter, cons
     } else if (letter == 'L') {
         ask(worker, question, sizeof *question + 1);
     } else if (letter == 'd' || letter == 'D') {
-        hand_over(control, letter == 'd' ? ORDER_ATTACH : 77, (unsigned)take(at, end) - '0');
-        static union control_buffer report;
-        recv(control, &report, sizeof report, MSG_DONTWAIT);
+        hand_over(control, letter == 'd' ? CONTROL_ATTACH : 77, (unsigned)take(at, end) - '0');
+        static struct control_response response;
+        recv(control, &response, sizeof response, MSG_DONTWAIT);
+    } else if (letter == 'c' || letter == 'v') {
+        size_t place = take(at, end) | (size_t)take(at, end) << 8;
+        uint8_t change = take(at, end);
+        letter == 'c' ? ask_changed(control, place, change, 0) : judge_changed(place, change);
+    } else if (letter == 'C') {
+        ask_changed(control, 0, 0, 1);
     }
 }
 
@@ -289,12 +334,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         } else if (letter == 'r') {
             read_answers(&worker);
         } else if (letter == 'p') {
-            order_host(control[0], "localhost", 9);
+            ask_for_host(control[0], "localhost", 9);
         } else if (letter == 'x') {
             worker.spoiled = true;
             shutdown(worker.own, SHUT_WR);
         } else {
-            obey_letter(&worker, control[0], letter, &at, end);
+            follow(&worker, control[0], letter, &at, end);
         }
     }
     /* In the end everybody who asked well has an answer. */

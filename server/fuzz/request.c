@@ -124,7 +124,7 @@ static int write_host(char *text, size_t size, const struct request *request) {
 }
 
 static void check_round_trip(const struct request *request) {
-    char host[3 * REQUEST_HOST_MAX + 8], path[3 * REQUEST_URI_MAX + 1], line[8192];
+    char host[3 * HOSTNAME_MAX + 8], path[3 * REQUEST_URI_MAX + 1], line[8192];
     struct request again;
     write_host(host, sizeof host, request);
     HOLDS(text_encode_path(path, sizeof path, request->path) > 0);

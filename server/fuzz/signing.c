@@ -22,7 +22,7 @@
 
 static struct asker {
     struct signing_client_request request;
-    uint64_t ticket; /* once its question was seen at the other end */
+    uint64_t request_id; /* once its question was seen at the other end */
     bool waits, forgotten, sent;
     uint8_t prefix;
 } askers[ASKERS_MAX];
@@ -56,7 +56,7 @@ static void reply(int keys, size_t asker, uint8_t result, size_t place, uint8_t 
     struct signing_answer answer;
     uint8_t signature[SIGNING_SIGNATURE_MAX] = {1, 2, 3};
     uint8_t bytes[sizeof answer];
-    signing_reply(&answer, asker < asker_count ? askers[asker].ticket : asker, result % 3, signature, 64 + result);
+    signing_reply(&answer, asker < asker_count ? askers[asker].request_id : asker, result % 3, signature, 64 + result);
     HOLDS(signing_answer_is_valid(&answer, sizeof answer));
     memcpy(bytes, &answer, sizeof bytes);
     bytes[place % sizeof bytes] ^= change;
@@ -67,9 +67,8 @@ static void reply(int keys, size_t asker, uint8_t result, size_t place, uint8_t 
 static size_t under_way(const struct signing_client *signing_client, int prefix) {
     size_t count = 0;
     for (size_t i = 0; i < SIGNING_CLIENT_UNDER_WAY; i++)
-        count +=
-            signing_client->places[i].taken &&
-            (prefix < 0 || signing_client->lines[signing_client->places[i].line].origin.client == (unsigned)prefix);
+        count += signing_client->slots[i].taken &&
+                 (prefix < 0 || signing_client->lines[signing_client->slots[i].line].origin.client == (unsigned)prefix);
     return count;
 }
 
@@ -82,14 +81,14 @@ static void drain(const struct signing_client *signing_client, int keys) {
         struct asker *found = NULL;
         HOLDS(signing_question_is_valid(&question, (size_t)got));
         for (size_t i = 0; i < asker_count; i++) {
-            HOLDS(!askers[i].sent || askers[i].ticket != question.ticket);
+            HOLDS(!askers[i].sent || askers[i].request_id != question.request_id);
             if (askers[i].waits && !askers[i].forgotten && !askers[i].sent &&
                 memcmp(&askers[i].request.question, &question, sizeof question) == 0)
                 found = &askers[i];
         }
         HOLDS(found && found->request.state == SIGNING_CLIENT_IS_UNDER_WAY);
         found->sent = true;
-        found->ticket = question.ticket;
+        found->request_id = question.request_id;
         HOLDS(under_way(signing_client, found->prefix) <=
               (found->prefix < '4' ? 1u : SIGNING_CLIENT_NETWORK_UNDER_WAY));
     }
@@ -131,16 +130,16 @@ static void check_message(const uint8_t *bytes, size_t size) {
         uint8_t message[SIGNING_MESSAGE_MAX];
         HOLDS(size == sizeof question && question.content_size <= SIGNING_CONTENT_MAX);
         HOLDS(!signing_question_is_foreign(&question, size));
-        HOLDS(signing_ask(&again, question.version, question.scheme, question.key, question.content,
+        HOLDS(signing_ask(&again, question.version, question.scheme, question.key_id, question.content,
                           question.content_size));
-        again.ticket = question.ticket;
+        again.request_id = question.request_id;
         HOLDS(memcmp(&question, &again, sizeof again) == 0);
         size_t length = signing_message(&question, message);
         HOLDS(is_handshake(&question, message, length) && !is_asn1(message, length));
     }
     if (signing_answer_is_valid(&answer, size)) {
         HOLDS(size == sizeof answer && answer.signature_size <= SIGNING_SIGNATURE_MAX);
-        signing_reply(&reply_again, answer.ticket, answer.result, answer.signature, answer.signature_size);
+        signing_reply(&reply_again, answer.request_id, answer.result, answer.signature, answer.signature_size);
         HOLDS(reply_again.result == answer.result && reply_again.signature_size == answer.signature_size);
         HOLDS(memcmp(reply_again.signature, answer.signature, answer.signature_size) == 0);
     }

@@ -237,8 +237,8 @@ static void finish(struct visit *visit) {
 
 static bool has_question(const struct connection *connection) {
     for (size_t i = 0; i < SIGNING_CLIENT_UNDER_WAY; i++) {
-        if (signing_client.places[i].taken && signing_client.places[i].request &&
-            signing_client.places[i].request->owner == connection)
+        if (signing_client.slots[i].taken && signing_client.slots[i].request &&
+            signing_client.slots[i].request->owner == connection)
             return true;
     }
     for (size_t i = 0; i < SIGNING_CLIENT_LINES; i++) {
@@ -400,7 +400,7 @@ static void send_answer(const struct signing_answer *answer, size_t size) {
 static enum signing_result sign_question(const struct signing_question *question, uint8_t *signature, size_t *size) {
     uint8_t message[SIGNING_MESSAGE_MAX];
     for (size_t i = 0; i < IDENTITIES; i++) {
-        if (memcmp(identities[i].public.key, question->key, SIGNING_KEY_ID) == 0)
+        if (memcmp(identities[i].public.key_id, question->key_id, SIGNING_KEY_ID) == 0)
             return identity_sign(&identities[i], question->scheme, message, signing_message(question, message),
                                  signature, size);
     }
@@ -414,7 +414,7 @@ static bool give_signature(uint8_t how) {
     uint8_t signature[SIGNING_SIGNATURE_MAX] = {0};
     size_t size = 0;
     take_questions();
-    if (how == 'Z') { /* a ticket that nobody has, then less than an answer */
+    if (how == 'Z') { /* a request_id that nobody has, then less than an answer */
         signing_reply(&answer, 0x1234567880000001, SIGNING_DONE, signature, 64);
         send_answer(&answer, sizeof answer);
         send_answer(&answer, 8);
@@ -433,7 +433,7 @@ static bool give_signature(uint8_t how) {
         signature[size / 2] ^= 0x55;
     for (size_t i = 0; how != 'A' && i < VISITS; i++)
         visits[i].altered = true;
-    signing_reply(&answer, question.ticket, result, signature, size);
+    signing_reply(&answer, question.request_id, result, signature, size);
     served = NULL;
     send_answer(&answer, sizeof answer);
     if (how == 'F' && served)

@@ -3,7 +3,6 @@
 
 /* Small files that are either complete or absent: identities in the state folder. */
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -19,13 +18,13 @@ ssize_t atomic_file_read(int folder, const char *name, char **text);
 ssize_t atomic_file_read_open(int file, char **text);
 
 /*
- * Creates a file (mode 0600) and syncs it to disk. Does not touch a file of the same name: false with errno EEXIST.
- * Returns false with errno set on failure; then nothing is left behind.
+ * Creates a file (mode 0600) and syncs it to disk. Does not touch a file of the same name: -EEXIST.
+ * Returns 0, or -errno on failure; then nothing is left behind.
  */
-bool atomic_file_create(int folder, const char *name, const char *bytes, size_t size);
-
-/* Renames a file, atomically replacing the file with that name, and syncs. Returns false with errno. */
-bool atomic_file_rename(int folder, const char *from, const char *to);
+int atomic_file_create(int folder, const char *name, const char *bytes, size_t size);
 
 /* As atomic_file_create, but atomically replaces an old file. */
-bool atomic_file_replace(int folder, const char *name, const char *bytes, size_t size);
+int atomic_file_replace(int folder, const char *name, const char *bytes, size_t size);
+
+/* Renames a file, atomically replacing the file with that name, and syncs. Returns 0 or -errno. */
+int atomic_file_rename(int folder, const char *from, const char *to);

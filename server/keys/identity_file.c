@@ -17,13 +17,12 @@
 #define PREFIX "identity."
 #define PREFIX_SIZE 9 /* as long is "identity_" */
 #define ENDING_SIZE 4 /* .pem, .key */
-#define HOST_MAX 250  /* with ".next" after it, it is a file name */
 
 static const char unreadable[] = "it is not a readable file; restore it from a backup";
 
 bool identity_file_is_host(const char *host) {
     size_t length = strlen(host);
-    if (length == 0 || length > HOST_MAX || host[0] == '.')
+    if (length == 0 || length > IDENTITY_FILE_HOST_MAX || host[0] == '.')
         return false;
     for (size_t i = 0; i < length; i++) {
         if ((unsigned char)host[i] <= ' ' || host[i] == 0x7f || host[i] == '/')
@@ -39,9 +38,9 @@ static void exchange(char *text, char from, char to) {
 }
 
 /* Converts an IPv6 address with dashes instead of colons. Other names stay as they are. */
-static void put_colons(char host[static CERTIFICATE_HOST_MAX + 1]) {
+static void put_colons(char host[static HOSTNAME_MAX + 1]) {
     unsigned char address[sizeof(struct in6_addr)];
-    char other[CERTIFICATE_HOST_MAX + 1];
+    char other[HOSTNAME_MAX + 1];
     snprintf(other, sizeof other, "%s", host);
     exchange(other, '-', ':');
     if (inet_pton(AF_INET6, other, address) == 1)
@@ -49,9 +48,9 @@ static void put_colons(char host[static CERTIFICATE_HOST_MAX + 1]) {
 }
 
 /* Reads the host from NAME, a file name without prefix and ending. */
-static bool take_host(const char *name, size_t length, bool given, char host[static CERTIFICATE_HOST_MAX + 1]) {
-    char written[CERTIFICATE_HOST_MAX + 1];
-    if (length == 0 || length > CERTIFICATE_HOST_MAX)
+static bool take_host(const char *name, size_t length, bool given, char host[static HOSTNAME_MAX + 1]) {
+    char written[HOSTNAME_MAX + 1];
+    if (length == 0 || length > HOSTNAME_MAX)
         return false;
     memcpy(written, name, length);
     written[length] = '\0';
@@ -60,20 +59,24 @@ static bool take_host(const char *name, size_t length, bool given, char host[sta
     return hostname_canonical(host, written) && identity_file_is_host(host);
 }
 
-bool identity_file_host_of(const char *file, bool given, char host[static CERTIFICATE_HOST_MAX + 1]) {
+bool identity_file_host_of(const char *file, bool given, char host[static HOSTNAME_MAX + 1]) {
     /* systemd writes identity_HOST.pem if it loads a folder as `identity`. */
     if (given && strncmp(file, PREFIX, PREFIX_SIZE) != 0 && strncmp(file, "identity_", PREFIX_SIZE) != 0)
         return false;
     if (given)
         file += PREFIX_SIZE;
     size_t length = strlen(file);
-    return length > ENDING_SIZE && strcmp(file + length - ENDING_SIZE, ".pem") == 0 &&
+    return length > ENDING_SIZE && strcmp(file + length - ENDING_SIZE, IDENTITY_FILE_PRESENT) == 0 &&
            take_host(file, length - ENDING_SIZE, given, host);
 }
 
 void identity_file_credential(const char *host, char file[static IDENTITY_FILE_NAME_MAX + 1]) {
-    snprintf(file, IDENTITY_FILE_NAME_MAX + 1, PREFIX "%s.pem", host);
+    snprintf(file, IDENTITY_FILE_NAME_MAX + 1, PREFIX "%s" IDENTITY_FILE_PRESENT, host);
     exchange(file, ':', '-');
+}
+
+void identity_file_name(const char *host, char file[static IDENTITY_FILE_NAME_MAX + 1]) {
+    snprintf(file, IDENTITY_FILE_NAME_MAX + 1, "%s" IDENTITY_FILE_PRESENT, host);
 }
 
 static bool is_there(int folder, const char *file) {

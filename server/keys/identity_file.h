@@ -11,13 +11,17 @@
 
 #include "identity.h"
 
-#define IDENTITY_FILE_NAME_MAX 255
+#define IDENTITY_FILE_NAME_MAX 255   /* bytes of the name of a file: NAME_MAX of the usual file systems */
+#define IDENTITY_FILE_PRESENT ".pem" /* behind the host: the identity in use */
+#define IDENTITY_FILE_NEXT ".next"   /* the one that was announced */
+/* Bytes of a host that can have an identity: with the longer ending behind it, it is the name of a file. */
+#define IDENTITY_FILE_HOST_MAX (IDENTITY_FILE_NAME_MAX + 1 - sizeof IDENTITY_FILE_NEXT)
 /* The present generation, and one for each retired worker (children.h); some are from reloads that failed. */
 #define IDENTITY_FILE_GENERATIONS 160
 
 struct identity_file {
     char file[IDENTITY_FILE_NAME_MAX + 1];
-    char host[CERTIFICATE_HOST_MAX + 1]; /* its host, according to the file's name; canonical (hostname.h) */
+    char host[HOSTNAME_MAX + 1]; /* its host, according to the file's name; canonical (hostname.h) */
     bool given;
     bool used;   /* a capsule uses it */
     bool former; /* it was replaced; it signs only for workers that still serve it */
@@ -36,15 +40,18 @@ struct identity_file {
  * Names of credentials cannot contain colons, so in given ones dashes replace those of an IPv6 address:
  * identity.2001-db8--1.pem. Returns false if the name has another form. Pure.
  */
-bool identity_file_host_of(const char *file, bool given, char host[static CERTIFICATE_HOST_MAX + 1]);
+bool identity_file_host_of(const char *file, bool given, char host[static HOSTNAME_MAX + 1]);
 
 /* Writes the name of a given identity for a host: identity.HOST.pem, as identity_file_host_of reads it. Pure. */
 void identity_file_credential(const char *host, char file[static IDENTITY_FILE_NAME_MAX + 1]);
 
+/* Writes the name of the file of a host's identity in the state folder: HOST.pem. Pure. */
+void identity_file_name(const char *host, char file[static IDENTITY_FILE_NAME_MAX + 1]);
+
 /*
  * Writes the name of a host's file in the state folder: HOST and the ending. Earlier versions named it like the
  * capsule's folder; if only a file with the non-ASCII spelling exists, that one is used. folder: a descriptor; host:
- * canonical; ending: .pem or .next. Returns whether the file exists.
+ * canonical; ending: IDENTITY_FILE_PRESENT or IDENTITY_FILE_NEXT. Returns whether the file exists.
  */
 bool identity_file_path(int folder, const char *host, const char *ending, char file[static IDENTITY_FILE_NAME_MAX + 1]);
 

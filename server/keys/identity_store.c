@@ -15,8 +15,8 @@
 
 /* ---- the list ---- */
 
-static bool has_key(const struct identity_file *held, const uint8_t key[static SIGNING_KEY_ID]) {
-    return !held->problem && memcmp(held->identity.public.key, key, SIGNING_KEY_ID) == 0;
+static bool has_key(const struct identity_file *held, const uint8_t key_id[static SIGNING_KEY_ID]) {
+    return !held->problem && memcmp(held->identity.public.key_id, key_id, SIGNING_KEY_ID) == 0;
 }
 
 static bool serves(const struct identity_file *held, uint64_t generation) {
@@ -34,9 +34,10 @@ static void serve(struct identity_file *held, uint64_t generation) {
     held->generations[0] = generation;
 }
 
-void identity_store_serve(struct identity_store *store, const uint8_t key[static SIGNING_KEY_ID], uint64_t generation) {
+void identity_store_serve(struct identity_store *store, const uint8_t key_id[static SIGNING_KEY_ID],
+                          uint64_t generation) {
     for (size_t i = 0; i < store->count; i++) {
-        if (!store->list[i]->former && has_key(store->list[i], key))
+        if (!store->list[i]->former && has_key(store->list[i], key_id))
             serve(store->list[i], generation);
     }
 }
@@ -50,10 +51,10 @@ uint64_t identity_store_generation(const struct identity_store *store, uint64_t 
 }
 
 const struct identity *identity_store_find_key(const struct identity_store *store,
-                                               const uint8_t key[static SIGNING_KEY_ID], uint64_t generation) {
+                                               const uint8_t key_id[static SIGNING_KEY_ID], uint64_t generation) {
     for (size_t i = 0; i < store->count; i++) {
         const struct identity_file *held = store->list[i];
-        if (has_key(held, key) && serves(held, generation))
+        if (has_key(held, key_id) && serves(held, generation))
             return &held->identity;
     }
     return NULL;
@@ -126,8 +127,8 @@ static void retire(struct identity_store *store, struct identity_file *held) {
 
 /* A host may have a file in each of two spellings; identity_file_path decides which one to use. */
 static void load_kept(struct identity_store *store, int folder, const char *file) {
-    char host[CERTIFICATE_HOST_MAX + 1], name[IDENTITY_FILE_NAME_MAX + 1];
-    if (identity_file_host_of(file, false, host) && identity_file_path(folder, host, ".pem", name) &&
+    char host[HOSTNAME_MAX + 1], name[IDENTITY_FILE_NAME_MAX + 1];
+    if (identity_file_host_of(file, false, host) && identity_file_path(folder, host, IDENTITY_FILE_PRESENT, name) &&
         strcmp(name, file) == 0)
         load(store, folder, file, false);
 }
@@ -164,7 +165,7 @@ static void exchange_given(struct identity_store *store, int folder, struct iden
 }
 
 static void load_given(struct identity_store *store, int folder, const char *file) {
-    char host[CERTIFICATE_HOST_MAX + 1], quoted[256];
+    char host[HOSTNAME_MAX + 1], quoted[256];
     if (strncmp(file, "identity", 8) != 0)
         return;
     if (identity_file_host_of(file, true, host)) {
@@ -265,13 +266,15 @@ void identity_store_refresh(struct identity_store *store) {
 /* Makes an identity and writes it to disk before anybody can pin it. */
 static struct identity_file *make(struct identity_store *store, const char *host) {
     char pem[IDENTITY_PEM_MAX], name[IDENTITY_FILE_NAME_MAX + 1];
-    snprintf(name, sizeof name, "%s.pem", host);
+    identity_file_name(host, name);
     size_t size = identity_make(host, pem);
-    bool stored = size > 0 && (atomic_file_create(store->state, name, pem, size) || errno == EEXIST);
+    int result = size > 0 ? atomic_file_create(store->state, name, pem, size) : 0;
+    bool stored = size > 0 && (result == 0 || result == -EEXIST);
     if (size == 0)
         log_line(LOG_LEVEL_ERROR, "identity %s: making a key failed", host);
     else if (!stored)
-        log_line(LOG_LEVEL_ERROR, "identity %s: cannot write %s to the state folder: %s", host, name, strerror(errno));
+        log_line(LOG_LEVEL_ERROR, "identity %s: cannot write %s to the state folder: %s", host, name,
+                 strerror(-result));
     else
         log_line(LOG_LEVEL_NOTICE, "identity %s: made; clients remember it from their first visit", host);
     explicit_bzero(pem, sizeof pem);
@@ -282,7 +285,7 @@ static struct identity_file *make(struct identity_store *store, const char *host
 static struct identity_file *find_kept(struct identity_store *store, const char *host) {
     struct identity_file *kept = find_own(store, host, false);
     char name[IDENTITY_FILE_NAME_MAX + 1];
-    bool is_there = identity_file_path(store->state, host, ".pem", name);
+    bool is_there = identity_file_path(store->state, host, IDENTITY_FILE_PRESENT, name);
     if (kept && is_there && strcmp(kept->file, name) == 0 && !identity_file_is_stale(kept, store->state))
         return kept;
     if (kept)
@@ -310,8 +313,13 @@ static void tell(const char *host, const struct identity_file *own, const struct
 const struct identity *identity_store_provide(struct identity_store *store, const char *host, bool *unusable) {
     *unusable = false;
     if (!identity_file_is_host(host)) {
-        log_line(LOG_LEVEL_WARNING,
-                 "keys: refused a request for an identity: not a valid host name, or longer than 250 bytes");
+        if (strlen(host) > IDENTITY_FILE_HOST_MAX)
+            log_line(LOG_LEVEL_WARNING,
+                     "keys: refused a request for an identity: the host name has %zu bytes; %zu at most, since a file "
+                     "is named after it",
+                     strlen(host), IDENTITY_FILE_HOST_MAX);
+        else
+            log_line(LOG_LEVEL_WARNING, "keys: refused a request for an identity: not a valid host name");
         return NULL;
     }
     struct identity_file *own = find_own(store, host, true), *kept = find_kept(store, host);

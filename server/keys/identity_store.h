@@ -45,7 +45,8 @@ const struct identity *identity_store_provide(struct identity_store *store, cons
  * Records that workers of this generation (certificate.h) serve an identity that identity_store_provide returned: every
  * identity with this key id.
  */
-void identity_store_serve(struct identity_store *store, const uint8_t key[static SIGNING_KEY_ID], uint64_t generation);
+void identity_store_serve(struct identity_store *store, const uint8_t key_id[static SIGNING_KEY_ID],
+                          uint64_t generation);
 
 /*
  * Returns the generation to use for a worker that claims this one: IDENTITY_STORE_FOUND if no identity is known to be
@@ -56,7 +57,7 @@ uint64_t identity_store_generation(const struct identity_store *store, uint64_t 
 
 /* Returns the identity with this key id (signing.h), if workers of this generation serve it; otherwise NULL. */
 const struct identity *identity_store_find_key(const struct identity_store *store,
-                                               const uint8_t key[static SIGNING_KEY_ID], uint64_t generation);
+                                               const uint8_t key_id[static SIGNING_KEY_ID], uint64_t generation);
 
 /* Warns of certificates that expire soon. Call it once a day. */
 void identity_store_warn(const struct identity_store *store);

@@ -21,6 +21,7 @@
 #include "common/sandbox.h"
 #include "common/systemd.h"
 #include "identity_store.h"
+#include "protocol/control.h"
 #include "protocol/signing.h"
 
 /* Channels take turns: at most this many questions of one, for at most this time, then the next. */
@@ -37,31 +38,6 @@
 /* A worker may ask for this many signatures at once, and for this many per second; after that it must wait. */
 #define BURST 4000
 #define RATE 8000
-
-/* ---- control messages ---- */
-
-enum order { ORDER_PROVIDE = 1, ORDER_ATTACH = 2, ORDER_REFRESH = 3, ORDER_PROVIDE_SAMPLE = 4 };
-
-struct control_order {
-    uint32_t order;
-    uint32_t serial;     /* comes back in the report: a late answer is none to the next question */
-    uint64_t generation; /* whose workers serve this identity, or of which this one is (certificate.h) */
-    char host[CERTIFICATE_HOST_MAX + 1];
-};
-
-enum provided { PROVIDED_NONE = 0, PROVIDED_ONE = 1, PROVIDED_UNUSABLE = 2 };
-
-struct control_report {
-    uint32_t order;
-    uint32_t serial;
-    uint32_t provided;              /* enum provided */
-    struct certificate certificate; /* its chain follows, and its pointer means nothing */
-};
-
-union control_buffer {
-    struct control_report report;
-    char bytes[sizeof(struct control_report) + CERTIFICATE_CHAIN_MAX];
-};
 
 /* ---- the key process ---- */
 
@@ -97,26 +73,6 @@ static void reload(int signal) {
 
 /* ---- control ---- */
 
-/* The order's host is whose identity it is now; a given one may be for several. */
-static void report(int control, const struct identity *identity, bool unusable, const struct control_order *order) {
-    static union control_buffer buffer;
-    size_t size = sizeof buffer.report;
-    memset(&buffer.report, 0, sizeof buffer.report);
-    buffer.report.order = ORDER_PROVIDE;
-    buffer.report.serial = order->serial;
-    buffer.report.provided = unusable ? PROVIDED_UNUSABLE : PROVIDED_NONE;
-    if (identity && identity->public.chain_size <= CERTIFICATE_CHAIN_MAX) {
-        buffer.report.provided = PROVIDED_ONE;
-        buffer.report.certificate = identity->public;
-        snprintf(buffer.report.certificate.host, sizeof buffer.report.certificate.host, "%s", order->host);
-        buffer.report.certificate.chain = NULL;
-        memcpy(buffer.bytes + size, identity->public.chain, identity->public.chain_size);
-        size += identity->public.chain_size;
-    }
-    if (send(control, &buffer, size, MSG_NOSIGNAL) < 0)
-        log_line(LOG_LEVEL_ERROR, "keys: cannot answer the supervisor: %s", strerror(errno));
-}
-
 /* Returns false if there is no room for it; then it is closed. */
 static bool add_channel(struct keys *keys, int descriptor, uint64_t generation) {
     if (keys->channel_count == KEY_SERVICE_CHANNELS_MAX) {
@@ -133,70 +89,65 @@ static bool add_channel(struct keys *keys, int descriptor, uint64_t generation) 
     return true;
 }
 
-/* Returns the descriptor that came with a message; -1 if there is none. If there are several, closes all. */
-static int take_descriptor(struct msghdr *message) {
-    int descriptor = -1, one;
-    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
-            continue;
-        /* The room for one descriptor holds two, because it is rounded up. */
-        size_t size = part->cmsg_len - CMSG_LEN(0);
-        for (size_t at = 0; at < size; at += sizeof one) {
-            memcpy(&one, CMSG_DATA(part) + at, sizeof one);
-            if (size == sizeof one && descriptor < 0)
-                descriptor = one;
-            else
-                close(one);
-        }
+/*
+ * Provides what a request asks for. The response names the host of the request; an identity may be for several. Returns
+ * how many bytes of the response are to be sent.
+ */
+static size_t provide(struct identity_store *store, const struct control_request *request,
+                      struct control_response *response) {
+    bool unusable = false;
+    const struct identity *identity = NULL;
+    if (request->command != CONTROL_PROVIDE_SAMPLE || identity_store_holds_only(store, request->host))
+        identity = identity_store_provide(store, request->host, &unusable);
+    if (!identity)
+        return control_reply(response, request->request_id, unusable ? CONTROL_UNUSABLE : CONTROL_NONE, NULL, NULL);
+    identity_store_serve(store, identity->public.key_id, request->generation);
+    return control_reply(response, request->request_id, CONTROL_PROVIDED, request->host, &identity->public);
+}
+
+/* Tells why a request is refused. Whoever sent it hears of it, too. */
+static size_t refuse(const struct control_request *request, size_t size, struct control_response *response) {
+    if (control_request_is_foreign(request, size))
+        log_line(LOG_LEVEL_WARNING, "keys: refused a control message of another version; run: systemctl restart "
+                                    "vitrine-keys vitrine");
+    else
+        log_line(LOG_LEVEL_WARNING, "keys: refused a malformed control message");
+    return control_reply(response, request->request_id, CONTROL_REFUSED, NULL, NULL);
+}
+
+/* Does what one request asks for. Returns how many bytes of the response are to be sent; 0: there is none. */
+static size_t apply(struct keys *keys, const struct control_request *request, size_t size, int descriptor,
+                    struct control_response *response) {
+    bool attaches = request->command == CONTROL_ATTACH && descriptor >= 0;
+    if (!control_request_is_valid(request, size) || (request->command == CONTROL_ATTACH && descriptor < 0)) {
+        if (descriptor >= 0)
+            close(descriptor);
+        return refuse(request, size, response);
     }
-    return descriptor;
-}
-
-static const struct identity *provide(struct identity_store *store, const struct control_order *order, bool *unusable) {
-    const struct identity *identity = identity_store_provide(store, order->host, unusable);
-    if (identity)
-        identity_store_serve(store, identity->public.key, order->generation);
-    return identity;
-}
-
-/* Obeys one order. Returns false when the supervisor is gone. */
-static bool obey(struct keys *keys, int control) {
-    struct control_order order = {0};
-    struct iovec part = {&order, sizeof order};
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } room;
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room.bytes};
-    ssize_t got = recvmsg(control, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC);
-    if (got < 0)
-        return errno == EINTR || errno == EAGAIN;
-    if (got == 0)
-        return false;
-    int descriptor = take_descriptor(&message);
-    if (got == sizeof order && order.order == ORDER_ATTACH && descriptor >= 0) {
-        if (add_channel(keys, descriptor, order.generation))
+    if (attaches) {
+        if (add_channel(keys, descriptor, request->generation))
             systemd_keep(descriptor, KEY_SERVICE_CHANNEL_NAME);
-        return true;
+        return 0;
     }
     if (descriptor >= 0)
         close(descriptor);
-    if (got == sizeof order && order.order == ORDER_REFRESH) {
-        identity_store_refresh(&keys->store);
-        return true;
-    }
-    const struct identity *identity = NULL;
-    bool unusable = false;
-    bool is_sample = order.order == ORDER_PROVIDE_SAMPLE;
-    if (got == sizeof order && (order.order == ORDER_PROVIDE || is_sample) &&
-        memchr(order.host, '\0', sizeof order.host)) {
-        if (!is_sample || identity_store_holds_only(&keys->store, order.host))
-            identity = provide(&keys->store, &order, &unusable);
-    } else {
-        log_line(LOG_LEVEL_WARNING, "keys: refused a malformed control message");
-    }
-    report(control, identity, unusable, &order);
+    if (request->command != CONTROL_REFRESH)
+        return provide(&keys->store, request, response);
+    identity_store_refresh(&keys->store);
+    return 0;
+}
+
+/* Takes one request and answers it. Returns false when the supervisor is gone. */
+static bool answer_control(struct keys *keys, int control) {
+    static struct control_response response;
+    struct control_request request;
+    int descriptor;
+    ssize_t got = control_receive(control, &request, &descriptor);
+    if (got <= 0)
+        return got == -EINTR || got == -EAGAIN;
+    size_t size = apply(keys, &request, (size_t)got, descriptor, &response);
+    if (size > 0 && send(control, &response, size, MSG_NOSIGNAL) < 0)
+        log_line(LOG_LEVEL_ERROR, "keys: cannot answer the supervisor: %s", strerror(errno));
     return true;
 }
 
@@ -206,12 +157,12 @@ static void sign(const struct keys *keys, const struct channel *channel, const s
                  struct signing_answer *answer) {
     uint8_t message[SIGNING_MESSAGE_MAX], signature[SIGNING_SIGNATURE_MAX];
     size_t size = 0;
-    const struct identity *identity = identity_store_find_key(&keys->store, question->key, channel->generation);
+    const struct identity *identity = identity_store_find_key(&keys->store, question->key_id, channel->generation);
     enum signing_result result = SIGNING_REFUSED;
     if (identity)
         result =
             identity_sign(identity, question->scheme, message, signing_message(question, message), signature, &size);
-    signing_reply(answer, question->ticket, result, signature, size);
+    signing_reply(answer, question->request_id, result, signature, size);
 }
 
 static void complain(const struct signing_question *question, size_t size) {
@@ -308,7 +259,7 @@ static void serve_ready(struct keys *keys, const struct watch *watch) {
     size_t controls = keys->control_count, channels = keys->channel_count, kept = 0;
     const struct pollfd *ready = watch->list + 1;
     for (size_t i = 0; i < controls; i++, ready++) {
-        if (ready->revents == 0 || obey(keys, keys->controls[i]))
+        if (ready->revents == 0 || answer_control(keys, keys->controls[i]))
             keys->controls[kept++] = keys->controls[i];
         else
             close(keys->controls[i]);
@@ -401,7 +352,7 @@ int key_service_serve(const struct key_service_options *options) {
         keys.controls[keys.control_count++] = options->controls[i];
     const struct certificates *served = options->certificates;
     for (size_t i = 0; served && i < served->count; i++)
-        identity_store_serve(&keys.store, served->list[i].key, served->generation);
+        identity_store_serve(&keys.store, served->list[i].key_id, served->generation);
     for (size_t i = 0; i < options->channel_count; i++)
         add_channel(&keys, options->channels[i], served ? served->generation : 0);
     status = run(&keys);
@@ -465,86 +416,80 @@ bool key_service_is_gone(int control) {
     return poll(&end, 1, 0) == 1 && (end.revents & (POLLHUP | POLLERR)) != 0;
 }
 
+/* Tells of a response that no key process of this version sends. */
+static void complain_of(const char *host, bool foreign) {
+    log_line(LOG_LEVEL_ERROR, "identity %s: the key process %s; run: systemctl restart vitrine-keys vitrine", host,
+             foreign ? "is of another version" : "did not understand the request");
+}
+
 /*
- * Waits for the report of this serial, and passes over older ones. Meanwhile the service manager hears that all is well
- * here. Returns how many bytes it has, -1 when none came.
+ * Sends a request and waits for its response; older ones are passed over. Meanwhile the service manager hears that all
+ * is well here. Returns false after logging why there is none.
  */
-static ssize_t await_report(int control, uint32_t serial, union control_buffer *buffer) {
+static bool exchange(int control, const struct control_request *request, struct control_response *response) {
     unsigned watchdog = systemd_watchdog_milliseconds();
     uint64_t slice = watchdog > 0 ? watchdog / 3 : ANSWER_WITHIN;
     uint64_t give_up = clock_milliseconds() + ANSWER_WITHIN, now;
-    while ((now = clock_milliseconds()) < give_up) {
+    bool sent = control_send(control, request, -1) == 0;
+    while (sent && (now = clock_milliseconds()) < give_up) {
         struct pollfd ready = {control, POLLIN, 0};
         if (poll(&ready, 1, (int)(give_up - now < slice ? give_up - now : slice)) == 0) {
             if (watchdog > 0)
                 systemd_notify("WATCHDOG=1");
             continue;
         }
-        ssize_t got = recv(control, buffer, sizeof *buffer, 0);
-        if (got < (ssize_t)sizeof buffer->report || buffer->report.order != ORDER_PROVIDE)
-            return -1;
-        if (buffer->report.serial == serial)
-            return got;
+        ssize_t got = recv(control, response, sizeof *response, MSG_TRUNC);
+        if (got <= 0)
+            break;
+        if (!control_response_is_valid(response, (size_t)got) || response->result == CONTROL_REFUSED) {
+            complain_of(request->host, control_response_is_foreign(response, (size_t)got));
+            return false;
+        }
+        if (response->request_id == request->request_id)
+            return true;
     }
-    return -1;
+    log_line(LOG_LEVEL_ERROR, "identity %s: the key process does not answer; check that it runs, then try again",
+             request->host);
+    return false;
 }
 
-static enum key_service_answer ask_for(int control, enum order what, const char *host,
+static enum key_service_answer ask_for(int control, enum control_command command, const char *host,
                                        struct certificates *certificates) {
-    static union control_buffer buffer;
-    static uint32_t serial;
-    struct control_order order = {.order = what, .serial = ++serial, .generation = certificates->generation};
-    if (strlen(host) >= sizeof order.host) {
+    static struct control_response response;
+    static uint64_t request_id;
+    struct control_request request;
+    if (!control_ask(&request, command, ++request_id, certificates->generation, host)) {
         log_line(LOG_LEVEL_ERROR, "identity: host name too long (%zu bytes)", strlen(host));
         return KEY_SERVICE_HAVE_NONE;
     }
-    memcpy(order.host, host, strlen(host));
-    ssize_t got = -1;
-    if (send(control, &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof order)
-        got = await_report(control, order.serial, &buffer);
-    if (got < 0) {
-        log_line(LOG_LEVEL_ERROR, "identity %s: the key process does not answer; check that it runs, then try again",
-                 host);
+    if (!exchange(control, &request, &response))
         return KEY_SERVICE_SILENT;
-    }
-    struct certificate *certificate = &buffer.report.certificate;
-    if (buffer.report.provided == PROVIDED_UNUSABLE)
+    if (response.result == CONTROL_UNUSABLE)
         return KEY_SERVICE_UNUSABLE;
-    if (buffer.report.provided != PROVIDED_ONE || certificate->chain_size != (size_t)got - sizeof buffer.report ||
-        strncmp(certificate->host, host, sizeof certificate->host) != 0)
+    if (response.result != CONTROL_PROVIDED || strcmp(response.host, host) != 0)
         return KEY_SERVICE_HAVE_NONE;
-    certificate->chain = buffer.bytes + sizeof buffer.report;
-    return certificates_add(certificates, certificate) ? KEY_SERVICE_PROVIDED : KEY_SERVICE_HAVE_NONE;
+    struct certificate certificate = control_certificate(&response);
+    return certificates_add(certificates, &certificate) ? KEY_SERVICE_PROVIDED : KEY_SERVICE_HAVE_NONE;
 }
 
 enum key_service_answer key_service_provide(int control, const char *host, struct certificates *certificates) {
-    return ask_for(control, ORDER_PROVIDE, host, certificates);
+    return ask_for(control, CONTROL_PROVIDE, host, certificates);
 }
 
 enum key_service_answer key_service_provide_sample(int control, const char *host, struct certificates *certificates) {
-    return ask_for(control, ORDER_PROVIDE_SAMPLE, host, certificates);
+    return ask_for(control, CONTROL_PROVIDE_SAMPLE, host, certificates);
 }
 
 void key_service_refresh(int control) {
-    struct control_order order = {.order = ORDER_REFRESH};
-    /* Orders are obeyed in turn, so it needs no report. Where this fails, the next order tells of it. */
-    send(control, &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT);
+    struct control_request request;
+    /* Requests are answered in turn, so it needs no response. Where this fails, the next request tells of it. */
+    if (control_ask(&request, CONTROL_REFRESH, 0, 0, NULL))
+        control_send(control, &request, -1);
 }
 
-bool key_service_attach(int control, int channel, const struct certificates *certificates) {
-    struct control_order order = {.order = ORDER_ATTACH, .generation = certificates->generation};
-    struct iovec part = {&order, sizeof order};
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } room;
-    memset(&room, 0, sizeof room);
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room.bytes};
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof channel);
-    memcpy(CMSG_DATA(rights), &channel, sizeof channel);
-    return sendmsg(control, &message, MSG_NOSIGNAL) == sizeof order;
+int key_service_attach(int control, int channel, const struct certificates *certificates) {
+    struct control_request request;
+    if (!control_ask(&request, CONTROL_ATTACH, 0, certificates->generation, NULL))
+        return -EINVAL;
+    return control_send(control, &request, channel);
 }

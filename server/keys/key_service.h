@@ -3,7 +3,7 @@
 
 /*
  * The key process. It holds all private keys and gives none away: it makes or loads identities, returns their public
- * part, and signs. It reads only fixed-size messages.
+ * part, and signs. It reads only messages with checked sizes (control.h, signing.h).
  *
  * It signs TLS handshakes (signing.h); for each worker, only with the identities that this worker serves.
  *
@@ -53,7 +53,7 @@ enum key_service_answer {
     KEY_SERVICE_PROVIDED,
     KEY_SERVICE_HAVE_NONE, /* none could be made; the reason was logged, usually by the key process */
     KEY_SERVICE_UNUSABLE,  /* there is one that cannot be used; the key process logged why */
-    KEY_SERVICE_SILENT,    /* no answer came; this was logged */
+    KEY_SERVICE_SILENT,    /* no response came, or none of this version; this was logged */
 };
 
 /*
@@ -74,6 +74,6 @@ void key_service_refresh(int control);
 
 /*
  * Passes the key process its end of the channel of a worker that serves `certificates`: the worker gets signatures with
- * their keys only. The caller keeps its own copy. Returns false with errno.
+ * their keys only. The caller keeps its own copy. Returns 0 or -errno.
  */
-bool key_service_attach(int control, int channel, const struct certificates *certificates);
+int key_service_attach(int control, int channel, const struct certificates *certificates);

@@ -299,7 +299,7 @@ static void authority(const char *bytes, size_t length) {
     if (servable)
         HOLDS(__CPROVER_exists {
             size_t end;
-            end <= REQUEST_HOST_MAX &&request.host[end] == '\0'
+            end <= HOSTNAME_MAX &&request.host[end] == '\0'
         });
     if (servable && is_gemini)
         HOLDS(request.host[0] != '\0');
@@ -325,7 +325,7 @@ static void name(const char *bytes, size_t length) {
     size_t end = 0;
     for (; request.host[end] != '\0'; end++)
         HOLDS(request.host[end] != '/' && request.host[end] == small(request.host[end]));
-    HOLDS(end <= REQUEST_HOST_MAX && clean(request.host) && (end == 0 || request.host[end - 1] != '.'));
+    HOLDS(end <= HOSTNAME_MAX && clean(request.host) && (end == 0 || request.host[end - 1] != '.'));
 }
 
 /* A path is decoded once and as long as it may be; what can be named is clean, and has no slash but those it came with.

@@ -142,7 +142,7 @@ const char *certificate_examine(struct certificate_facts *facts, const char *pem
                 take_time(decoded.beforeDate, decoded.beforeDateLen, &facts->begins) &&
                 take_time(decoded.afterDate, decoded.afterDateLen, &facts->ends) &&
                 wc_GetSubjectPubKeyInfoDerFromCert(der, (word32)size, info, &info_size) == 0 &&
-                wc_Sha256Hash(info, info_size, facts->key) == 0 &&
+                wc_Sha256Hash(info, info_size, facts->key_id) == 0 &&
                 wc_Sha256Hash(der, (word32)size, facts->fingerprint) == 0 &&
                 (facts->names = copy_names(decoded.altNames, &facts->has_unicode));
     if (good)

@@ -12,17 +12,18 @@
 #include <time.h>
 
 #include "common/certificate_state.h"
+#include "common/hostname.h"
 #include "signing.h"
 
-#define CERTIFICATE_HOST_MAX 253
 #define CERTIFICATE_CHAIN_MAX 65536 /* bytes of PEM text */
 
-enum key_kind { KEY_P256 = 1, KEY_ED25519 = 2, KEY_RSA = 3, KEY_P384 = 4 };
+/* Their numbers are part of control messages (control.h). */
+enum key_kind { KEY_P256 = 1, KEY_ED25519 = 2, KEY_RSA = 3, KEY_P384 = 4, KEY_KIND_MAX = KEY_P384 };
 
 struct certificate {
-    char host[CERTIFICATE_HOST_MAX + 1];
+    char host[HOSTNAME_MAX + 1];
     enum key_kind kind;
-    uint8_t key[SIGNING_KEY_ID];
+    uint8_t key_id[SIGNING_KEY_ID];
     uint32_t signature_max; /* bytes of the longest signature by the key */
     char *chain;            /* PEM: the certificate, then its chain; ends with NUL; the list owns it; NULL: barred */
     size_t chain_size;
@@ -30,12 +31,12 @@ struct certificate {
 
 /* What a certificate says about itself. */
 struct certificate_facts {
-    uint8_t fingerprint[32];     /* SHA-256 of the whole certificate (DER): what most clients pin */
-    uint8_t key[SIGNING_KEY_ID]; /* SHA-256 of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) */
-    time_t begins, ends;         /* notBefore, notAfter */
-    bool has_unicode;            /* a name in it is not ASCII, against RFC 5280 section 7.2; some clients reject that */
+    uint8_t fingerprint[32];        /* SHA-256 of the whole certificate (DER): what most clients pin */
+    uint8_t key_id[SIGNING_KEY_ID]; /* SHA-256 of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) */
+    time_t begins, ends;            /* notBefore, notAfter */
+    bool has_unicode; /* a name in it is not ASCII, against RFC 5280 section 7.2; some clients reject that */
     char *names; /* subject alternative names: hosts (canonical, hostname.h) and addresses; each ends with a space */
-    char common_name[CERTIFICATE_HOST_MAX + 1]; /* of the subject; "" for none, or one with control characters */
+    char common_name[HOSTNAME_MAX + 1]; /* of the subject; "" for none, or one with control characters */
 };
 
 /*

@@ -130,14 +130,14 @@ static bool is_zero(const uint8_t *bytes, size_t size) {
 }
 
 bool signing_ask(struct signing_question *question, enum signing_version version, enum signing_scheme scheme,
-                 const uint8_t key[static SIGNING_KEY_ID], const void *content, size_t size) {
+                 const uint8_t key_id[static SIGNING_KEY_ID], const void *content, size_t size) {
     if (size > SIGNING_CONTENT_MAX || !fits(version, scheme, content, size))
         return false;
     *question = (struct signing_question){.magic = QUESTION_MAGIC,
                                           .version = (uint16_t)version,
                                           .scheme = (uint16_t)scheme,
                                           .content_size = (uint32_t)size};
-    memcpy(question->key, key, SIGNING_KEY_ID);
+    memcpy(question->key_id, key_id, SIGNING_KEY_ID);
     memcpy(question->content, content, size);
     return true;
 }
@@ -173,11 +173,11 @@ size_t signing_message(const struct signing_question *question, uint8_t message[
 
 /* ---- answers ---- */
 
-void signing_reply(struct signing_answer *answer, uint64_t ticket, enum signing_result result, const void *signature,
-                   size_t size) {
+void signing_reply(struct signing_answer *answer, uint64_t request_id, enum signing_result result,
+                   const void *signature, size_t size) {
     if (result == SIGNING_DONE && (size == 0 || size > SIGNING_SIGNATURE_MAX))
         result = SIGNING_FAILED;
-    *answer = (struct signing_answer){.magic = ANSWER_MAGIC, .result = result, .ticket = ticket};
+    *answer = (struct signing_answer){.magic = ANSWER_MAGIC, .result = result, .request_id = request_id};
     if (result == SIGNING_DONE) {
         answer->signature_size = (uint32_t)size;
         memcpy(answer->signature, signature, size);

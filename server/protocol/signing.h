@@ -54,10 +54,10 @@ enum signing_scheme {
 
 struct signing_question {
     uint32_t magic;
-    uint16_t version; /* enum signing_version */
-    uint16_t scheme;  /* enum signing_scheme */
-    uint64_t ticket;  /* returned in the answer */
-    uint8_t key[SIGNING_KEY_ID];
+    uint16_t version;    /* enum signing_version */
+    uint16_t scheme;     /* enum signing_scheme */
+    uint64_t request_id; /* returned in the answer */
+    uint8_t key_id[SIGNING_KEY_ID];
     uint32_t content_size;
     uint8_t content[SIGNING_CONTENT_MAX];
     uint8_t reserved[7]; /* 0 */
@@ -72,18 +72,18 @@ enum signing_result {
 struct signing_answer {
     uint32_t magic;
     uint32_t result;
-    uint64_t ticket;
+    uint64_t request_id;
     uint32_t signature_size;
     uint32_t reserved; /* 0 */
     uint8_t signature[SIGNING_SIGNATURE_MAX];
 };
 
 /*
- * Makes a question with ticket 0. content: see above, `size` bytes. Returns false if that is not what a server of that
- * version signs with that scheme.
+ * Makes a question with request_id 0. content: see above, `size` bytes. Returns false if that is not what a server of
+ * that version signs with that scheme.
  */
 bool signing_ask(struct signing_question *question, enum signing_version version, enum signing_scheme scheme,
-                 const uint8_t key[static SIGNING_KEY_ID], const void *content, size_t size);
+                 const uint8_t key_id[static SIGNING_KEY_ID], const void *content, size_t size);
 
 /* Is this a well-formed question: its size and magic, and a content of the form that TLS gives it? */
 bool signing_question_is_valid(const struct signing_question *question, size_t size);
@@ -98,8 +98,8 @@ size_t signing_message(const struct signing_question *question, uint8_t message[
 bool signing_is_slow(enum signing_scheme scheme);
 
 /* Makes an answer, with a signature of at most SIGNING_SIGNATURE_MAX bytes only if the result is SIGNING_DONE. */
-void signing_reply(struct signing_answer *answer, uint64_t ticket, enum signing_result result, const void *signature,
-                   size_t size);
+void signing_reply(struct signing_answer *answer, uint64_t request_id, enum signing_result result,
+                   const void *signature, size_t size);
 
 /* Is this a well-formed answer? */
 bool signing_answer_is_valid(const struct signing_answer *answer, size_t size);

@@ -2,28 +2,17 @@
 #include "children.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/sandbox.h"
-#include "common/systemd.h"
-#include "keys/key_service.h"
+#include "start.h"
+#include "watch.h"
 
-#define NOBODY 65534       /* who owns nothing, on every system */
 #define HUNG_AFTER 15000   /* milliseconds without a beat: a worker that hangs is killed and replaced */
 #define LEAVE_WITHIN 15000 /* milliseconds for a worker of an earlier generation to take no new connections */
 #define STAY_MAX 900000    /* milliseconds for it to finish what it has */
@@ -31,18 +20,6 @@
 #define DELAY_FIRST 50     /* milliseconds before a worker that died young is replaced; doubles each time */
 #define DELAY_MAX 10000
 #define YOUNG 5000
-
-/* Between two looks at the lines of workers; then there are several to be written at a time. Milliseconds. */
-#define RELAY_PAUSE 20
-
-#define LINGER 2000  /* milliseconds in which a client reads the end of a reply before the connection closes */
-#define GOODBYE 5000 /* milliseconds that open connections get at a stop */
-
-static void close_if_open(int *descriptor) {
-    if (*descriptor >= 0)
-        close(*descriptor);
-    *descriptor = -1;
-}
 
 /* ---- places ---- */
 
@@ -54,7 +31,13 @@ void children_begin(struct children *children) {
         children->retired[i].log.pipe = -1;
 }
 
-static size_t boards_size(const struct children *children) {
+void children_close(int *descriptor) {
+    if (*descriptor >= 0)
+        close(*descriptor);
+    *descriptor = -1;
+}
+
+size_t children_shared_size(const struct children *children) {
     return children->shared_count * sizeof *children->all_shared;
 }
 
@@ -79,7 +62,7 @@ static struct worker_shared *map_shared(size_t size) {
 bool children_make_places(struct children *children) {
     children->worker_count = cores();
     children->shared_count = children->worker_count + RETIRED_MAX;
-    children->all_shared = map_shared(boards_size(children));
+    children->all_shared = map_shared(children_shared_size(children));
     if (!children->all_shared) {
         log_line(LOG_LEVEL_ERROR, "no memory for workers: %s", strerror(errno));
         return false;
@@ -91,188 +74,7 @@ bool children_make_places(struct children *children) {
     return true;
 }
 
-/* ---- the key process ---- */
-
-/* In a child: what it has from the supervisor and has no use for. It does not hear what workers say. */
-static void leave_behind(struct children *children) {
-    close_if_open(&children->signals);
-    for (size_t i = 0; i < children->worker_count; i++)
-        close_if_open(&children->workers[i].log.pipe);
-    for (size_t i = 0; i < RETIRED_MAX; i++)
-        close_if_open(&children->retired[i].log.pipe);
-}
-
-/* In a child: whatever happens to the supervisor, it does not stay behind; the parent may have gone before prctl. */
-static void follow_parent(pid_t parent, const char *role) {
-    sigset_t blocked;
-    prctl(PR_SET_NAME, role); /* for ps(1), top(1) and the kernel's messages */
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent)
-        _exit(0);
-    systemd_close();
-    signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the supervisor decides */
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM); /* let through where nothing is half done */
-    sigaddset(&blocked, SIGHUP);
-    sigprocmask(SIG_SETMASK, &blocked, NULL);
-}
-
-static void keep_keys(struct children *children, int control, pid_t parent) {
-    struct key_service_options options = {.state = children->state,
-                                          .credentials = getenv("CREDENTIALS_DIRECTORY"),
-                                          .controls = {control},
-                                          .control_count = 1,
-                                          .certificates = &children->generation->certificates,
-                                          .listener = -1};
-    follow_parent(parent, "vitrine-keys");
-    leave_behind(children);
-    /* A reload is told by the control socket; a terminal that closes is the supervisor's affair. */
-    signal(SIGHUP, SIG_IGN);
-    for (size_t i = 0; i < children->listener_count; i++)
-        close(children->listeners[i].descriptor);
-    capsules_close(&children->generation->capsules);
-    if (children->all_shared) /* it shares no memory with workers, and would lock all of this */
-        munmap(children->all_shared, boards_size(children));
-    for (size_t i = 0; i < children->worker_count; i++) {
-        close_if_open(&children->workers[i].signing_client);
-        if (children->workers[i].channel >= 0)
-            options.channels[options.channel_count++] = children->workers[i].channel;
-    }
-    _exit(sandbox_enter(SANDBOX_KEYS, -1) == 0 ? key_service_serve(&options) : EX_OSERR);
-}
-
-/* Starts the key process, where it is no service of its own. What waits in the channels is answered by the new one. */
-bool children_start_keys(struct children *children) {
-    int pair[2];
-    pid_t parent = getpid();
-    if (children->keys_apart)
-        return true;
-    close_if_open(&children->control);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return false;
-    children->keys.process = fork();
-    if (children->keys.process == 0) {
-        close(pair[0]);
-        keep_keys(children, pair[1], parent);
-    }
-    children->keys.started = clock_milliseconds();
-    close(pair[1]);
-    children->control = pair[0];
-    return children->keys.process > 0;
-}
-
-/* A new channel between a worker that is about to start and the key process. */
-static bool open_channel(struct children *children, struct child *child) {
-    int pair[2];
-    close_if_open(&child->signing_client);
-    close_if_open(&child->channel);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-        return false;
-    child->signing_client = pair[0];
-    child->channel = pair[1];
-    bool attached = key_service_attach(children->control, pair[1], &children->generation->certificates);
-    if (children->keys_apart)
-        close_if_open(&child->channel); /* its service manager keeps it over a restart */
-    return attached;
-}
-
-/* ---- workers ---- */
-
-/*
- * A worker has no business with the rights of root, where it was started by root. It keeps them only where the content
- * folder is closed to others: then its owner wants pages served that nobody else may read.
- */
-static void leave_root(const struct children *children, pid_t parent) {
-    struct stat content;
-    if (geteuid() != 0)
-        return;
-    if (fstat(children->generation->capsules.folder, &content) < 0 ||
-        (content.st_mode & (S_IROTH | S_IXOTH)) != (S_IROTH | S_IXOTH)) {
-        log_line(LOG_LEVEL_WARNING,
-                 "content folder %s is not readable by everyone, so workers must run as root; chmod o+rx lets them "
-                 "run as nobody",
-                 children->content);
-        return;
-    }
-    if (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
-        log_line(LOG_LEVEL_WARNING, "a worker keeps running as root: %s", strerror(errno));
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* another id undoes it */
-    if (getppid() != parent)
-        _exit(0);
-}
-
-/* Of what all workers count it can change its own part alone; its sandbox lets it make nothing writable again. */
-static bool keep_to_own_memory(const struct children *children, const struct worker_shared *shared) {
-    return mprotect(children->all_shared, boards_size(children), PROT_READ) == 0 &&
-           mprotect((void *)(uintptr_t)shared, sizeof *shared, PROT_READ | PROT_WRITE) == 0;
-}
-
-static void work(struct children *children, size_t number, pid_t parent, int log) {
-    follow_parent(parent, "vitrine-worker");
-    if (!relay_enter(log) || !keep_to_own_memory(children, children->workers[number].shared)) {
-        log_line(LOG_LEVEL_ERROR, "cannot set up a worker: %s", strerror(errno));
-        _exit(EX_OSERR);
-    }
-    leave_behind(children);
-    sandbox_tell(true, &children->workers[number].shared->forbidden);
-    leave_root(children, parent);
-    close_if_open(&children->control);
-    for (size_t i = 0; i < children->worker_count; i++) {
-        close_if_open(&children->workers[i].channel);
-        if (i != number)
-            close_if_open(&children->workers[i].signing_client);
-    }
-    struct generation *generation = children->generation;
-    if (generation->settings.language[0] != '\0')
-        generation->capsules.language = generation->settings.language;
-    const struct worker_setup setup = {
-        .listeners = children->listeners,
-        .listener_count = children->listener_count,
-        .capsules = &generation->capsules,
-        .certificates = &generation->certificates,
-        .settings = &generation->settings,
-        .channel = children->workers[number].signing_client,
-        .fallback = generation->fallback,
-        .deadlines = {.of = {[DEADLINE_WAITING] = generation->settings.handshake_timeout,
-                             [DEADLINE_HANDSHAKE] = generation->settings.handshake_timeout,
-                             [DEADLINE_REQUEST] = generation->settings.request_timeout,
-                             [DEADLINE_RESPONSE] = generation->settings.reply_timeout,
-                             [DEADLINE_LINGER] = LINGER},
-                      .shutdown_grace = GOODBYE},
-        .shared = children->workers[number].shared,
-        .all_shared = children->all_shared,
-        .shared_count = children->shared_count,
-        .connections_max = generation->settings.max_connections,
-        .hash_key = children->hash_key,
-    };
-    _exit(worker_serve(&setup));
-}
-
-static void start_worker(struct children *children, size_t number) {
-    struct child *child = &children->workers[number];
-    pid_t parent = getpid();
-    child->shared->ready = 0;
-    child->shared->forbidden = -1;
-    child->shared->room = 0;
-    child->shared->counters.open = 0;
-    if (child->shared->used) /* what was never touched takes no memory */
-        quota_forget_connections(&child->shared->quota);
-    child->shared->used = true;
-    int log = relay_open(&child->log);
-    if (!open_channel(children, child))
-        log_line(LOG_LEVEL_ERROR, "worker %zu: no channel to the key process: %s", number, strerror(errno));
-    child->process = log < 0 ? -1 : fork();
-    if (child->process == 0)
-        work(children, number, parent, log);
-    if (log >= 0)
-        close(log);
-    child->started = child->beat_seen = clock_milliseconds();
-    if (child->process < 0) {
-        log_line(LOG_LEVEL_ERROR, "worker %zu: cannot start a process: %s; trying again", number, strerror(errno));
-        child->process = 0;
-        child->start_at = child->started + DELAY_MAX;
-    }
-}
+/* ---- ends ---- */
 
 /* What the supervisor saw itself. A worker that was ended by its sandbox may have been taken over by somebody. */
 static void tell_of_the_end(const char *who, pid_t process, int status, int forbidden) {
@@ -354,8 +156,9 @@ static bool keys_are_missing(const struct children *children) {
 
 static void look_after_keys(struct children *children) {
     uint64_t now = clock_milliseconds();
-    if (keys_are_missing(children) && now >= children->keys.start_at && !children_start_keys(children)) {
-        log_line(LOG_LEVEL_ERROR, "cannot start the key process: %s; trying again", strerror(errno));
+    int result = keys_are_missing(children) && now >= children->keys.start_at ? children_start_keys(children) : 0;
+    if (result < 0) {
+        log_line(LOG_LEVEL_ERROR, "cannot start the key process: %s; trying again", strerror(-result));
         children->keys.process = 0;
         children->keys.start_at = now + DELAY_MAX;
     }
@@ -368,7 +171,7 @@ static void look_after_workers(struct children *children) {
         uint64_t beats = child->shared->beats;
         if (child->process == 0) {
             if (now >= child->start_at)
-                start_worker(children, i);
+                children_start_worker(children, i, DELAY_MAX);
         } else if (beats != child->beats) {
             child->beats = beats;
             child->beat_seen = now;
@@ -417,67 +220,6 @@ uint64_t children_wake(const struct children *children, uint64_t latest) {
     return wake;
 }
 
-/* ---- waiting ---- */
-
-struct watched {
-    struct pollfd list[1 + WORKERS_MAX + RETIRED_MAX];
-    struct child *workers[1 + WORKERS_MAX + RETIRED_MAX];
-    size_t count;
-};
-
-static void watch(struct watched *watched, struct child *child) {
-    if (child->log.pipe < 0)
-        return;
-    watched->workers[watched->count] = child;
-    watched->list[watched->count++] = (struct pollfd){child->log.pipe, POLLIN, 0};
-}
-
-/* Signals, and when it is time for them the lines of workers. */
-static void watch_all(struct children *children, struct watched *watched, bool relays) {
-    watched->list[0] = (struct pollfd){children->signals, POLLIN, 0};
-    watched->count = 1;
-    for (size_t i = 0; relays && i < children->worker_count; i++)
-        watch(watched, &children->workers[i]);
-    for (size_t i = 0; relays && i < RETIRED_MAX; i++)
-        watch(watched, &children->retired[i]);
-}
-
-/* Never waits for who reads the log: as long as that one takes nothing, lines stay in the pipes. */
-static void relay_all(struct children *children, const struct watched *watched, uint64_t now) {
-    for (size_t i = 1; i < watched->count; i++) {
-        struct child *child = watched->workers[i];
-        if (watched->list[i].revents == 0)
-            continue;
-        children->relays_at = now + RELAY_PAUSE;
-        if (relay_has_room() && !relay_lines(&child->log, child->process, now))
-            relay_close(&child->log, child->process, now); /* its end; the worker goes on without, or has gone */
-    }
-}
-
-static int take_signal(const struct children *children) {
-    struct signalfd_siginfo signal;
-    return read(children->signals, &signal, sizeof signal) == (ssize_t)sizeof signal ? (int)signal.ssi_signo : 0;
-}
-
-int children_wait(struct children *children, uint64_t milliseconds) {
-    static struct watched watched;
-    uint64_t now = clock_milliseconds(), until = now + milliseconds;
-    do {
-        bool relays = now >= children->relays_at;
-        uint64_t next = relays || until < children->relays_at ? until : children->relays_at;
-        struct timespec timeout = {(time_t)((next - now) / 1000), (long)((next - now) % 1000) * 1000000};
-        watch_all(children, &watched, relays);
-        if (ppoll(watched.list, watched.count, &timeout, NULL) > 0) {
-            int signal = watched.list[0].revents ? take_signal(children) : 0;
-            if (signal != 0)
-                return signal;
-            relay_all(children, &watched, now);
-        }
-        now = clock_milliseconds();
-    } while (now < until);
-    return 0;
-}
-
 /* ---- generations ---- */
 
 /* A place for one more retired worker: a free one, or that of the eldest, whose time is over then. */
@@ -519,7 +261,7 @@ static void retire(struct children *children, size_t number) {
 void children_renew(struct children *children) {
     for (size_t i = 0; i < children->worker_count; i++) {
         retire(children, i);
-        start_worker(children, i);
+        children_start_worker(children, i, DELAY_MAX);
     }
 }
 
@@ -588,7 +330,7 @@ static void stop_within(struct children *children, unsigned milliseconds) {
 }
 
 void children_stop_workers(struct children *children) {
-    stop_within(children, GOODBYE + 1000);
+    stop_within(children, CHILDREN_SHUTDOWN_GRACE + 1000);
 }
 
 void children_end_workers(struct children *children) {
@@ -597,7 +339,7 @@ void children_end_workers(struct children *children) {
 
 /* The last to go: workers need it for the handshakes that they finish. */
 static void stop_keys(struct children *children) {
-    close_if_open(&children->control);
+    children_close(&children->control);
     if (children->keys.process > 0) {
         kill(children->keys.process, SIGTERM);
         kill(children->keys.process, SIGCONT); /* also when somebody had stopped it */
@@ -608,9 +350,9 @@ static void stop_keys(struct children *children) {
 void children_dispose(struct children *children) {
     stop_keys(children);
     for (size_t i = 0; i < WORKERS_MAX; i++) {
-        close_if_open(&children->workers[i].signing_client);
-        close_if_open(&children->workers[i].channel);
+        children_close(&children->workers[i].signing_client);
+        children_close(&children->workers[i].channel);
     }
     if (children->all_shared)
-        munmap(children->all_shared, boards_size(children));
+        munmap(children->all_shared, children_shared_size(children));
 }

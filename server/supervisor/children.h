@@ -18,7 +18,8 @@
 #include "worker/worker.h"
 
 #define WORKERS_MAX 64
-#define RETIRED_MAX 128 /* two generations */
+#define RETIRED_MAX 128              /* two generations */
+#define CHILDREN_SHUTDOWN_GRACE 5000 /* milliseconds that open connections get at a stop */
 
 struct child {
     pid_t process;      /* 0: none now */
@@ -60,8 +61,11 @@ struct children {
  */
 void children_begin(struct children *children);
 
-/* Starts the key process; does nothing if it is a service of its own. Returns false with errno. */
-bool children_start_keys(struct children *children);
+/* How many bytes all_shared has. */
+size_t children_shared_size(const struct children *children);
+
+/* Closes a descriptor that is not -1, and makes it -1. */
+void children_close(int *descriptor);
 
 /* Makes slots for workers, one for each core. Returns false after logging one sentence. */
 bool children_make_places(struct children *children);
@@ -92,12 +96,6 @@ uint64_t children_wake(const struct children *children, uint64_t latest);
 
 /* Somebody changed something that workers share: each must show within two seconds that it is alive, or is ended. */
 void children_examine(struct children *children);
-
-/*
- * Waits for one of the signals, at most `milliseconds`, and meanwhile logs the lines of workers. Returns the signal; 0
- * if none came.
- */
-int children_wait(struct children *children, uint64_t milliseconds);
 
 /*
  * Lets the workers finish their connections, then ends them: after some seconds, or at once if a second signal to stop

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/bounds.h"
+#include "common/lines.h"
 #include "common/log.h"
 
 #define BACKLOG 1024
@@ -28,20 +29,11 @@ bool listen_is_four(const char *address) {
     return address[0] != '[';
 }
 
-static bool parse_port(const char *text, uint16_t *port) {
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 5 || text[digits] != '\0')
-        return false;
-    unsigned long number = strtoul(text, NULL, 10);
-    *port = (uint16_t)number;
-    return number >= 1 && number <= 65535;
-}
-
 static bool parse_address(const char *text, union socket_address *address, socklen_t *size) {
     char host[INET6_ADDRSTRLEN];
-    const char *start = text, *end = strrchr(text, ':');
+    const char *start = text, *end = strrchr(text, ':'), *number = end ? end + 1 : "";
     uint16_t port;
-    if (!end || !parse_port(end + 1, &port))
+    if (strlen(number) > 5 || !lines_port(&number, &port) || *number != '\0')
         return false;
     bool six = !listen_is_four(text);
     if (six) {

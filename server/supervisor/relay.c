@@ -20,21 +20,21 @@ int relay_open(struct relay *relay) {
     relay->pipe = -1;
     /* A worker does not wait for room: it counts what is lost (log.c). */
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
-        return -1;
+        return -errno;
     *relay = (struct relay){.pipe = ends[0]};
     return ends[1];
 }
 
-bool relay_enter(int end) {
+int relay_enter(int end) {
     /* Its input and output are of no use to it, and would be the journal's, as its standard error was. */
     for (int standard = STDIN_FILENO; standard <= STDERR_FILENO; standard++) {
         if (standard != end && dup2(end, standard) < 0)
-            return false;
+            return -errno;
     }
     if (end > STDERR_FILENO)
         close(end);
     log_with_priorities();
-    return true;
+    return 0;
 }
 
 /* ---- the supervisor's end ---- */

@@ -25,11 +25,11 @@ struct relay {
     uint64_t period_ends; /* milliseconds of the monotonic clock */
 };
 
-/* Makes the pipe. Returns the end that the worker writes to, which the caller closes; -1 with errno. */
+/* Makes the pipe. Returns the end that the worker writes to, which the caller closes, or -errno. */
 int relay_open(struct relay *relay);
 
-/* In the worker: from now on, standard error goes into the pipe. Closes `end`. Returns false with errno. */
-bool relay_enter(int end);
+/* In the worker: from now on, standard error goes into the pipe. Closes `end`. Returns 0 or -errno. */
+int relay_enter(int end);
 
 /*
  * Reads once, and writes the lines to the log. worker: its process id. now: milliseconds. Returns false at the end of

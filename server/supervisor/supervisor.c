@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -23,6 +24,8 @@
 #include "generation.h"
 #include "keys/key_service.h"
 #include "listen.h"
+#include "start.h"
+#include "watch.h"
 
 #define TICK 1000            /* milliseconds between two looks at the workers */
 #define START_WITHIN 20000   /* milliseconds for all workers to be ready */
@@ -81,13 +84,28 @@ static int take_listeners(struct supervisor *supervisor, const struct serve_opti
 static int reach_keys(struct children *children, const char *path) {
     if (children->keys_apart || !path)
         return EX_OK;
-    children->control = systemd_connect(path, SOCK_SEQPACKET);
-    children->keys_apart = children->control >= 0;
-    if (children->keys_apart)
+    int control = systemd_connect(path, SOCK_SEQPACKET);
+    if (control < 0) {
+        log_line(LOG_LEVEL_ERROR, "the key service cannot be reached at %s: %s; name its socket with --keys", path,
+                 strerror(-control));
+        return EX_UNAVAILABLE;
+    }
+    children->control = control;
+    children->keys_apart = true;
+    return EX_OK;
+}
+
+/* Returns the exit status. The first random bytes are fetched before, since no child may share them. */
+static int start_keys(struct children *children) {
+    int result = random_open();
+    if (result == 0 && vitrine_random_block(children->hash_key, sizeof children->hash_key) != 0)
+        result = -EIO;
+    if (result == 0)
+        result = children_start_keys(children);
+    if (result == 0)
         return EX_OK;
-    log_line(LOG_LEVEL_ERROR, "the key service cannot be reached at %s: %s; name its socket with --keys", path,
-             strerror(errno));
-    return EX_UNAVAILABLE;
+    log_line(LOG_LEVEL_ERROR, "cannot start the key process: %s", strerror(-result));
+    return EX_OSERR;
 }
 
 /* ---- folders ---- */
@@ -114,23 +132,35 @@ static int check_state(const char *folder) {
 #define CLOSED "The server cannot read %zu files or folders; the log says what to do. "
 #define BARRED "%zu hosts refused because their identities cannot be used; the log says why. "
 
+/* What is told of the workers' counters, in the order of their list (counters.h). */
+#define SHOWN(name, text) {offsetof(struct counters, name), text},
+#define SHOWN_DROP(name, NAME) {offsetof(struct counters, name), #name},
+static const struct {
+    size_t at;
+    const char *text; /* NULL: nothing */
+} shown[] = {COUNTERS(SHOWN, SHOWN_DROP)};
+#undef SHOWN
+#undef SHOWN_DROP
+
+/* The sum of a counter over all workers, those that are gone included where that is known. */
+static uint64_t sum(const struct children *children, size_t at) {
+    uint64_t all = at == offsetof(struct counters, answered) ? children->answered : 0;
+    for (size_t i = 0; i < children->shared_count; i++)
+        all += *(const _Atomic uint64_t *)((const char *)&children->all_shared[i].counters + at);
+    return all;
+}
+
 static void tell(const struct supervisor *supervisor, const char *first) {
     const struct children *children = &supervisor->children;
-    uint64_t open = 0, answered = children->answered, refused = 0, throttled = 0, displaced = 0, slowed = 0, late = 0,
-             foreign = 0, failed = 0;
     const struct generation *generation = &supervisor->generation;
-    char message[1024], unnamed[128] = "", closed[128] = "", barred[96] = "";
-    for (size_t i = 0; i < children->shared_count; i++) {
-        const struct counters *counters = &children->all_shared[i].counters;
-        open += counters->open;
-        answered += counters->answered;
-        refused += counters->refused;
-        throttled += counters->throttled;
-        displaced += counters->displaced;
-        slowed += counters->slowed;
-        late += counters->late;
-        foreign += counters->foreign;
-        failed += counters->failed;
+    char message[1536], unnamed[128] = "", closed[128] = "", barred[96] = "", counters[512] = "";
+    const char *between = "";
+    for (size_t i = 0, length = 0; i < sizeof shown / sizeof *shown; i++) {
+        if (!shown[i].text)
+            continue;
+        length += (size_t)snprintf(counters + length, sizeof counters - length, "%s%" PRIu64 " %s", between,
+                                   sum(children, shown[i].at), shown[i].text);
+        between = ", ";
     }
     if (generation->unnamed_count > 0)
         snprintf(unnamed, sizeof unnamed, UNNAMED, generation->unnamed_count);
@@ -138,13 +168,10 @@ static void tell(const struct supervisor *supervisor, const char *first) {
         snprintf(closed, sizeof closed, CLOSED, generation->closed_count);
     if (generation->certificates.barred > 0)
         snprintf(barred, sizeof barred, BARRED, generation->certificates.barred);
-    snprintf(message, sizeof message,
-             "%sSTATUS=%s%s%s%s%s%sServing %zu capsules with %zu workers; %" PRIu64 " requests answered, %" PRIu64
-             " connections open, %" PRIu64 " refused, %" PRIu64 " throttled, %" PRIu64 " displaced, %" PRIu64
-             " late, %" PRIu64 " foreign, %" PRIu64 " failed, %" PRIu64 " slowed down",
-             first, supervisor->not_reloaded ? NOT_RELOADED : "", generation->is_sample ? SAMPLE_SHOWN : "",
+    snprintf(message, sizeof message, "%sSTATUS=%s%s%s%s%s%sServing %zu capsules with %zu workers; %s", first,
+             supervisor->not_reloaded ? NOT_RELOADED : "", generation->is_sample ? SAMPLE_SHOWN : "",
              generation->has_lost_page ? LOST_PAGE : "", unnamed, closed, barred, generation->capsule_count,
-             children_ready(children), answered, open, refused, throttled, displaced, late, foreign, failed, slowed);
+             children_ready(children), counters);
     systemd_notify(message);
 }
 
@@ -310,8 +337,9 @@ int supervisor_serve(const struct serve_options *options) {
     if (status == 0 && !children->keys_apart)
         status = check_state(options->state);
     /* Whatever is started from here on inherits it and gives up more. */
-    if (status == 0 && sandbox_enter(SANDBOX_SUPERVISOR, -1) < 0) {
-        log_line(LOG_LEVEL_ERROR, "the supervisor cannot enter its sandbox: %s", strerror(errno));
+    int result = status == 0 ? sandbox_enter(SANDBOX_SUPERVISOR, -1) : 0;
+    if (result < 0) {
+        log_line(LOG_LEVEL_ERROR, "the supervisor cannot enter its sandbox: %s", strerror(-result));
         status = EX_OSERR;
     }
     children->listeners = supervisor.listeners;
@@ -320,11 +348,8 @@ int supervisor_serve(const struct serve_options *options) {
     children->content = options->content;
     children->state = options->state;
     /* The key process comes first: from here on no other process has a reason to come near a key. */
-    if (status == 0 && (!random_open() || vitrine_random_block(children->hash_key, sizeof children->hash_key) != 0 ||
-                        !children_start_keys(children))) {
-        log_line(LOG_LEVEL_ERROR, "cannot start the key process: %s", strerror(errno));
-        status = EX_OSERR;
-    }
+    if (status == 0)
+        status = start_keys(children);
     if (status == 0)
         status = generation_identify(&supervisor.generation, &supervisor.sources, children->control);
     if (status == 0 && !children_make_places(children))

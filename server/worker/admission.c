@@ -211,7 +211,8 @@ static bool make_room(struct worker *worker, const struct connection *newcomer, 
 
 /* Is there one more than may be? */
 static bool is_over(const struct worker *worker) {
-    return worker->open > worker->open_max || quota_open(&worker->context->quota) > worker->setup->connections_max;
+    return worker->open > worker->open_max ||
+           quota_open(&worker->context->quota) > worker->setup->settings->max_connections;
 }
 
 static enum admission admit(struct worker *worker, struct connection *connection) {

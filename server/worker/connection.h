@@ -37,6 +37,7 @@
 #include "common/settings.h"
 #include "content/capsule.h"
 #include "content/request.h"
+#include "counters.h"
 #include "drop_log.h"
 #include "event_source.h"
 #include "hello.h"
@@ -74,21 +75,6 @@ enum next {
     WANT_NEWS,      /* continue when something changes, such as when the client has acknowledged the end */
     WANT_SIGNATURE, /* continue with connection_sign when the key process has answered */
     WANT_CLOSE,     /* the connection is over: connection_end */
-};
-
-/* Counters of a worker since it started. The supervisor reads them while the worker writes. */
-struct counters {
-    _Atomic uint64_t accepted;
-    _Atomic uint64_t open;
-    _Atomic uint64_t answered;   /* responses that were sent completely */
-    _Atomic uint64_t broken_off; /* responses that were not */
-    _Atomic uint64_t foreign;    /* connections that did not speak TLS */
-    _Atomic uint64_t failed;     /* handshakes that failed */
-    _Atomic uint64_t late;       /* connections that reached a deadline */
-    _Atomic uint64_t refused;    /* connections from an address or prefix that had reached its limit */
-    _Atomic uint64_t throttled;  /* connections from an address or prefix that had too many handshakes in a minute */
-    _Atomic uint64_t displaced;  /* connections that were replaced by new ones when all places were taken */
-    _Atomic uint64_t slowed;     /* requests answered with 44 */
 };
 
 #define RECEIVED_MAX (HELLO_MAX + 16384)

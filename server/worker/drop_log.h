@@ -15,10 +15,10 @@
 
 #include <stdint.h>
 
+#include "counters.h"
+
 #define DROP_LOG_MAX 20
 #define DROP_LOG_PERIOD 60000 /* milliseconds */
-
-enum drop { DROP_REFUSED, DROP_THROTTLED, DROP_DISPLACED, DROP_LATE, DROP_FOREIGN, DROP_FAILED, DROP_COUNT };
 
 /* The counts of one worker. All zero: nothing to log. */
 struct remarks {

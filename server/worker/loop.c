@@ -52,7 +52,7 @@ void loop_enter_queue(struct worker *worker, struct connection *connection) {
 }
 
 bool loop_is_full(const struct worker *worker) {
-    return quota_open(&worker->context->quota) >= worker->setup->connections_max;
+    return quota_open(&worker->context->quota) >= worker->setup->settings->max_connections;
 }
 
 /* ---- connections ---- */

@@ -130,51 +130,50 @@ static struct signing_client_request *next_request(struct signing_client *signin
     return request;
 }
 
-/* ---- places ---- */
+/* ---- slots ---- */
 
-/* A ticket names a place and how often it was used before; it is never 0. */
-static uint64_t ticket_of(const struct signing_client *signing_client, uint32_t place) {
-    return (uint64_t)signing_client->places[place].generation << 32 | place | 1ull << 31;
+/* A request_id names a slot and how often it was used before; it is never 0. */
+static uint64_t request_id_of(const struct signing_client *signing_client, uint32_t slot) {
+    return (uint64_t)signing_client->slots[slot].epoch << 32 | slot | 1ull << 31;
 }
 
-static bool place_of(const struct signing_client *signing_client, uint64_t ticket, uint32_t *place) {
-    *place = (uint32_t)ticket & 0x7fffffff;
-    return *place < SIGNING_CLIENT_UNDER_WAY && signing_client->places[*place].taken &&
-           ticket_of(signing_client, *place) == ticket;
+static bool slot_of(const struct signing_client *signing_client, uint64_t request_id, uint32_t *slot) {
+    *slot = (uint32_t)request_id & 0x7fffffff;
+    return *slot < SIGNING_CLIENT_UNDER_WAY && signing_client->slots[*slot].taken &&
+           request_id_of(signing_client, *slot) == request_id;
 }
 
 /* Returns SIGNING_CLIENT_UNDER_WAY when none is free. */
-static uint32_t free_place(const struct signing_client *signing_client) {
-    uint32_t place = 0;
-    while (place < SIGNING_CLIENT_UNDER_WAY && signing_client->places[place].taken)
-        place++;
-    return place;
+static uint32_t free_slot(const struct signing_client *signing_client) {
+    uint32_t slot = 0;
+    while (slot < SIGNING_CLIENT_UNDER_WAY && signing_client->slots[slot].taken)
+        slot++;
+    return slot;
 }
 
-static void give_back(struct signing_client *signing_client, uint32_t place) {
-    uint32_t line = signing_client->places[place].line;
-    signing_client->places[place].taken = false;
-    signing_client->places[place].request = NULL;
-    signing_client->places[place].generation++;
+static void give_back(struct signing_client *signing_client, uint32_t slot) {
+    uint32_t line = signing_client->slots[slot].line;
+    signing_client->slots[slot].taken = false;
+    signing_client->slots[slot].request = NULL;
+    signing_client->slots[slot].epoch++;
     signing_client->lines[line].under_way--;
     network_of(signing_client, &signing_client->lines[line])->under_way--;
     line_up(signing_client, line);
     close_line(signing_client, line);
 }
 
-/* Gives out places to requests whose turn it is. */
-static void take_places(struct signing_client *signing_client) {
-    uint32_t place;
+/* Gives out slots to requests whose turn it is. */
+static void take_slots(struct signing_client *signing_client) {
+    uint32_t slot;
     struct signing_client_request *request;
-    while ((place = free_place(signing_client)) < SIGNING_CLIENT_UNDER_WAY &&
-           (request = next_request(signing_client))) {
-        signing_client->places[place].request = request;
-        signing_client->places[place].line = request->line;
-        signing_client->places[place].taken = true;
-        signing_client->unsent[signing_client->unsent_count++] = place;
-        request->question.ticket = ticket_of(signing_client, place);
+    while ((slot = free_slot(signing_client)) < SIGNING_CLIENT_UNDER_WAY && (request = next_request(signing_client))) {
+        signing_client->slots[slot].request = request;
+        signing_client->slots[slot].line = request->line;
+        signing_client->slots[slot].taken = true;
+        signing_client->unsent[signing_client->unsent_count++] = slot;
+        request->question.request_id = request_id_of(signing_client, slot);
         request->state = SIGNING_CLIENT_IS_UNDER_WAY;
-        request->place = place;
+        request->slot = slot;
     }
 }
 
@@ -193,11 +192,11 @@ void signing_client_ask(struct signing_client *signing_client, struct signing_cl
     line_up(signing_client, number);
 }
 
-/* Takes a place out of those whose question has not been sent. Returns whether it was there. */
-static bool take_back(struct signing_client *signing_client, uint32_t place) {
+/* Takes a slot out of those whose question has not been sent. Returns whether it was there. */
+static bool take_back(struct signing_client *signing_client, uint32_t slot) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < signing_client->unsent_count; i++) {
-        if (signing_client->unsent[i] != place)
+        if (signing_client->unsent[i] != slot)
             signing_client->unsent[kept++] = signing_client->unsent[i];
     }
     bool was_there = kept < signing_client->unsent_count;
@@ -211,19 +210,19 @@ void signing_client_forget(struct signing_client *signing_client, struct signing
         *(request->earlier ? &request->earlier->later : &line->first) = request->later;
         *(request->later ? &request->later->earlier : &line->last) = request->earlier; /* closed at its turn */
     } else if (request->state == SIGNING_CLIENT_IS_UNDER_WAY) {
-        signing_client->places[request->place].request = NULL;
-        if (take_back(signing_client, request->place))
-            give_back(signing_client, request->place);
+        signing_client->slots[request->slot].request = NULL;
+        if (take_back(signing_client, request->slot))
+            give_back(signing_client, request->slot);
     }
     request->state = SIGNING_CLIENT_IDLE;
 }
 
 void signing_client_send(struct signing_client *signing_client) {
     uint32_t sent = 0;
-    take_places(signing_client);
+    take_slots(signing_client);
     for (; sent < signing_client->unsent_count; sent++) {
         const struct signing_question *question =
-            &signing_client->places[signing_client->unsent[sent]].request->question;
+            &signing_client->slots[signing_client->unsent[sent]].request->question;
         if (send(signing_client->channel, question, sizeof *question, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
             break; /* no room now: tried again at the next turn of the event loop */
     }
@@ -236,12 +235,12 @@ void signing_client_send(struct signing_client *signing_client) {
 
 static void deliver(struct signing_client *signing_client, const struct signing_answer *answer,
                     void (*each)(void *, const uint8_t *, size_t, void *), void *context) {
-    uint32_t place;
-    if (!place_of(signing_client, answer->ticket, &place))
+    uint32_t slot;
+    if (!slot_of(signing_client, answer->request_id, &slot))
         return;
-    take_back(signing_client, place); /* an answer to what was not asked yet is one, too: nobody is left waiting */
-    struct signing_client_request *request = signing_client->places[place].request;
-    give_back(signing_client, place);
+    take_back(signing_client, slot); /* an answer to what was not asked yet is one, too: nobody is left waiting */
+    struct signing_client_request *request = signing_client->slots[slot].request;
+    give_back(signing_client, slot);
     if (!request)
         return;
     request->state = SIGNING_CLIENT_IDLE;

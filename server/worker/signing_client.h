@@ -32,10 +32,10 @@ struct signing_client_origin {
 
 /* Part of the asker. All zero before its first use; do not touch it between signing_client_ask and the answer. */
 struct signing_client_request {
-    struct signing_question question; /* made with signing_ask; the signing client sets its ticket */
+    struct signing_question question; /* made with signing_ask; the signing client sets its request_id */
     void *owner;                      /* who gets the answer (signing_client_receive) */
     struct signing_client_request *earlier, *later;
-    uint32_t line, place;
+    uint32_t line, slot;
     enum { SIGNING_CLIENT_IDLE, SIGNING_CLIENT_WAITS, SIGNING_CLIENT_IS_UNDER_WAY } state;
 };
 
@@ -66,11 +66,11 @@ struct signing_client {
     struct {
         struct signing_client_request *request; /* NULL: the asker has gone */
         uint32_t line;
-        uint32_t generation; /* so that a late answer reaches only its own asker */
+        uint32_t epoch; /* so that a late answer reaches only its own asker */
         bool taken;
-    } places[SIGNING_CLIENT_UNDER_WAY];
+    } slots[SIGNING_CLIENT_UNDER_WAY];
     uint32_t
-        unsent[SIGNING_CLIENT_UNDER_WAY]; /* places whose question did not fit into the channel yet, the oldest first */
+        unsent[SIGNING_CLIENT_UNDER_WAY]; /* slots whose question did not fit into the channel yet, the oldest first */
     uint32_t unsent_count;
 };
 

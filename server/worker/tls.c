@@ -106,8 +106,8 @@ static bool ask(struct tls_session *session, enum kind kind) {
     int size = wolfSSL_GetSignedContent(session->handle, content, sizeof content, &hash);
     enum signing_version version =
         wolfSSL_version(session->handle) == TLS1_3_VERSION ? SIGNING_TLS_1_3 : SIGNING_TLS_1_2;
-    if (size < 0 || !signing_ask(&session->request.question, version, scheme_of(kind, hash), session->certificate->key,
-                                 content, (size_t)size))
+    if (size < 0 || !signing_ask(&session->request.question, version, scheme_of(kind, hash),
+                                 session->certificate->key_id, content, (size_t)size))
         return false;
     signing_client_ask(session->tls->signing_client, &session->request, &session->origin);
     return true;

@@ -106,18 +106,18 @@ static bool keep_low_numbers(int descriptor) {
 /* Every connection may need its socket and a file. As many descriptors as that takes are asked for. */
 static size_t connections_at_most(const struct worker_setup *setup) {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)setup->connections_max * 2 + DESCRIPTORS_APART;
+    rlim_t wanted = (rlim_t)setup->settings->max_connections * 2 + DESCRIPTORS_APART;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return setup->connections_max;
+        return setup->settings->max_connections;
     if (limit.rlim_cur < wanted) {
         limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
         getrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur == RLIM_INFINITY)
-        return setup->connections_max;
+        return setup->settings->max_connections;
     size_t most = limit.rlim_cur > DESCRIPTORS_APART + 2 ? (size_t)(limit.rlim_cur - DESCRIPTORS_APART) / 2 : 1;
-    return most < setup->connections_max ? most : setup->connections_max;
+    return most < setup->settings->max_connections ? most : setup->settings->max_connections;
 }
 
 static bool give_up_power(const struct worker_setup *setup) {

@@ -58,7 +58,6 @@ struct worker_setup {
     struct worker_shared *shared;
     const struct worker_shared *all_shared; /* of all workers, including its own */
     size_t shared_count;
-    size_t connections_max;  /* at once, of all workers; above that, new ones replace others */
     const uint8_t *hash_key; /* KEYED_HASH_KEY bytes, the same for all workers */
 };
 

@@ -249,7 +249,7 @@ Test(admission, room_here_and_elsewhere) {
     worker.open++;
     cr_expect(is_over(&worker));
     worker.open = 0;
-    setup.connections_max = 1;
+    settings.max_connections = 1;
     struct connection *one = silent(0, NOW, false);
     cr_expect(loop_is_full(&worker));
     cr_expect_not(admission_has_room(&worker));
@@ -260,7 +260,7 @@ Test(admission, room_here_and_elsewhere) {
     cr_expect(others_have_room(&worker));
     cr_expect(admission_can_accept(&worker), "the house is full: another worker's room is none");
     cr_expect_eq(worker.giver, one);
-    setup.connections_max = 100;
+    settings.max_connections = 100;
     cr_expect(admission_can_accept(&worker));
     cr_expect_null(worker.giver, "nobody needs to give way");
     worker.open_max = worker.open;

@@ -273,8 +273,8 @@ Test(capsule, longest_names) {
     memset(path + 1, 'a', REQUEST_URI_MAX - 1);
     expect_status("example.org", path, STATUS_NOT_FOUND);
     path[REQUEST_URI_MAX - 1] = '/';
-    char host[REQUEST_HOST_MAX + 1] = "";
-    memset(host, 'h', REQUEST_HOST_MAX);
+    char host[HOSTNAME_MAX + 1] = "";
+    memset(host, 'h', HOSTNAME_MAX);
     expect_status(host, path, STATUS_PROXY_REQUEST_REFUSED);
 }
 

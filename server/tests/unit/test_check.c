@@ -8,6 +8,7 @@
 
 #include <sys/wait.h>
 
+#include "commands/fingerprint.h"
 #include "logged.h"
 #include "pretended.h"
 
@@ -240,7 +241,7 @@ Test(check, links_of_pages) {
 }
 
 Test(check, text_of_pages) {
-    static char longer[2 * LINE_MAX_BYTES + 10];
+    static char longer[2 * CHECK_LINE_MAX + 10];
     put("h/ends.gmi", "one\r\n\r\ntwo\nthree\r\nfour\n");
     put("h/same.gmi", "one\r\ntwo\r\n\r\nend");
     put("h/empty.gmi", "\n\n\nend\n");
@@ -257,10 +258,10 @@ Test(check, text_of_pages) {
     put_bytes("h/zero.gmi", "a\0b\n=> none\n", 12);
     /* A line that is longer than what is read at once is one line, and its rest is no other. */
     memset(longer, 'x', sizeof longer);
-    memcpy(longer + LINE_MAX_BYTES, "=> none ", 8);
+    memcpy(longer + CHECK_LINE_MAX, "=> none ", 8);
     memcpy(longer + sizeof longer - 9, "\n=> none\n", 9);
     put_bytes("h/long.gmi", longer, sizeof longer);
-    memcpy(longer + LINE_MAX_BYTES - 1, "\xc3\xa9", 2); /* cut in its midst */
+    memcpy(longer + CHECK_LINE_MAX - 1, "\xc3\xa9", 2); /* cut in its midst */
     memcpy(longer + sizeof longer - 9, "\n\xe9  text\n", 9);
     put_bytes("h/cut.gmi", longer, sizeof longer);
     cr_expect_eq(run_strictly(false), 1);

@@ -22,7 +22,12 @@
 #define key_service_serve pretended_keys
 #define key_service_attach pretended_attach
 #define sandbox_enter pretended_sandbox_of_keys
+#define children_start_worker test_children_start_worker
+#define children_close test_children_close
+#define children_shared_size test_children_shared_size
 #include "supervisor/children.c"
+#include "supervisor/start.c"
+#include "supervisor/watch.c"
 #undef retire
 
 #include <fcntl.h>
@@ -310,7 +315,7 @@ int pretended_worker(const struct worker_setup *setup) {
     one->deadlines = setup->deadlines;
     one->listener_count = setup->listener_count;
     one->shared_count = setup->shared_count;
-    one->connections_max = setup->connections_max;
+    one->connections_max = setup->settings->max_connections;
     one->hash_key = setup->hash_key[5];
     one->channel_count = fcntl(setup->channel, F_GETFD) >= 0;
     setup->shared->counters.answered = 3;
@@ -347,11 +352,11 @@ int pretended_keys(const struct key_service_options *options) {
     return keys_status;
 }
 
-bool pretended_attach(int to, int channel, const struct certificates *certificates) {
+int pretended_attach(int to, int channel, const struct certificates *certificates) {
     cr_expect_eq(to, children.control);
     cr_expect_eq(certificates, &generation.certificates);
     cr_expect(fcntl(channel, F_GETFL) & O_NONBLOCK);
-    return worker_can_attach;
+    return worker_can_attach ? 0 : -EPIPE;
 }
 
 int pretended_sandbox_of_keys(enum sandbox_role role, int folder) {
@@ -577,7 +582,7 @@ Test(children, a_key_process) {
     setenv("CREDENTIALS_DIRECTORY", "given", 1);
     int before = begin_supervisor(false);
     uint64_t begun = clock_milliseconds();
-    cr_assert(children_start_keys(&children));
+    cr_assert_eq(children_start_keys(&children), 0);
     cr_expect_geq(children.keys.started, begun);
     cr_expect_neq(fcntl(children.control, F_GETFD), -1);
     expect_keys(before, 0);
@@ -614,7 +619,7 @@ Test(children, a_key_process_that_cannot_be) {
     setenv("CREDENTIALS_DIRECTORY", "given", 1);
     int before = begin_supervisor(false);
     sandbox_result = -1;
-    cr_assert(children_start_keys(&children));
+    cr_assert_eq(children_start_keys(&children), 0);
     logged_begin();
     WAIT_UNTIL((children_reap(&children), children.keys.process == 0));
     cr_expect_not_null(strstr(logged_end(), ") ended by exit status 71\n"));
@@ -622,20 +627,20 @@ Test(children, a_key_process_that_cannot_be) {
     /* Without descriptors there is none. */
     struct rlimit limit;
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    close_if_open(&children.control);
+    children_close(&children.control);
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}), 0);
-    bool started = children_start_keys(&children);
+    int started = children_start_keys(&children);
     children.keys.start_at = 0;
     uint64_t begun = clock_milliseconds();
     children.worker_count = 0;
     children_look_after(&children);
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    cr_expect_not(started);
+    cr_expect_eq(started, -EMFILE);
     cr_expect_eq(children.keys.process, 0);
     cr_expect_geq(children.keys.start_at, begun + 10000, "it is tried again");
     cr_expect_lt(children.keys.start_at, begun + 20000);
     children.keys_apart = true;
-    cr_expect(children_start_keys(&children), "it is a service of its own");
+    cr_expect_eq(children_start_keys(&children), 0, "it is a service of its own");
     cr_expect_eq(children.keys.process, 0);
     end_supervisor(before);
 }

@@ -14,7 +14,7 @@
 #include "worker/tls.h"
 
 static void begin(void) {
-    cr_assert(random_open());
+    cr_assert_eq(random_open(), 0);
 }
 
 TestSuite(identity, .init = begin);
@@ -123,7 +123,7 @@ Test(identity, names_of_every_length) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         unsigned char der[4096], entry[512];
-        char host[CERTIFICATE_HOST_MAX + 1];
+        char host[HOSTNAME_MAX + 1];
         memset(host, 'a', cases[i].length);
         host[cases[i].length] = '\0';
         size_t size = make_der(host, der);
@@ -202,14 +202,14 @@ Test(identity, what_cannot_be_used_is_refused_with_a_reason) {
 
 /* A text without a line end behind its last line, and the longest host. */
 Test(identity, a_certificate_alone_and_its_key) {
-    char pem[IDENTITY_PEM_MAX], certificate[IDENTITY_PEM_MAX], host[CERTIFICATE_HOST_MAX + 2];
+    char pem[IDENTITY_PEM_MAX], certificate[IDENTITY_PEM_MAX], host[HOSTNAME_MAX + 2];
     static const char last[] = "-----END CERTIFICATE-----";
     struct identity identity;
     memset(host, 'a', sizeof host);
     host[sizeof host - 1] = '\0';
     pem[identity_make("a.example", pem)] = '\0';
     cr_expect_not_null(identity_load(&identity, host, pem, NULL), "the host is too long");
-    host[CERTIFICATE_HOST_MAX] = '\0';
+    host[HOSTNAME_MAX] = '\0';
     const char *end = strstr(pem, last), *key = strstr(pem, "-----BEGIN PRIVATE");
     cr_assert(end && key);
     size_t size = (size_t)(end - pem) + sizeof last - 1;
@@ -230,7 +230,7 @@ Test(identity, a_certificate_alone_and_its_key) {
 }
 
 Test(identity, a_certificate_is_renewed_for_its_own_key_alone) {
-    char old[IDENTITY_PEM_MAX], pem[IDENTITY_PEM_MAX], host[CERTIFICATE_HOST_MAX + 2];
+    char old[IDENTITY_PEM_MAX], pem[IDENTITY_PEM_MAX], host[HOSTNAME_MAX + 2];
     struct identity before, after;
     size_t size = 77;
     old[identity_make("a.example", old)] = '\0';
@@ -238,7 +238,7 @@ Test(identity, a_certificate_is_renewed_for_its_own_key_alone) {
     pem[size] = '\0';
     cr_assert_null(identity_load(&before, "a.example", old, NULL));
     cr_assert_null(identity_load(&after, "a.example", pem, NULL));
-    cr_expect_arr_eq(before.public.key, after.public.key, sizeof before.public.key);
+    cr_expect_arr_eq(before.public.key_id, after.public.key_id, sizeof before.public.key_id);
     cr_expect_str_neq(before.public.chain, after.public.chain);
     identity_dispose(&before);
     identity_dispose(&after);
@@ -248,7 +248,7 @@ Test(identity, a_certificate_is_renewed_for_its_own_key_alone) {
     memset(host, 'a', sizeof host);
     host[sizeof host - 1] = '\0';
     cr_expect_not_null(identity_renew(host, old, pem, &size), "the host is too long");
-    host[CERTIFICATE_HOST_MAX] = '\0';
+    host[HOSTNAME_MAX] = '\0';
     cr_expect_null(identity_renew(host, old, pem, &size));
 }
 

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/random.h"
 #include "keys/identity_store.h"
 #include "logged.h"
@@ -28,7 +29,7 @@ static void shell(const char *format, ...) {
 }
 
 static void begin(void) {
-    cr_assert(random_open());
+    cr_assert_eq(random_open(), 0);
     cr_assert_not_null(mkdtemp(base));
     cr_assert_eq(chdir(base), 0);
     cr_assert_eq(mkdir("state", 0700) | mkdir("given", 0700), 0);
@@ -75,7 +76,7 @@ static const struct identity *provide(const char *host) {
     const struct identity *identity = identity_store_provide(&store, host, &unusable);
     cr_expect(!identity || !unusable);
     if (identity)
-        identity_store_serve(&store, identity->public.key, BEFORE);
+        identity_store_serve(&store, identity->public.key_id, BEFORE);
     return identity;
 }
 
@@ -134,7 +135,7 @@ Test(identity_store, files_and_their_hosts) {
         {"a.pem", true, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char host[CERTIFICATE_HOST_MAX + 1];
+        char host[HOSTNAME_MAX + 1];
         bool is = identity_file_host_of(cases[i].file, cases[i].given, host);
         cr_expect_eq(is, cases[i].host != NULL, "%s", cases[i].file);
         if (is && cases[i].host)
@@ -154,7 +155,7 @@ Test(identity_store, files_and_their_hosts) {
 
 /* The longest name that a host can have, in each file that is made of it. */
 Test(identity_store, the_longest_name) {
-    char host[252], file[300], found[CERTIFICATE_HOST_MAX + 1];
+    char host[252], file[300], found[HOSTNAME_MAX + 1];
     for (size_t i = 0; i < 250; i++)
         host[i] = i % 50 == 49 && i < 249 ? '.' : 'a';
     host[250] = '\0';
@@ -170,14 +171,19 @@ Test(identity_store, the_longest_name) {
     cr_expect_not_null(identity_store_provide(&store, host, &unusable), "it is found again");
     cr_expect_eq(store.count, 1);
     host[250] = 'a', host[251] = '\0';
+    log_limit(LOG_LEVEL_WARNING);
+    logged_begin();
     cr_expect_null(identity_store_provide(&store, host, &unusable), "a byte too long");
+    cr_expect_not_null(
+        strstr(logged_end(), "the host name has 251 bytes; 250 at most, since a file is named after it"));
+    log_limit(LOG_LEVEL_ERROR);
     cr_expect_eq(store.count, 1);
 }
 
 Test(identity_store, names_of_credentials) {
     static const char *const hosts[] = {"a.example", "200:db8::1", "::", "xn--bcher-kva.example", "127.0.0.1"};
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
-        char file[IDENTITY_FILE_NAME_MAX + 1], host[CERTIFICATE_HOST_MAX + 1];
+        char file[IDENTITY_FILE_NAME_MAX + 1], host[HOSTNAME_MAX + 1];
         identity_file_credential(hosts[i], file);
         cr_expect_null(strchr(file, ':'), "no credential can have the name %s", file);
         cr_assert(identity_file_host_of(file, true, host), "%s", file);
@@ -190,12 +196,12 @@ Test(identity_store, made_once) {
     open_identity_store();
     const struct identity *identity = provide("a.example");
     cr_assert_not_null(identity);
-    memcpy(key, identity->public.key, sizeof key);
+    memcpy(key, identity->public.key_id, sizeof key);
     cr_expect_eq(provide("a.example"), identity);
     open_identity_store();
     cr_expect_not_null(identity_store_find_key(&store, key, IDENTITY_STORE_FOUND),
                        "known before anybody asks for the host");
-    cr_expect_arr_eq(provide("a.example")->public.key, key, sizeof key);
+    cr_expect_arr_eq(provide("a.example")->public.key_id, key, sizeof key);
     cr_expect_null(provide("../a"));
     key[0] ^= 1;
     cr_expect_null(identity_store_find_key(&store, key, IDENTITY_STORE_FOUND));
@@ -306,11 +312,11 @@ Test(identity_store, what_cannot_be_used_is_not_replaced) {
 Test(identity_store, a_new_file_is_taken_up_and_the_old_key_still_signs) {
     uint8_t first[SIGNING_KEY_ID], second[SIGNING_KEY_ID];
     open_identity_store();
-    memcpy(first, provide("a")->public.key, sizeof first);
+    memcpy(first, provide("a")->public.key_id, sizeof first);
     identity_store_serve(&store, first, 1);
     put_identity("x", "a");
     cr_assert_eq(rename("x", "state/a.pem"), 0);
-    memcpy(second, provide("a")->public.key, sizeof second);
+    memcpy(second, provide("a")->public.key_id, sizeof second);
     identity_store_serve(&store, second, 2);
     cr_expect_arr_neq(first, second, sizeof first);
     cr_expect_not_null(identity_store_find_key(&store, first, 1));
@@ -372,7 +378,7 @@ Test(identity_store, one_made_under_an_international_name_goes_on) {
     put_identity("state/" BOOKS ".pem", BOOKS);
     open_identity_store();
     cr_expect_str_eq(file_for("xn--bcher-kva.example"), BOOKS ".pem");
-    memcpy(first, provide("xn--bcher-kva.example")->public.key, sizeof first);
+    memcpy(first, provide("xn--bcher-kva.example")->public.key_id, sizeof first);
     cr_expect_str_eq(provide("xn--bcher-kva.example")->public.host, "xn--bcher-kva.example");
     cr_expect(holder("xn--bcher-kva.example")->facts.has_unicode);
     cr_expect_neq(access("state/xn--bcher-kva.example.pem", F_OK), 0, "no other one is made");
@@ -405,13 +411,13 @@ Test(identity_store, links_are_followed_among_the_given_alone) {
     cr_expect_str_eq(file_for("link.example"), "none");
     /* The secret is exchanged: another folder, and ..data leads there. */
     uint8_t first[SIGNING_KEY_ID];
-    memcpy(first, provide("in.example")->public.key, sizeof first);
+    memcpy(first, provide("in.example")->public.key_id, sizeof first);
     put_identity("x", "in.example");
     shell("cd given && mkdir ..2026_11_26 && mv ../x ..2026_11_26/identity.in.example.pem && ln -sfn ..2026_11_26 "
           "..data");
-    cr_expect_arr_eq(provide("in.example")->public.key, first, sizeof first, "not before it is asked for");
+    cr_expect_arr_eq(provide("in.example")->public.key_id, first, sizeof first, "not before it is asked for");
     identity_store_refresh(&store);
-    cr_expect_arr_neq(provide("in.example")->public.key, first, sizeof first);
+    cr_expect_arr_neq(provide("in.example")->public.key_id, first, sizeof first);
     cr_expect_not_null(identity_store_find_key(&store, first, BEFORE), "workers of before still need it");
 }
 
@@ -420,11 +426,11 @@ Test(identity_store, given_ones_are_read_anew) {
     put_identity("given/identity.a.pem", "a");
     put("given/identity.broken.pem", "nothing");
     open_identity_store();
-    memcpy(first, provide("a")->public.key, sizeof first);
-    memcpy(made, provide("b")->public.key, sizeof made);
+    memcpy(first, provide("a")->public.key_id, sizeof first);
+    memcpy(made, provide("b")->public.key_id, sizeof made);
     cr_expect_null(provide("broken"));
     identity_store_refresh(&store);
-    cr_expect_arr_eq(provide("a")->public.key, first, sizeof first);
+    cr_expect_arr_eq(provide("a")->public.key_id, first, sizeof first);
     cr_expect_str_eq(file_for("b"), "b.pem");
 
     put("given/identity.a.pem", "half of a fi");
@@ -432,23 +438,23 @@ Test(identity_store, given_ones_are_read_anew) {
     put_identity("given/identity.broken.pem", "broken");
     identity_store_refresh(&store);
     cr_assert_not_null(provide("a"), "what cannot be used takes nobody's place");
-    cr_expect_arr_eq(provide("a")->public.key, first, sizeof first);
+    cr_expect_arr_eq(provide("a")->public.key_id, first, sizeof first);
     cr_expect_str_eq(file_for("b"), "identity.b.pem", "a new one counts");
     cr_expect_not_null(identity_store_find_key(&store, made, BEFORE));
     cr_expect_str_eq(file_for("broken"), "identity.broken.pem", "it was put right");
 
     cr_assert_eq(unlink("given/identity.a.pem"), 0);
     identity_store_refresh(&store);
-    cr_expect_arr_eq(provide("a")->public.key, first, sizeof first, "what is gone stays in use");
+    cr_expect_arr_eq(provide("a")->public.key_id, first, sizeof first, "what is gone stays in use");
     shell("rm -r given");
     identity_store_refresh(&store);
-    cr_expect_arr_eq(provide("a")->public.key, first, sizeof first);
+    cr_expect_arr_eq(provide("a")->public.key_id, first, sizeof first);
     cr_expect_str_eq(file_for("b"), "identity.b.pem");
 
     shell("mkdir given");
     put_identity("given/identity.a.pem", "a");
     identity_store_refresh(&store);
-    cr_expect_arr_neq(provide("a")->public.key, first, sizeof first);
+    cr_expect_arr_neq(provide("a")->public.key_id, first, sizeof first);
     cr_expect_not_null(identity_store_find_key(&store, first, BEFORE));
 
     /* The key alone is another one, in a file of its own. */
@@ -460,10 +466,10 @@ Test(identity_store, given_ones_are_read_anew) {
     shell("openssl x509 -in x -out given/identity.c.pem");
     identity_store_refresh(&store);
     cr_expect_str_eq(file_for("c"), "identity.c.pem", "key and certificate do not fit: as it was");
-    memcpy(first, provide("c")->public.key, sizeof first);
+    memcpy(first, provide("c")->public.key_id, sizeof first);
     shell("openssl pkey -in x -out given/identity.c.key");
     identity_store_refresh(&store);
-    cr_expect_arr_neq(provide("c")->public.key, first, sizeof first);
+    cr_expect_arr_neq(provide("c")->public.key_id, first, sizeof first);
 }
 
 /* ---- what is told ---- */

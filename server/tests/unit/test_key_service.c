@@ -40,7 +40,7 @@ static void shell(const char *format, ...) {
 }
 
 static void begin(void) {
-    cr_assert(random_open());
+    cr_assert_eq(random_open(), 0);
     cr_assert_not_null(mkdtemp(base));
     cr_assert_eq(chdir(base), 0);
     cr_assert_eq(mkdir("state", 0700) | mkdir("given", 0700), 0);
@@ -65,14 +65,20 @@ static void open_channel(uint64_t generation) {
     channel = &keys.channels[keys.channel_count - 1];
 }
 
-/* The supervisor's order for one host of a generation. Returns the name of its key. */
-static const uint8_t *order_for(const char *host, uint64_t generation) {
-    struct control_order order = {.order = ORDER_PROVIDE, .generation = generation};
-    snprintf(order.host, sizeof order.host, "%s", host);
-    bool unusable;
-    const struct identity *identity = provide(&keys.store, &order, &unusable);
-    cr_assert_not_null(identity, "%s", host);
-    return identity->public.key;
+/* The supervisor asks for one host of a generation. Returns the id of its key. */
+static const uint8_t *key_id_for(const char *host, uint64_t generation) {
+    static struct control_response response;
+    struct control_request request;
+    cr_assert(control_ask(&request, CONTROL_PROVIDE, 0, generation, host));
+    provide(&keys.store, &request, &response);
+    cr_assert_eq(response.result, CONTROL_PROVIDED, "%s", host);
+    for (size_t i = 0; i < keys.store.count; i++) {
+        const struct certificate *public = &keys.store.list[i]->identity.public;
+        if (memcmp(public->key_id, response.key_id, sizeof response.key_id) == 0)
+            return public->key_id;
+    }
+    cr_assert_fail("%s", host);
+    return NULL;
 }
 
 static void ask_bytes(const void *bytes, size_t size) {
@@ -86,14 +92,14 @@ static int result_of(const struct signing_question *question, struct signing_ans
         return -1;
     cr_assert_eq(recv(pair[0], got, sizeof *got, 0), (ssize_t)sizeof *got);
     cr_expect(signing_answer_is_valid(got, sizeof *got));
-    cr_expect_eq(got->ticket, question->ticket);
+    cr_expect_eq(got->request_id, question->request_id);
     return (int)got->result;
 }
 
 static struct signing_question transcript_by(const uint8_t *key, enum signing_scheme scheme, const void *hash) {
     struct signing_question question;
     cr_assert(signing_ask(&question, SIGNING_TLS_1_3, scheme, key, hash, 32));
-    question.ticket = 77;
+    question.request_id = 77;
     return question;
 }
 
@@ -111,28 +117,28 @@ Test(key_service, a_worker_has_signatures_of_what_it_serves) {
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=c -addext subjectAltName=DNS:c "
         "-keyout given/identity.c.key -out given/identity.c.pem 2>/dev/null");
     open_keys();
-    memcpy(first, order_for("a", 1001), sizeof first);
-    memcpy(other, order_for("b", 1002), sizeof other);
+    memcpy(first, key_id_for("a", 1001), sizeof first);
+    memcpy(other, key_id_for("b", 1002), sizeof other);
     open_channel(1001);
     for (size_t i = 0; i < keys.store.count; i++) {
         if (strcmp(keys.store.list[i]->host, "c") == 0)
-            memcpy(unserved, keys.store.list[i]->identity.public.key, sizeof unserved);
+            memcpy(unserved, keys.store.list[i]->identity.public.key_id, sizeof unserved);
     }
     cr_expect_eq(result_for(first), SIGNING_DONE);
     cr_expect_eq(result_for(other), SIGNING_REFUSED, "of workers of another generation");
     cr_expect_eq(result_for(unserved), SIGNING_REFUSED, "of nobody's");
     cr_expect_eq(result_for((const uint8_t *)"no key has this name, or so we hope"), SIGNING_REFUSED);
-    order_for("a", 1003);
+    key_id_for("a", 1003);
     cr_expect_eq(result_for(first), SIGNING_DONE, "more serve it now");
 }
 
 Test(key_service, a_former_identity_signs_for_those_who_serve_it_still) {
     uint8_t former[SIGNING_KEY_ID], present[SIGNING_KEY_ID];
     open_keys();
-    memcpy(former, order_for("a", 1001), sizeof former);
+    memcpy(former, key_id_for("a", 1001), sizeof former);
     shell("rm state/a.pem");
-    order_for("b", 1001);
-    memcpy(present, order_for("a", 1002), sizeof present);
+    key_id_for("b", 1001);
+    memcpy(present, key_id_for("a", 1002), sizeof present);
     cr_assert_arr_neq(former, present, sizeof former);
     open_channel(1002);
     cr_expect_eq(result_for(present), SIGNING_DONE);
@@ -147,25 +153,25 @@ Test(key_service, a_former_identity_signs_for_those_who_serve_it_still) {
 Test(key_service, after_a_restart_workers_go_on) {
     uint8_t key[SIGNING_KEY_ID], made[SIGNING_KEY_ID];
     open_keys();
-    memcpy(key, order_for("a", 1000), sizeof key);
+    memcpy(key, key_id_for("a", 1000), sizeof key);
     identity_store_dispose(&keys.store);
     open_keys();
     open_channel(1000);
     cr_expect_eq(channel->generation, IDENTITY_STORE_FOUND);
     cr_expect_eq(result_for(key), SIGNING_DONE);
-    memcpy(made, order_for("b", 2000), sizeof made);
+    memcpy(made, key_id_for("b", 2000), sizeof made);
     cr_expect_eq(result_for(made), SIGNING_REFUSED, "it cannot know that one");
     shell("rm state/a.pem");
-    order_for("a", 2000);
+    key_id_for("a", 2000);
     cr_expect_eq(result_for(key), SIGNING_DONE, "it serves the former one still");
 }
 
 Test(key_service, generations_are_forgotten_in_turn) {
     open_keys();
-    const uint8_t *key = order_for("a", 1001);
+    const uint8_t *key = key_id_for("a", 1001);
     for (uint64_t generation = 1001; generation <= 1001 + IDENTITY_FILE_GENERATIONS; generation++) {
-        order_for("a", generation);
-        order_for("a", generation);
+        key_id_for("a", generation);
+        key_id_for("a", generation);
     }
     cr_expect_null(identity_store_find_key(&keys.store, key, 1001));
     for (uint64_t generation = 1002; generation <= 1001 + IDENTITY_FILE_GENERATIONS; generation++)
@@ -180,7 +186,7 @@ Test(key_service, what_is_no_question_ends_the_channel) {
         uint8_t more[400];
     } message;
     open_keys();
-    const uint8_t *key = order_for("a", 1001);
+    const uint8_t *key = key_id_for("a", 1001);
     const struct signing_question right = transcript_by(key, SIGNING_ECDSA_SHA256, "a hash of thirty-two bytes, or so");
     static const size_t sizes[] = {1, 8, sizeof right - 1, sizeof right + 1, 312, sizeof message};
     open_channel(1001);
@@ -294,7 +300,7 @@ Test(key_service, channels_take_turns) {
           "-keyout given/identity.slow.key -out given/identity.slow.pem 2>/dev/null");
     open_keys();
     const struct signing_question question =
-        transcript_by(order_for("slow", 1001), SIGNING_RSA_PSS_SHA256, "a hash of thirty-two bytes, or so");
+        transcript_by(key_id_for("slow", 1001), SIGNING_RSA_PSS_SHA256, "a hash of thirty-two bytes, or so");
     struct signing_answer got;
     open_channel(1001);
     for (int i = 0; i < 4; i++)
@@ -316,16 +322,18 @@ static size_t open_descriptors(void) {
     return count;
 }
 
-/* Sends an order with so many descriptors, in so many parts, and has it obeyed. */
-static void hand_over(uint32_t kind, size_t count) {
+/* Sends a request with so many descriptors, and has it answered. */
+static void hand_over(uint32_t command, size_t count) {
     int control[2], given[3];
-    struct control_order order = {.order = kind};
-    struct iovec part = {&order, sizeof order};
+    struct control_request request;
+    struct iovec part = {&request, sizeof request};
     union {
         char bytes[CMSG_SPACE(sizeof given)];
         struct cmsghdr align;
     } room = {0};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    cr_assert(control_ask(&request, CONTROL_ATTACH, 0, 1001, NULL));
+    request.command = command;
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
     for (size_t i = 0; i < count; i++)
         given[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -335,10 +343,10 @@ static void hand_over(uint32_t kind, size_t count) {
         *CMSG_FIRSTHDR(&message) = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
         memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), given, count * sizeof(int));
     }
-    cr_assert_eq(sendmsg(control[0], &message, 0), (ssize_t)sizeof order);
+    cr_assert_eq(sendmsg(control[0], &message, 0), (ssize_t)sizeof request);
     for (size_t i = 0; i < count; i++)
         close(given[i]);
-    cr_expect(obey(&keys, control[1]));
+    cr_expect(answer_control(&keys, control[1]));
     close(control[0]), close(control[1]);
 }
 
@@ -347,15 +355,15 @@ Test(key_service, one_descriptor_is_a_channel_and_several_are_none) {
     size_t before = open_descriptors();
     for (size_t count = 0; count <= 3; count++) {
         size_t channels = keys.channel_count, wanted = count == 1;
-        hand_over(ORDER_ATTACH, count);
+        hand_over(CONTROL_ATTACH, count);
         cr_expect_eq(keys.channel_count, channels + wanted, "%zu descriptors", count);
     }
     cr_expect(fcntl(keys.channels[0].descriptor, F_GETFL) & O_NONBLOCK, "a worker could keep it waiting");
     hand_over(77, 1);
-    cr_expect_eq(keys.channel_count, 1, "of an order that makes no sense nothing is kept");
+    cr_expect_eq(keys.channel_count, 1, "of a request that makes no sense nothing is kept");
     cr_expect_eq(open_descriptors(), before + 1);
     for (size_t i = 0; i < KEY_SERVICE_CHANNELS_MAX + 3; i++)
-        hand_over(ORDER_ATTACH, 1);
+        hand_over(CONTROL_ATTACH, 1);
     cr_expect_eq(keys.channel_count, KEY_SERVICE_CHANNELS_MAX);
     cr_expect_eq(open_descriptors(), before + KEY_SERVICE_CHANNELS_MAX);
     while (keys.control_count < KEY_SERVICE_CONTROLS_MAX)
@@ -365,10 +373,10 @@ Test(key_service, one_descriptor_is_a_channel_and_several_are_none) {
     cr_expect_eq(watch.count, 1 + 4 + 256, "there is room to look at all of them");
 }
 
-Test(key_service, orders_that_do_not_come) {
+Test(key_service, requests_that_do_not_come) {
     open_keys();
-    cr_expect(obey(&keys, pair[0]), "there is none yet");
-    cr_expect_not(obey(&keys, -1), "none can come");
+    cr_expect(answer_control(&keys, pair[0]), "there is none yet");
+    cr_expect_not(answer_control(&keys, -1), "none can come");
 }
 
 /* An answer that finds no room is made again when there is some; where nobody can have it, the channel ends. */
@@ -485,7 +493,7 @@ Test(key_service, a_channel_that_has_just_come) {
     open_keys();
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
     keys.controls[keys.control_count++] = control[1];
-    cr_assert(test_attach(control[0], pair[1], &(struct certificates){.generation = 1001}));
+    cr_assert_eq(test_attach(control[0], pair[1], &(struct certificates){.generation = 1001}), 0);
     close(pair[1]);
     close(pair[0]);
     cr_assert_eq(prepare(&keys, &watch), -1);
@@ -525,76 +533,83 @@ Test(key_service, each_descriptor_has_its_place) {
     cr_expect_neq(options.controls[0], options.controls[1]);
 }
 
-/* ---- orders ---- */
+/* ---- control requests ---- */
 
-/* Has so many bytes of an order obeyed. Returns what is reported of it: how it was provided; -1: nothing is said. */
-static int reported_for(const void *order, size_t size, union control_buffer *got) {
+/*
+ * Has so many bytes of a request answered. Returns the result in the response; -1: nothing is said. *got is what came,
+ * and valid.
+ */
+static int result_of_bytes(const void *request, size_t size, struct control_response *got) {
     int control[2];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control), 0);
-    cr_assert_eq(send(control[0], order, size, 0), (ssize_t)size);
+    cr_assert_eq(send(control[0], request, size, 0), (ssize_t)size);
     memset(got, 0xa5, sizeof *got);
-    cr_expect(obey(&keys, control[1]));
+    cr_expect(answer_control(&keys, control[1]));
     ssize_t length = recv(control[0], got, sizeof *got, 0);
     close(control[0]);
-    cr_expect(obey(&keys, control[1]) == false, "the supervisor has gone");
+    cr_expect_not(answer_control(&keys, control[1]), "the supervisor has gone");
     close(control[1]);
-    return length < (ssize_t)sizeof got->report ? -1 : (int)got->report.provided;
+    if (length < 0)
+        return -1;
+    cr_assert(control_response_is_valid(got, (size_t)length));
+    return (int)got->result;
 }
 
-static int reported(uint32_t kind, const char *host, union control_buffer *got) {
-    struct control_order order = {.order = kind, .generation = 1001, .serial = 4711};
-    snprintf(order.host, sizeof order.host, "%s", host);
-    return reported_for(&order, sizeof order, got);
+static int result_of_request(enum control_command command, const char *host, struct control_response *got) {
+    struct control_request request;
+    cr_assert(control_ask(&request, command, 4711, 1001, host));
+    return result_of_bytes(&request, sizeof request, got);
 }
 
-Test(key_service, orders_and_what_is_reported) {
-    static union control_buffer got;
+Test(key_service, requests_and_responses) {
+    static struct control_response got;
     shell("echo broken >given/identity.broken.pem");
     open_keys();
-    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
-    cr_expect_eq(got.report.order, ORDER_PROVIDE);
-    cr_expect_eq(got.report.serial, 4711, "an answer to another order would be taken for this one");
-    cr_expect_str_eq(got.report.certificate.host, "a");
-    cr_expect_null(got.report.certificate.chain, "an address of this process");
+    cr_assert_eq(result_of_request(CONTROL_PROVIDE, "a", &got), CONTROL_PROVIDED);
+    cr_expect_eq(got.request_id, 4711, "an answer to another request would be taken for this one");
+    cr_expect_str_eq(got.host, "a");
     const struct identity *identity = &keys.store.list[keys.store.count - 1]->identity;
-    cr_expect_eq(got.report.certificate.chain_size, identity->public.chain_size);
-    cr_expect_arr_eq(got.bytes + sizeof got.report, identity->public.chain, identity->public.chain_size);
-    cr_expect_not_null(identity_store_find_key(&keys.store, got.report.certificate.key, 1001));
+    cr_expect_eq(got.chain_size, identity->public.chain_size);
+    cr_expect_arr_eq(got.chain, identity->public.chain, identity->public.chain_size);
+    cr_expect_eq(got.key_kind, KEY_P256);
+    cr_expect_eq(got.signature_max, identity->public.signature_max);
+    cr_expect_not_null(identity_store_find_key(&keys.store, got.key_id, 1001));
     shell("openssl req -x509 -newkey ed25519 -nodes -subj /CN=c -addext subjectAltName=DNS:c,DNS:d -keyout "
           "given/identity.c.key -out given/identity.c.pem 2>/dev/null");
-    cr_expect_eq(reported(ORDER_REFRESH, "", &got), -1);
-    cr_expect_eq(reported(ORDER_PROVIDE, "d", &got), PROVIDED_ONE);
-    cr_expect_str_eq(got.report.certificate.host, "d", "of the host that was asked for, whatever it was given for");
-    cr_expect_eq(reported(ORDER_PROVIDE, "broken", &got), PROVIDED_UNUSABLE);
-    cr_expect_str_empty(got.report.certificate.host, "nothing of the one before");
-    cr_expect_eq(got.report.serial, 4711);
-    cr_expect_eq(reported(ORDER_PROVIDE, "a/b", &got), PROVIDED_NONE);
+    cr_expect_eq(result_of_request(CONTROL_REFRESH, "", &got), -1);
+    cr_expect_eq(result_of_request(CONTROL_PROVIDE, "d", &got), CONTROL_PROVIDED);
+    cr_expect_str_eq(got.host, "d", "of the host that was asked for, whatever it was given for");
+    cr_expect_eq(got.key_kind, KEY_ED25519);
+    cr_expect_eq(result_of_request(CONTROL_PROVIDE, "broken", &got), CONTROL_UNUSABLE);
+    cr_expect_str_empty(got.host, "nothing of the one before");
+    cr_expect_eq(got.request_id, 4711);
+    cr_expect_eq(result_of_request(CONTROL_PROVIDE, "a/b", &got), CONTROL_NONE);
 }
 
 /* An identity for the sample is made where there is no other, and goes to nobody else. */
-Test(key_service, an_order_for_the_sample) {
-    static union control_buffer got;
+Test(key_service, a_request_for_the_sample) {
+    static struct control_response got;
     open_keys();
-    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "sample", &got), PROVIDED_ONE);
-    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "sample", &got), PROVIDED_ONE, "it is there by now");
-    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "other", &got), PROVIDED_NONE);
-    cr_expect_eq(reported(ORDER_PROVIDE, "other", &got), PROVIDED_ONE);
-    cr_expect_eq(reported(ORDER_PROVIDE_SAMPLE, "sample", &got), PROVIDED_NONE);
+    cr_expect_eq(result_of_request(CONTROL_PROVIDE_SAMPLE, "sample", &got), CONTROL_PROVIDED);
+    cr_expect_eq(result_of_request(CONTROL_PROVIDE_SAMPLE, "sample", &got), CONTROL_PROVIDED, "it is there by now");
+    cr_expect_eq(result_of_request(CONTROL_PROVIDE_SAMPLE, "other", &got), CONTROL_NONE);
+    cr_expect_eq(result_of_request(CONTROL_PROVIDE, "other", &got), CONTROL_PROVIDED);
+    cr_expect_eq(result_of_request(CONTROL_PROVIDE_SAMPLE, "sample", &got), CONTROL_NONE);
 }
 
-Test(key_service, an_order_to_look_anew) {
-    static union control_buffer got;
+Test(key_service, a_request_to_look_anew) {
+    static struct control_response got;
     uint8_t before[SIGNING_KEY_ID];
     open_keys();
-    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
-    memcpy(before, got.report.certificate.key, sizeof before);
+    cr_assert_eq(result_of_request(CONTROL_PROVIDE, "a", &got), CONTROL_PROVIDED);
+    memcpy(before, got.key_id, sizeof before);
     shell("openssl req -x509 -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=DNS:a -keyout "
           "given/identity.a.key -out given/identity.a.pem 2>/dev/null");
-    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
-    cr_expect_arr_eq(got.report.certificate.key, before, sizeof before, "not before it is told");
-    cr_expect_eq(reported(ORDER_REFRESH, "", &got), -1);
-    cr_assert_eq(reported(ORDER_PROVIDE, "a", &got), PROVIDED_ONE);
-    cr_expect_arr_neq(got.report.certificate.key, before, sizeof before);
+    cr_assert_eq(result_of_request(CONTROL_PROVIDE, "a", &got), CONTROL_PROVIDED);
+    cr_expect_arr_eq(got.key_id, before, sizeof before, "not before it is told");
+    cr_expect_eq(result_of_request(CONTROL_REFRESH, "", &got), -1);
+    cr_assert_eq(result_of_request(CONTROL_PROVIDE, "a", &got), CONTROL_PROVIDED);
+    cr_expect_arr_neq(got.key_id, before, sizeof before);
 }
 
 static int manager; /* its end of the notification socket */
@@ -617,11 +632,12 @@ static const char *told(void) {
     return text;
 }
 
-/* A life with one order, until the supervisor has gone. */
+/* A life with one request, until the supervisor has gone. */
 Test(key_service, a_whole_life) {
-    static struct control_order order = {.order = ORDER_PROVIDE, .generation = 1001, .serial = 1, .host = "a"};
-    static union control_buffer got;
+    struct control_request request;
+    static struct control_response got;
     int control[2];
+    cr_assert(control_ask(&request, CONTROL_PROVIDE, 1, 1001, "a"));
     open_keys();
     pretend_manager();
     setenv("WATCHDOG_USEC", "90000", 1);
@@ -634,8 +650,8 @@ Test(key_service, a_whole_life) {
     pid_t child = fork(); /* the supervisor */
     if (child == 0) {
         close(control[1]);
-        send(control[0], &order, sizeof order, 0);
-        bool provided = recv(control[0], &got, sizeof got, 0) > 0 && got.report.provided == PROVIDED_ONE;
+        control_send(control[0], &request, -1);
+        bool provided = recv(control[0], &got, sizeof got, 0) > 0 && got.result == CONTROL_PROVIDED;
         usleep(100000);
         _exit(!provided);
     }
@@ -672,11 +688,11 @@ Test(key_service, a_whole_life) {
 Test(key_service, what_the_service_manager_keeps) {
     open_keys();
     pretend_manager();
-    hand_over(ORDER_ATTACH, 1);
+    hand_over(CONTROL_ATTACH, 1);
     cr_expect_not_null(strstr(told(), "FDNAME=channel"));
     keys.channel_count = KEY_SERVICE_CHANNELS_MAX;
     logged_begin();
-    hand_over(ORDER_ATTACH, 1);
+    hand_over(CONTROL_ATTACH, 1);
     cr_expect_not_null(strstr(logged_end(), "keys: refused a channel: there are 256 already"));
     cr_expect_str_eq(told(), "", "it is closed");
     keys.channel_count = 0;
@@ -704,8 +720,8 @@ Test(key_service, a_short_life) {
 
 Test(key_service, ends_of_certificates_are_told_once_a_day) {
     open_keys();
-    order_for("a", 1001);
-    order_for("b", 1001);
+    key_id_for("a", 1001);
+    key_id_for("b", 1001);
     pretended_time = (time_t)keys.store.list[0]->facts.ends - 7 * 86400;
     log_limit(LOG_LEVEL_WARNING);
     logged_begin();
@@ -725,7 +741,7 @@ Test(key_service, a_signal_to_look_anew) {
     uint8_t before[SIGNING_KEY_ID];
     open_keys();
     pretend_manager();
-    memcpy(before, order_for("a", 1001), sizeof before);
+    memcpy(before, key_id_for("a", 1001), sizeof before);
     shell("openssl req -x509 -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=DNS:a -keyout "
           "given/identity.a.key -out given/identity.a.pem 2>/dev/null");
     reload(SIGHUP);
@@ -734,28 +750,60 @@ Test(key_service, a_signal_to_look_anew) {
     cr_expect_not(told_to_reload);
     cr_expect_eq(strncmp(told(), "RELOADING=1\nMONOTONIC_USEC=", 27), 0);
     cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 2 identities for 0 workers");
-    cr_expect_arr_neq(order_for("a", 1002), before, sizeof before);
+    cr_expect_arr_neq(key_id_for("a", 1002), before, sizeof before);
     cr_expect_not(told_to_stop);
     stop(SIGTERM);
     cr_expect(told_to_stop);
 }
 
-Test(key_service, what_is_no_order_provides_nothing) {
-    static union control_buffer got;
-    struct {
-        struct control_order order;
-        char more;
-    } message = {.order = {.order = ORDER_PROVIDE, .generation = 1001, .host = "a"}};
-    open_keys();
-    cr_expect_eq(reported_for(&message, sizeof message.order - 1, &got), PROVIDED_NONE);
-    cr_expect_eq(reported_for(&message, sizeof message.order + 1, &got), PROVIDED_NONE);
-    cr_expect_eq(reported(ORDER_ATTACH, "a", &got), PROVIDED_NONE, "no descriptor came with it");
-    cr_expect_eq(reported(77, "a", &got), PROVIDED_NONE);
-    memset(message.order.host, 'a', sizeof message.order.host);
-    log_limit(LOG_LEVEL_WARNING);
+/* Refuses what so many bytes ask for. Returns what was logged of it. */
+static const char *refusal_of(const void *bytes, size_t size) {
+    static struct control_response got;
     logged_begin();
-    cr_expect_eq(reported_for(&message, sizeof message.order, &got), PROVIDED_NONE, "a name without an end");
-    cr_expect_not_null(strstr(logged_end(), "malformed control message"), "it is read past its end");
+    int result = result_of_bytes(bytes, size, &got);
+    const char *text = logged_end();
+    cr_expect_eq(result, CONTROL_REFUSED, "%zu bytes", size);
+    return text;
+}
+
+Test(key_service, what_is_no_request_provides_nothing) {
+    struct {
+        struct control_request request;
+        char more;
+    } message = {.more = 0};
+    struct control_request *request = &message.request, right;
+    cr_assert(control_ask(&right, CONTROL_PROVIDE, 4711, 1001, "a"));
+    *request = right;
+    open_keys();
+    log_limit(LOG_LEVEL_WARNING);
+    cr_expect_not_null(strstr(refusal_of(request, sizeof *request - 1), "malformed control message"));
+    cr_expect_not_null(strstr(refusal_of(request, sizeof *request + 1), "malformed control message"));
+    request->command = CONTROL_ATTACH;
+    cr_expect_not_null(strstr(refusal_of(request, sizeof *request), "malformed"), "an attached channel has no host");
+    memset(request->host, 0, sizeof request->host);
+    cr_expect_not_null(strstr(refusal_of(request, sizeof *request), "malformed"), "no descriptor came with it");
+    request->command = 77;
+    cr_expect_not_null(strstr(refusal_of(request, sizeof *request), "malformed"));
+    *request = right;
+    memset(request->host, 'a', sizeof request->host);
+    cr_expect_not_null(strstr(refusal_of(request, sizeof *request), "malformed"), "a name without an end");
+    cr_expect_eq(keys.store.count, 0);
+}
+
+/* Control sockets outlive an upgrade: a supervisor of another version is told of, and hears an answer at once. */
+Test(key_service, a_supervisor_of_another_version_is_told_of) {
+    static const struct {
+        uint32_t order, serial;
+        uint64_t generation;
+        char host[254];
+    } before = {.order = 1, .serial = 7, .generation = 1001, .host = "a"};
+    struct control_request next;
+    open_keys();
+    log_limit(LOG_LEVEL_WARNING);
+    cr_expect_eq(logged_count(refusal_of(&before, sizeof before), "of another version; run: systemctl restart"), 1);
+    cr_assert(control_ask(&next, CONTROL_PROVIDE, 4711, 1001, "a"));
+    next.magic += 1u << 24;
+    cr_expect_eq(logged_count(refusal_of(&next, sizeof next), "of another version; run: systemctl restart"), 1);
     cr_expect_eq(keys.store.count, 0);
 }
 
@@ -790,7 +838,7 @@ static const char revocation[] =
 
 static void expect_handshakes_only(const char *host, const char *name, const enum signing_scheme *schemes,
                                    size_t count) {
-    const uint8_t *key = order_for(host, 1001);
+    const uint8_t *key = key_id_for(host, 1001);
     char pem[64];
     snprintf(pem, sizeof pem, "given/identity.%s.pem", host);
     open_channel(1001);
@@ -847,7 +895,7 @@ Test(key_service, every_kind_of_key_signs_handshakes_and_nothing_else) {
 Test(key_service, other_bodies_do_not_pass_for_handshakes) {
     static const uint8_t request[] = "\x30\x62\x02\x01\x00\x30\x00\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21";
     open_keys();
-    const uint8_t *key = order_for("a", 1001);
+    const uint8_t *key = key_id_for("a", 1001);
     open_channel(1001);
     for (unsigned dressed = 0; dressed < 2; dressed++) {
         for (unsigned group = GROUP_P256; group <= GROUP_X25519; group += GROUP_X25519 - GROUP_P256) {
@@ -876,57 +924,67 @@ Test(key_service, other_bodies_do_not_pass_for_handshakes) {
 
 /* ---- the supervisor's side ---- */
 
-/* A report that waits before it is asked for. */
-static void report_for(const char *host, uint32_t serial, enum provided provided, size_t chain_size, size_t sent) {
-    struct {
-        struct control_report report;
-        char chain[16];
-    } message = {.report = {.order = ORDER_PROVIDE, .serial = serial, .provided = provided}, .chain = "a chain"};
-    snprintf(message.report.certificate.host, sizeof message.report.certificate.host, "%s", host);
-    message.report.certificate.chain_size = chain_size;
-    cr_assert_gt(send(pair[1], &message, sizeof message.report + sent, 0), 0);
+/* A response that waits before it is asked for. chain_size: what it says; sent: what follows. */
+static void respond(const char *host, uint64_t request_id, enum control_result result, uint32_t chain_size,
+                    size_t sent) {
+    static struct control_response message;
+    static char chain[] = "a chain";
+    const struct certificate certificate = {.kind = KEY_P256, .signature_max = 72, .chain = chain, .chain_size = 7};
+    size_t size = control_reply(&message, request_id, result, host, &certificate);
+    if (result == CONTROL_PROVIDED) {
+        message.chain_size = chain_size;
+        size = offsetof(struct control_response, chain) + sent;
+    }
+    cr_assert_gt(send(pair[1], &message, size, 0), 0);
 }
 
 Test(key_service, what_a_supervisor_asks_and_takes) {
     static const struct {
         const char *host;
-        enum provided provided;
-        size_t chain_size, sent;
+        enum control_result result;
+        uint32_t chain_size;
+        size_t sent;
         enum key_service_answer expected;
     } cases[] = {
-        {"a", PROVIDED_ONE, 7, 7, KEY_SERVICE_PROVIDED},      {"b", PROVIDED_ONE, 7, 7, KEY_SERVICE_HAVE_NONE},
-        {"a", PROVIDED_ONE, 8, 7, KEY_SERVICE_HAVE_NONE},     {"a", PROVIDED_ONE, 6, 7, KEY_SERVICE_HAVE_NONE},
-        {"a", PROVIDED_UNUSABLE, 0, 0, KEY_SERVICE_UNUSABLE}, {"a", PROVIDED_NONE, 7, 7, KEY_SERVICE_HAVE_NONE},
-        {"ab", PROVIDED_ONE, 7, 7, KEY_SERVICE_HAVE_NONE},
+        {"a", CONTROL_PROVIDED, 7, 7, KEY_SERVICE_PROVIDED},   {"b", CONTROL_PROVIDED, 7, 7, KEY_SERVICE_HAVE_NONE},
+        {"a", CONTROL_PROVIDED, 8, 7, KEY_SERVICE_SILENT},     {"a", CONTROL_PROVIDED, 6, 7, KEY_SERVICE_SILENT},
+        {"a", CONTROL_UNUSABLE, 0, 0, KEY_SERVICE_UNUSABLE},   {"a", CONTROL_NONE, 7, 7, KEY_SERVICE_HAVE_NONE},
+        {"ab", CONTROL_PROVIDED, 7, 7, KEY_SERVICE_HAVE_NONE}, {"a", CONTROL_REFUSED, 0, 0, KEY_SERVICE_SILENT},
     };
-    struct control_order order;
-    uint32_t serial = 0;
+    struct control_request request;
+    uint64_t request_id = 0;
+    log_limit(LOG_LEVEL_ERROR - 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct certificates certificates = {.generation = 1001};
-        if (i > 0) /* one that comes late is none to this question */
-            report_for("a", serial, PROVIDED_ONE, 7, 7);
-        report_for(cases[i].host, ++serial, cases[i].provided, cases[i].chain_size, cases[i].sent);
+        if (i > 0) /* one that comes late is none to this request */
+            respond("a", request_id, CONTROL_PROVIDED, 7, 7);
+        respond(cases[i].host, ++request_id, cases[i].result, cases[i].chain_size, cases[i].sent);
         cr_expect_eq(test_provide(pair[0], "a", &certificates), cases[i].expected, "case %zu", i);
-        cr_assert_eq(recv(pair[1], &order, sizeof order, 0), (ssize_t)sizeof order);
-        cr_expect_str_eq(order.host, "a");
-        cr_expect_eq(order.order, ORDER_PROVIDE);
-        cr_expect_eq(order.generation, 1001);
+        cr_assert_eq(recv(pair[1], &request, sizeof request, 0), (ssize_t)sizeof request);
+        cr_expect(control_request_is_valid(&request, sizeof request));
+        cr_expect_str_eq(request.host, "a");
+        cr_expect_eq(request.command, CONTROL_PROVIDE);
+        cr_expect_eq(request.generation, 1001);
         cr_expect_eq(certificates.count, cases[i].expected == KEY_SERVICE_PROVIDED);
-        if (certificates.count == 1)
+        if (certificates.count == 1) {
             cr_expect_str_eq(certificates.list[0].chain, "a chain");
+            cr_expect_eq(certificates.list[0].kind, KEY_P256);
+            cr_expect_eq(certificates.list[0].signature_max, 72);
+        }
         certificates_dispose(&certificates);
     }
-    /* The longest name that an order holds, and one more. */
+    log_limit(LOG_LEVEL_ERROR);
+    /* The longest name that a request holds, and one more. */
     struct certificates certificates = {.generation = 1001};
-    char host[CERTIFICATE_HOST_MAX + 2];
+    char host[HOSTNAME_MAX + 2];
     memset(host, 'a', sizeof host);
     host[sizeof host - 1] = '\0';
     logged_begin();
     cr_expect_eq(test_provide(pair[0], host, &certificates), KEY_SERVICE_HAVE_NONE);
     cr_expect_not_null(strstr(logged_end(), "identity: host name too long ("));
-    cr_expect_lt(recv(pair[1], &order, sizeof order, MSG_DONTWAIT), 0, "nobody is asked");
-    host[CERTIFICATE_HOST_MAX] = '\0';
-    report_for(host, serial + 2, PROVIDED_ONE, 7, 7); /* the name that was too long has had a number */
+    cr_expect_lt(recv(pair[1], &request, sizeof request, MSG_DONTWAIT), 0, "nobody is asked");
+    host[HOSTNAME_MAX] = '\0';
+    respond(host, request_id + 2, CONTROL_PROVIDED, 7, 7); /* the name that was too long has had a number */
     cr_expect_eq(test_provide(pair[0], host, &certificates), KEY_SERVICE_PROVIDED);
     certificates_dispose(&certificates);
     cr_expect_not(test_are_gone(pair[0]));
@@ -935,4 +993,30 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
     logged_begin();
     cr_expect_eq(test_provide(pair[0], "a", &certificates), KEY_SERVICE_SILENT);
     cr_expect_not_null(strstr(logged_end(), "identity a: the key process does not answer"));
+}
+
+/* What a key process of another version says is told at once, and not waited out. */
+Test(key_service, a_key_process_of_another_version_is_told_of) {
+    static const struct {
+        uint32_t order, serial, provided;
+        char more[316];
+    } before = {.order = 1, .serial = 1};
+    static struct control_response next;
+    struct certificates certificates = {.generation = 1001};
+    cr_assert_eq(send(pair[1], &before, sizeof before, 0), (ssize_t)sizeof before);
+    logged_begin();
+    cr_expect_eq(test_provide(pair[0], "a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_not_null(strstr(logged_end(), "identity a: the key process is of another version; run: systemctl"));
+    size_t size = control_reply(&next, 2, CONTROL_NONE, NULL, NULL);
+    next.magic += 1u << 24;
+    cr_assert_eq(send(pair[1], &next, size, 0), (ssize_t)size);
+    logged_begin();
+    cr_expect_eq(test_provide(pair[0], "a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_not_null(strstr(logged_end(), "identity a: the key process is of another version; run: systemctl"));
+    size = control_reply(&next, 3, CONTROL_REFUSED, NULL, NULL);
+    cr_assert_eq(send(pair[1], &next, size, 0), (ssize_t)size);
+    logged_begin();
+    cr_expect_eq(test_provide(pair[0], "a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_not_null(strstr(logged_end(), "identity a: the key process did not understand the request; run: "));
+    cr_expect_eq(certificates.count, 0);
 }

@@ -130,7 +130,7 @@ Test(listening, nobody_waits_for_an_event_that_another_worker_had) {
     cr_expect_eq(worker.open, 2);
     cr_expect_eq(worker.tried_at, NOW + WORKER_BEAT);
     worker.queues[DEADLINE_HANDSHAKE].first->stirred = context.now;
-    setup.connections_max = 2; /* when all places are taken, it tries more often */
+    settings.max_connections = 2; /* when all places are taken, it tries more often */
     clients[2] = visit();
     listening_attend(&worker);
     cr_expect(worker.listening == false, "all of them get on");
@@ -164,7 +164,7 @@ Test(listening, nobody_waits_for_an_event_that_another_worker_had) {
     for (size_t i = 0; i < COUNT(clients); i++)
         close(clients[i]);
     close(listeners[0].descriptor);
-    setup.connections_max = 100;
+    settings.max_connections = 100;
 }
 
 /* One of this machine waits where there is room for that; else another one gives way. */

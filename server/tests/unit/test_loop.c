@@ -166,9 +166,9 @@ Test(loop, how_long_it_sleeps) {
     struct connection *waiting = queue_one(STATE_WAITING, 0, true);
     cr_expect_eq(loop_time_to_wait(&worker), 100);
     loop_finish(&worker, waiting, true);
-    setup.connections_max = 2;
+    settings.max_connections = 2;
     cr_expect_eq(loop_time_to_wait(&worker), 100);
-    setup.connections_max = 3;
+    settings.max_connections = 3;
     cr_expect_eq(loop_time_to_wait(&worker), WORKER_BEAT);
 }
 

@@ -9,7 +9,7 @@
 Test(random, sizes_around_the_pool) {
     static const unsigned sizes[] = {1, 32, 1000, 1023, 1024, 1025, 5000};
     static unsigned char first[5000], second[5000], nothing[5000];
-    cr_assert(random_open());
+    cr_assert_eq(random_open(), 0);
     for (size_t i = 1; i < sizeof sizes / sizeof *sizes; i++) {
         cr_assert_eq(vitrine_random_block(first, sizes[i]), 0);
         cr_assert_eq(vitrine_random_block(second, sizes[i]), 0);
@@ -21,7 +21,7 @@ Test(random, sizes_around_the_pool) {
 Test(random, a_child_never_hands_out_its_parents_bytes) {
     unsigned char ours[64], theirs[64];
     int pipes[2];
-    cr_assert(random_open());
+    cr_assert_eq(random_open(), 0);
     cr_assert_eq(vitrine_random_block(ours, 1), 0); /* the pool is filled */
     cr_assert_eq(pipe(pipes), 0);
     pid_t child = fork();

@@ -114,7 +114,7 @@ Test(relay, a_worker_counts_what_is_lost) {
     char bytes[4096], *all = malloc(1 << 20);
     size_t size = 0;
     ssize_t got;
-    cr_assert(relay_enter(worker_end));
+    cr_assert_eq(relay_enter(worker_end), 0);
     for (int i = 0; i < 3000; i++)
         log_line(LOG_LEVEL_INFO, "a line that takes some room in the pipe, number %d", i);
     while ((got = read(relay.pipe, bytes, sizeof bytes)) > 0)

@@ -19,7 +19,7 @@ static char state[] = "/tmp/vitrine-renew-XXXXXX";
 static int folder = -1;
 
 static void begin(void) {
-    cr_assert(random_open());
+    cr_assert_eq(random_open(), 0);
     cr_assert_not_null(mkdtemp(state));
     folder = open(state, O_RDONLY | O_DIRECTORY);
     cr_assert_geq(folder, 0);
@@ -38,7 +38,7 @@ TestSuite(renew, .init = begin, .fini = end);
 static void put_identity(const char *file, const char *host) {
     char pem[IDENTITY_PEM_MAX];
     size_t size = identity_make(host, pem);
-    cr_assert(atomic_file_create(folder, file, pem, size));
+    cr_assert_eq(atomic_file_create(folder, file, pem, size), 0);
 }
 
 static struct certificate_facts facts_of(const char *file) {
@@ -61,7 +61,7 @@ Test(renew, same_key_new_certificate) {
     struct certificate_facts before = facts_of("a.example.pem"), other = facts_of("b.example.pem");
     cr_assert_eq(renew(state, &(struct renewal){.host = "a.example"}), EX_OK);
     struct certificate_facts after = facts_of("a.example.pem"), same = facts_of("b.example.pem");
-    cr_expect_arr_eq(before.key, after.key, sizeof before.key);
+    cr_expect_arr_eq(before.key_id, after.key_id, sizeof before.key_id);
     cr_expect_arr_neq(before.fingerprint, after.fingerprint, sizeof before.fingerprint);
     cr_expect_arr_eq(other.fingerprint, same.fingerprint, sizeof other.fingerprint);
     cr_assert_eq(fstatat(folder, "a.example.pem", &about, 0), 0);
@@ -85,7 +85,7 @@ Test(renew, a_new_key_in_two_steps) {
     cr_assert_eq(renew(state, &first), EX_OK);
     struct certificate_facts unchanged = facts_of("a.example.pem"), next = facts_of("a.example.next");
     cr_expect_arr_eq(before.fingerprint, unchanged.fingerprint, sizeof before.fingerprint);
-    cr_expect_arr_neq(before.key, next.key, sizeof before.key);
+    cr_expect_arr_neq(before.key_id, next.key_id, sizeof before.key_id);
     cr_assert_eq(renew(state, &first), EX_OK);
     struct certificate_facts again = facts_of("a.example.next");
     cr_expect_arr_eq(next.fingerprint, again.fingerprint, sizeof next.fingerprint, "an announcement stays");
@@ -119,14 +119,14 @@ Test(renew, international_names_in_either_spelling) {
         cr_assert_eq(renew(state, &same), EX_OK);
         struct certificate_facts after = facts_of("xn--bcher-kva.example.pem");
         cr_expect_not(after.has_unicode, "what is made holds names in ASCII");
-        cr_expect_arr_eq(after.key, before.key, sizeof before.key);
+        cr_expect_arr_eq(after.key_id, before.key_id, sizeof before.key_id);
         cr_expect_not(is_there(BOOKS ".pem"));
         cr_expect_eq(fingerprint(state, host), EX_OK);
         cr_assert_eq(renew(state, &announce), EX_OK);
         cr_expect_not(is_there("xn--bcher-kva.example.next"), "what was announced stays");
         cr_assert_eq(renew(state, &move), EX_OK);
         after = facts_of("xn--bcher-kva.example.pem");
-        cr_expect_arr_eq(after.key, next.key, sizeof next.key);
+        cr_expect_arr_eq(after.key_id, next.key_id, sizeof next.key_id);
         cr_expect_not(is_there(BOOKS ".next"));
         cr_expect_eq(renew(state, &move), EX_NOINPUT);
         put_international();
@@ -139,8 +139,8 @@ Test(renew, international_names_in_either_spelling) {
 
 Test(renew, what_cannot_be_renewed) {
     static const char *const hosts[] = {"none.example", "../a", "", "text", "open"};
-    cr_assert(atomic_file_create(folder, "text.pem", "text", 4));
-    cr_assert(atomic_file_create(folder, "text.next", "text", 4));
+    cr_assert_eq(atomic_file_create(folder, "text.pem", "text", 4), 0);
+    cr_assert_eq(atomic_file_create(folder, "text.next", "text", 4), 0);
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
         cr_expect_neq(renew(state, &(struct renewal){.host = hosts[i]}), EX_OK, "%s", hosts[i]);
         cr_expect_neq(renew(state, &(struct renewal){.host = hosts[i], .new_key = true}), EX_OK, "%s", hosts[i]);

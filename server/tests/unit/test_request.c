@@ -353,10 +353,10 @@ Test(request, host_length) {
         const char *behind;
         enum request_verdict verdict;
     } cases[] = {
-        {REQUEST_HOST_MAX, "/", REQUEST_VALID},
-        {REQUEST_HOST_MAX, "./", REQUEST_VALID},
-        {REQUEST_HOST_MAX + 1, "/", REQUEST_FOREIGN},
-        {REQUEST_HOST_MAX + 1, "./", REQUEST_FOREIGN},
+        {HOSTNAME_MAX, "/", REQUEST_VALID},
+        {HOSTNAME_MAX, "./", REQUEST_VALID},
+        {HOSTNAME_MAX + 1, "/", REQUEST_FOREIGN},
+        {HOSTNAME_MAX + 1, "./", REQUEST_FOREIGN},
         {1000, "/", REQUEST_FOREIGN},
         {1000, ":x/", REQUEST_MALFORMED},
         {1000, "/..", REQUEST_MALFORMED},

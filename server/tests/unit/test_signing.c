@@ -173,11 +173,11 @@ Test(signing, one_wrong_field_makes_a_question_malformed) {
 Test(signing, another_version_is_known_and_refused) {
     struct {
         uint32_t magic, scheme;
-        uint64_t ticket;
+        uint64_t request_id;
         uint8_t key[SIGNING_KEY_ID];
         uint32_t content_size, reserved;
         uint8_t content[256];
-    } before = {.magic = 0x3f676973, .scheme = 1, .ticket = 1ull << 31, .content_size = 32};
+    } before = {.magic = 0x3f676973, .scheme = 1, .request_id = 1ull << 31, .content_size = 32};
     struct signing_question question;
     memcpy(&question, &before, sizeof question);
     cr_expect(signing_question_is_foreign(&question, sizeof before));
@@ -216,7 +216,7 @@ Test(signing, answers) {
     struct signing_answer answer;
     signing_reply(&answer, 5, SIGNING_DONE, signature, 70);
     cr_expect(signing_answer_is_valid(&answer, sizeof answer));
-    cr_expect_eq(answer.ticket, 5);
+    cr_expect_eq(answer.request_id, 5);
     answer.magic = 0x21676973;
     cr_expect_not(signing_answer_is_valid(&answer, sizeof answer), "of the version before");
     signing_reply(&answer, 5, SIGNING_DONE, signature, 70);
@@ -285,7 +285,7 @@ static size_t answer_all(int times) {
     size_t count = 0;
     while (recv(pair[1], &question, sizeof question, 0) > 0) {
         cr_assert(signing_question_is_valid(&question, sizeof question));
-        signing_reply(&answer, question.ticket, SIGNING_DONE, "sig", 3);
+        signing_reply(&answer, question.request_id, SIGNING_DONE, "sig", 3);
         for (int i = 0; i < times; i++)
             cr_assert_eq(send(pair[1], &answer, sizeof answer, 0), (ssize_t)sizeof answer);
         count++;
@@ -314,7 +314,7 @@ static void expect_all_free(void) {
     cr_expect_eq(count, SIGNING_CLIENT_LINES);
     cr_expect_eq(signing_client.unsent_count, 0);
     for (size_t i = 0; i < SIGNING_CLIENT_UNDER_WAY; i++)
-        cr_expect_not(signing_client.places[i].taken);
+        cr_expect_not(signing_client.slots[i].taken);
 }
 
 Test(signing_client, answers_find_their_askers_and_nobody_else) {
@@ -337,7 +337,7 @@ Test(signing_client, forgotten_twice_is_forgotten_once) {
     signing_client_forget(&signing_client, &requests[0]);
     cr_assert_eq(answer_all(1), 1);
     receive();
-    ask(1, 1); /* in the same place */
+    ask(1, 1); /* in the same slot */
     signing_client_send(&signing_client);
     signing_client_forget(&signing_client, &requests[0]);
     cr_assert_eq(answer_all(1), 1);
@@ -347,27 +347,27 @@ Test(signing_client, forgotten_twice_is_forgotten_once) {
     expect_all_free();
 }
 
-/* The place is the same, its ticket is not. */
+/* The slot is the same, its request_id is not. */
 Test(signing_client, a_late_answer_meets_nobody) {
     struct signing_answer answer;
     struct signing_question question;
     ask(0, 1);
     signing_client_send(&signing_client);
     cr_assert_gt(recv(pair[1], &question, sizeof question, 0), 0);
-    signing_reply(&answer, question.ticket, SIGNING_DONE, "sig", 3);
-    uint64_t first = question.ticket;
+    signing_reply(&answer, question.request_id, SIGNING_DONE, "sig", 3);
+    uint64_t first = question.request_id;
     cr_assert_gt(send(pair[1], &answer, sizeof answer, 0), 0);
     receive();
     cr_assert_eq(called[0], 1);
     ask(1, 1);
     signing_client_send(&signing_client);
     cr_assert_gt(recv(pair[1], &question, sizeof question, 0), 0);
-    cr_expect_eq((uint32_t)question.ticket, (uint32_t)first, "the place is the same");
-    cr_expect_neq(question.ticket, first);
+    cr_expect_eq((uint32_t)question.request_id, (uint32_t)first, "the slot is the same");
+    cr_expect_neq(question.request_id, first);
     cr_assert_gt(send(pair[1], &answer, sizeof answer, 0), 0); /* the first one anew */
     receive();
     cr_expect_eq(called[1], 0, "that was not her answer");
-    answer.ticket = question.ticket;
+    answer.request_id = question.request_id;
     cr_assert_gt(send(pair[1], &answer, sizeof answer, 0), 0);
     receive();
     cr_expect_eq(called[1], 1);
@@ -399,7 +399,7 @@ Test(signing_client, a_full_channel_is_waited_for) {
     for (size_t i = 0; i < 40; i++)
         ask(i, i % 10);
     signing_client_send(&signing_client);
-    signing_client_forget(&signing_client, &requests[0]); /* has a place, and was not sent */
+    signing_client_forget(&signing_client, &requests[0]); /* has a slot, and was not sent */
     while (filler-- > 0)
         cr_assert_eq(recv(pair[1], bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
     for (int rounds = 0; rounds < 40 && calls < 39; rounds++)
@@ -478,9 +478,9 @@ Test(signing_client, many_addresses_in_a_network_gain_nothing) {
     expect_all_free();
 }
 
-/* Where there are more networks than places, who comes last with a first question goes before others with their tenth.
+/* Where there are more networks than slots, who comes last with a first question goes before others with their tenth.
  */
-Test(signing_client, networks_take_turns_for_places) {
+Test(signing_client, networks_take_turns_for_slots) {
     enum { CROWDED = SIGNING_CLIENT_UNDER_WAY / SIGNING_CLIENT_NETWORK_UNDER_WAY, LAST = 100 * CROWDED };
     for (size_t i = 0; i < LAST; i++)
         ask(i, IN_NETWORK(7 + i % CROWDED, i + 1));

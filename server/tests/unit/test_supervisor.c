@@ -94,7 +94,6 @@ static void pretended_manager_open(void) {
 static int pretended_connect(const char *path, int type) {
     cr_expect_eq(type, SOCK_SEQPACKET);
     note("connect %s", path);
-    errno = ENOENT;
     return world.connected;
 }
 
@@ -150,11 +149,10 @@ static void pretended_begin(struct children *children) {
     children->worker_count = 2;
 }
 
-static bool pretended_start_keys(struct children *children) {
+static int pretended_start_keys(struct children *children) {
     (void)children;
     note("start keys");
-    errno = EAGAIN;
-    return !world.no_keys;
+    return world.no_keys ? -EAGAIN : 0;
 }
 
 static bool pretended_make_places(struct children *children) {
@@ -396,7 +394,7 @@ Test(supervisor, the_key_service_by_its_path) {
     cr_expect(children->keys_apart);
     cr_expect_eq(children->control, 5);
     children->keys_apart = false;
-    world.connected = -1;
+    world.connected = -ENOENT;
     logged_begin();
     cr_expect_eq(reach_keys(children, "/run/keys"), EX_UNAVAILABLE);
     cr_expect_not_null(
@@ -583,13 +581,15 @@ Test(supervisor, what_ends_it) {
 
 /* ---- the whole ---- */
 
+static const char *said; /* the log of the last life */
+
 static int serve(const char *listen) {
     struct serve_options options = {
         .listen = {listen}, .listen_count = 1, .content = "/tmp", .state = "/tmp", .keys = NULL};
     strcpy(called, "first;");
     logged_begin();
     int status = test_supervise(&options);
-    logged_end();
+    said = logged_end();
     return status;
 }
 
@@ -611,8 +611,10 @@ Test(supervisor, a_whole_life) {
     world.no_keys = true;
     cr_expect_eq(serve("[::1]:1"), EX_OSERR);
     expect_called(BEGIN "sandbox;start keys;" DISPOSE(4));
-    world.sandbox = -1;
+    world.sandbox = -EPERM;
+    errno = ENOENT; /* of something else */
     cr_expect_eq(serve("[::1]:1"), EX_OSERR);
+    cr_expect_not_null(strstr(said, "cannot enter its sandbox: Operation not permitted"));
     expect_called(BEGIN "sandbox;" DISPOSE(4));
     world.open = EX_CONFIG;
     cr_expect_eq(serve("[::1]:1"), EX_CONFIG);
@@ -646,7 +648,7 @@ Test(supervisor, without_a_state_folder) {
     logged_end();
     expect_called("open manager;listen [::1]:1;connect @keys;open generation;sandbox;start keys;identify;make places;"
                   "renew;tell READY=1;wait 1000;" STOP DISPOSE(0));
-    world.connected = -1;
+    world.connected = -ENOENT;
     logged_begin();
     cr_expect_eq(test_supervise(&options), EX_UNAVAILABLE);
     logged_end();

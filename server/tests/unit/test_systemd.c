@@ -145,20 +145,20 @@ static int connect_to_paths(void) {
     char *folder = mkdtemp((char[]){"/tmp/manager-XXXXXX"}), path[64];
     HOLDS(folder);
     snprintf(path, sizeof path, "%s/socket", folder);
-    HOLDS(systemd_connect(path, SOCK_SEQPACKET) < 0 && errno == ENOENT);
+    HOLDS(systemd_connect(path, SOCK_SEQPACKET) == -ENOENT);
     strcpy(address.sun_path, path);
     int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
     HOLDS(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0);
     int connected = systemd_connect(path, SOCK_SEQPACKET);
     HOLDS(connected >= 0 && fcntl(connected, F_GETFD) == FD_CLOEXEC);
     /* Another kind of socket, a path that is none, and one that does not fit: refused, and no descriptor stays. */
-    HOLDS(systemd_connect(path, SOCK_DGRAM) < 0 && errno == EPROTOTYPE);
-    HOLDS(systemd_connect("socket", SOCK_SEQPACKET) < 0 && errno == EINVAL);
-    HOLDS(systemd_connect("", SOCK_SEQPACKET) < 0 && errno == EINVAL);
+    HOLDS(systemd_connect(path, SOCK_DGRAM) == -EPROTOTYPE);
+    HOLDS(systemd_connect("socket", SOCK_SEQPACKET) == -EINVAL);
+    HOLDS(systemd_connect("", SOCK_SEQPACKET) == -EINVAL);
     char longer[sizeof address.sun_path + 1];
     memset(longer, '/', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
-    HOLDS(systemd_connect(longer, SOCK_SEQPACKET) < 0 && errno == EINVAL);
+    HOLDS(systemd_connect(longer, SOCK_SEQPACKET) == -EINVAL);
     HOLDS(!is_open(connected + 1));
     unlink(path);
     rmdir(folder);

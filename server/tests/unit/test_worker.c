@@ -112,7 +112,7 @@ Test(worker, as_many_connections_as_there_are_descriptors) {
         pid_t child = fork();
         if (child == 0) {
             struct rlimit limit = {cases[i].now, cases[i].most};
-            setup.connections_max = cases[i].wanted;
+            settings.max_connections = cases[i].wanted;
             bool could = setrlimit(RLIMIT_NOFILE, &limit) == 0;
             got[0] = could ? connections_at_most(&setup) : 0;
             getrlimit(RLIMIT_NOFILE, &limit);

@@ -24,7 +24,6 @@ static struct worker_setup setup = {
     .shared = &all_shared[0],
     .all_shared = all_shared,
     .shared_count = 2,
-    .connections_max = 100,
     .hash_key = (const uint8_t *)"a key that all workers have alike",
     .deadlines = {.of = {[DEADLINE_WAITING] = 1000,
                          [DEADLINE_HANDSHAKE] = 3000,
@@ -39,6 +38,7 @@ static struct worker worker;
 
 static inline void prepare(void) {
     settings_default(&settings);
+    settings.max_connections = 100;
     log_limit(LOG_LEVEL_WARNING);
     context = (struct worker_context){
         .settings = &settings, .counters = &all_shared[0].counters, .hash_key = setup.hash_key, .now = NOW};

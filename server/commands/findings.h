@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* What `vitrine check` has found so far, and how it is told. */
+
+#include <stdbool.h>
+
+#include "check.h"
+#include "common/settings.h"
+#include "content/capsule.h"
+
+enum severity { WARNING, ERROR };
+
+/* One run of the command. */
+struct check {
+    const struct check_options *options;
+    struct capsules capsules;
+    struct settings settings;
+    bool colours;
+    int state; /* the state folder, or -1 */
+    unsigned errors, warnings, files, hosts;
+};
+
+/* Where a line parser reports faults. */
+struct place {
+    struct check *check;
+    const char *path;
+};
+
+/* Prints a finding and counts it. line: 0 where it is about the whole file. */
+void find_fault(struct check *check, const char *path, unsigned line, enum severity severity, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* What parsers of lines report to, as an error and as a warning (text_fault). context: a struct place. */
+void take_fault(unsigned line, const char *problem, void *context);
+void take_remark(unsigned line, const char *problem, void *context);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/* How the supervisor starts a process, and what each gives up before it does anything. */
+
+#include <stddef.h>
+
+#include "children.h"
+
+/*
+ * Starts the key process; does nothing if it is a service of its own. What waits in the channels is answered by the
+ * new one. Returns 0 or -errno.
+ */
+int children_start_keys(struct children *children);
+
+/*
+ * Starts a worker of the present generation in the place of this number, with a new channel to the key process. One
+ * that cannot be started is logged; the next try comes `delay` milliseconds later.
+ */
+void children_start_worker(struct children *children, size_t number, unsigned delay);
