@@ -190,7 +190,7 @@ int keys_digest(const struct surroundings *surroundings) {
         uint32_t content_size, reserved;
         uint8_t content[256];
     } question = {0x3f676973u, 1, REQUEST_ID, {0}, 32, 0, {1}};
-    memcpy(question.key_id, right_question(surroundings).key, sizeof question.key_id);
+    memcpy(question.key_id, right_question(surroundings).key_id, sizeof question.key_id);
     return ask(surroundings, channel, &question, sizeof question);
 }
 
