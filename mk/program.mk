@@ -4,6 +4,8 @@
 # sees to that) or in mkosi's sandbox.
 #
 #   make -f mk/program.mk [BUILD=folder] [program|unit-tests|source]
+#
+# Packagers may set CC, CPPFLAGS, CFLAGS, LDFLAGS, PREFIX, WOLFSSL_ARCHIVE, and MIME_TYPES (docs/packaging.md).
 
 .PHONY: program unit-tests source
 program:
@@ -12,7 +14,18 @@ include mk/musl.mk
 GENERATED := $(BUILD)/generated
 VERSION := $(shell cat mkosi.version)
 include server/wolfssl/source
-ARCHIVE := $(BUILD)/downloads/wolfssl_$(version).orig.tar.gz
+ARCHIVE := $(or $(WOLFSSL_ARCHIVE),$(BUILD)/downloads/wolfssl_$(version).orig.tar.gz)
+
+# Each sentence here is for whoever builds with the compilers at hand.
+ifeq ($(origin CC),default)
+CC := musl-gcc
+endif
+ifeq ($(shell command -v $(firstword $(CC))),)
+$(error the compiler $(firstword $(CC)) is missing$(if $(filter musl-gcc,$(CC)),; install musl-tools, or take another one: CC=gcc))
+endif
+ifneq ($(WOLFSSL_ARCHIVE),$(wildcard $(WOLFSSL_ARCHIVE)))
+$(error WOLFSSL_ARCHIVE=$(WOLFSSL_ARCHIVE) is missing)
+endif
 
 ROOMS := supervisor worker content protocol keys commands common
 SOURCES := server/main.c $(foreach room,$(ROOMS),$(wildcard server/$(room)/*.c))
@@ -31,15 +44,27 @@ source: $(ARCHIVE)
 
 # ---- wolfSSL ----
 
+ifndef WOLFSSL_ARCHIVE
 $(ARCHIVE): server/wolfssl/source
 	@server/wolfssl/fetch $(@D)
 	@touch $@
+endif
+
+# What was compiled by another compiler, or with other flags, is compiled again. $(1): what it was made with.
+define made_with
+FORCE:
+$(2): FORCE
+	@mkdir -p $$(@D)
+	@echo '$(1)' | cmp -s - $$@ || echo '$(1)' >$$@
+endef
+$(eval $(call made_with,$(CC) $(CPPFLAGS) $(CFLAGS),$(WOLFSSL)/made-with))
+$(eval $(call made_with,$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(PREFIX),$(OBJECTS)/made-with))
 
 # The folder itself is among them: it changes when a patch is taken away.
 WOLFSSL_RECIPE := server/wolfssl/build server/wolfssl/prelude.h server/wolfssl/patches $(wildcard server/wolfssl/patches/*)
 
-$(WOLFSSL)/lib/libwolfssl.a: $(ARCHIVE) $(WOLFSSL_RECIPE)
-	@server/wolfssl/build $(ARCHIVE) $(WOLFSSL)
+$(WOLFSSL)/lib/libwolfssl.a: $(ARCHIVE) $(WOLFSSL_RECIPE) $(WOLFSSL)/made-with
+	@server/wolfssl/build $(ARCHIVE) $(WOLFSSL) '$(CC)' $(CPPFLAGS) $(CFLAGS)
 	@touch $@
 
 # ---- the program ----
@@ -48,16 +73,33 @@ NOTE := {"type":"portable","name":"vitrine","version":"$(VERSION)","wolfssl":"$(
 
 PROGRAM_OBJECTS := $(SOURCES:server/%.c=$(OBJECTS)/program/%.o)
 
-$(BUILD)/vitrine: $(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a mk/program.mk mk/flags.mk mk/musl.mk mkosi.version
-	$(call QUIET,LINK)$(call link_static,$(filter %.o %.a,$^),-Wl$(comma)--build-id=sha1 -Xlinker --package-metadata='$(NOTE)')
-	@server/check-program $@
+# By musl-gcc it is static; by any other compiler it is linked as that compiler does it, and neither stripped nor marked,
+# since packagers have their own ways.
+ifneq ($(filter %musl-gcc,$(CC)),)
+link_program = $(call link_static,$(1),$(LDFLAGS) -Wl$(comma)--build-id=sha1 -Xlinker --package-metadata='$(NOTE)')
+KIND := static
+else
+link_program = $(CC) $(CFLAGS) -pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) -o $@ $(1)
+KIND := ordinary
+$(OBJECTS)/program/common/sandbox.o: PROGRAM_FLAGS += -DSANDBOX_FOR_GLIBC
+endif
 
-$(OBJECTS)/program/%.o: server/%.c mk/program.mk mk/flags.mk mkosi.version | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a
+$(BUILD)/vitrine: $(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a $(OBJECTS)/made-with mk/program.mk mk/flags.mk mk/musl.mk mkosi.version
+	$(call QUIET,LINK)$(call link_program,$(filter %.o %.a,$^))
+	@server/check-program $(KIND) $@
+
+# Where install-program puts the sample capsule; the image has it in /usr.
+$(OBJECTS)/program/main.o: PROGRAM_FLAGS += $(if $(PREFIX),-DSAMPLE_DEFAULT='"$(PREFIX)/share/vitrine/sample"')
+
+$(OBJECTS)/program/%.o: server/%.c $(OBJECTS)/made-with mk/program.mk mk/flags.mk mkosi.version | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)
-	$(call QUIET,CC)musl-gcc $(PROGRAM_FLAGS) -c -o $@ $<
+	$(call QUIET,CC)$(CC) $(PROGRAM_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # mkosi's sandbox has no /etc of the tools tree, but the project with the tree in it.
-MEDIA_TYPES := $(firstword $(wildcard /etc/mime.types mkosi.tools/etc/mime.types))
+MEDIA_TYPES := $(or $(MIME_TYPES),$(firstword $(wildcard /etc/mime.types mkosi.tools/etc/mime.types)))
+ifneq ($(MEDIA_TYPES),$(wildcard $(MEDIA_TYPES)))
+$(error MIME_TYPES=$(MIME_TYPES) is missing)
+endif
 
 # In the sandbox that file is as old as the sandbox; what comes out is the same, and nothing has to be made of it again.
 $(GENERATED)/media-table.h: server/content/media-table.sh $(MEDIA_TYPES)

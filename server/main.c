@@ -24,7 +24,9 @@
 #endif
 
 #define CONTENT_DEFAULT "/srv/gemini"
+#ifndef SAMPLE_DEFAULT
 #define SAMPLE_DEFAULT "/usr/share/vitrine/sample"
+#endif
 #define STATE_DEFAULT "/var/lib/vitrine"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))

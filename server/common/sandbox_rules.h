@@ -118,6 +118,21 @@ struct rule {
 #define CLOCKS RULE(clock_gettime, FROM_TO(0, CLOCK_REALTIME, CLOCK_MONOTONIC))
 
 /*
+ * The image's program is on musl, and these lists are what it needs. A packager's program may be on glibc
+ * (mk/program.mk), which asks the kernel for the same things by other calls, and reads the time zone. Its random
+ * numbers come from memory that the kernel may drop, or from getrandom(2) where there is no such memory. Tests run on
+ * glibc, and look at the image's lists.
+ */
+#if defined SANDBOX_FOR_GLIBC && defined __GLIBC__
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+#define NO_DROPPABLE_MEMORY {SYS_mmap, VERDICT_NO_MEMORY, {IS(3, MAP_DROPPABLE | MAP_ANONYMOUS), NO_CHECK} TEXT("mmap")}
+#define BY_GLIBC                                                                                                       \
+    RULE(newfstatat, ONLY(3, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)), ANY(rt_sigprocmask), ANY(lseek), NO_DROPPABLE_MEMORY
+#endif
+
+/*
  * Talks to the Internet: accepts connections and reads files. It shares its listeners and the content folder with
  * others, and the other end of its channel is the key process. The most frequent calls come first.
  */
@@ -155,6 +170,12 @@ static const struct rule worker_rules[] = {
     /* The C library tries it if accept4(2) fails as for a socket that does not listen. */
     ABSENT(accept),
     ANY(exit_group),
+#ifdef BY_GLIBC
+    BY_GLIBC,
+#ifdef SYS_epoll_wait
+    ANY(epoll_wait),
+#endif
+#endif
 };
 
 #define OPEN_TO_MAKE (O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_LARGEFILE)
@@ -201,6 +222,9 @@ static const struct rule keys_rules[] = {
     ANY(getpid),
     ANY(exit_group),
     NO_MEMORY(mprotect), /* see worker_rules */
+#ifdef BY_GLIBC
+    BY_GLIBC,
+#endif
 };
 
 /*
@@ -265,4 +289,12 @@ static const struct rule supervisor_rules[] = {
     ANY(landlock_create_ruleset),
     ANY(landlock_add_rule),
     ANY(landlock_restrict_self),
+#ifdef BY_GLIBC
+    BY_GLIBC,
+    ANY(set_robust_list),
+    RULE(clone, IS(0, CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD)),
+#ifdef SYS_epoll_wait
+    ANY(epoll_wait),
+#endif
+#endif
 };

@@ -6,8 +6,9 @@
 set -eu
 
 if [ $# -ne 1 ] || [ ! -r "$1" ]; then
-    echo "media-table.sh: name the mime.types to read (Debian's package media-types has /etc/mime.types)" >&2
-    exit 64
+    echo "media types: ${1-/etc/mime.types} is missing; install the package that has it (media-types on Debian, mailcap" \
+        "on Fedora and Alpine), or name another such file: MIME_TYPES=FILE" >&2
+    exit 66
 fi
 
 # One "ending type" a line. An ending that several types claim goes to the first, but text before all others, as
