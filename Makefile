@@ -28,8 +28,16 @@ ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 IN_SERVER := $(ENTER) $(MAKE) --no-print-directory -f mk/program.mk -j$(JOBS)
 IN_ATTACKS := $(ENTER) $(MAKE) --no-print-directory -f mk/attack-programs.mk -j$(JOBS)
 
+# What packagers set is for their own compilers: the tools tree gives everybody the same result.
+ifneq ($(ENTER),)
+given := $(foreach variable,CC CPPFLAGS CFLAGS LDFLAGS WOLFSSL_ARCHIVE MIME_TYPES,$(if $(filter command,$(origin $(variable))),$(variable)=))
+ifneq ($(strip $(given)),)
+$(error $(strip $(given)) needs ENTER= as well, which takes the compilers at hand in place of the tools tree)
+endif
+endif
+
 export WERROR
-.PHONY: deploy all help tools tools-check tools-packages tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-list next-key content-key release-check clean distclean
+.PHONY: deploy all help install-program tools tools-check tools-packages tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-list key next-key content-key release-check clean distclean
 all: build/vitrine
 
 help: ## prints this list
@@ -55,6 +63,15 @@ build/vitrine: $(call needs,program)
 program: | tools
 	@$(IN_SERVER) program
 
+# Where things lie on the system that is packaged: a program for it knows its sample capsule in $(PREFIX).
+SAMPLE := $(PREFIX)/share/vitrine/sample
+
+install-program: ## installs the program, its pages and the sample capsule, for packagers
+	@$(IN_SERVER) PREFIX=$(PREFIX) program
+	@install -D -m 0755 build/vitrine $(DESTDIR)$(PREFIX)/bin/vitrine
+	@$(call install_manuals,$(wildcard server/man/*.[58]))
+	@cd mkosi.extra/usr/share/vitrine/sample && find . -type f -exec install -D -m 0644 {} $(DESTDIR)$(SAMPLE)/{} \;
+
 unit-tests: | tools-check
 	@$(IN_SERVER) unit-tests
 
@@ -64,19 +81,19 @@ check: ## runs all tests except slow ones; ends with "N passed, N failed"
 check-all: ## runs the slow tests: long fuzzing, proofs, soak, other clients...
 	@tools/tally check-all
 
-precommit: ## runs what takes seconds: layout, scripts, unit tests
-	@tools/tally lint unit-check
+precommit: | tools-check ## checks what you changed, in seconds: layout, scripts, unit tests
+	@ENTER='$(ENTER)' tools/precommit
 
 compile-commands: | tools-check ## writes compile_commands.json for editors
 	@$(ENTER) tools/compile-commands '$(CURDIR)' >build/compile_commands.json && mv build/compile_commands.json .
 
-unit-check: $(call needs,unit-tests) ## runs the server's unit tests, plain and under the sanitizers: [TEST=suite/name]
+unit-check: $(call needs,unit-tests) ## runs the unit tests, plain and under the sanitizers: [TEST=suite/name]
 	@failed=0; $(call criterion,build/unit-tests --jobs $(JOBS)) || failed=1; \
 	    $(call criterion,build/unit-tests-sanitized --jobs 1) || failed=1; exit $$failed
 # The latter one after the other: Criterion itself, with several jobs, now and then leaves memory behind.
 
 # Neither a part of check nor of check-all: it takes from minutes to hours, and a survivor is for a person to judge.
-mutants: $(call needs,unit-tests build/vitrine test-programs) ## finds changes that no test notices: [SEED=1] [COUNT=100] [FILES=quota.c|critical] [SERVED=no]
+mutants: $(call needs,unit-tests build/vitrine test-programs) ## finds changes that no test notices: [SEED=] [COUNT=] [FILES=] [SERVED=no]
 	@$(ENTER) env JOBS=$(or $(MUTANTS_AT_ONCE),1) SERVED=$(SERVED) unshare --pid --net --fork --kill-child --mount-proc \
 	    tools/mutants $(or $(SEED),1) $(or $(COUNT),100) $(FILES)
 
@@ -111,7 +128,10 @@ INSTALLED = $(PREFIX)/sbin/vitrinectl $(PROFILE_FILES:host/profile/%=$(PROFILES)
     $(HOST_UNITS:host/units/%=$(UNIT_FOLDER)/%) $(BASH_COMPLETION) $(ZSH_COMPLETION) \
     $(foreach page,$(MANUALS),$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) $(FILES)
 
-install: build/vitrinectl ## installs vitrinectl, profile, certificate on a server: [PREFIX=] [DESTDIR=] [VERITY_CERTIFICATE=]
+install_manuals = for page in $(1); do \
+    install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page\#\#*.}/$${page\#\#*/} || exit; done
+
+install: build/vitrinectl ## installs the files of a host: [PREFIX=] [DESTDIR=] [VERITY_CERTIFICATE=]
 	@install -D -m 0755 build/vitrinectl $(DESTDIR)$(PREFIX)/sbin/vitrinectl
 	@for file in $(PROFILE_FILES:host/profile/%=%); do \
 	    install -D -m 0644 host/profile/$$file $(DESTDIR)$(PROFILES)/$$file || exit; done
@@ -122,7 +142,7 @@ install: build/vitrinectl ## installs vitrinectl, profile, certificate on a serv
 	    chmod 0644 $(DESTDIR)$(UNIT_FOLDER)/$${unit##*/} || exit; done
 	@install -D -m 0644 host/completion/vitrinectl $(DESTDIR)$(BASH_COMPLETION)
 	@install -D -m 0644 host/completion/_vitrinectl $(DESTDIR)$(ZSH_COMPLETION)
-	@for page in $(MANUALS); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	@$(call install_manuals,$(MANUALS))
 	@printf '%s\n' $(INSTALLED) >$(DESTDIR)$(FILES) && chmod 0644 $(DESTDIR)$(FILES)
 
 uninstall: ## removes what make install installed
@@ -134,17 +154,17 @@ host-files: build/vitrine-host_$(VERSION).tar ## packs the same files into an ar
 build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) host/sysupdate/vitrine.transfer $(HOST_UNITS) $(MANUALS) $(COMPLETIONS) $(call needs,| image)
 	@rm -rf build/host-files
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/host-files
-	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@1735689600 -cf $@ $$(cd build/host-files && find * -type f)
+	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(tools/fixed date) -cf $@ $$(cd build/host-files && find * -type f)
 	@rm -rf build/host-files
 
 # HOST is asked for on the command line alone: some shells have a variable of that name.
-deploy: ## installs image and capsule on a server, by ssh: SERVER=root@my.domain PAGES=~/capsule [HOST=name]
+deploy: ## installs image and capsule by ssh: SERVER=root@host PAGES=folder [HOST=name]
 	@HOST='$(if $(filter command line,$(origin HOST)),$(HOST))' MAKE='$(MAKE)' deploy/deploy
 
 # Not for a packager who names a certificate, or says VERITY_CERTIFICATE= to bring none: that makes no image and no key.
 NEED_IMAGE = $(if $(filter command line,$(origin VERITY_CERTIFICATE)),,image)
 
-packages: build/vitrinectl $(call needs,$(NEED_IMAGE) tools-packages) ## makes the host files as .deb and .rpm: [VERITY_CERTIFICATE=] [PACKAGER="name <address>"]
+packages: build/vitrinectl $(call needs,$(NEED_IMAGE) tools-packages) ## makes the host files as .deb and .rpm: [VERITY_CERTIFICATE=] [PACKAGER=]
 	@rm -rf build/package
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/package PREFIX=/usr VERITY_FOLDER=/usr/lib/verity.d
 	@$(ENTER) host/packages/make $(VERSION) build/package build
@@ -157,7 +177,7 @@ RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%
 RELEASE_DAYS ?= 90
 UNTIL := $(shell date --utc --date='+$(RELEASE_DAYS) days' +%Y-%m-%d)
 
-release: $(call needs,host-files packages) ## makes a release to publish, build/release/, with a signed list: [RELEASE_DAYS=90]
+release: $(call needs,host-files packages) ## makes a release, build/release/, with a signed list: [RELEASE_DAYS=90]
 	@mkdir -p build
 	@tools/release/notes $(VERSION) >build/notes.md
 	@$(ENTER) tools/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) $(UNTIL) <build/notes.md
@@ -165,6 +185,10 @@ release: $(call needs,host-files packages) ## makes a release to publish, build/
 
 release-list: ## signs the list again with a new expiry date: [RELEASE_DAYS=90]
 	@$(ENTER) tools/release/list $(RELEASE) $(UNTIL)
+
+key: | tools ## makes the key that signs images, mkosi.key, if there is none
+	@[ -e mkosi.key ] && [ -e mkosi.crt ] || { $(ENTER) tools/release/new-key mkosi "Vitrine image" >/dev/null && \
+	    echo 'image: made mkosi.key (keep it secret, it is not under version control), which signs images from now on, and mkosi.crt, which hosts need to trust them.' >&2; }
 
 next-key: | tools ## makes a second signing key, mkosi.next.key, which the next release announces
 	@$(ENTER) tools/release/new-key mkosi.next "Vitrine image"

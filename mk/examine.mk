@@ -16,7 +16,7 @@ fuzz-targets: | tools-check
 fuzz-parsers: | tools-check
 	@$(FUZZ) $(FUZZ_PARSERS:%=build/fuzz/%)
 
-fuzz: $(call needs,fuzz-targets) ## looks for inputs that break a parser: [FUZZ_SECONDS=60] [TARGET=name] (default: all in turn)
+fuzz: $(call needs,fuzz-targets) ## looks for inputs that break a parser: [FUZZ_SECONDS=60] [TARGET=name]
 	@$(ENTER) server/fuzz/run $(FUZZ_SECONDS) $(TARGET)
 
 fuzz-check: $(call needs,fuzz-targets) ## replays the inputs in server/fuzz/corpora/
@@ -42,7 +42,7 @@ analyse-tidy: $(call needs,program tools-check)
 
 .PHONY: proof proof-check
 
-proof: | tools-all ## proves the request parser for longer inputs: [PROOF_BYTES=number] [PROOF_SECONDS=1200]
+proof: | tools-all ## proves the request parser for longer inputs: [PROOF_BYTES=N] [PROOF_SECONDS=N]
 	@$(ENTER) env PROOF=long PROOF_BYTES=$(PROOF_BYTES) PROOF_SECONDS=$(PROOF_SECONDS) server/proof/check
 
 proof-check: | tools-all ## proves the request parser for short inputs

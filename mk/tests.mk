@@ -4,17 +4,20 @@
 IMAGE := build/vitrine_$(VERSION).raw
 PORT ?= 1965
 
-HOST_KINDS := image nspawn-252 nspawn-254 nspawn-257 nspawn-262 qemu-257
-HOST_PARTS := $(HOST_KINDS:%=hosts-%) hosts-qemu-252
-BREACH_KINDS := nspawn-257 qemu-257
-DRILLS := $(BREACH_KINDS:%=breach-drill-%) breach-drill-nspawn-252
+# Of image-tests/hosts/kinds: the kinds of hosts on which some tests run, and their trees.
+kinds_for = $(shell awk -F ' *[|] *' '!/^\#/ && (" " $$3 " ") ~ / $(1) / { print $$1 }' image-tests/hosts/kinds)
+others_for = $(filter-out nspawn-257,$(call kinds_for,$(1)))
+HOST_KINDS := $(call kinds_for,hosts)
+HOST_PARTS := $(HOST_KINDS:%=hosts-%) $(patsubst %,hosts-%,$(call kinds_for,dm-verity))
+BREACH_KINDS := $(call kinds_for,breach)
+DRILLS := $(patsubst %,breach-drill-%,$(call kinds_for,drill))
 PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
 INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
-HOST_TREES := host-tree-252 host-tree-254 host-tree-257 host-tree-262
+HOST_TREES := $(shell awk -F ' *[|] *' '!/^\#/ && $$2 { sub("systemd", "host-tree", $$2); print $$2 }' image-tests/hosts/kinds | sort -u)
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
-.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-starts bench-check comparison-check moving-check
-.PHONY: by-hand-check plain-check mkosi-check tools-mkosi profiles-check surface surface-check specification-check bots-check port-check clients-check image run boot server-check image-check image-host-check
+.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-starts bench-check comparison comparison-check moving-check
+.PHONY: by-hand-check plain-check packager-check mkosi-check tools-mkosi profiles-check surface surface-check specification-check bots-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
@@ -23,12 +26,12 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 .PHONY: vm-check intruder-check-short intruder intruder-check intruder-programs $(INTRUDERS)
 
 ifeq ($(PLAIN),)
-image: $(call needs,build/vitrine) ## builds the disk image, build/vitrine_VERSION.raw, signed with mkosi.key (made the first time)
-	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -e mkosi.key ] && [ -z "$$(find mkosi.[!t]* units build/vitrine -newer $(IMAGE))" ] || \
+image: key $(call needs,build/vitrine) ## builds the disk image, build/vitrine_VERSION.raw, signed with mkosi.key
+	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -z "$$(find mkosi.[!t]* units build/vitrine -newer $(IMAGE))" ] || \
 	    $(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; rm -f $(IMAGE); exit 1; }; \
 	        for unit in vitrine vitrine-keys; do tools/exposure $(IMAGE) $$unit.service 2>/dev/null; done | \
 	        sed -n "s/.* level for /image: exposure of /p" >>build/image.log'
-	@grep '^image: ' build/image.log; sed -i '/^image: made /d' build/image.log
+	@grep '^image: ' build/image.log
 else
 image:
 	$(no_image)
@@ -44,14 +47,14 @@ content: image ## makes a signed image of your capsules, build/content.raw: DIR=
 run: $(if $(PLAIN),program,image host-files) ## runs the image on a test host in a container: [PORT=1965] [CONTENT=folder]
 	@tools/run $(if $(PLAIN),program build/vitrine,nspawn-257 $(IMAGE)) $(PORT) "$(CONTENT)"
 
-boot: image ## boots the image in a container, with the server as init: [PORT=1965] [CONTENT=folder]
+boot: image ## boots the image in a container, the server as init: [PORT=] [CONTENT=folder]
 	@tools/run image $(IMAGE) $(PORT) "$(CONTENT)"
 
 test-programs: | tools-check
 	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -j$(JOBS) -s server-tests image-tests soak
 
 # Most of these tests wait for deadlines most of the time.
-server-check: $(call needs,build/vitrine test-programs) ## tests the running server, with a client on another TLS library: [TEST=suite/name]
+server-check: $(call needs,build/vitrine test-programs) ## tests the running server, by another TLS library: [TEST=suite/name]
 	@$(call criterion,build/server-tests --jobs $(JOBS))
 
 surface: | tools-check ## prints which system calls and arguments the sandbox allows
@@ -75,10 +78,10 @@ port-check: $(call needs,build/vitrine test-programs) ## tests that the port rec
 # Requests, and seconds at most (0: no bound).
 SOAK_REQUESTS ?= 1000000
 ATTACK_SECONDS ?= 30
-attacks: $(call needs,build/vitrine test-programs) ## plays each attack at full rate, and shows how an honest client fares: [ATTACK_SECONDS=30]
+attacks: $(call needs,build/vitrine test-programs) ## attacks at full rate, and shows how a client fares: [ATTACK_SECONDS=30]
 	@$(ENTER) image-tests/attacks $(ATTACK_SECONDS) $(or $(VISITS),10000)
 
-soak: $(call needs,build/vitrine test-programs) ## tests endurance for a quarter of an hour, and checks every response: [SOAK_REQUESTS=1000000]
+soak: $(call needs,build/vitrine test-programs) ## tests endurance for 15 minutes, every response: [SOAK_REQUESTS=1000000]
 	@$(ENTER) build/soak build/vitrine $(SOAK_REQUESTS)
 
 soak-check: $(call needs,build/vitrine test-programs) ## runs make soak for 20 seconds
@@ -102,14 +105,14 @@ trust-check: $(call needs,variants test-programs)
 tls-check: $(call needs,image tools-all)
 	@$(ENTER) image-tests/with-host image $(IMAGE) image-tests/check-tls
 
-profiles-check: $(WITH_HOSTS) ## tests each profile with portablectl alone: [HOSTS="nspawn-254 nspawn-257 nspawn-262 qemu-257"]
-	@$(ENTER) image-tests/check-profiles $(IMAGE) $(or $(HOSTS),nspawn-254 nspawn-257 nspawn-262 qemu-257)
+profiles-check: $(WITH_HOSTS) ## tests each profile with portablectl alone: [HOSTS=nspawn-257]
+	@$(ENTER) image-tests/check-profiles $(IMAGE) $(or $(HOSTS),$(call kinds_for,profiles))
 
 profiles-nspawn-257: $(WITH_HOSTS)
 	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-257
 
 profiles-others: $(WITH_HOSTS)
-	@$(ENTER) image-tests/check-profiles $(IMAGE) nspawn-254 nspawn-262 qemu-257
+	@$(ENTER) image-tests/check-profiles $(IMAGE) $(call others_for,profiles)
 
 plain-check: $(call needs,build/vitrine unit-tests test-programs) ## tests make run and make check where mounts are forbidden
 	@$(ENTER) image-tests/check-plain
@@ -127,40 +130,43 @@ by-hand-check: $(WITH_HOSTS) ## runs each command of docs/by-hand.md
 readme-check: $(WITH_HOSTS) ## runs each command of docs/install.md on a fresh server
 	@$(ENTER) image-tests/check-readme
 
-deploy-check: $(WITH_HOSTS) $(call needs,variants) ## tests make deploy, by ssh: [HOSTS="nspawn-257 nspawn-252 nspawn-254 nspawn-262 qemu-257"]
-	@$(ENTER) image-tests/check-deploy $(or $(HOSTS),nspawn-257 nspawn-252 nspawn-254 nspawn-262 qemu-257)
+deploy-check: $(WITH_HOSTS) $(call needs,variants) ## tests make deploy, by ssh: [HOSTS=nspawn-257]
+	@$(ENTER) image-tests/check-deploy $(or $(HOSTS),nspawn-257 $(call others_for,deploy))
 
 deploy-nspawn-257: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) image-tests/check-deploy nspawn-257
 
 # What depends on the kind of host.
 deploy-others: $(WITH_HOSTS) $(call needs,variants)
-	@$(ENTER) env FIRST_STEPS=yes image-tests/check-deploy nspawn-252 nspawn-254 nspawn-262 qemu-257
+	@$(ENTER) env FIRST_STEPS=yes image-tests/check-deploy $(call others_for,deploy)
 
 packages-check: $(WITH_HOSTS) $(call needs,packages variants) ## builds .deb and .rpm twice; installs, upgrades and removes them on hosts
 	@$(ENTER) image-tests/check-packages
+
+packager-check: $(call needs,program tools-check) ## make install-program, as packagers run it
+	@$(ENTER) image-tests/check-packager
 
 packages-lint: $(call needs,packages tools-all)
 	@$(ENTER) image-tests/check-packages lint
 
 update-check: $(WITH_HOSTS) $(call needs,release variants) ## tests updates from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]
-	@$(ENTER) image-tests/check-update $(RELEASE) $(HOSTS)
+	@$(ENTER) image-tests/check-update $(RELEASE) $(or $(HOSTS),nspawn-257 $(call others_for,update))
 
 update-nspawn-257: $(WITH_HOSTS) $(call needs,release variants)
 	@$(ENTER) image-tests/check-update $(RELEASE) nspawn-257
 
 # What depends on the version of systemd.
 update-others: $(WITH_HOSTS) $(call needs,release variants)
-	@$(ENTER) env FIRST_STEPS=yes image-tests/check-update $(RELEASE) nspawn-254 nspawn-262
+	@$(ENTER) env FIRST_STEPS=yes image-tests/check-update $(RELEASE) $(call others_for,update)
 
-update-drill: $(WITH_HOSTS) $(call needs,release variants) ## plays attackers with the web server or a lost signing key: [HOSTS="nspawn-257"]
+update-drill: $(WITH_HOSTS) $(call needs,release variants) ## plays attackers with the web server or a lost key: [HOSTS=nspawn-257]
 	@$(ENTER) image-tests/update-drill $(HOSTS)
 
 update-drill-short: $(WITH_HOSTS) $(call needs,release variants)
 	@$(ENTER) env SHORT=yes image-tests/update-drill nspawn-257
 
 update-drill-others: $(WITH_HOSTS) $(call needs,release variants)
-	@$(ENTER) image-tests/update-drill nspawn-254 nspawn-262
+	@$(ENTER) image-tests/update-drill $(call others_for,update)
 
 commands-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests vitrinectl reload, check, renew, status, visits: [HOSTS="nspawn-257"]
 	@$(ENTER) image-tests/check-commands $(or $(HOSTS),nspawn-257)
@@ -169,7 +175,7 @@ commands-nspawn-257: $(WITH_HOSTS) $(call needs,variants test-programs)
 	@$(ENTER) image-tests/check-commands nspawn-257
 
 commands-others: $(WITH_HOSTS) $(call needs,variants test-programs)
-	@$(ENTER) image-tests/check-commands nspawn-252 nspawn-254 nspawn-262 qemu-257
+	@$(ENTER) image-tests/check-commands $(call others_for,commands)
 
 interrupt-check: $(WITH_HOSTS) $(call needs,variants) ## kills vitrinectl before each of its steps: [HOSTS="nspawn-257"] [EVERY=1]
 	@$(ENTER) image-tests/check-interrupted $(or $(EVERY),1) $(HOSTS)
@@ -178,12 +184,12 @@ interrupt-short: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) image-tests/check-interrupted 20 nspawn-257
 
 interrupt-containers: $(WITH_HOSTS) $(call needs,variants)
-	@$(ENTER) image-tests/check-interrupted 8 nspawn-254 nspawn-257 nspawn-262
+	@$(ENTER) image-tests/check-interrupted 8 $(call kinds_for,interrupt)
 
 interrupt-qemu-257: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) image-tests/check-interrupted 20 qemu-257
 
-image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## runs tests on hosts: [HOSTS="image nspawn-252 nspawn-254 nspawn-257 nspawn-262 qemu-257"]
+image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## runs tests on hosts: [HOSTS=nspawn-257] [TEST=suite/name]
 	@failed=0; for kind in $(or $(HOSTS),$(HOST_KINDS)); do \
 	    $(MAKE) --no-print-directory PREPARED=1 hosts-$$kind || failed=1; done; exit $$failed
 
@@ -202,7 +208,7 @@ breach-programs: $(call needs,image)
 	@$(IN_ATTACKS) breach
 	@$(ENTER) image-tests/breach/bake
 
-breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays an attacker inside a worker, in four setups: [HOSTS="nspawn-257 qemu-257"]
+breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays an attacker inside a worker, in four setups: [HOSTS=nspawn-257]
 	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do for part in drill protections; do \
 	    $(ENTER) image-tests/breach/$$part $$kind || failed=1; done; done; exit $$failed
 
@@ -217,12 +223,12 @@ intruder-programs: $(call needs,image tools-check)
 	@$(ENTER) image-tests/intruder/bake
 
 MINUTES ?= 10
-intruder: $(WITH_HOSTS) $(call needs,intruder-programs) ## makes random system calls in a worker: [HOSTS=nspawn-257] [MINUTES=10] [SEED=N] [FILTER=old]
+intruder: $(WITH_HOSTS) $(call needs,intruder-programs) ## makes random system calls in a worker: [HOSTS=] [MINUTES=10] [SEED=N]
 	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do \
 	    $(ENTER) image-tests/intruder/intrude $$kind $$(($(MINUTES) * 60)) $(SEED:%=--seed=%) $(FILTER:%=--filter=%) \
 	        $(SESSION:%=--session=%) $(if $(SHRINK),--shrink) || failed=1; done; exit $$failed
 
-intruder-check: $(INTRUDERS) ## runs make intruder for two minutes, and checks that it finds holes that were closed
+intruder-check: $(INTRUDERS) ## runs make intruder for two minutes; does it find holes that were closed?
 
 intruder-check-short: $(WITH_HOSTS) $(call needs,intruder-programs)
 	@$(ENTER) image-tests/intruder/intrude nspawn-257 45
@@ -231,13 +237,10 @@ intruder-check-short: $(WITH_HOSTS) $(call needs,intruder-programs)
 intruder-check-old: $(WITH_HOSTS) $(call needs,intruder-programs)
 	@$(ENTER) image-tests/intruder/intrude nspawn-257 300 --filter=old
 
-intruder-check-nspawn-257: $(WITH_HOSTS) $(call needs,intruder-programs)
-	@$(ENTER) image-tests/intruder/intrude nspawn-257 120
+$(BREACH_KINDS:%=intruder-check-%): intruder-check-%: $(WITH_HOSTS) $(call needs,intruder-programs)
+	@$(ENTER) image-tests/intruder/intrude $* $(if $(filter qemu-%,$*),40,120)
 
-intruder-check-qemu-257: $(WITH_HOSTS) $(call needs,intruder-programs)
-	@$(ENTER) image-tests/intruder/intrude qemu-257 40
-
-bench: $(call needs,bench-programs tools-all) ## measures what a visit and the key process cost, beside other servers: [ROUNDS=5]
+bench: $(call needs,bench-programs tools-all) ## measures what a visit costs, beside other servers: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/compare build/vitrine $(ROUNDS)
 	@$(ENTER) image-tests/bench/dearest build/vitrine
 	@$(IN_ATTACKS) measured
@@ -254,8 +257,12 @@ bench-check: $(call needs,bench-programs) ## checks the load client, and what a 
 moving-check: $(call needs,build/vitrine tools-check) ## runs each command of docs/moving-in/
 	@$(ENTER) image-tests/check-moving build/vitrine
 
-comparison-check: $(call needs,build/vitrine tools-check) ## checks docs/comparison.md with Vitrine and molly-brown
+comparison-check: $(call needs,build/vitrine tools-check) ## checks Vitrine's own column of docs/comparison.md
 	@$(ENTER) image-tests/check-comparison build/vitrine
+
+# Outside of make check and make check-all: another server's change is not a fault of this one.
+comparison: $(call needs,build/vitrine tools-check) ## measures molly-brown for docs/comparison.md as well
+	@$(ENTER) image-tests/check-comparison build/vitrine peers
 
 clients-check: $(call needs,build/vitrine tools-all) ## tests the server with clients that people use: openssl, amfora, kristall...
 	@$(ENTER) image-tests/clients/check build/vitrine

@@ -10,14 +10,12 @@ kind_prepare() {
 }
 
 kind_become() {
-    local root=/run/host partition start size
+    local root=/run/host start size
     [ -n "$image" ] || fail "say which image to boot: --image=IMAGE"
     # By its place in the image, so that no device nodes of partitions are needed; the loop device goes with the mount.
-    partition=$(sfdisk --dump "$image" | grep -m 1 'name="root-') || true
-    [[ $partition =~ start=\ *([0-9]+),\ size=\ *([0-9]+), ]] || fail "$image has no root file system that sfdisk can find"
-    start=${BASH_REMATCH[1]} size=${BASH_REMATCH[2]}
+    read -r start size _ < <(tools/partitions "$image" 2>/dev/null) || fail "$image has no partitions that sfdisk can find"
     mkdir -p "$root"
-    mount -t erofs -o "ro,loop,offset=$((start * 512)),sizelimit=$((size * 512))" "$image" "$root"
+    mount -t erofs -o "ro,loop,offset=$start,sizelimit=$size" "$image" "$root"
     become_container --directory="$root" --read-only --boot --tmpfs=/var/lib/vitrine:mode=0700 \
         ${content:+--bind-ro="$content:/srv/gemini"} -- serve --listen "127.0.0.1:$port" --listen "[::1]:$port"
 }
