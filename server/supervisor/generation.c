@@ -14,7 +14,7 @@
 #include "content/uri_host.h"
 #include "keys/key_service.h"
 
-/* A page that lies in the content folder itself: the owner took that folder for the capsule. */
+/* A page directly in the content folder: the owner took that folder for the capsule. */
 static void warn_of_lost_page(struct generation *generation, const struct generation_sources *sources) {
     static const char *const pages[] = {"index.gmi", "index.gemini"};
     struct stat status;
@@ -59,11 +59,11 @@ int generation_open(struct generation *generation, const struct generation_sourc
     return EX_OK;
 }
 
-/* What provide_identity works on. */
+/* The context of provide_identity. */
 struct provision {
     struct generation *generation;
     int control;
-    bool silent;   /* the key process; then there is nothing to be waited for with the other hosts */
+    bool silent;   /* the key process is gone; do not wait for it again for the other hosts */
     bool unusable; /* one of the identities */
 };
 
@@ -84,7 +84,7 @@ static void provide_identity(const char *folder, void *context) {
         return;
     }
     provision->generation->capsule_count++;
-    if (certificates_find(certificates, host)) /* of the same host in its other spelling */
+    if (certificates_find(certificates, host)) /* for the same host in its other spelling */
         return;
     switch (key_service_provide(provision->control, host, certificates)) {
     case KEY_SERVICE_PROVIDED:
@@ -103,8 +103,8 @@ static void provide_identity(const char *folder, void *context) {
 }
 
 /*
- * Clients without a known server name get the identity of `default`, else of `localhost`, else the first that can be
- * used. Where that of `default` or `localhost` cannot be used they get none: another's would take its place.
+ * Clients without a known server name get the identity of `default`, or else of `localhost`, or else the first usable
+ * one. If that of `default` or `localhost` exists but cannot be used, they get none: another one must not replace it.
  */
 static const char *choose_fallback(const struct certificates *certificates) {
     const struct certificate *fallback = certificates_find(certificates, "default");
@@ -117,7 +117,7 @@ static const char *choose_fallback(const struct certificates *certificates) {
     return fallback->host;
 }
 
-/* There is no capsule: shows the sample. Returns as generation_identify. */
+/* Shows the sample, because there is no capsule. Returns as generation_identify. */
 static int show_sample(struct generation *generation, const struct generation_sources *sources, int control) {
     capsules_close(&generation->capsules);
     if (capsules_open(&generation->capsules, sources->sample) < 0) {

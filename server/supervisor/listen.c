@@ -66,16 +66,16 @@ static uint16_t port_of(const union socket_address *address) {
 }
 
 /*
- * What connections inherit from their listener. Answers are one send each; waiting to fill a segment would only delay
- * them. Buffers are bounded, because the kernel counts them against MemoryMax= of the service, and what it would choose
- * by itself grows to megabytes for a client that does not read.
+ * Sets options that connections inherit from their listener. A response is one send; waiting to fill a segment would
+ * only delay it. Buffers are limited, because the kernel counts them against MemoryMax= of the service, and its own
+ * default grows to megabytes for a client that does not read.
  */
 static void set_up(int descriptor) {
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &(int){BOUND_SEND_BUFFER}, sizeof(int));
     setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &(int){BOUND_RECEIVE_BUFFER}, sizeof(int));
     setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &(int){GONE_AFTER}, sizeof(int));
-    /* In case a worker that was taken over made it reset connections. */
+    /* Undoes it if a worker that was taken over made the listener reset connections. */
     setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &(struct linger){0}, sizeof(struct linger));
 }
 

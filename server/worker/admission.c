@@ -5,10 +5,10 @@
 #include "connection_log.h"
 
 #define TRIES 3              /* to take a place that was made for somebody */
-#define LINGERING_AT_ONCE 16 /* of those that end, looked at for one that is over */
+#define LINGERING_AT_ONCE 16 /* lingering connections that are checked for a finished one */
 #define SCAN_MAX 512         /* connections of each deadline that are looked at for one that gives way */
-#define IDLE 500             /* milliseconds in which a handshake of somebody who is there gets on */
-#define SPEECHLESS 200       /* the same for its first message, which follows without being asked for */
+#define IDLE 500             /* milliseconds in which the handshake of a live client makes progress */
+#define SPEECHLESS 200       /* the same for its first message, which the client sends unasked */
 
 bool admission_has_room(const struct worker *worker) {
     return worker->open < worker->open_max && !loop_is_full(worker);
@@ -24,16 +24,16 @@ static bool others_have_room(const struct worker *worker) {
 }
 
 /*
- * Who gives way when all places are taken: first those that are through, and those that wait for a place of this
- * machine, then by two things together. One is how a connection behaves: silent for long, a response that hardly moves,
- * a handshake that does not get on, a response that moves well. The other is what part of what they may have its
- * address and prefixes take. A few connections are no fault, so that somebody who loads some pages at once goes after
- * those who do nothing, however many addresses these have.
+ * Which connection ends when all places are taken: first those that have finished, and those that wait for a place for
+ * this machine. After that, two things count together. One is how a connection behaves: silent for long, a response
+ * that hardly moves, a handshake without progress, a response that moves well. The other is the share of their limits
+ * that its address and prefixes take. A few connections are no reason, so a client that loads some pages at once is
+ * ended after clients that do nothing, however many addresses these have.
  *
- * A response in its first seconds, one that moves well, and a handshake that gets on are ended only where one prefix
- * has many connections, in favour of somebody who has far fewer: else a crowd that comes back at once would always be
- * in its first seconds. Where there is nobody of that kind either, those who come wait for their turn: ending all of
- * them in turn would mean that none is answered.
+ * A response in its first seconds, one that moves well, or a handshake that makes progress is ended only if one prefix
+ * has many connections, and only for a client that has far fewer: otherwise, a crowd that reconnects at once would
+ * always be in its first seconds. If there is no such connection either, new ones wait for their turn: if each ended
+ * another, nobody would get a response.
  */
 enum giver {
     GIVER_THROUGH,
@@ -46,9 +46,9 @@ enum giver {
     GIVER_NONE
 };
 
-#define FEW 2      /* eighths of what a group may have that are no reason to go */
-#define MANY 8     /* connections of one prefix that others need not wait for */
-#define COMPARED 8 /* so many responses must move well before the slowest of them gives way to its own kind */
+#define FEW 2      /* eighths of a group's limit that are no reason to end a connection */
+#define MANY 8     /* with so many connections of one prefix, others need not wait for it */
+#define COMPARED 8 /* so many responses must move well before the slowest of them can be ended for another */
 
 static unsigned load_of(const struct worker *worker, const struct connection *connection) {
     return quota_load(&worker->context->quota, &connection->member);
@@ -62,7 +62,7 @@ static unsigned weight_of(unsigned load) {
     return load > FEW ? load - FEW : 0;
 }
 
-/* Does a handshake go on as that of somebody who is there does? While it waits for its signature, it does. */
+/* Does a handshake make progress like that of a live client? While it waits for its signature, it does. */
 static bool gets_on(const struct worker *worker, const struct connection *connection) {
     uint64_t idle = worker->context->now - connection->stirred;
     return connection->state == STATE_SIGNATURE || idle < (connection->steps == 0 ? SPEECHLESS : IDLE);
@@ -70,7 +70,7 @@ static bool gets_on(const struct worker *worker, const struct connection *connec
 
 static enum giver giver_of(const struct worker *worker, const struct connection *connection, unsigned load,
                            unsigned crowd, bool alike) {
-    /* Of this machine nobody can tell how many they are. */
+    /* For this machine, we cannot know how many clients there are. */
     bool is_known = !alike && !connection_is_local(connection);
     enum giver of_many = is_known && crowd >= MANY ? GIVER_ONE_OF_MANY : GIVER_NONE;
     switch (connection->state) {
@@ -106,7 +106,7 @@ struct candidate {
     unsigned load, crowd;
 };
 
-/* alike: it is compared with those of its own group alone. */
+/* alike: it is compared only with those of its own group. */
 static struct candidate consider(const struct worker *worker, struct connection *connection, bool alike) {
     static const unsigned behaves[] = {[GIVER_THROUGH] = 100, [GIVER_WAITING] = 50, [GIVER_SILENT] = 6,
                                        [GIVER_SLOW] = 4,      [GIVER_YOUNG] = 1,    [GIVER_QUICK] = 0};
@@ -116,7 +116,9 @@ static struct candidate consider(const struct worker *worker, struct connection 
     return (struct candidate){connection, giver, reasons, load, crowd};
 }
 
-/* Does one give way before the other? Of responses the one that moves least, of others who has not got on for longest.
+/*
+ * Is one to be ended before the other? Of responses, the one that moved least; of others, the one without progress for
+ * the longest time.
  */
 static bool gives_way_before(const struct candidate *one, const struct candidate *other) {
     if (one->reasons != other->reasons)
@@ -134,25 +136,27 @@ static bool gives_way_before(const struct candidate *one, const struct candidate
     return one->connection->taken < other->connection->taken;
 }
 
-/* Finds out which of the oldest lingering connections are over. */
+/* Finds out which of the oldest lingering connections have finished. */
 static void look_at_lingering(const struct worker *worker) {
     struct connection *connection = worker->queues[DEADLINE_LINGER].first;
     for (int i = 0; i < LINGERING_AT_ONCE && connection; i++, connection = connection->later)
         connection_has_all(connection);
 }
 
-/* Where a connection of this machine finds none of its places, it may wait for one, if there is room for that. */
+/* If all places for this machine are taken, a connection from it may wait for one, if there is room for that. */
 static bool can_wait(const struct worker *worker, const struct connection *newcomer) {
     return connection_is_local(newcomer) && (newcomer->state == STATE_WAITING || admission_has_room(worker));
 }
 
 /*
- * Who gives way to this newcomer, or, NULL, to whoever comes? .connection is NULL: there is nobody. only_local: of
- * those that have a place of this machine.
+ * Finds the connection to end for this new one, or, if NULL, for any new one. .connection is NULL: none. only_local:
+ * among those with a place for this machine.
  */
 static struct candidate find_giver(const struct worker *worker, const struct connection *newcomer, bool only_local) {
     struct candidate best = {.giver = GIVER_NONE};
-    /* Those of this machine who get on are not disturbed by one of them who can wait; else somebody would be refused.
+    /*
+     * Connections from this machine that make progress are not ended for one that can wait; otherwise somebody would be
+     * refused.
      */
     bool alike = only_local && newcomer && can_wait(worker, newcomer);
     int quick = 0;
@@ -182,7 +186,7 @@ static void displace(struct worker *worker, const struct candidate *giver) {
     loop_finish(worker, giver->connection, true);
 }
 
-/* Has a new connection less reason to go than this one? Among connections of this machine that is the case. */
+/* Does a new connection deserve its place more than this one? Among connections from this machine it does. */
 static bool may_displace(const struct worker *worker, const struct connection *newcomer, const struct candidate *giver,
                          bool only_local) {
     if (!giver->connection)
@@ -199,7 +203,7 @@ static bool may_displace(const struct worker *worker, const struct connection *n
     }
 }
 
-/* Ends another connection in favour of a new one, unless the new one has more reason to go. */
+/* Ends another connection for a new one, unless the new one deserves its place less. */
 static bool make_room(struct worker *worker, const struct connection *newcomer, bool only_local) {
     struct candidate giver = !only_local && worker->giver ? consider(worker, worker->giver, false)
                                                           : find_giver(worker, newcomer, only_local);
@@ -209,7 +213,7 @@ static bool make_room(struct worker *worker, const struct connection *newcomer, 
     return true;
 }
 
-/* Is there one more than may be? */
+/* Is there one connection too many? */
 static bool is_over(const struct worker *worker) {
     return worker->open > worker->open_max ||
            quota_open(&worker->context->quota) > worker->setup->settings->max_connections;
@@ -217,7 +221,7 @@ static bool is_over(const struct worker *worker) {
 
 static enum admission admit(struct worker *worker, struct connection *connection) {
     enum admission admission = connection_admit(connection, worker->context);
-    /* Another worker may be quicker to take the place that was made. */
+    /* Another worker may be faster to take the freed place. */
     for (int i = 0;
          i < TRIES && admission == NO_PLACE && connection_is_local(connection) && make_room(worker, connection, true);
          i++)
@@ -225,14 +229,14 @@ static enum admission admit(struct worker *worker, struct connection *connection
     return admission == ADMITTED && is_over(worker) && !make_room(worker, connection, false) ? NO_PLACE : admission;
 }
 
-/* Lets a connection begin that was admitted, and ends one that was not. */
+/* Starts a connection that was admitted, and ends one that was not. */
 static void begin(struct worker *worker, struct connection *connection, enum admission admission) {
     if (admission != ADMITTED) {
         connection_refuse(connection, worker->context, admission);
         loop_finish(worker, connection, false);
         return;
     }
-    /* The client speaks first, and often has by now: one wake-up less. */
+    /* The client speaks first, and often has already: this saves a wake-up. */
     loop_apply(worker, connection, connection_continue(connection, worker->context, true), true);
 }
 

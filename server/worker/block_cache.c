@@ -11,7 +11,7 @@ static struct block {
 } blocks[BLOCK_CACHE_BLOCKS];
 static size_t count, total;
 
-/* The latest that is large enough, and not so large that it would be wasted. */
+/* The most recent block that is large enough, but not so large that it would be wasted. */
 void *block_cache_take(size_t size) {
     if (size < BLOCK_CACHE_LEAST || size > BLOCK_CACHE_MOST)
         return malloc(size);
@@ -35,7 +35,7 @@ void *block_cache_take_zeroed(size_t size) {
 
 void block_cache_give(void *block) {
     size_t size = block ? malloc_usable_size(block) : 0;
-    if (size < BLOCK_CACHE_LEAST || size > BLOCK_CACHE_MOST) { /* none of this size is ever kept */
+    if (size < BLOCK_CACHE_LEAST || size > BLOCK_CACHE_MOST) { /* blocks of this size are never cached */
         free(block);
         return;
     }

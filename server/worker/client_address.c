@@ -47,9 +47,9 @@ static struct client_address cut(const struct client_address *address, size_t by
 }
 
 /*
- * IPv6 addresses that stand for one of IPv4: behind a translator (64:ff9b::/96, RFC 6052), of 6to4 (2002::/16, RFC
- * 3056) and of Teredo (2001::/32, RFC 4380, where it is inverted). All clients behind a translator share a /64, and
- * each of 6to4 has a /48: what counts is the address within.
+ * IPv6 addresses that contain an IPv4 address: behind a translator (64:ff9b::/96, RFC 6052), 6to4 (2002::/16, RFC 3056)
+ * and Teredo (2001::/32, RFC 4380, where it is inverted). All clients behind a translator share a /64, and each 6to4
+ * client has a /48; so the address inside counts.
  */
 static struct client_address unwrap(const struct client_address *address) {
     static const uint8_t translated[12] = {0x00, 0x64, 0xff, 0x9b}, six_to_four[2] = {0x20, 0x02},
@@ -67,8 +67,8 @@ static struct client_address unwrap(const struct client_address *address) {
 }
 
 /*
- * Providers give an IPv6 client a /64, a /56 or a /48. A wider prefix may be many clients or one, so it may take more
- * than one client, and less than all of its parts together.
+ * Providers give an IPv6 client a /64, a /56 or a /48. A wider prefix may be many clients or one, so its limit is
+ * higher than that of one client, and lower than that of all its parts together.
  */
 size_t client_address_groups(const struct client_address *address,
                              struct address_group groups[static CLIENT_ADDRESS_GROUPS_MAX]) {

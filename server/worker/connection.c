@@ -15,13 +15,13 @@
 #include "response.h"
 
 /*
- * What may come before the request is there: one byte of it in each record, or a record filled up to the largest size.
- * A client that changes keys instead reaches one of these bounds soon.
+ * What a client may send before its request is complete: one byte of it per record, or a record padded to the largest
+ * size. A client that changes keys instead soon reaches one of these limits.
  */
 #define HEARD_BASE 18432
 #define HEARD_PER_BYTE 64
 #define RESPONSES_MAX 2048
-#define IDLE_RECORDS 2 /* without a part of the request: a record that has only begun, and one for good measure */
+#define IDLE_RECORDS 2 /* records without a part of the request: one that has only begun, and one more */
 
 struct connection *connection_begin(int socket, uint16_t port, const struct client_address *from, bool proxied,
                                     uint64_t now) {
@@ -38,8 +38,10 @@ struct connection *connection_begin(int socket, uint16_t port, const struct clie
 
 /* ---- request ---- */
 
-/* Sends the alert or the goodbye that lies in the channel. A client that is still sending gets time to read it, as
- * after a reply. */
+/*
+ * Sends the alert or close_notify in the channel. A client that is still sending gets time to read it, as after a
+ * response.
+ */
 static enum next say_why(struct connection *connection, struct worker_context *context) {
     if (connection_flush(connection, context) != SENT_ALL)
         return WANT_CLOSE;
@@ -49,14 +51,16 @@ static enum next say_why(struct connection *connection, struct worker_context *c
     return connection_begin_linger(connection, STATE_DRAIN) ? WANT_READ : WANT_CLOSE;
 }
 
-/* Does a client keep TLS busy, by new keys or empty records, in place of asking? `length` bytes of its request are
- * there. */
+/*
+ * Does a client keep TLS busy with new keys or empty records instead of sending a request? `length`: bytes of its
+ * request so far.
+ */
 static bool says_too_little(struct connection *connection, const struct worker_context *context, size_t length) {
     connection->responses += (uint32_t)context->channel.output_size;
     return connection->heard > HEARD_BASE + HEARD_PER_BYTE * length || connection->responses > RESPONSES_MAX;
 }
 
-/* The same for the address and its prefixes: each record that brings nothing of the request counts as one. */
+/* The same for its address and prefixes: each record without a part of the request counts as a request. */
 static bool asks_too_often(struct connection *connection, struct worker_context *context, int filled) {
     connection->idle_records += (int)context->channel.records - filled;
     context->channel.records = 0;
@@ -81,7 +85,7 @@ static enum next read_request(struct connection *connection, struct worker_conte
         if (progress == TLS_WANTS_INPUT)
             break;
         if (progress != TLS_DONE) {
-            /* An early goodbye is answered with ours; a broken record with the alert that lies in the channel. */
+            /* Respond to an early close_notify with ours, and to a broken record with the alert in the channel. */
             if (progress == TLS_ENDED)
                 tls_close_notify(connection->session);
             return say_why(connection, context);
@@ -125,9 +129,8 @@ static void get_on(struct connection *connection, const struct worker_context *c
 }
 
 /*
- * The last message of a handshake of TLS 1.3 is the client's, and nothing of ours follows that would acknowledge it.
- * The kernel waits up to 40 ms for something of the kind, and most clients (RFC 896) hold back their request until it
- * comes.
+ * The client sends the last message of a TLS 1.3 handshake, and we send nothing after it that would acknowledge it. The
+ * kernel waits up to 40 ms for such data, and most clients (RFC 896) hold back their request until the acknowledgement.
  */
 static void acknowledge(const struct connection *connection) {
     setsockopt(connection->socket, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
@@ -148,7 +151,7 @@ static enum next handshake_went(struct connection *connection, struct worker_con
             acknowledge(connection);
         return next;
     case TLS_WANTS_SIGNATURE:
-        /* Of a flight nothing is there yet, but a HelloRetryRequest may be, if the second ClientHello came early. */
+        /* Nothing of a flight is there yet, except a HelloRetryRequest if the second ClientHello came early. */
         if (connection_flush(connection, context) != SENT_ALL)
             return WANT_CLOSE;
         connection->state = STATE_SIGNATURE;
@@ -233,17 +236,20 @@ bool connection_is_local(const struct connection *connection) {
            client_address_is_loopback(&connection->address);
 }
 
-/* Whose quotas does it count for? */
+/* Sets the quotas that the connection counts for. */
 static void find_groups(struct connection *connection, const struct worker_context *context) {
-    static const struct address_group loopback = {.bits = 1}, not_told = {.bits = 2}; /* no prefix has so few */
+    static const struct address_group loopback = {.bits = 1},
+                                      not_told = {.bits = 2}; /* no prefix has such a small limit */
     struct address_group groups[CLIENT_ADDRESS_GROUPS_MAX];
     connection->member = (struct quota_member){0};
-    if (connection->state ==
-        STATE_PROXY_HEADER) { /* all that have not said yet who they are: they give way like one client with many */
+    if (connection->state == STATE_PROXY_HEADER) { /* connections whose client is not known yet: they are treated like
+                                                      one client with many */
         join(connection, context, &not_told, 0);
         return;
     }
-    /* What comes from this machine itself is a proxy, an onion service or its owner: many clients. A claim is no proof.
+    /*
+     * A connection from this machine is a proxy, an onion service or its owner: many clients. A claimed address proves
+     * nothing.
      */
     if (connection_is_local(connection)) {
         join(connection, context, &loopback, context->settings->max_connections_from_loopback);
@@ -283,8 +289,8 @@ void connection_refuse(const struct connection *connection, struct worker_contex
 }
 
 /*
- * Takes the PROXY protocol header, which says where the connection really comes from. *size: bytes in the worker
- * context, then those behind the header.
+ * Reads the PROXY protocol header, which says where the connection really comes from. *size: bytes in the worker
+ * context; afterwards, those after the header.
  */
 static enum next introduce(struct connection *connection, struct worker_context *context, size_t *size) {
     struct proxy_header header;

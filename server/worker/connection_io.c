@@ -28,7 +28,7 @@ bool pending_keep(struct pending *pending, const void *bytes, size_t size) {
 
 /*
  * Sends as much as the kernel takes. *left: how many bytes at the end of `bytes` were not taken. The last bytes of a
- * reply wait for the end of the connection (say_goodbye), which goes out with them: a packet less on its way.
+ * response wait for the end of the connection, which is sent with them: this saves a packet.
  */
 static enum sent transmit(struct connection *connection, const uint8_t *bytes, size_t size, size_t *left) {
     int flags = MSG_NOSIGNAL | (connection->state == STATE_LAST_BYTES ? MSG_MORE : 0);

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/*
- * The socket of a connection: what goes out, what comes in, what has to wait, and how the way out ends (a lingering
- * close).
- */
+/* The socket of a connection: sends, receives, keeps what must wait, and closes (a lingering close). */
 
 #include <sys/types.h>
 
@@ -26,15 +23,18 @@ enum sent connection_flush(struct connection *connection, struct worker_context 
 enum sent connection_flush_pending(struct connection *connection);
 
 /*
- * Receives once into the worker context behind `offset` bytes.
- * Returns how many bytes came, 0 when none are there yet, -1 when the peer is gone.
+ * Receives once into the worker context, after `offset` bytes. Returns how many bytes came, 0 if there are none yet, -1
+ * if the client is gone.
  */
 ssize_t connection_receive(struct connection *connection, struct worker_context *context, size_t offset);
 
-/* Bytes that the kernel has taken and the client has not acknowledged; the end of the connection counts as one. */
+/*
+ * Returns the bytes that the kernel has taken and the client has not acknowledged; the end of the connection counts as
+ * one.
+ */
 uint64_t connection_untaken(const struct connection *connection);
 
-/* Is nothing left to say, and has the client acknowledged all that was said? Then it may end at any time. */
+/* Is everything sent and acknowledged by the client? Then it can end at any time. */
 bool connection_has_all(struct connection *connection);
 
 /*

@@ -13,7 +13,9 @@ enum {
     NAME_TYPE_HOST = 0,
 };
 
-/* The bytes of the whole message, by its own word; more than HELLO_MAX while that is not there. */
+/*
+ * Returns the length of the whole message according to its header; more than HELLO_MAX while the header is incomplete.
+ */
 static size_t whole(const uint8_t *message, size_t gathered) {
     if (gathered < MESSAGE_HEADER)
         return SIZE_MAX;
@@ -21,9 +23,9 @@ static size_t whole(const uint8_t *message, size_t gathered) {
 }
 
 /*
- * Walks the records and gathers their payload, which is the handshake message, into `message` (HELLO_MAX bytes).
- * gathered: how many bytes of the message are there; what stands behind it is for the handshake to judge.
- * Returns false when a record is no handshake record.
+ * Reads the records and collects their payload, the handshake message, in `message` (HELLO_MAX bytes). gathered: how
+ * many bytes of the message are there; the handshake judges what follows it. Returns false if a record is not a
+ * handshake record.
  */
 static bool gather(const uint8_t *bytes, size_t length, uint8_t *message, size_t *gathered) {
     size_t at = 0;
@@ -86,7 +88,7 @@ size_t hello_join(uint8_t *bytes, size_t length) {
     message = message < gathered ? message : gathered;
     bytes[3] = (uint8_t)(message >> 8);
     bytes[4] = (uint8_t)message;
-    if (message < gathered) { /* what stands behind the message becomes a record of its own */
+    if (message < gathered) { /* bytes after the message become a record of their own */
         size_t rest = gathered - message;
         uint8_t *next = bytes + RECORD_HEADER + message;
         memmove(next + RECORD_HEADER, next, rest);
@@ -99,7 +101,7 @@ size_t hello_join(uint8_t *bytes, size_t length) {
     return to + length - at;
 }
 
-/* What is left of a message while it is read from front to back. */
+/* The rest of a message that is being read. */
 struct reader {
     const uint8_t *at;
     size_t left;
@@ -124,7 +126,7 @@ static bool take_number(struct reader *reader, size_t bytes, size_t *number) {
     return true;
 }
 
-/* A vector with its length in front (RFC 8446 section 3.4). */
+/* A vector with its length first (RFC 8446 section 3.4). */
 static bool take_vector(struct reader *reader, size_t length_bytes, struct reader *vector) {
     size_t size;
     return take_number(reader, length_bytes, &size) && take(reader, size, vector);

@@ -11,7 +11,7 @@
 #include "common/log.h"
 
 #define ACCEPTS_AT_ONCE 32
-#define PAUSE 250 /* milliseconds without accepting after the system had no room */
+#define PAUSE 250 /* milliseconds without accepting after the system ran out of descriptors or memory */
 
 /* Accepting may end connections that have an event of their own in this round. */
 static void note_ready(struct worker *worker, void *context, uint32_t events) {
@@ -51,7 +51,9 @@ static void welcome(struct worker *worker, int socket, const struct listener *li
     admission_receive(worker, connection);
 }
 
-/* No room in the system is no reason to spin or to end: look away for a moment, what waits stays in the backlog. */
+/*
+ * If the system has no room, do not spin or exit: stop watching for a moment; waiting connections stay in the backlog.
+ */
 static void pause_listening(struct worker *worker) {
     if (worker->listening)
         log_line(LOG_LEVEL_WARNING, "cannot accept connections: %s, with %zu open; continues when there is room",
@@ -60,7 +62,7 @@ static void pause_listening(struct worker *worker) {
     worker->paused_until = worker->context->now + PAUSE;
 }
 
-/* May end other connections, so none of this round's events may still wait for being handled. */
+/* May end other connections, so call it after all other events of this round. */
 static void accept_some(struct worker *worker, const struct listener *listener) {
     for (int i = 0; i < ACCEPTS_AT_ONCE && admission_can_accept(worker); i++) {
         struct sockaddr_storage from = {0};
@@ -78,8 +80,8 @@ static void accept_some(struct worker *worker, const struct listener *listener) 
 }
 
 /*
- * The kernel wakes one worker for a connection. If that one could not take it in the end, nobody would be woken again:
- * so each worker that listens tries now and then, and one that can take none leaves the listeners at once.
+ * The kernel wakes one worker for a connection. If that worker cannot accept it after all, no other is woken. So each
+ * listening worker tries now and then, and one that can accept none stops watching the listeners at once.
  */
 void listening_attend(struct worker *worker) {
     const struct worker_setup *setup = worker->setup;
@@ -92,7 +94,7 @@ void listening_attend(struct worker *worker) {
         accept_some(worker, &setup->listeners[i]);
     if (due)
         worker->tried_at = now;
-    /* A worker that takes none any more still holds places that are wanted. */
+    /* A worker that accepts no more connections still holds places that others need. */
     if (due && worker->told_to_stop && loop_is_full(worker))
         admission_make_way(worker);
     bool may = !worker->told_to_stop && now >= worker->paused_until;

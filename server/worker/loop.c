@@ -6,8 +6,8 @@
 #include "connection_io.h"
 #include "connection_log.h"
 
-#define REPLY_RATE_MIN 512 /* bytes in a second; whoever reads more slowly is held to have gone */
-#define CREDIT 4           /* times reply-timeout: how long bytes that a client took ahead count */
+#define REPLY_RATE_MIN 512 /* bytes per second; a client that reads more slowly is disconnected */
+#define CREDIT 4           /* times reply-timeout: how long bytes that a client took in advance count */
 
 /* ---- deadlines ---- */
 
@@ -75,13 +75,13 @@ void loop_apply(struct worker *worker, struct connection *connection, enum next 
         return;
     }
     connection->source = (struct event_source){handle, connection};
-    /* The peer is as a rule silent while its signature is made: what epoll watches need not change for that. */
+    /* The client is usually silent while its signature is made, so what epoll watches need not change. */
     enum next watched = next == WANT_SIGNATURE ? WANT_READ : next;
     if (fresh || (connection->armed != watched && next != WANT_SIGNATURE)) {
         struct epoll_event event = {.events = watched == WANT_WRITE ? EPOLLOUT : EPOLLIN,
                                     .data.ptr = &connection->source};
         if (watched == WANT_NEWS)
-            event.events |= EPOLLOUT | EPOLLET; /* output alone tells of acknowledgements */
+            event.events |= EPOLLOUT | EPOLLET; /* only output events report acknowledgements */
         connection->armed = watched;
         if (epoll_ctl(worker->events, fresh ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, connection->socket, &event) < 0) {
             loop_finish(worker, connection, !fresh);
@@ -100,9 +100,9 @@ void loop_apply(struct worker *worker, struct connection *connection, enum next 
 }
 
 /*
- * Looks at a reply whose client may be slow. What it has acknowledged counts, and grants time at the lowest rate that
- * is allowed: a client's kernel takes many bytes at once, and none for long, where the client itself reads few all the
- * time. Returns whether it may go on.
+ * Checks a response whose client may be slow. Bytes that the client has acknowledged count, and grant time at the
+ * lowest allowed rate: if the client itself reads few bytes all the time, its kernel takes many at once and then none
+ * for long. Returns whether it may continue.
  */
 static bool look_at_reply(struct worker *worker, struct connection *connection) {
     uint64_t now = worker->context->now, untaken = connection_untaken(connection);
@@ -156,7 +156,7 @@ void loop_take_signature(void *owner, const uint8_t *signature, size_t size, voi
     loop_apply(worker, owner, connection_sign(owner, worker->context, signature, size), false);
 }
 
-/* Something came from a peer while its signature is being made: it is looked at afterwards, unless the peer is gone. */
+/* Something came from a client while its signature is being made: handle it afterwards, unless the client is gone. */
 static void look_away(struct worker *worker, struct connection *connection, uint32_t events) {
     struct epoll_event nothing = {.events = 0, .data.ptr = &connection->source};
     if (events & EPOLLHUP) {

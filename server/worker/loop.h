@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/*
- * A worker's event loop as its connections see it: what epoll watches for each of them, and when their time is over.
- */
+/* A worker's event loop: what epoll watches for each connection, and when its deadline is over. */
 
 #include "connection.h"
 #include "event_source.h"
 #include "signing_client.h"
 #include "worker.h"
 
-#define LOOP_LOOK 2000     /* milliseconds between two looks at a reply */
-#define LOOP_SLOW 16384    /* bytes between two looks; a reply that moves less gives way early */
+#define LOOP_LOOK 2000     /* milliseconds between two checks of a response */
+#define LOOP_SLOW 16384    /* bytes between two checks; a response that moves less is ended early */
 #define LOOP_FULL_BEAT 100 /* milliseconds between two attempts to accept when all places are taken */
 
 /* Connections with one deadline, in the order in which their time runs out. */
@@ -24,12 +22,12 @@ struct worker {
     struct worker_context *context;
     struct signing_client *signing_client;
     int events;
-    int stops; /* signals to stop, as events: epoll_pwait(2) lets no signal through while there is always an event */
+    int stops; /* signals to stop, as events: epoll_pwait(2) delivers no signal as long as there are events */
     bool told_to_stop, told_to_hurry;
     size_t open, open_max;
     bool listening; /* epoll watches the listeners */
     uint64_t paused_until, tried_at;
-    struct connection *giver; /* who gives way to the next one, where that is known */
+    struct connection *giver; /* the connection to end for the next one, if known */
     struct queue queues[DEADLINE_COUNT];
     struct event_source stops_source, key_process_source, listener_sources[LISTENERS_MAX];
     /* Events of this round that are handled last. */
@@ -38,13 +36,13 @@ struct worker {
     bool has_answers; /* of the key process */
 };
 
-/* Has this server, all workers together, as many connections as it may have? */
+/* Has the server, with all workers together, reached its limit of connections? */
 bool loop_is_full(const struct worker *worker);
 
 /* Puts a connection, which is in no queue, at the end of the queue of its deadline; its time there begins. */
 void loop_enter_queue(struct worker *worker, struct connection *connection);
 
-/* Takes a connection out of the queue that it is in. */
+/* Removes a connection from its queue. */
 void loop_leave_queue(struct worker *worker, struct connection *connection);
 
 /* Ends a connection. queued: it is in a queue. */
@@ -56,11 +54,11 @@ void loop_finish(struct worker *worker, struct connection *connection, bool queu
  */
 void loop_apply(struct worker *worker, struct connection *connection, enum next next, bool fresh);
 
-/* An answer of the key process, for a connection (signing_client_receive). context: the worker. */
+/* Handles an answer of the key process for a connection (signing_client_receive). context: the worker. */
 void loop_take_signature(void *owner, const uint8_t *signature, size_t size, void *context);
 
-/* Ends what is out of time; a reply that moves may go on. */
+/* Ends connections after their deadline; a response that moves may continue. */
 void loop_end_the_late(struct worker *worker);
 
-/* How many milliseconds the worker may sleep. */
+/* Returns how many milliseconds the worker may sleep. */
 int loop_time_to_wait(const struct worker *worker);

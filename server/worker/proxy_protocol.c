@@ -6,13 +6,13 @@
 
 /* ---- Version 1 (section 2.1) ---- */
 
-/* The words of the line, each ended by exactly one space, the last one by the end of the line. */
+/* The words of the line; exactly one space ends each, and the end of the line ends the last one. */
 struct words {
     const char *at;
     const char *end;
 };
 
-/* Takes one word into `word`. False where there is none or it is longer than size - 1 bytes. */
+/* Reads one word into `word`. Returns false if there is none or it is longer than size - 1 bytes. */
 static bool take_word(struct words *words, char *word, size_t size) {
     const char *space = memchr(words->at, ' ', (size_t)(words->end - words->at));
     const char *word_end = space != NULL ? space : words->end;
@@ -22,7 +22,7 @@ static bool take_word(struct words *words, char *word, size_t size) {
     memcpy(word, words->at, length);
     word[length] = '\0';
     words->at = space != NULL ? space + 1 : words->end;
-    return space == NULL || words->at < words->end; /* a space at the end announces a word that is not there */
+    return space == NULL || words->at < words->end; /* after a final space, a word is missing */
 }
 
 static bool take_address(struct words *words, int family, uint8_t *address) {

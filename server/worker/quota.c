@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define WINDOW 16 /* slots in which a group may be found, from where its hash points to */
+#define WINDOW 16 /* slots in which a group may be, beginning at its hash */
 
 static size_t place(uint64_t hash, size_t step) {
     return (size_t)((hash >> 32) + step) % QUOTA_SLOTS;
@@ -26,7 +26,7 @@ static const struct quota_table *table(const struct quota *quota, size_t number)
 
 #define COUNT_MAX UINT64_C(0xffff)
 
-/* The slot of a group, else, where that will do, one that is free; QUOTA_SLOTS: neither. */
+/* Returns the slot of a group, or a free one if the caller accepts that; QUOTA_SLOTS: neither. */
 static size_t find(const _Atomic uint64_t *slots, uint64_t hash, bool or_free) {
     size_t free = QUOTA_SLOTS;
     for (size_t i = 0; i < WINDOW; i++) {
@@ -42,7 +42,7 @@ static size_t find(const _Atomic uint64_t *slots, uint64_t hash, bool or_free) {
     return or_free ? free : QUOTA_SLOTS;
 }
 
-/* What all workers have counted for a group. */
+/* Returns what all workers have counted for a group. */
 static uint64_t sum_of(const struct quota *quota, uint64_t hash) {
     uint64_t sum = 0;
     for (size_t i = 0; i < quota->count; i++) {
@@ -53,7 +53,7 @@ static uint64_t sum_of(const struct quota *quota, uint64_t hash) {
     return sum;
 }
 
-/* Where the own table notes what all workers have of a group; NULL: the group has no limit, or found no room. */
+/* Returns where our own table stores the sum of all workers for a group; NULL: the group has no limit, or no slot. */
 static uint32_t *noted(const struct quota *quota, const struct quota_group *group) {
     return group->connections_max > 0 && group->slot < QUOTA_SLOTS ? &quota->own->sums[group->slot] : NULL;
 }
@@ -135,9 +135,9 @@ uint64_t quota_open(const struct quota *quota) {
 /* ---- rates ---- */
 
 /*
- * A level sinks by half in each HALF units of time, evenly in between. So levels can be added up: the sum of what all
- * workers counted sinks as one level would, and each worker needs to write its own table only. One that is held full,
- * and so begins to sink anew all the time, lets as many through in a minute as it holds: 2 * HALF units are 59.4 s.
+ * A level falls by half in HALF units of time, linearly in between. So levels can be added: the sum over all workers
+ * falls as one level would, and each worker writes only its own table. A level that is kept full, and so always begins
+ * to fall again, allows its limit per minute: 2 * HALF units are 59.4 s.
  */
 #define LEVEL_BITS 28
 #define LEVEL_MAX ((UINT64_C(1) << LEVEL_BITS) - 1)
@@ -146,7 +146,7 @@ uint64_t quota_open(const struct quota *quota) {
 #define TIME_MAX ((UINT64_C(1) << TIME_BITS) - 1)
 #define UNIT 1024 /* milliseconds */
 #define HALF 29
-#define FORGOTTEN (UINT64_C(32) * HALF * UNIT) /* milliseconds after which nothing is left of any level */
+#define FORGOTTEN (UINT64_C(32) * HALF * UNIT) /* milliseconds after which every level is zero */
 
 static uint64_t tag_of(uint64_t hash) {
     return hash & ~((UINT64_C(1) << (LEVEL_BITS + TIME_BITS)) - 1);
@@ -156,7 +156,7 @@ static bool is_for(uint64_t slot, uint64_t hash) {
     return tag_of(slot) == tag_of(hash);
 }
 
-/* What is left of a slot's level at this time. */
+/* Returns the level of a slot at this time. */
 static uint64_t level_at(uint64_t slot, uint64_t time) {
     uint64_t level = slot & LEVEL_MAX, past = (time - (slot >> LEVEL_BITS)) & TIME_MAX;
     if (past / HALF >= LEVEL_BITS)
@@ -174,7 +174,7 @@ static uint64_t level_of(const _Atomic uint64_t *slots, uint64_t hash, uint64_t 
     return 0;
 }
 
-/* Adds to the level of a group. Where all of its slots are taken, the one with the lowest level is forgotten. */
+/* Adds to the level of a group. If all its slots are taken, replaces the one with the lowest level. */
 static void raise_level(_Atomic uint64_t *slots, uint64_t hash, uint64_t time, uint64_t by) {
     size_t lowest = place(hash, 0);
     for (size_t i = 0; i < WINDOW; i++) {
@@ -191,7 +191,7 @@ static void raise_level(_Atomic uint64_t *slots, uint64_t hash, uint64_t time, u
     store(&slots[lowest], tag_of(hash) | (time & TIME_MAX) << LEVEL_BITS | by);
 }
 
-/* After how many seconds a group may go on, so that an eighth of what it may have is free; 0: now. */
+/* Returns after how many seconds a group may continue, with an eighth of its limit free; 0: now. */
 static unsigned seconds_to_wait(const struct quota *quota, uint64_t hash, enum quota_rate rate, uint64_t now,
                                 uint64_t one) {
     uint64_t level = 0;

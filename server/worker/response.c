@@ -11,13 +11,15 @@
 #include "connection_io.h"
 #include "connection_log.h"
 
-/* Parts of a body that go out before others have their turn: 160 kB, a fifth of a millisecond. The end of a response is
- * one, too. */
+/*
+ * Parts of a body that are sent before it is the turn of others: 160 kB, a fifth of a millisecond. The end of a
+ * response is one, too.
+ */
 #define TURNS_AT_ONCE 5
 
 /* ---- reply ---- */
 
-/* Puts the next part of the body behind `filled` bytes of plain text. Returns the new length; sets broken. */
+/* Appends the next part of the body to `filled` bytes of plain text. Returns the new length; sets broken. */
 static size_t fill_body(struct response *response, struct worker_context *context, size_t filled) {
     struct reply *reply = &response->reply;
     uint64_t missing = reply->body_size - response->sent;
@@ -42,7 +44,7 @@ static size_t fill_body(struct response *response, struct worker_context *contex
     return filled;
 }
 
-/* Makes the next records. `filled` bytes of plain text, the header, stand in the worker context already. */
+/* Makes the next records. The worker context already contains `filled` bytes of plain text, the header. */
 static bool make_records(struct connection *connection, struct worker_context *context, size_t filled) {
     struct response *response = connection->response;
     filled = fill_body(response, context, filled);
@@ -56,7 +58,7 @@ static bool make_records(struct connection *connection, struct worker_context *c
     return true;
 }
 
-/* After the last byte: a peer that may still be sending gets time to read before a reset can reach it. */
+/* After the last byte: a client that may still be sending gets time to read before a reset can reach it. */
 static enum next say_goodbye(struct connection *connection, struct worker_context *context) {
     struct response *response = connection->response;
     bool drains = response->more_comes || response->reply.status != STATUS_SUCCESS;
@@ -114,7 +116,7 @@ static void decide(const struct connection *connection, const struct worker_cont
     case REQUEST_VALID:
         if (!port_is_served)
             reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "wrong port");
-        else if (tls_bars(context->tls, request->host)) /* asked for under the certificate of another host */
+        else if (tls_bars(context->tls, request->host)) /* requested under the certificate of another host */
             reply_set(reply, STATUS_SERVER_UNAVAILABLE, "identity of this host cannot be used");
         else
             capsules_answer(context->capsules, request, &connection->response->client, reply);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* The response of a connection: what a request is answered with, and how it goes out. */
+/* The response of a connection: chooses it and sends it. */
 
 #include "connection.h"
 #include "content/reply.h"
 
 #define RESPONSE_ASKED_MAX 512 /* bytes */
 
-/* A response on its way. */
+/* A response that is being sent. */
 struct response {
     struct reply reply;
     struct client client;
@@ -32,10 +32,13 @@ enum next response_answer(struct connection *connection, struct worker_context *
                           struct request *request);
 
 /*
- * Sends until the kernel takes no more, others have their turn, or all is said: then the connection lingers, and the
- * response is logged and gone.
+ * Sends until the kernel takes no more, it is the turn of others, or everything is sent: then the connection lingers,
+ * and the response is logged and freed.
  */
 enum next response_continue(struct connection *connection, struct worker_context *context);
 
-/* Gives back a response that will not be sent to its end: it counts as broken off, and is logged. None is allowed. */
+/*
+ * Frees a response that will not be sent completely: it counts as broken off, and is logged. Does nothing without a
+ * response.
+ */
 void response_abandon(struct connection *connection, struct worker_context *context);

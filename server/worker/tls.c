@@ -16,7 +16,7 @@
 #include "common/hostname.h"
 #include "common/log.h"
 
-/* One context for an identity: a session takes over its certificate without parsing anything again. */
+/* One context per identity: a session uses its certificate without parsing it again. */
 struct context {
     const struct certificate *certificate;
     WOLFSSL_CTX *handle; /* NULL: the host is barred */
@@ -25,7 +25,7 @@ struct context {
 struct tls {
     struct context *contexts; /* sorted by host, as the identities are */
     size_t count;
-    size_t fallback, nameless; /* whose context answers an unknown server name, and none */
+    size_t fallback, nameless; /* contexts for an unknown server name, and for none */
     bool has_barred;
     struct tls_channel *channel;
     struct signing_client *signing_client;
@@ -36,16 +36,16 @@ struct tls_session {
     struct tls *tls;
     const struct certificate *certificate;
     struct signing_client_origin origin;
-    struct signing_client_request request; /* for a signature, while one is waited for */
-    const uint8_t *signature;              /* the answer, while it is there */
+    struct signing_client_request request; /* while it waits for a signature */
+    const uint8_t *signature;              /* the answer, once it has arrived */
     size_t signature_size;
     bool refused;
     struct client client;
 };
 
 /*
- * AES-128 first: it costs a handshake 20 us less than AES-256 with SHA-384 and nobody breaks either.
- * ChaCha20 is for clients without AES in hardware.
+ * AES-128 first: a handshake costs 20 us less than with AES-256 and SHA-384, and nobody can break either. ChaCha20 is
+ * for clients without AES in hardware.
  */
 static const char ciphers[] = "TLS13-AES128-GCM-SHA256:TLS13-CHACHA20-POLY1305-SHA256:TLS13-AES256-GCM-SHA384:"
                               "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
@@ -62,7 +62,7 @@ static int receive(WOLFSSL *session, char *bytes, int size, void *context) {
     (void)session;
     if (channel->input_size == 0)
         return WOLFSSL_CBIO_ERR_WANT_READ;
-    channel->records += size == RECORD_HEADER_SIZE; /* wolfSSL asks for each header by itself */
+    channel->records += size == RECORD_HEADER_SIZE; /* wolfSSL reads each header separately */
     size_t taken = channel->input_size < (size_t)size ? channel->input_size : (size_t)size;
     memcpy(bytes, channel->input, taken);
     channel->input += taken;
@@ -74,7 +74,8 @@ static int transmit(WOLFSSL *session, char *bytes, int size, void *context) {
     struct tls_channel *channel = context;
     (void)session;
     if (sizeof channel->output - channel->output_size < (size_t)size)
-        return WOLFSSL_CBIO_ERR_GENERAL; /* a client who asks for new keys dozens of times at once: it ends here */
+        return WOLFSSL_CBIO_ERR_GENERAL; /* a client that requests new keys dozens of times at once is disconnected here
+                                          */
     memcpy(channel->output + channel->output_size, bytes, (size_t)size);
     channel->output_size += (size_t)size;
     return size;
@@ -82,11 +83,11 @@ static int transmit(WOLFSSL *session, char *bytes, int size, void *context) {
 
 /* ---- signatures from the key process ---- */
 
-/* The number of TLS for a scheme, of the kind that wolfSSL calls back for and the hash that it has chosen. */
+/* Returns the TLS number of a scheme, from the kind of callback and the hash that wolfSSL has chosen. */
 enum kind { KIND_ECDSA, KIND_ED25519, KIND_RSA_PKCS1, KIND_RSA_PSS };
 
 static enum signing_scheme scheme_of(enum kind kind, int hash) {
-    /* In TLS 1.2's numbers SHA-256 is 4, SHA-384 is 5 and SHA-512 is 6 (RFC 5246 section 7.4.1.4.1). */
+    /* In TLS 1.2, SHA-256 is 4, SHA-384 is 5 and SHA-512 is 6 (RFC 5246 section 7.4.1.4.1). */
     switch (kind) {
     case KIND_ECDSA:
         return (unsigned)hash << 8 | (SIGNING_ECDSA_SHA256 & 0xff);
@@ -102,7 +103,7 @@ static enum signing_scheme scheme_of(enum kind kind, int hash) {
 static bool ask(struct tls_session *session, enum kind kind) {
     uint8_t content[SIGNING_CONTENT_MAX];
     int hash;
-    /* Of a patch of ours (server/wolfssl/patches/): the callbacks themselves are given a digest. */
+    /* From our own patch (server/wolfssl/patches/): the callbacks themselves get only a digest. */
     int size = wolfSSL_GetSignedContent(session->handle, content, sizeof content, &hash);
     enum signing_version version =
         wolfSSL_version(session->handle) == TLS1_3_VERSION ? SIGNING_TLS_1_3 : SIGNING_TLS_1_2;
@@ -114,8 +115,8 @@ static bool ask(struct tls_session *session, enum kind kind) {
 }
 
 /*
- * wolfSSL calls this twice: at first the question goes out and the handshake waits, at the second call the answer is
- * there. length: the room for the signature, then how long it is.
+ * wolfSSL calls this twice: the first call sends the question and the handshake waits; at the second, the answer is
+ * there. length: the room for the signature, then its length.
  */
 static int sign(struct tls_session *session, enum kind kind, unsigned char *signature, word32 *length) {
     if (session->signature) {
@@ -156,7 +157,7 @@ static int sign_rsa_pss(WOLFSSL *handle, const unsigned char *digest, unsigned s
     return sign(context, KIND_RSA_PSS, signature, length);
 }
 
-/* wolfSSL would check RSA signatures for faults with a key that is not here; the key process does (identity.c). */
+/* wolfSSL would verify RSA signatures with a key that is not here; the key process does that (identity.c). */
 static int trust_rsa(WOLFSSL *handle, unsigned char *signature, unsigned size, unsigned char **content,
                      const unsigned char *key, unsigned key_size, void *context) {
     (void)handle, (void)signature, (void)size, (void)content, (void)key, (void)key_size, (void)context;
@@ -172,10 +173,10 @@ static int trust_rsa_pss(WOLFSSL *handle, unsigned char *signature, unsigned siz
 /* ---- certificates of clients ---- */
 
 /*
- * Called for the client's own certificate; what stands behind it wolfSSL passes over
- * (wolfssl/patches/0006-client-certificate-alone.patch). The handshake goes on whatever the certificate is: its
+ * Called for the client's own certificate; wolfSSL skips the rest of the chain
+ * (wolfssl/patches/0006-client-certificate-alone.patch). The handshake continues whatever the certificate is: its
  * fingerprint is the identity, and TLS itself makes sure that the client has the key. Only a key whose signatures would
- * take too long to verify ends it, before anything is verified.
+ * take too long to verify ends the handshake, before anything is verified.
  */
 static int meet(int verified, WOLFSSL_X509_STORE_CTX *store) {
     struct tls_session *session = store->userCtx;
@@ -213,10 +214,11 @@ static WOLFSSL_CTX *context_begin(bool only_1_3) {
     wolfSSL_CTX_SetEd25519SignCb(handle, sign_ed25519);
     wolfSSL_CTX_SetRsaSignCb(handle, sign_rsa);
     wolfSSL_CTX_SetRsaPssSignCb(handle, sign_rsa_pss);
-    wolfSSL_CTX_set_verify(handle, WOLFSSL_VERIFY_PEER, meet); /* asks for a certificate, and does without */
+    wolfSSL_CTX_set_verify(handle, WOLFSSL_VERIFY_PEER, meet); /* requests a certificate, but does not require one */
     wolfSSL_CTX_SetRsaSignCheckCb(handle, trust_rsa);
     wolfSSL_CTX_SetRsaPssSignCheckCb(handle, trust_rsa_pss);
-    wolfSSL_CTX_set_group_messages(handle); /* a flight leaves whole, also when it waits for a signature in its midst */
+    wolfSSL_CTX_set_group_messages(
+        handle); /* send a flight as a whole, even if it waits for a signature in the middle */
     if (wolfSSL_CTX_SetMinVersion(handle, only_1_3 ? WOLFSSL_TLSV1_3 : WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
         wolfSSL_CTX_set_cipher_list(handle, ciphers) == WOLFSSL_SUCCESS &&
         wolfSSL_CTX_set_groups(handle, groups, sizeof groups / sizeof *groups) == WOLFSSL_SUCCESS)
@@ -245,8 +247,9 @@ static bool is_address(const char *host) {
 }
 
 /*
- * A client that asks for an address sends no server name (RFC 6066 section 3). So a capsule named by an address goes
- * before all but `default`: the first whose identity can be used, else none, since another's would take its place.
+ * A client that asks for an address sends no server name (RFC 6066 section 3). So a capsule named by an address comes
+ * before all except `default`: the first with a usable identity, or else none, because another identity must not
+ * replace it.
  */
 static size_t choose_nameless(const struct tls *tls) {
     size_t chosen = tls->count;
@@ -322,7 +325,7 @@ bool tls_bars(const struct tls *tls, const char *host) {
     return found && !found->handle;
 }
 
-/* Tells a client that its server name is not served: before any version has been agreed upon. */
+/* Tells a client that its server name is not served, before a version is negotiated. */
 static void refuse_name(struct tls_channel *channel) {
     static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, 112}; /* RFC 8446 sections 5.1 and 6: fatal, unrecognized_name */
     memcpy(channel->output, alert, sizeof alert);
@@ -403,15 +406,15 @@ static int alert_for(const struct tls_session *session, int error) {
     case INVALID_PARAMETER:
         return illegal_parameter;
     default:
-        /* Arithmetic: with a key share, or, once there is a certificate, with its signature. */
+        /* The computation failed: with a key share, or, after a certificate, with its signature. */
         return session->client.has_certificate ? decrypt_error : illegal_parameter;
     }
 }
 
-/* Of wolfSSL, which has it in no header file that it installs, and no other call that sends an alert. */
+/* A function of wolfSSL that no installed header declares; no other one sends an alert. */
 int SendAlert(WOLFSSL *session, int severity, int type);
 
-/* Nothing ends in silence: where wolfSSL has sent no fatal alert for its error, this does. */
+/* No failure is silent: if wolfSSL has sent no fatal alert for its error, this does. */
 static void tell_failure(struct tls_session *session, int error) {
     WOLFSSL_ALERT_HISTORY history;
     if (wolfSSL_get_alert_history(session->handle, &history) == WOLFSSL_SUCCESS &&
@@ -419,7 +422,7 @@ static void tell_failure(struct tls_session *session, int error) {
         SendAlert(session->handle, alert_fatal, alert_for(session, error));
 }
 
-/* Tells what a call that did not succeed means. */
+/* Returns what a failed call means. */
 static enum tls_progress progress(struct tls_session *session, int result) {
     int error = wolfSSL_get_error(session->handle, result);
     switch (error) {

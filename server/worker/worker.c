@@ -19,7 +19,7 @@
 #include "loop.h"
 
 #define EVENTS_AT_ONCE 64
-#define DESCRIPTORS_APART SANDBOX_SHARED /* listeners, epoll, log, what a library may open */
+#define DESCRIPTORS_APART SANDBOX_SHARED /* listeners, epoll, log, descriptors that a library may open */
 
 static void read_signals(struct worker *worker, void *context, uint32_t events) {
     (void)context, (void)events;
@@ -36,7 +36,7 @@ static void note_answers(struct worker *worker, void *context, uint32_t events) 
     worker->has_answers = true;
 }
 
-/* The key process has left: no answer comes by this channel any more, but a new worker gets a new one. */
+/* The key process has closed the channel: no answer can come over it any more, but a new worker gets a new one. */
 static void leave_key_process(struct worker *worker) {
     worker->told_to_stop = worker->told_to_hurry = true;
     epoll_ctl(worker->events, EPOLL_CTL_DEL, worker->setup->channel, NULL);
@@ -55,7 +55,7 @@ static void run(struct worker *worker) {
             const struct event_source *source = events[i].data.ptr;
             source->handle(worker, source->context, events[i].events);
         }
-        /* Last, because it may end connections that have an event of their own in this round. */
+        /* Last, because it may end connections that have events in this round. */
         if (worker->has_answers && !signing_client_receive(worker->signing_client, loop_take_signature, worker))
             leave_key_process(worker);
         worker->has_answers = false;
@@ -90,8 +90,8 @@ static int open_stops(void) {
 }
 
 /*
- * Numbers below SANDBOX_SHARED are for what is there now, listeners among it: the sandbox knows by the number what may
- * be changed. Copies of a descriptor that nobody needs fill them up.
+ * Descriptors below SANDBOX_SHARED are reserved for those that exist now, including the listeners: the sandbox decides
+ * by the number what may be changed. Fills free numbers with copies of a descriptor.
  */
 static bool keep_low_numbers(int descriptor) {
     int number;
@@ -103,7 +103,7 @@ static bool keep_low_numbers(int descriptor) {
     return number >= 0;
 }
 
-/* Every connection may need its socket and a file. As many descriptors as that takes are asked for. */
+/* Each connection may need its socket and a file. Raises the limit of descriptors accordingly. */
 static size_t connections_at_most(const struct worker_setup *setup) {
     struct rlimit limit;
     rlim_t wanted = (rlim_t)setup->settings->max_connections * 2 + DESCRIPTORS_APART;
