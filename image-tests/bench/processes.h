@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What a server costs: processor time and memory of a process with all its descendants, out of /proc. */
+/* The cost of a server: processor time and memory of a process with all its descendants, from /proc. */
 
 #include <stdbool.h>
 #include <stddef.h>

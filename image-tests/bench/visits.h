@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* Many visits to a Gemini server at once, each checked in full, on OpenSSL, epoll and sockets that never block. */
+/*
+ * Makes many visits to a Gemini server at once and checks each response completely, with OpenSSL, epoll and
+ * non-blocking sockets.
+ */
 
 #include <netinet/in.h>
 #include <openssl/ssl.h>
@@ -46,7 +49,10 @@ struct visits {
     SSL_SESSION *session; /* the latest, to resume; to be freed */
 };
 
-/* Visits. False: no memory, or nothing moved for 30 seconds; else visits->errors tells. */
+/*
+ * Makes the visits. Returns false if there is no memory, or if nothing moved for 30 seconds; otherwise, visits->errors
+ * counts failures.
+ */
 bool visits_make(struct visits *visits);
 
 /* How many of those that stay the server has closed meanwhile. */

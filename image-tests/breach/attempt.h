@@ -2,16 +2,16 @@
 #pragma once
 
 /*
- * The attempts of the breach drill: what an intruder would try who runs inside a worker. They use plain system calls
- * only (no stdio, no heap), because the same objects go into a test build of the server and into a program of its own.
+ * The attempts of the breach drill: what an intruder inside a worker would try. They use only plain system calls (no
+ * stdio, no heap), because the same objects are linked into a test build of the server and into a separate program.
  *
- * They aim at nothing but decoys and listeners that the drill itself set up (image-tests/breach/decoys.c), whose
- * addresses they get as struct surroundings. Where a call would change something that is not the drill's, the attempt
- * makes it in a way that changes nothing (the clock's own values, names of files that do not exist, a signal that
- * nobody minds) and judges by the answer whether the kernel would have obeyed.
+ * They aim only at decoys and listeners that the drill set up (image-tests/breach/decoys.c); struct surroundings says
+ * where these are. If a call could change something else, the attempt makes it so that nothing changes (the clock's own
+ * values, names of files that do not exist, a harmless signal), and judges by the result whether the kernel would have
+ * allowed it.
  *
- * An attempt may end its process: by a forbidden system call (then it is contained), or by becoming another program,
- * which tells of itself by the exit status ATTEMPT_RAN (then it has succeeded). So each runs in a process of its own.
+ * An attempt may end its process: with a forbidden system call (then it is contained), or by becoming another program,
+ * which exits with ATTEMPT_RAN (then it has succeeded). So each attempt runs in a process of its own.
  */
 
 #include <stdbool.h>
@@ -20,16 +20,16 @@
 
 #define ATTEMPT_CONTAINED 0
 #define ATTEMPT_SUCCEEDED 1
-#define ATTEMPT_ABSENT 2 /* the kernel has no such thing at all, or the surroundings do not tell what it needs */
+#define ATTEMPT_ABSENT 2 /* the kernel lacks the feature, or the surroundings lack what the attempt needs */
 
-#define ATTEMPT_RAN 101 /* exit status of a program that an attempt brought to run */
+#define ATTEMPT_RAN 101 /* exit status of a program that an attempt managed to run */
 
 #define ATTEMPT_REASON_SIZE 160
 #define SURROUNDINGS_KEY_FILES 6
 
-/* Strings are NULL, numbers -1 where the file does not tell them; what needs them is then absent. */
+/* Strings are NULL and numbers -1 if the file does not set them; attempts that need them are then absent. */
 struct surroundings {
-    const char *decoy_token; /* what lies in every decoy: only an attempt that brings it back has read one */
+    const char *decoy_token; /* the contents of every decoy: an attempt has read one only if it returns this */
 
     const char *host_file;           /* a file of the host that everybody may read there */
     const char *host_folder;         /* a folder of the host in which an intruder would like to make files */
@@ -99,12 +99,12 @@ struct attempt {
 extern const struct attempt attempts[];
 extern const size_t attempt_count;
 
-/* Why the last attempt ended as it did: "EPERM at mount", or what was reached. */
+/* Why the last attempt ended: "EPERM at mount", or what it reached. */
 extern char attempt_reason[ATTEMPT_REASON_SIZE];
 
 /*
- * Reads the surroundings from a file of lines "key=value", and lines that begin with #. What it finds lives until the
- * process ends; there is room for one. Returns false, with the reason in attempt_reason, when the file cannot be read
- * or has a line that means nothing.
+ * Reads the surroundings from a file with lines "key=value", and lines that begin with #. The result is valid until the
+ * process ends; there is room for one. Returns false, with the reason in attempt_reason, if the file cannot be read or
+ * has an invalid line.
  */
 bool surroundings_read(const char *path, struct surroundings *surroundings);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Test hosts as the tests of the image see them. image-tests/with-host starts the one that is looked at and tells its
- * name by the environment; a test that stops or breaks its host starts one of its own.
+ * Test hosts, for the tests of the image. image-tests/with-host starts the shared host and passes its name in the
+ * environment; a test that stops or breaks its host starts one of its own.
  */
 
 #include <stdbool.h>
@@ -17,19 +17,19 @@ struct host {
     uint16_t port;
 };
 
-/* The host on which the image is attached, or the image booted by itself. */
+/* Returns the host where the image is attached, or the booted image. */
 struct host host_here(void);
 
-/* Is that a virtual machine, with a kernel of its own? */
+/* Is it a virtual machine, with its own kernel? */
 bool host_is_virtual(void);
 
-/* A host of this test's own, of the same kind. Ends the test when it does not start. */
+/* Starts a host for this test alone, of the same kind. Fails the test if it does not start. */
 struct host host_start(void);
 
 /* Attaches the image to it. */
 void host_attach(const struct host *host);
 
-/* Stops it. True: in peace, and nothing of it is left. */
+/* Stops it. Returns true if it stopped cleanly and left nothing. */
 bool host_stop(const struct host *host);
 
 /*
@@ -48,20 +48,25 @@ int machine_run(const char *command);
 /* What the image booted by itself has written so far, in host_output. */
 void host_read_console(const struct host *host);
 
-/* Asks the server of the host by 127.0.0.1 for a path of the capsule localhost. The reply lives until the next call. */
+/*
+ * Requests a path of the capsule localhost from the host's server, over 127.0.0.1. The response is valid until the next
+ * call.
+ */
 const struct gemini_reply *host_ask(const struct host *host, const char *path);
 
-/* As host_ask, but does not mind when no whole reply comes: false then, or when its status is not 20. */
+/* As host_ask, but does not fail without a complete response: returns false then, or if the status is not 20. */
 bool host_answers(const struct host *host);
 
 /* Copies a file of this machine into a folder of the host. */
 void host_copy(const struct host *host, const char *path, const char *folder);
 
-/* How a visitor fared who asked for the start page, again and again without a break. */
+/* The results of a client that requested the start page continuously. */
 struct host_visits {
     int asked, turned_away;
 };
 
-/* Visits the host while shell commands run on it, which must end well within ten minutes; what they wrote is in
- * host_output. */
+/*
+ * Visits the host while shell commands run on it, which must succeed within ten minutes; their output is in
+ * host_output.
+ */
 struct host_visits host_visit_during(const struct host *host, const char *commands);

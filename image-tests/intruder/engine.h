@@ -2,14 +2,14 @@
 #pragma once
 
 /*
- * The random intruder: an engine inside of a worker that makes system calls with random and hostile arguments
- * (engine.c), and a watcher outside that starts it and looks at what must hold (watcher.c). They share these lines.
+ * The random intruder: an engine inside a worker makes system calls with random and hostile arguments (engine.c), and a
+ * watcher outside starts it and checks the promises (watcher.c). They share this header.
  *
- * The engine's memory, struct intruder_arena, lies at the same address in each worker. The watcher, as root of the
- * host, reads and writes it by /proc/PID/mem. No request and no connection is needed for that.
+ * The engine's memory, struct intruder_arena, is at the same address in each worker. The watcher, as root of the host,
+ * reads and writes it through /proc/PID/mem. So it needs no request and no connection.
  *
- * A session is what one worker does from an order to its end. It has rounds; what a round does follows from the seed
- * and its number alone (and from what the kernel answers), so a session can be made again, or a part of it.
+ * A session is what one worker does from a command until it ends. It has rounds; what a round does depends only on the
+ * seed and its number (and on the results of the kernel), so a session can be repeated, completely or in part.
  */
 
 #include <stdbool.h>

@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * What the filters of seccomp(2) that this process has installed would say to a call. Most calls that an intruder
- * makes up at random would end its worker at once; known beforehand, they are kept back, and those that go through can
- * be made by the thousand.
+ * Evaluates the seccomp(2) filters of this process for a call. Most random calls would end the worker at once. Knowing
+ * that in advance, the engine leaves them out, and can make thousands of calls that the filters allow.
  */
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* Parts of the watcher (watcher.c), which looks at the host from outside while the intruder is at work. */
+/* Parts of the watcher (watcher.c), which observes the host from outside while the intruder is at work. */
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 
 #include "engine.h"
 
-/* What must hold. Each is one line of the result. */
+/* The promises. Each is one line of the result. */
 enum promise {
     PROMISE_PORT,
     PROMISE_LISTENERS,
@@ -28,7 +28,7 @@ enum promise {
     PROMISE_COUNT,
 };
 
-/* What the filter of before let through; the issue that asked for this test names it. */
+/* What the old filter allowed. */
 enum escape {
     ESCAPE_CONNECTION, /* out of a listening socket, into the host's own network */
     ESCAPE_CLOSED,     /* a listening socket, for everybody */

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# What scripts have in common that hold a page of docs/ against the tests: $folder for what they make, with a file `tests`
-# that lists suite/name of each test there is. Such a script has a $page, and a function `faults` that prints the faults of
-# a page into $folder/faults too.
+# Shared by scripts that compare a page of docs/ with the tests: $folder is for temporary files, and its file `tests`
+# lists suite/name of each test. Such a script sets $page, and has a function `faults` that prints the faults of a page,
+# also into $folder/faults.
 # shellcheck disable=SC2034,SC2154 # sources is read by who sources this, and page is set there
 folder=$(mktemp -d)
 trap 'rm -rf --one-file-system "$folder"' EXIT

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Endurance: many visitors of every kind for a long time, while pages are replaced and processes of the server are
- * killed. Parts: soak.c runs it and judges, capsule.c makes what is served and replaces it, visitors.c asks, and
- * processes.c looks at the server's processes.
+ * Endurance: many clients of every kind for a long time, while pages are replaced and processes of the server are
+ * killed. soak.c runs and judges it, capsule.c makes and replaces the content, visitors.c makes requests, and
+ * processes.c checks the server's processes.
  */
 
 #include <openssl/x509.h>
@@ -18,7 +18,7 @@
 
 enum body { BODY_PAGE, BODY_LARGE, BODY_COUNT };
 
-/* What the processes of this program share. Times are milliseconds of gemini_now. */
+/* Shared by the processes of this program. Times are milliseconds of gemini_now. */
 struct soak {
     char folder[64];
     uint16_t port;

@@ -25,7 +25,7 @@ static struct signing_client_network *network_of(struct signing_client *signing_
     return &signing_client->networks[line->origin.network % SIGNING_CLIENT_NETWORKS];
 }
 
-/* The line of a client, which is made when there is none. */
+/* Returns the line of a client, and makes it if there is none. */
 static uint32_t line_of(struct signing_client *signing_client, const struct signing_client_origin *origin) {
     uint32_t *first = &signing_client->alike[origin->client % SIGNING_CLIENT_LINES], number = *first;
     while (number != NONE && signing_client->lines[number].origin.client != origin->client)
@@ -42,7 +42,7 @@ static uint32_t line_of(struct signing_client *signing_client, const struct sign
     return number;
 }
 
-/* A line in which nobody waits and of which nothing is under way is free for another client. */
+/* Frees a line in which nobody waits and of which nothing is under way. */
 static void close_line(struct signing_client *signing_client, uint32_t number) {
     struct signing_client_line *line = &signing_client->lines[number];
     uint32_t *link = &signing_client->alike[line->origin.client % SIGNING_CLIENT_LINES];
@@ -61,7 +61,7 @@ static bool may_send(struct signing_client *signing_client, const struct signing
            (signing_is_slow(line->first->question.scheme) ? 1 : SIGNING_CLIENT_NETWORK_UNDER_WAY);
 }
 
-/* Puts a line at the end of those that wait for their turn, if somebody waits in it. */
+/* Appends a line to those that wait for their turn, if somebody waits in it. */
 static void line_up(struct signing_client *signing_client, uint32_t number) {
     struct signing_client_line *line = &signing_client->lines[number];
     if (line->has_turn || !line->first)
@@ -75,7 +75,7 @@ static void line_up(struct signing_client *signing_client, uint32_t number) {
     signing_client->last_turn = number;
 }
 
-/* Takes a line out of those that wait for their turn. before: the one in front of it, or NONE. */
+/* Removes a line from those that wait for their turn. before: the line before it, or NONE. */
 static void leave_turn(struct signing_client *signing_client, uint32_t before, uint32_t number) {
     struct signing_client_line *line = &signing_client->lines[number];
     *(before == NONE ? &signing_client->first_turn : &signing_client->lines[before].next_turn) = line->next_turn;
@@ -85,8 +85,8 @@ static void leave_turn(struct signing_client *signing_client, uint32_t before, u
 }
 
 /*
- * Finds the line whose turn it is: the first one of the network that has had the fewest turns. Lines in which nobody
- * waits any more are closed on the way. *before: the line in front of it. Returns NONE when none may send.
+ * Finds the line whose turn it is: the first one of the network that has had the fewest turns. Closes lines in which
+ * nobody waits any more. *before: the line before it. Returns NONE if none may send.
  */
 static uint32_t choose_line(struct signing_client *signing_client, uint32_t *before) {
     uint32_t best = NONE, earlier = NONE, next;
@@ -111,7 +111,7 @@ static uint32_t choose_line(struct signing_client *signing_client, uint32_t *bef
     return best;
 }
 
-/* Takes the oldest request out of the line whose turn it is. NULL: no line may send. */
+/* Removes the oldest request from the line whose turn it is. NULL: no line may send. */
 static struct signing_client_request *next_request(struct signing_client *signing_client) {
     uint32_t before = NONE, number = choose_line(signing_client, &before);
     if (number == NONE)
@@ -143,7 +143,7 @@ static bool slot_of(const struct signing_client *signing_client, uint64_t reques
            request_id_of(signing_client, *slot) == request_id;
 }
 
-/* Returns SIGNING_CLIENT_UNDER_WAY when none is free. */
+/* Returns SIGNING_CLIENT_UNDER_WAY if none is free. */
 static uint32_t free_slot(const struct signing_client *signing_client) {
     uint32_t slot = 0;
     while (slot < SIGNING_CLIENT_UNDER_WAY && signing_client->slots[slot].taken)
@@ -238,7 +238,7 @@ static void deliver(struct signing_client *signing_client, const struct signing_
     uint32_t slot;
     if (!slot_of(signing_client, answer->request_id, &slot))
         return;
-    take_back(signing_client, slot); /* an answer to what was not asked yet is one, too: nobody is left waiting */
+    take_back(signing_client, slot); /* an answer to a question that was not sent yet counts, too, so that nobody waits forever */
     struct signing_client_request *request = signing_client->slots[slot].request;
     give_back(signing_client, slot);
     if (!request)
