@@ -14,14 +14,14 @@
 #include "watch.h"
 
 #define HUNG_AFTER 15000   /* milliseconds without a beat: a worker that hangs is killed and replaced */
-#define LEAVE_WITHIN 15000 /* milliseconds for a worker of an earlier generation to take no new connections */
-#define STAY_MAX 900000    /* milliseconds for it to finish what it has */
-#define EXAMINATION 2000   /* milliseconds to a beat, when it is doubtful whether there will be one */
+#define LEAVE_WITHIN 15000 /* milliseconds until a worker of an earlier generation must stop accepting connections */
+#define STAY_MAX 900000    /* milliseconds until it must end */
+#define EXAMINATION 2000   /* milliseconds to the next beat, if there is doubt about the worker */
 #define DELAY_FIRST 50     /* milliseconds before a worker that died young is replaced; doubles each time */
 #define DELAY_MAX 10000
 #define YOUNG 5000
 
-/* ---- places ---- */
+/* ---- slots ---- */
 
 void children_begin(struct children *children) {
     *children = (struct children){.control = -1, .signals = -1};
@@ -46,7 +46,7 @@ static size_t cores(void) {
     return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : (size_t)count;
 }
 
-/* Memory that children share, aligned as its type is: the kernel aligns it to a page, which may be smaller. */
+/* Memory that children share, aligned as its type requires: the kernel aligns only to a page, which may be smaller. */
 static struct worker_shared *map_shared(size_t size) {
     const size_t alignment = _Alignof(struct worker_shared);
     char *memory = mmap(NULL, size + alignment, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -76,7 +76,7 @@ bool children_make_places(struct children *children) {
 
 /* ---- ends ---- */
 
-/* What the supervisor saw itself. A worker that was ended by its sandbox may have been taken over by somebody. */
+/* Logs what the supervisor saw itself. A worker that its sandbox ended may have been taken over. */
 static void tell_of_the_end(const char *who, pid_t process, int status, int forbidden) {
     bool signalled = WIFSIGNALED(status);
     int how = signalled ? WTERMSIG(status) : WEXITSTATUS(status);
@@ -90,14 +90,14 @@ static void tell_of_the_end(const char *who, pid_t process, int status, int forb
                  signalled ? "signal" : "exit status", how);
 }
 
-/* Notes the death of a worker or of the key process, and when the next one may start. */
+/* Records the end of a worker or of the key process, and when the next one may start. */
 static bool record_exit(struct child *child, const char *who, pid_t process, int status) {
     if (child->process != process)
         return false;
     uint64_t now = clock_milliseconds();
     bool young = now - child->started < YOUNG;
     child->process = 0;
-    if (child->shared) { /* its connections have ended with it */
+    if (child->shared) { /* its connections ended with it */
         child->shared->room = 0;
         memset(&child->shared->quota, 0, sizeof child->shared->quota);
     }
@@ -111,7 +111,7 @@ static bool record_exit(struct child *child, const char *who, pid_t process, int
     return true;
 }
 
-/* well: its worker ended as it should, so that the rates it counted are true, and go on to hold. */
+/* well: the worker ended properly, so the rates that it counted are valid and stay. */
 static void clear_shared(struct worker_shared *shared, bool well) {
     memset(shared, 0, well ? offsetof(struct worker_shared, quota) : sizeof *shared);
     shared->used = well;
@@ -119,7 +119,7 @@ static void clear_shared(struct worker_shared *shared, bool well) {
         quota_forget_connections(&shared->quota);
 }
 
-/* One of an earlier generation has finished. Its shared memory is free for another. */
+/* A worker of an earlier generation has finished. Its shared memory is free for another. */
 static bool reap_retired(struct children *children, pid_t process, int status) {
     for (size_t i = 0; i < RETIRED_MAX; i++) {
         struct child *retired = &children->retired[i];
@@ -148,7 +148,7 @@ void children_reap(struct children *children) {
     }
 }
 
-/* ---- looking after them ---- */
+/* ---- supervision ---- */
 
 static bool keys_are_missing(const struct children *children) {
     return !children->keys_apart && children->keys.process == 0;
@@ -183,7 +183,7 @@ static void look_after_workers(struct children *children) {
     }
 }
 
-/* Whoever has been told to go takes no new connections soon, and is through with the old ones some time. */
+/* A worker that was told to leave must soon stop accepting connections, and end after some time. */
 static void look_after_retired(struct children *children) {
     uint64_t now = clock_milliseconds();
     for (size_t i = 0; i < RETIRED_MAX; i++) {
@@ -222,7 +222,7 @@ uint64_t children_wake(const struct children *children, uint64_t latest) {
 
 /* ---- generations ---- */
 
-/* A place for one more retired worker: a free one, or that of the eldest, whose time is over then. */
+/* Returns a slot for one more retired worker: a free one, or that of the oldest, which is ended. */
 static struct child *retired_slot(struct children *children) {
     struct child *eldest = &children->retired[0];
     for (size_t i = 0; i < RETIRED_MAX; i++) {
@@ -239,7 +239,10 @@ static struct child *retired_slot(struct children *children) {
     return eldest;
 }
 
-/* The worker of this number takes no new connections from now on, and its number is free for the next generation. */
+/*
+ * Retires the worker in this slot: it accepts no new connections from now on, and its slot is free for the next
+ * generation.
+ */
 static void retire(struct children *children, size_t number) {
     struct child *child = &children->workers[number];
     if (child->process == 0)
@@ -337,12 +340,12 @@ void children_end_workers(struct children *children) {
     stop_within(children, 0);
 }
 
-/* The last to go: workers need it for the handshakes that they finish. */
+/* It ends last: workers need it for the handshakes that they finish. */
 static void stop_keys(struct children *children) {
     children_close(&children->control);
     if (children->keys.process > 0) {
         kill(children->keys.process, SIGTERM);
-        kill(children->keys.process, SIGCONT); /* also when somebody had stopped it */
+        kill(children->keys.process, SIGCONT); /* also if somebody had stopped it */
         waitpid(children->keys.process, NULL, 0);
     }
 }

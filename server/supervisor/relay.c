@@ -10,7 +10,7 @@
 
 #include "common/log.h"
 
-/* As much as a pipe holds, so that a read takes it all. */
+/* The size of a pipe, so that one read takes everything. */
 #define PIPE_SIZE 65536
 
 /* ---- the worker's end ---- */
@@ -18,7 +18,7 @@
 int relay_open(struct relay *relay) {
     int ends[2];
     relay->pipe = -1;
-    /* A worker does not wait for room: it counts what is lost (log.c). */
+    /* A worker does not wait for room: it counts lost lines (log.c). */
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
         return -errno;
     *relay = (struct relay){.pipe = ends[0]};
@@ -26,7 +26,7 @@ int relay_open(struct relay *relay) {
 }
 
 int relay_enter(int end) {
-    /* Its input and output are of no use to it, and would be the journal's, as its standard error was. */
+    /* It needs no standard input and output; they would be connected to the journal, as its standard error was. */
     for (int standard = STDIN_FILENO; standard <= STDERR_FILENO; standard++) {
         if (standard != end && dup2(end, standard) < 0)
             return -errno;
@@ -39,7 +39,7 @@ int relay_enter(int end) {
 
 /* ---- the supervisor's end ---- */
 
-/* What is written together. */
+/* Lines that are written together. */
 struct batch {
     char text[LOG_LINE_MAX];
     size_t size;
@@ -50,7 +50,7 @@ static void write_batch(struct batch *batch) {
     batch->size = 0;
 }
 
-/* Which priority does a line have? Takes "<6>" off its start. */
+/* Returns the priority of a line and removes "<6>" from its start. */
 static enum log_level level_of(struct relay *relay, const char **line, size_t *size) {
     enum log_level level = LOG_LEVEL_INFO;
     if (*size >= 3 && (*line)[0] == '<' && (*line)[1] >= '0' && (*line)[1] <= '7' && (*line)[2] == '>') {
@@ -65,7 +65,7 @@ static enum log_level level_of(struct relay *relay, const char **line, size_t *s
     return level;
 }
 
-/* Honest lines are plain ASCII (log_quote), so nothing else, which a terminal might obey, comes through. */
+/* Honest lines are plain ASCII (log_quote). Remove everything else, which a terminal might interpret. */
 static void tame(char *text, size_t size) {
     for (size_t i = 0; i < size; i++) {
         if (text[i] < ' ' || text[i] > '~')
@@ -103,7 +103,7 @@ bool relay_lines(struct relay *relay, pid_t worker, uint64_t now) {
         relay->grave = 0;
         relay->period_ends = now + RELAY_PERIOD;
     }
-    /* Honest lines come whole: each is one write of no more than the kernel writes in one piece. */
+    /* Honest lines arrive complete: each is one write, small enough to be atomic. */
     for (const char *line = text, *end = text + got; line < end;) {
         const char *stop = memchr(line, '\n', (size_t)(end - line));
         size_t size = (size_t)((stop ? stop : end) - line);
@@ -118,7 +118,7 @@ bool relay_lines(struct relay *relay, pid_t worker, uint64_t now) {
 void relay_close(struct relay *relay, pid_t worker, uint64_t now) {
     if (relay->pipe < 0)
         return;
-    /* A worker that has gone writes no more. One that is only given up could go on for ever. */
+    /* A worker that has ended writes no more. One that was only given up could write forever. */
     for (int i = 0; i < 2 && relay_has_room() && relay_lines(relay, worker, now); i++)
         ;
     close(relay->pipe);
@@ -127,5 +127,5 @@ void relay_close(struct relay *relay, pid_t worker, uint64_t now) {
 
 bool relay_has_room(void) {
     struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
-    return poll(&output, 1, 0) == 1; /* at its end, too: then writing fails at once */
+    return poll(&output, 1, 0) == 1; /* also if the reader has closed it: then writing fails at once */
 }

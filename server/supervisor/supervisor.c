@@ -27,11 +27,11 @@
 #include "start.h"
 #include "watch.h"
 
-#define TICK 1000            /* milliseconds between two looks at the workers */
-#define START_WITHIN 20000   /* milliseconds for all workers to be ready */
+#define TICK 1000            /* milliseconds between two checks of the workers */
+#define START_WITHIN 20000   /* milliseconds until all workers must be ready */
 #define TAKEOVER_WITHIN 3000 /* milliseconds */
 
-/* How systemd-nspawn asks an init to stop: SIGRTMIN+3 of glibc, which musl calls SIGRTMIN+2. */
+/* The signal with which systemd-nspawn asks an init to stop: SIGRTMIN+3 of glibc, which musl calls SIGRTMIN+2. */
 #define SIGNAL_HALT 37
 
 struct supervisor {
@@ -80,7 +80,7 @@ static int take_listeners(struct supervisor *supervisor, const struct serve_opti
     return supervisor->listener_count > 0 ? 0 : open_listeners(supervisor, &everywhere);
 }
 
-/* A connection to the key service, by its path where the service manager handed none over (systemd before 253). */
+/* Connects to the key service by its path if the service manager passed no connection (systemd before 253). */
 static int reach_keys(struct children *children, const char *path) {
     if (children->keys_apart || !path)
         return EX_OK;
@@ -110,7 +110,7 @@ static int start_keys(struct children *children) {
 
 /* ---- folders ---- */
 
-/* A folder that is missing is told before the key process starts, which would have to tell it from afar. */
+/* Report a missing folder before the key process starts, which could not report it as directly. */
 static int check_state(const char *folder) {
     int state = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (state < 0) {
@@ -121,9 +121,9 @@ static int check_state(const char *folder) {
     return EX_OK;
 }
 
-/* ---- telling ---- */
+/* ---- status ---- */
 
-/* Said until a reload succeeds, so that nobody has to look at the right moment. */
+/* Shown until a reload succeeds, so that nobody has to look at the right moment. */
 #define NOT_RELOADED "Not reloaded: the old state stays; the log says why. "
 
 #define SAMPLE_SHOWN "Every name shows the sample, because there is no capsule; the log says what to do. "
@@ -177,18 +177,18 @@ static void tell(const struct supervisor *supervisor, const char *first) {
 
 /* ---- reload ---- */
 
-/* Whoever told of the reload goes on when it is over: from then on every client meets the new generation. */
+/* Whoever asked for the reload continues when it is over: from then on, every client gets the new generation. */
 static void wait_for_takeover(const struct children *children) {
     uint64_t give_up = clock_milliseconds() + TAKEOVER_WITHIN;
     while (!children_has_taken_over(children) && clock_milliseconds() < give_up)
         ppoll(NULL, 0, &(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-/* A whole new generation takes over, or nothing changes. */
+/* A complete new generation takes over, or nothing changes. */
 static void reload(struct supervisor *supervisor) {
     struct generation next;
     char message[128];
-    /* To the microsecond: one that is earlier than its signal is no answer to it for the service manager. */
+    /* In microseconds: the service manager ignores a time earlier than its signal. */
     snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_microseconds());
     systemd_notify(message);
     int status = generation_open(&next, &supervisor->sources);
@@ -216,7 +216,7 @@ static bool is_stop(int signal) {
     return signal == SIGTERM || signal == SIGINT || signal == SIGNAL_HALT;
 }
 
-/* Starts all workers and waits until each is ready. Returns false when one is not, or a stop signal came. */
+/* Starts all workers and waits until each is ready. Returns false if one is not, or if a stop signal came. */
 static bool start_workers(struct children *children, int *signal) {
     uint64_t give_up = clock_milliseconds() + START_WITHIN;
     children_renew(children);
@@ -224,7 +224,7 @@ static bool start_workers(struct children *children, int *signal) {
         *signal = children_wait(children, 2);
         if (is_stop(*signal))
             return false;
-        if (*signal == SIGCHLD) { /* a worker that cannot even start says why, and another would not do better */
+        if (*signal == SIGCHLD) { /* a worker that cannot even start logs why, and another one would fail, too */
             children_reap(children);
             return false;
         }
@@ -237,9 +237,9 @@ static bool start_workers(struct children *children, int *signal) {
 }
 
 /*
- * Whatever became of a worker, the port has to answer: a listening socket is shared with it, and with the service
- * manager for longer than this service lives. Returns false when one is beyond repair; the service manager opens it
- * anew when it starts this service again and finds that nobody listens.
+ * Checks the listening sockets, because the port must answer whatever a worker did: each socket is shared with the
+ * workers, and with the service manager beyond the life of this service. Returns false if one cannot be repaired; the
+ * service manager then restarts this service, finds that nobody listens, and opens the socket again.
  */
 static bool look_after_listeners(struct supervisor *supervisor) {
     for (size_t i = 0; i < supervisor->listener_count; i++) {
@@ -306,8 +306,7 @@ static bool prepare_signals(struct children *children) {
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGNAL_HALT);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    /* It never runs, because the signal is waited for; systemd 262 starts no service with Type=notify-reload without
-     * one. */
+    /* This handler never runs, because we wait for the signal; but systemd 262 requires one for Type=notify-reload. */
     signal(SIGHUP, has_handler);
     signal(SIGPIPE, SIG_IGN);
     children->signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -336,7 +335,7 @@ int supervisor_serve(const struct serve_options *options) {
         status = generation_open(&supervisor.generation, &supervisor.sources);
     if (status == 0 && !children->keys_apart)
         status = check_state(options->state);
-    /* Whatever is started from here on inherits it and gives up more. */
+    /* All later child processes inherit it and give up more. */
     int result = status == 0 ? sandbox_enter(SANDBOX_SUPERVISOR, -1) : 0;
     if (result < 0) {
         log_line(LOG_LEVEL_ERROR, "the supervisor cannot enter its sandbox: %s", strerror(-result));
@@ -347,7 +346,7 @@ int supervisor_serve(const struct serve_options *options) {
     children->generation = &supervisor.generation;
     children->content = options->content;
     children->state = options->state;
-    /* The key process comes first: from here on no other process has a reason to come near a key. */
+    /* The key process starts first: from here on, no other process needs a key. */
     if (status == 0)
         status = start_keys(children);
     if (status == 0)

@@ -238,7 +238,8 @@ static void deliver(struct signing_client *signing_client, const struct signing_
     uint32_t slot;
     if (!slot_of(signing_client, answer->request_id, &slot))
         return;
-    take_back(signing_client, slot); /* an answer to a question that was not sent yet counts, too, so that nobody waits forever */
+    take_back(signing_client,
+              slot); /* an answer to a question that was not sent yet counts, too, so that nobody waits forever */
     struct signing_client_request *request = signing_client->slots[slot].request;
     give_back(signing_client, slot);
     if (!request)
