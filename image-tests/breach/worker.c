@@ -29,10 +29,8 @@ void __real_signing_client_open(struct signing_client *signing_client, int chann
 void __wrap_signing_client_open(struct signing_client *signing_client, int channel);
 int __real_worker_serve(const struct worker_setup *setup);
 int __wrap_worker_serve(const struct worker_setup *setup);
-int __real_serve_path(const struct capsules *capsules, const char *capsule, const struct request *request,
-                      struct client *client, struct reply *reply);
-int __wrap_serve_path(const struct capsules *capsules, const char *capsule, const struct request *request,
-                      struct client *client, struct reply *reply);
+int __real_serve_path(const struct question *question, const char *capsule);
+int __wrap_serve_path(const struct question *question, const char *capsule);
 void __real_connection_end(struct connection *connection, struct worker_context *bench);
 void __wrap_connection_end(struct connection *connection, struct worker_context *bench);
 long __real_sysconf(int name);
@@ -77,14 +75,13 @@ void __wrap_signing_client_open(struct signing_client *signing_client, int chann
     __real_signing_client_open(signing_client, channel);
 }
 
-int __wrap_serve_path(const struct capsules *capsules, const char *capsule, const struct request *request,
-                      struct client *client, struct reply *reply) {
+int __wrap_serve_path(const struct question *question, const char *capsule) {
     static const char *const outcomes[] = {"contained", "succeeded", "absent"};
     char meta[REPLY_META_MAX + 1];
     size_t number;
-    const char *path = strstr(request->path, "breach/");
+    const char *path = strstr(question->request->path, "breach/");
     if (!path || sscanf(path, "breach/%zu", &number) != 1 || number >= attempt_count)
-        return __real_serve_path(capsules, capsule, request, client, reply);
+        return __real_serve_path(question, capsule);
     log_line(LOG_LEVEL_WARNING, "breach: attempt %zu begins in process %d", number, (int)process);
     attempt_reason[0] = '\0';
     used = true;
@@ -94,7 +91,7 @@ int __wrap_serve_path(const struct capsules *capsules, const char *capsule, cons
         if ((unsigned char)*at < ' ' || (unsigned char)*at > '~')
             *at = '?';
     }
-    reply_set(reply, STATUS_CGI_ERROR, meta);
+    reply_set(question->reply, STATUS_CGI_ERROR, meta);
     return 0;
 }
 

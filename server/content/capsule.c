@@ -115,6 +115,7 @@ static void answer_error(struct reply *reply, int error) {
 
 void capsules_answer(const struct capsules *capsules, const struct request *request, struct client *client,
                      struct reply *reply) {
+    const struct question question = {capsules->folder, capsules->language, request, client, reply};
     client->name[0] = '\0';
     char other[HOSTNAME_MAX + 1];
     bool is_page = is_public(request->path);
@@ -122,7 +123,7 @@ void capsules_answer(const struct capsules *capsules, const struct request *requ
     /* Usually the page exists. Only if it does not, check whether its capsule exists. */
     bool guess = !capsules->only && !request->host_is_address && is_capsule_name(request->host) && is_page;
     if (guess) {
-        error = serve_path(capsules, request->host, request, client, reply);
+        error = serve_path(&question, request->host);
         if (error == 0)
             return;
     }
@@ -135,7 +136,7 @@ void capsules_answer(const struct capsules *capsules, const struct request *requ
     if (capsule == NULL) {
         reply_set(reply, STATUS_PROXY_REQUEST_REFUSED, "This host is not served here");
     } else if (is_page && !(guess && capsule == request->host)) {
-        error = serve_path(capsules, capsule, request, client, reply);
+        error = serve_path(&question, capsule);
         if (error != 0)
             answer_error(reply, error);
     }

@@ -37,13 +37,13 @@ static int refuse_protected(struct beneath_path *path) {
 /* Opens a link in the listed folder. Returns a descriptor or -errno. */
 static int open_link(const struct lookup *lookup, const char *name, int flags) {
     struct lookup target;
-    path_rules_begin(&target, lookup->content, lookup->client, lookup->reply);
+    path_rules_begin(&target, lookup->question);
     target.path.enter = refuse_protected;
     target.path.context = (void *)(uintptr_t)lookup;
     int length = snprintf(target.path.text, sizeof target.path.text, "%.*s%s", (int)lookup->path.reached,
                           lookup->path.text, name);
-    int file =
-        length >= (int)sizeof target.path.text ? -ENAMETOOLONG : beneath_follow(&target.path, lookup->content, flags);
+    int file = length >= (int)sizeof target.path.text ? -ENAMETOOLONG
+                                                      : beneath_follow(&target.path, lookup->question->content, flags);
     if (file >= 0 && path_rules_is_private(&target)) {
         close(file);
         file = -ENOENT;

@@ -171,20 +171,20 @@ static bool admit_to_folder(struct lookup *lookup, int folder, size_t length) {
         return true;
     snprintf(name, sizeof name, "%.*s.access", (int)length, lookup->path.text);
     if (found < 0) {
-        refuse_unread(&source, found, lookup->reply);
+        refuse_unread(&source, found, lookup->question->reply);
         return false;
     }
     int file = openat(folder, DIRECTORY_ACCESS, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
     long size = file >= 0        ? read_file(file, &source, ACCESS_FILE_MAX, &text)
-                : errno == ELOOP ? read_source(lookup->content, &source, ACCESS_FILE_MAX, &text)
+                : errno == ELOOP ? read_source(lookup->question->content, &source, ACCESS_FILE_MAX, &text)
                                  : -errno;
     int faults = size < 0 ? (int)size : access_parse(&list, text, (size_t)size, report, &source);
     free(text);
     if (faults < 0) {
-        refuse_unread(&source, faults, lookup->reply);
+        refuse_unread(&source, faults, lookup->question->reply);
         return false;
     }
-    bool admitted = admit(&list, lookup->client, lookup->reply);
+    bool admitted = admit(&list, lookup->question->client, lookup->question->reply);
     access_dispose(&list);
     return admitted;
 }
@@ -200,10 +200,8 @@ static int enter_folder(struct beneath_path *path) {
     return 0;
 }
 
-void path_rules_begin(struct lookup *lookup, int content, struct client *client, struct reply *reply) {
-    lookup->content = content;
-    lookup->client = client;
-    lookup->reply = reply;
+void path_rules_begin(struct lookup *lookup, const struct question *question) {
+    lookup->question = question;
     lookup->refused = false;
     lookup->path.folder = -1;
     lookup->path.is_confined = true;
@@ -220,11 +218,11 @@ static bool set_text(struct lookup *lookup, const char *path) {
 }
 
 int path_rules_enter(struct lookup *lookup, const char *path) {
-    return set_text(lookup, path) ? beneath_enter(&lookup->path, lookup->content) : -ENAMETOOLONG;
+    return set_text(lookup, path) ? beneath_enter(&lookup->path, lookup->question->content) : -ENAMETOOLONG;
 }
 
 int path_rules_open(struct lookup *lookup, const char *path, int flags) {
-    return set_text(lookup, path) ? beneath_follow(&lookup->path, lookup->content, flags) : -ENAMETOOLONG;
+    return set_text(lookup, path) ? beneath_follow(&lookup->path, lookup->question->content, flags) : -ENAMETOOLONG;
 }
 
 bool path_rules_admit_to_folder(struct lookup *lookup, int folder) {
@@ -262,7 +260,7 @@ void path_rules_leave(struct lookup *lookup) {
 
 /* Is there metadata in the folder that source->path names? As look_for. */
 static int find_metadata(const struct lookup *lookup, struct source *source) {
-    int folder = beneath_open_confined(lookup->content, source->path, O_PATH | O_DIRECTORY);
+    int folder = beneath_open_confined(lookup->question->content, source->path, O_PATH | O_DIRECTORY);
     if (folder < 0)
         return is_absence(-folder) ? 0 : folder;
     int found = look_for(folder, DIRECTORY_METAFILE, &source->status);
@@ -283,7 +281,7 @@ const struct metafile_rule *path_rules_find(const struct lookup *lookup, struct 
         snprintf(name, sizeof name, "%.*s", (int)end, whole);
         int found = find_metadata(lookup, &source);
         strcpy(name + end, DIRECTORY_METAFILE);
-        long size = found > 0 ? read_source(lookup->content, &source, METAFILE_MAX, &text) : found;
+        long size = found > 0 ? read_source(lookup->question->content, &source, METAFILE_MAX, &text) : found;
         if (found != 0 && size >= 0) {
             int faults = metafile_parse(meta, text, (size_t)size, report, &source);
             free(text);

@@ -20,18 +20,26 @@
 #include "reply.h"
 #include "request.h"
 
+/* What a client asks for. All of it belongs to the caller. */
+struct question {
+    int content;          /* the content folder */
+    const char *language; /* of text/gemini pages without one of their own, or NULL */
+    const struct request *request;
+    struct client *client;
+    struct reply *reply; /* for the answer */
+};
+
 /* The lookup of a path for a client. */
 struct lookup {
-    int content; /* the content folder */
-    struct client *client;
-    struct reply *reply;
+    const struct question *question;
     bool refused; /* the reply says why */
     struct beneath_path path;
     bool has_metadata[BENEATH_PATH_SIZE + 1]; /* of an entered folder, by the length of its path */
 };
 
-/* Begins a lookup. content: the content folder; the caller keeps it. Call path_rules_leave in the end. */
-void path_rules_begin(struct lookup *lookup, int content, struct client *client, struct reply *reply);
+/* Begins a lookup. question: must last as long; its request and language may be NULL. Call path_rules_leave in the end.
+ */
+void path_rules_begin(struct lookup *lookup, const struct question *question);
 
 /*
  * Enters a folder, or opens a file. path: the capsule's name, a slash and a path in it, decoded; a folder has a slash

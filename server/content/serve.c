@@ -45,12 +45,14 @@ struct found {
  * Responds with what was found under this name, which the request gave or a folder's page has. The reply owns the
  * descriptor from now on.
  */
-static int answer_file(const struct capsules *capsules, const char *name, const struct found *found,
-                       const struct metafile_rule *rule, const struct request *request, struct reply *reply) {
+static int answer_file(const struct lookup *lookup, const char *name, const struct found *found,
+                       const struct metafile_rule *rule) {
+    const struct request *request = lookup->question->request;
+    struct reply *reply = lookup->question->reply;
     int result = -ENOENT;
     if (S_ISREG(found->status.st_mode)) {
         char type[REPLY_META_MAX + 1];
-        metafile_describe(type, rule, media_type(name), capsules->language);
+        metafile_describe(type, rule, media_type(name), lookup->question->language);
         reply_set(reply, STATUS_SUCCESS, type);
         reply->body = found->file;
         reply->body_size = (uint64_t)found->status.st_size;
@@ -123,8 +125,8 @@ static struct found open_page(struct lookup *lookup, char *path, char *end) {
 }
 
 /* A rule can be for a folder that no longer exists, under its name without the slash. */
-static const struct metafile_rule *find_rule(struct lookup *lookup, const struct request *request, bool is_there,
-                                             struct metafile *meta) {
+static const struct metafile_rule *find_rule(struct lookup *lookup, bool is_there, struct metafile *meta) {
+    const struct request *request = lookup->question->request;
     const struct metafile_rule *rule = path_rules_find(lookup, meta);
     size_t length = strlen(request->path);
     if (rule || is_there || length < 2 || request->path[length - 1] != '/')
@@ -141,14 +143,14 @@ static const struct metafile_rule *find_rule(struct lookup *lookup, const struct
     return rule;
 }
 
-static int answer_listing(const struct capsules *capsules, const struct lookup *lookup,
-                          const struct metafile_rule *rule, const struct request *request, struct reply *reply) {
+static int answer_listing(const struct lookup *lookup, const struct metafile_rule *rule) {
+    struct reply *reply = lookup->question->reply;
     char type[REPLY_META_MAX + 1];
-    int result = folder_listing(lookup, request->path, reply);
+    int result = folder_listing(lookup, lookup->question->request->path, reply);
     if (result < 0)
         return result;
     struct reply_text *text = reply->text;
-    metafile_describe(type, rule, "text/gemini", capsules->language);
+    metafile_describe(type, rule, "text/gemini", lookup->question->language);
     reply_set(reply, STATUS_SUCCESS, type);
     reply->text = text;
     reply->body_size = text->size;
@@ -171,10 +173,8 @@ static struct found find_page(struct lookup *lookup, char *path, char *end) {
 }
 
 /* Responds with what the lookup leads to. path, end: see open_page. */
-static int answer_at(const struct capsules *capsules, char *path, char *end, const struct request *request,
-                     struct lookup *lookup) {
+static int answer_at(struct lookup *lookup, char *path, char *end) {
     struct metafile meta = {0};
-    struct reply *reply = lookup->reply;
     struct found found = find_page(lookup, path, end);
     int result = found.file < 0 ? found.file : 0;
 
@@ -189,28 +189,27 @@ static int answer_at(const struct capsules *capsules, char *path, char *end, con
             close(found.file);
         return is_private ? -ENOENT : 0;
     }
-    const struct metafile_rule *rule = find_rule(lookup, request, found.file >= 0, &meta);
+    const struct metafile_rule *rule = find_rule(lookup, found.file >= 0, &meta);
     if (rule && rule->kind == METAFILE_HEADER) {
         if (found.file >= 0)
             close(found.file);
-        reply_set(reply, rule->status, rule->value);
+        reply_set(lookup->question->reply, rule->status, rule->value);
         result = 0;
     } else if (found.file >= 0) {
-        result = answer_file(capsules, path, &found, rule, request, reply);
+        result = answer_file(lookup, path, &found, rule);
     } else if (result == -ENOENT && end[-1] == '/' && lookup->path.folder >= 0) {
-        result = answer_listing(capsules, lookup, rule, request, reply);
+        result = answer_listing(lookup, rule);
     }
     metafile_dispose(&meta);
     return result;
 }
 
-int serve_path(const struct capsules *capsules, const char *capsule, const struct request *request,
-               struct client *client, struct reply *reply) {
+int serve_path(const struct question *question, const char *capsule) {
     char path[FILE_PATH_MAX];
-    char *end = stpcpy(stpcpy(path, capsule), request->path);
+    char *end = stpcpy(stpcpy(path, capsule), question->request->path);
     struct lookup lookup;
-    path_rules_begin(&lookup, capsules->folder, client, reply);
-    int result = answer_at(capsules, path, end, request, &lookup);
+    path_rules_begin(&lookup, question);
+    int result = answer_at(&lookup, path, end);
     path_rules_leave(&lookup);
     return result;
 }

@@ -8,7 +8,7 @@
  *
  *   connection end=late address=192.0.2.1
  *
- * At the end of each period with such connections, it always writes one line with the totals:
+ * At the end of each period with such connections, a worker that is still there writes one line with the totals:
  *
  *   connections refused=1200 throttled=0 displaced=0 late=4 foreign=0 failed=0 seconds=60
  */

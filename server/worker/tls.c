@@ -227,10 +227,14 @@ static WOLFSSL_CTX *context_begin(bool only_1_3) {
     return NULL;
 }
 
+static void log_failure(void) {
+    log_line(LOG_LEVEL_ERROR, "TLS cannot be set up: out of memory or wolfSSL was built without a needed part");
+}
+
 static WOLFSSL_CTX *context_open(const struct certificate *certificate, bool only_1_3) {
     WOLFSSL_CTX *handle = context_begin(only_1_3);
     if (!handle) {
-        log_line(LOG_LEVEL_ERROR, "TLS cannot be set up: out of memory or wolfSSL was built without a needed part");
+        log_failure();
         return NULL;
     }
     if (wolfSSL_CTX_use_certificate_chain_buffer(handle, (const unsigned char *)certificate->chain,
@@ -267,6 +271,7 @@ struct tls *tls_open(const struct certificates *certificates, const char *fallba
     struct tls *tls = calloc(1, sizeof *tls);
     if (!tls || wolfSSL_SetAllocators(block_cache_take, block_cache_give, block_cache_resize) != 0 ||
         wolfSSL_Init() != WOLFSSL_SUCCESS) {
+        log_failure();
         free(tls);
         return NULL;
     }
@@ -274,8 +279,10 @@ struct tls *tls_open(const struct certificates *certificates, const char *fallba
     tls->signing_client = signing_client;
     tls->has_barred = certificates->barred > 0;
     tls->contexts = calloc(certificates->count, sizeof *tls->contexts);
-    if (!tls->contexts)
+    if (!tls->contexts) {
+        log_failure();
         goto failed;
+    }
     for (size_t i = 0; i < certificates->count; i++) {
         const struct certificate *certificate = &certificates->list[i];
         WOLFSSL_CTX *handle = certificate->chain ? context_open(certificate, only_1_3) : NULL;

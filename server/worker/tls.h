@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The worker's only interface to wolfSSL. Works on memory: received bytes go into a channel, bytes to send come out of
+ * The worker's only interface to the TLS of wolfSSL (protocol/ and common/keyed_hash.c use its ciphers and hashes).
+ * Works on memory: received bytes go into a channel, bytes to send come out of
  * it, and the owner of the socket moves them.
  *
  * TLS 1.3 and 1.2 (the protocol requires at least 1.2); forward secrecy and AEAD only; X25519MLKEM768, X25519, P-256;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "worker.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -139,7 +140,7 @@ int worker_serve(const struct worker_setup *setup) {
     worker.context = calloc(1, sizeof *worker.context);
     worker.signing_client = malloc(sizeof *worker.signing_client);
     if (!worker.context || !worker.signing_client)
-        goto end;
+        goto failed;
     signing_client_open(worker.signing_client, setup->channel);
     worker.context->capsules = setup->capsules;
     worker.context->settings = setup->settings;
@@ -154,16 +155,17 @@ int worker_serve(const struct worker_setup *setup) {
     };
     worker.context->counters = &setup->shared->counters;
     worker.context->now = clock_milliseconds();
-    worker.context->tls = tls_open(setup->certificates, setup->fallback, setup->settings->min_tls == SETTINGS_TLS_1_3,
-                                   &worker.context->channel, worker.signing_client);
     worker.events = epoll_create1(EPOLL_CLOEXEC);
     worker.stops = open_stops();
-    if (!worker.context->tls || worker.events < 0 || worker.stops < 0 ||
-        !watch(&worker, setup->channel, &worker.key_process_source) ||
+    if (worker.events < 0 || worker.stops < 0 || !watch(&worker, setup->channel, &worker.key_process_source) ||
         !watch(&worker, worker.stops, &worker.stops_source))
+        goto failed;
+    worker.context->tls = tls_open(setup->certificates, setup->fallback, setup->settings->min_tls == SETTINGS_TLS_1_3,
+                                   &worker.context->channel, worker.signing_client);
+    if (!worker.context->tls)
         goto end;
     if (!keep_low_numbers(worker.stops))
-        goto end;
+        goto failed;
     listening_begin(&worker);
     /* Before the first byte from outside. */
     if (!give_up_power(setup))
@@ -171,6 +173,9 @@ int worker_serve(const struct worker_setup *setup) {
     setup->shared->ready = 1;
     run(&worker);
     status = 0;
+    goto end;
+failed:
+    log_line(LOG_LEVEL_ERROR, "a worker cannot start: %s", strerror(errno));
 end:
     if (worker.events >= 0)
         close(worker.events);

@@ -777,11 +777,12 @@ Test(path_rules, long_listings_say_so) {
 Test(path_rules, the_longest_path_of_a_folder) {
     struct lookup lookup;
     struct client client = {0};
+    const struct question question = {.content = capsules.folder, .client = &client, .reply = &reply};
     char path[512];
     snprintf(path, sizeof path, "%s/host/club", root);
     int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     cr_assert_geq(folder, 0);
-    path_rules_begin(&lookup, capsules.folder, &client, &reply);
+    path_rules_begin(&lookup, &question);
     for (size_t length = sizeof lookup.path.text - 3; length < sizeof lookup.path.text; length++) {
         bool fits = length + 1 < sizeof lookup.path.text;
         memset(lookup.path.text, 'a', length);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
+#include "logged.h"
 #include "worker_fixture.h"
 
 TestSuite(worker, .init = prepare, .fini = clean, .timeout = 60);
@@ -127,4 +128,17 @@ Test(worker, as_many_connections_as_there_are_descriptors) {
         cr_expect_eq(got[0], cases[i].expected, "case %zu: %zu", i, got[0]);
         cr_expect_eq(got[1], cases[i].then, "case %zu: %zu", i, got[1]);
     }
+}
+
+Test(worker, why_it_cannot_start_is_logged) {
+    struct rlimit limit;
+    int next = dup(worker.events);
+    close(next);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    logged_begin();
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)next, (rlim_t)next}), 0);
+    int status = worker_serve(&setup);
+    const char *text = logged_end();
+    cr_expect_eq(status, 1);
+    cr_expect_not_null(strstr(text, "a worker cannot start: Too many open files"), "%s", text);
 }
