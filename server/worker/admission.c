@@ -244,7 +244,7 @@ void admission_receive(struct worker *worker, struct connection *connection) {
     enum admission admission = admit(worker, connection);
     if (admission == NO_PLACE && can_wait(worker, connection)) {
         connection_wait(connection, worker->context);
-        loop_enter_queue(worker, connection);
+        loop_wait(worker, connection);
         return;
     }
     begin(worker, connection, admission);
@@ -258,7 +258,7 @@ void admission_admit_waiting(struct worker *worker) {
             connection_wait(connection, worker->context);
             return;
         }
-        loop_leave_queue(worker, connection);
+        loop_end_wait(worker, connection);
         begin(worker, connection, admission);
     }
 }

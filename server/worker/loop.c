@@ -69,6 +69,20 @@ void loop_finish(struct worker *worker, struct connection *connection, bool queu
 
 static void handle(struct worker *worker, void *context, uint32_t events);
 
+void loop_wait(struct worker *worker, struct connection *connection) {
+    struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = &connection->source};
+    connection->source = (struct event_source){handle, connection};
+    if (epoll_ctl(worker->events, EPOLL_CTL_ADD, connection->socket, &event) < 0)
+        loop_finish(worker, connection, false);
+    else
+        loop_enter_queue(worker, connection);
+}
+
+void loop_end_wait(struct worker *worker, struct connection *connection) {
+    loop_leave_queue(worker, connection);
+    epoll_ctl(worker->events, EPOLL_CTL_DEL, connection->socket, NULL);
+}
+
 void loop_apply(struct worker *worker, struct connection *connection, enum next next, bool fresh) {
     if (next == WANT_CLOSE) {
         loop_finish(worker, connection, !fresh);
@@ -169,7 +183,8 @@ static void look_away(struct worker *worker, struct connection *connection, uint
 
 static void handle(struct worker *worker, void *context, uint32_t events) {
     struct connection *connection = context;
-    if (events & EPOLLERR) { /* a reset: nothing can be sent any more */
+    /* A reset, after which nothing can be sent; or a client that did not wait for its place any longer. */
+    if (events & EPOLLERR || connection->state == STATE_WAITING) {
         loop_finish(worker, connection, true);
         return;
     }

@@ -45,6 +45,15 @@ void loop_enter_queue(struct worker *worker, struct connection *connection);
 /* Removes a connection from its queue. */
 void loop_leave_queue(struct worker *worker, struct connection *connection);
 
+/*
+ * Lets a connection wait for a place (connection_wait): it is in the queue of its deadline, and epoll reports nothing
+ * but its end, so that a client that has left takes up no room. epoll does not know it yet, and it is in no queue.
+ */
+void loop_wait(struct worker *worker, struct connection *connection);
+
+/* Ends the wait: the connection is in no queue, and unknown to epoll. */
+void loop_end_wait(struct worker *worker, struct connection *connection);
+
 /* Ends a connection. queued: it is in a queue. */
 void loop_finish(struct worker *worker, struct connection *connection, bool queued);
 

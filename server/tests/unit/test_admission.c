@@ -320,8 +320,10 @@ Test(admission, who_waits_gets_on_in_turn) {
         cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pairs[i]), 0);
         waiting[i] = open_one(pairs[i][1], true);
         connection_wait(waiting[i], &context);
-        loop_enter_queue(&worker, waiting[i]);
+        loop_wait(&worker, waiting[i]);
     }
+    cr_expect_eq(write(pairs[0][0], "\x16", 1), 1);
+    cr_expect_not(epoll_has(EPOLLIN, &waiting[0]->source), "bytes are for later");
     admission_admit_waiting(&worker);
     EXPECT_QUEUE(DEADLINE_HANDSHAKE, waiting[0]);
     EXPECT_QUEUE(DEADLINE_WAITING, waiting[1], waiting[2]);
@@ -335,4 +337,36 @@ Test(admission, who_waits_gets_on_in_turn) {
     cr_expect_null(worker.queues[DEADLINE_WAITING].first);
     for (size_t i = 0; i < 3; i++)
         close(pairs[i][0]);
+}
+
+/* A crowd that opens connections and leaves again must not fill the server with those that nobody waits for. */
+Test(admission, who_leaves_while_waiting_takes_up_no_room) {
+    int pairs[2][2];
+    struct connection *waiting[2];
+    settings.max_connections_from_loopback = 1;
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pairs[i]), 0);
+        waiting[i] = open_one(pairs[i][1], true);
+        connection_wait(waiting[i], &context);
+        loop_wait(&worker, waiting[i]);
+    }
+    struct epoll_event event;
+    cr_assert_eq(epoll_wait(worker.events, &event, 1, 0), 0, "nobody has left");
+    close(pairs[0][0]);
+    cr_assert_eq(epoll_wait(worker.events, &event, 1, 0), 1);
+    const struct event_source *source = event.data.ptr;
+    cr_assert_eq(source, &waiting[0]->source);
+    source->handle(&worker, source->context, event.events);
+    EXPECT_QUEUE(DEADLINE_WAITING, waiting[1]);
+    cr_expect_eq(worker.open, 1);
+    cr_expect_eq(quota_open(&context.quota), 1);
+    close(pairs[1][0]);
+}
+
+Test(admission, who_cannot_be_watched_does_not_wait) {
+    struct connection *connection = open_one(-1, true);
+    connection_wait(connection, &context);
+    loop_wait(&worker, connection);
+    cr_expect_eq(worker.open, 0);
+    cr_expect_null(worker.queues[DEADLINE_WAITING].first);
 }

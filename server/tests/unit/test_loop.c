@@ -7,6 +7,8 @@
 #define loop_enter_queue test_loop_enter_queue
 #define loop_leave_queue test_loop_leave_queue
 #define loop_finish test_loop_finish
+#define loop_wait test_loop_wait
+#define loop_end_wait test_loop_end_wait
 #define loop_apply test_loop_apply
 #define loop_handle test_loop_handle
 #define loop_take_signature test_loop_take_signature
