@@ -95,7 +95,7 @@ struct rule {
 #define SYS_landlock_add_rule 445
 #define SYS_landlock_restrict_self 446
 #endif
-#define NOBODY 65534 /* a user that owns nothing on any system (children.c) */
+#define NOBODY 65534 /* a user that owns nothing on any system (start.c) */
 #define DESCRIPTOR_MAX 0x7fffffff
 #define PROCESS_MAX 0x7fffffff
 
