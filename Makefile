@@ -101,7 +101,7 @@ lint: | tools-check ## checks layout and includes of the sources, and scripts
 	@$(ENTER) tools/lint
 
 manual-check: $(call needs,build/vitrine tools-check) ## compares man pages, help, pictures and docs/protocol.md with the program
-	@failed=0; for part in check-manual check-help check-protocol; do $(ENTER) image-tests/$$part build/vitrine || failed=1; done; exit $$failed
+	@failed=0; for part in check-manual check-help check-protocol; do $(ENTER) tools/$$part build/vitrine || failed=1; done; exit $$failed
 
 pictures: | tools-check ## draws the pictures in docs/, from their sources and tables
 	@$(ENTER) sh -c 'tools/draw docs/picture.pikchr >build/picture.svg && tools/chart drill >build/drill.svg && \
@@ -199,7 +199,7 @@ content-key: | tools ## makes a key for make content only, mkosi.content.key
 release-check: $(call needs,release variants) ## checks that a release is complete and correct
 	@$(MAKE) --no-print-directory release RELEASE=build/release-again UNTIL=$(UNTIL) >/dev/null
 	@failed=0; $(ENTER) image-tests/check-release build/release build/release-again || failed=1; \
-	    image-tests/check-notes || failed=1; rm -rf build/release-again; exit $$failed
+	    tools/check-notes || failed=1; rm -rf build/release-again; exit $$failed
 
 clean: ## removes build/ except downloads and trees of test hosts
 	@find build -mindepth 1 -maxdepth 1 ! -name downloads ! -name trees -exec rm -rf --one-file-system {} + 2>/dev/null || :

@@ -67,7 +67,7 @@ surface-check: $(call needs,build/vitrine test-programs) ## checks docs/surface.
 
 specification-check: $(call needs,host-files test-programs) ## checks the numbers in docs/SPECIFICATION.md
 	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -s surface
-	@$(ENTER) image-tests/check-specification
+	@$(ENTER) tools/check-specification
 
 bots-check: $(call needs,build/vitrine tools-check) ## tests the recipes in docs/bots.md with the server's log
 	@$(ENTER) image-tests/check-bots build/vitrine
@@ -144,7 +144,7 @@ packages-check: $(WITH_HOSTS) $(call needs,packages variants) ## builds .deb and
 	@$(ENTER) image-tests/check-packages
 
 packager-check: $(call needs,program tools-check) ## make install-program, as packagers run it
-	@$(ENTER) image-tests/check-packager
+	@$(ENTER) tools/check-packager
 
 packages-lint: $(call needs,packages tools-all)
 	@$(ENTER) image-tests/check-packages lint
