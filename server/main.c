@@ -183,7 +183,7 @@ static int keys(char **arguments) {
     if (status != EX_OK)
         return status;
     be_a_batch();
-    return keys_service(state);
+    return key_service_run(state);
 }
 
 static int check(char **arguments) {

@@ -251,7 +251,7 @@ static const struct rule supervisor_rules[] = {
 #endif
     ANY(wait4),
     RULE(mprotect, ONLY(2, PROT_READ | PROT_WRITE)),
-    RULE(mmap, ONLY(2, PROT_READ | PROT_WRITE), IS(3, MAP_SHARED | MAP_ANONYMOUS), IS_INT(4, -1)), /* the boards */
+    RULE(mmap, ONLY(2, PROT_READ | PROT_WRITE), IS(3, MAP_SHARED | MAP_ANONYMOUS), IS_INT(4, -1)), /* shared memory */
     RULE(kill, FROM_TO(0, 1, PROCESS_MAX), FROM_TO(1, SIGHUP, SIGCONT)), /* never a group or all processes */
     ANY(restart_syscall),
     RULE(pipe2,

@@ -380,7 +380,7 @@ static void adopt(struct key_service_options *options, const struct systemd_sock
         close(socket->descriptor);
 }
 
-int keys_service(const char *state) {
+int key_service_run(const char *state) {
     static struct systemd_socket sockets[2 + KEY_SERVICE_CONTROLS_MAX + KEY_SERVICE_CHANNELS_MAX];
     struct key_service_options options = {
         .state = state, .credentials = getenv("CREDENTIALS_DIRECTORY"), .listener = -1};

@@ -42,7 +42,7 @@ int key_service_serve(const struct key_service_options *options);
  * supervisors and workers (sd_notify(3), FDSTORE=1), so that the next key process can continue with them. Returns the
  * exit status: as key_service_serve, or EX_USAGE if there is no listening socket.
  */
-int keys_service(const char *state);
+int key_service_run(const char *state);
 
 /* ---- the supervisor's side of a control socket ---- */
 

@@ -9,7 +9,7 @@
 
 /* Its own functions, beside those of the program that is linked. */
 #define key_service_serve test_serve
-#define keys_service test_service
+#define key_service_run test_service
 #define key_service_is_gone test_are_gone
 #define key_service_provide test_provide
 #define key_service_provide_sample test_provide_sample
