@@ -2,6 +2,7 @@
 #include "pretended.h"
 
 time_t pretended_time;
+struct pretended_openat2 pretended_openat2;
 
 time_t __real_time(time_t *moment);
 time_t __wrap_time(time_t *moment);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What time(2) answers in the unit tests: the linker puts a function of ours in its place. */
+/* What system calls answer in the unit tests: the linker puts functions of ours in their place. */
 
 #include <time.h>
 
@@ -9,3 +9,9 @@ extern time_t pretended_time; /* 0: the real time */
 
 /* The real time. */
 time_t real_time(void);
+
+/* openat2(2) fails with `error` so many times, and then works. */
+extern struct pretended_openat2 {
+    int error;
+    int times;
+} pretended_openat2;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/beneath.h"
+#include "pretended.h"
 
 static char outside[] = "/tmp/vitrine-beneath-XXXXXX";
 static int folder = -1;
@@ -154,6 +155,33 @@ static void expect_all(int (*open_it)(int, const char *, int)) {
 
 Test(beneath, in_one_call) {
     expect_all(beneath_open);
+}
+
+/* A worker's sandbox and old kernels know no openat2(2): it is tried once, then paths are walked. */
+Test(beneath, without_openat2) {
+    pretended_openat2 = (struct pretended_openat2){ENOSYS, 1000};
+    expect_all(beneath_open);
+    cr_expect_eq(pretended_openat2.times, 999);
+    pretended_openat2.times = 0;
+}
+
+/* What comes and goes is tried eight times. */
+Test(beneath, what_is_tried_again) {
+    static const int passing[] = {EAGAIN, EINTR}, lasting[] = {EPERM, ENFILE};
+    struct stat found;
+    for (size_t i = 0; i < 2; i++) {
+        pretended_openat2 = (struct pretended_openat2){passing[i], 7};
+        cr_expect_eq(identify(beneath_open(folder, "a", file_flags), &found), 0);
+        pretended_openat2 = (struct pretended_openat2){passing[i], 8};
+        int result = beneath_open(folder, "a", file_flags);
+        cr_expect_eq(result, -passing[i]);
+        cr_expect(beneath_is_busy(result));
+        cr_expect_eq(pretended_openat2.times, 0);
+        pretended_openat2 = (struct pretended_openat2){lasting[i], 2};
+        cr_expect_eq(beneath_open(folder, "a", file_flags), -lasting[i]);
+        cr_expect_eq(pretended_openat2.times, 1);
+        pretended_openat2.times = 0;
+    }
 }
 
 Test(beneath, name_by_name) {

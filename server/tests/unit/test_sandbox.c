@@ -24,6 +24,7 @@
 
 #include "common/sandbox.h"
 #include "common/sandbox_rules.h"
+#include "pretended.h"
 
 #define NO_FILE ((long)(uintptr_t)"/nonexistent")
 #define MISSING 0x7ffffff0 /* a descriptor and a process that there is not */
@@ -619,6 +620,11 @@ long __wrap_syscall(long number, ...) {
     for (int i = 0; i < 6; i++)
         values[i] = va_arg(rest, long);
     va_end(rest);
+    if (number == SYS_openat2 && pretended_openat2.times > 0) {
+        pretended_openat2.times--;
+        errno = pretended_openat2.error;
+        return -1;
+    }
     if (landlock.pretended && number >= SYS_landlock_create_ruleset && number <= SYS_landlock_restrict_self)
         return pretend_landlock(number, values);
     if (refuse((refused == RULESET && number == SYS_landlock_create_ruleset && values[0] != 0) ||
