@@ -2,10 +2,14 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "keys/atomic_file.h"
@@ -111,6 +115,59 @@ Test(atomic_file, what_is_no_small_file) {
     close(file);
     cr_expect_eq(atomic_file_read(folder, "full", &text), ATOMIC_FILE_MAX);
     free(text);
+}
+
+/* The service must be able to read what an administrator (root) writes into its folder. */
+Test(atomic_file, a_file_belongs_to_whom_its_folder_belongs) {
+    struct stat about;
+    if (geteuid() != 0)
+        cr_skip_test("only root gives files away");
+    cr_assert_eq(fchown(folder, 1234, 4321), 0);
+    cr_assert_eq(atomic_file_create(folder, "a", "first", 5), 0);
+    cr_assert_eq(fstatat(folder, "a", &about, 0), 0);
+    cr_expect(about.st_uid == 1234 && about.st_gid == 4321, "%u:%u", about.st_uid, about.st_gid);
+    cr_assert_eq(atomic_file_replace(folder, "a", "second", 6), 0);
+    cr_assert_eq(fstatat(folder, "a", &about, 0), 0);
+    cr_expect(about.st_uid == 1234 && about.st_gid == 4321, "%u:%u", about.st_uid, about.st_gid);
+    /* In root's own folder nothing is given away. */
+    cr_assert_eq(fchown(folder, 0, 4321), 0);
+    cr_assert_eq(atomic_file_replace(folder, "a", "third", 5), 0);
+    cr_assert_eq(fstatat(folder, "a", &about, 0), 0);
+    cr_expect(about.st_uid == 0 && about.st_gid == getegid(), "%u:%u", about.st_uid, about.st_gid);
+}
+
+/* A key that the service could not read must not take a name; whoever writes it hears why. */
+Test(atomic_file, what_cannot_be_given_to_the_owner_is_not_kept) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct capabilities[2];
+    if (geteuid() != 0)
+        cr_skip_test("only root gives files away");
+    cr_assert_eq(atomic_file_create(folder, "a", "first", 5), 0);
+    cr_assert_eq(fchown(folder, 1234, 4321), 0);
+    cr_assert_eq(syscall(SYS_capget, &header, capabilities), 0);
+    capabilities[0].effective &= ~(1u << CAP_CHOWN);
+    cr_assert_eq(syscall(SYS_capset, &header, capabilities), 0);
+    cr_expect_eq(atomic_file_create(folder, "b", "second", 6), -EPERM);
+    cr_expect_eq(atomic_file_replace(folder, "a", "second", 6), -EPERM);
+    expect_no_temporary_file();
+    cr_expect_neq(faccessat(folder, "b", F_OK, 0), 0);
+    expect_content("a", "first");
+}
+
+/* A disk that is full in the middle of a key: the one before stays. */
+Test(atomic_file, half_a_file_is_none) {
+    struct rlimit limit = {3, RLIM_INFINITY};
+    cr_assert_eq(atomic_file_create(folder, "a", "1st", 3), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    cr_expect_eq(atomic_file_create(folder, "b", "second", 6), -EFBIG);
+    cr_expect_eq(atomic_file_replace(folder, "a", "second", 6), -EFBIG);
+    cr_expect_eq(atomic_file_replace(folder, "a", "2nd", 3), 0);
+    limit.rlim_cur = RLIM_INFINITY;
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    expect_no_temporary_file();
+    cr_expect_neq(faccessat(folder, "b", F_OK, 0), 0);
+    expect_content("a", "2nd");
 }
 
 /* Number 0 is a descriptor like the others, and nothing stays open. */

@@ -655,6 +655,17 @@ Test(identity_store, names_of_other_kinds) {
     cr_expect_str_eq(held->facts.names, "mixed.example ::1 192.0.2.1 mixed ", "in whatever order they are kept");
 }
 
+/* A reload opens the folder of given identities anew: at a start, too, it must not stay open. */
+Test(identity_store, the_folder_of_credentials_is_closed) {
+    int before = dup(STDERR_FILENO);
+    close(before);
+    open_identity_store();
+    int after = dup(STDERR_FILENO);
+    close(after);
+    cr_expect_eq(store.state, before);
+    cr_expect_eq(after, before + 1, "more than the state folder is open");
+}
+
 /* Number 0 is a descriptor like the others. */
 Test(identity_store, without_a_standard_input) {
     close(STDIN_FILENO);

@@ -291,7 +291,25 @@ Test(key_service, who_asks_nonsense_is_told_of) {
     cr_expect_not(answer(&keys, channel));
     const char *text = logged_end();
     log_limit(LOG_LEVEL_ERROR);
-    cr_expect_eq(logged_count(text, "keys: closed the channel of a worker"), 1, "%s", text);
+    cr_expect_eq(logged_count(text, "a worker that asked to sign something other than a TLS handshake"), 1, "%s", text);
+    cr_expect_eq(logged_count(text, "\n"), 1, "%s", text);
+}
+
+/* A channel outlives an upgrade: an administrator hears that the worker is of another version, not of an attack. */
+Test(key_service, a_worker_of_another_version_is_told_of) {
+    static const uint8_t nobody[SIGNING_KEY_ID];
+    struct signing_question question = transcript_by(nobody, SIGNING_ECDSA_SHA256, "a hash of thirty-two bytes, or so");
+    question.magic += 1u << 24;
+    open_keys();
+    open_channel(1001);
+    ask_bytes(&question, sizeof question);
+    log_limit(LOG_LEVEL_INFO);
+    logged_begin();
+    cr_expect_not(answer(&keys, channel));
+    const char *text = logged_end();
+    log_limit(LOG_LEVEL_ERROR);
+    cr_expect_eq(logged_count(text, "a worker of another version; restart vitrine.service"), 1, "%s", text);
+    cr_expect_eq(logged_count(text, "\n"), 1, "%s", text);
 }
 
 /* A signature that takes long is a turn by itself. */

@@ -255,6 +255,54 @@ Test(quota, a_burst_then_a_rate) {
     cr_expect_eq(let_through(&one, &ada, 3000, &now, 1100), 3000);
 }
 
+/* A level falls by half in 29 units of 1,024 milliseconds, linearly in between. */
+Test(quota, how_a_level_falls) {
+    static const struct {
+        uint64_t after; /* milliseconds */
+        unsigned through;
+    } cases[] = {
+        {1023, 0}, {1024, 1}, {28 * 1024, 28}, {29 * 1024 - 1, 28}, {29 * 1024, 30}, {58 * 1024, 45}, {87 * 1024, 52},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        /* At whatever time of the clock, whose units are counted in 16 bits. */
+        for (uint64_t begins = 1 << 10; begins < UINT64_C(1) << 30; begins <<= 1) {
+            memset(tables, 0, sizeof tables);
+            struct quota one = quota_of(0, 60);
+            struct quota_member ada = member_of(ADA, 0);
+            uint64_t now = begins;
+            cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 60);
+            now += cases[i].after;
+            unsigned through = let_through(&one, &ada, 100, &now, 0);
+            cr_expect_eq(through, cases[i].through, "%u after %lu ms from %lu", through, cases[i].after, begins);
+        }
+    }
+}
+
+/* The time of a level is whole for hours, while others keep the table in use. */
+Test(quota, what_was_spent_long_ago_is_forgotten) {
+    for (uint64_t bit = 10; bit < 16; bit++) {
+        memset(tables, 0, sizeof tables);
+        struct quota one = quota_of(0, 60);
+        struct quota_member ada = member_of(ADA, 0), bob = member_of(BOB, 0);
+        uint64_t now = 2048;
+        cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 60);
+        now += (UINT64_C(1) << bit) * 1024;
+        cr_expect_eq(quota_spend(&one, &bob, QUOTA_REQUESTS, now), 0);
+        cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 60, "after 2^%lu units", bit);
+    }
+}
+
+/* The last of the 20 bits by which groups are told apart. */
+Test(quota, groups_that_differ_in_one_bit) {
+    struct quota one = quota_of(0, 60);
+    struct quota_member ada = member_of(ADA, 0), like = member_of(ADA ^ UINT64_C(1) << 44, 0);
+    uint64_t now = (UINT64_C(1) << 16 | 5) * 1024;
+    cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 60);
+    cr_expect_eq(let_through(&one, &like, 100, &now, 0), 60);
+    cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 0);
+    cr_expect_eq(let_through(&one, &like, 100, &now, 0), 0);
+}
+
 /* Clients of one prefix share what it may have, and what one of them was denied costs the others nothing. */
 Test(quota, a_prefix_has_a_rate_of_its_own) {
     struct quota one = quota_of(0, 10);

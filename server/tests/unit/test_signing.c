@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -143,8 +144,31 @@ Test(signing, one_whole_sequence_is_no_handshake) {
     struct handshake handshake = handshake_of(GROUP_X25519);
     memcpy(handshake.content, "\x30\x80", 2);
     cr_expect(may_ask(SIGNING_TLS_1_2, SIGNING_ED25519, handshake.content, handshake.size));
-    memset(handshake.content + handshake.size - 2, 0, 2);
+    uint8_t *end = handshake.content + handshake.size;
+    end[-2] = 0;
+    cr_expect(may_ask(SIGNING_TLS_1_2, SIGNING_ED25519, handshake.content, handshake.size), "half of a mark");
+    end[-1] = 0;
     cr_expect_not(may_ask(SIGNING_TLS_1_2, SIGNING_ED25519, handshake.content, handshake.size), "its end is marked");
+    end[-2] = 9;
+    cr_expect(may_ask(SIGNING_TLS_1_2, SIGNING_ED25519, handshake.content, handshake.size), "half of a mark");
+}
+
+/* Lengths that lead behind the end of the content: nothing is read there, which the sanitized tests would notice. */
+Test(signing, nothing_is_read_behind_the_content) {
+    for (size_t size = 1; size <= SIGNING_CONTENT_MAX; size++) {
+        struct handshake handshake = handshake_of(GROUP_X25519);
+        uint8_t *content = malloc(size);
+        cr_assert_not_null(content);
+        memcpy(content, handshake.content, size);
+        cr_expect_eq(may_ask(SIGNING_TLS_1_2, SIGNING_ED25519, content, size), size == handshake.size, "%zu", size);
+        for (unsigned length = 0x80; size > 1 && length <= 0xff; length++) {
+            memset(content, 0, size);
+            content[0] = 0x30;
+            content[1] = (uint8_t)length;
+            cr_expect_not(may_ask(SIGNING_TLS_1_2, SIGNING_ED25519, content, size), "%zu bytes, %x", size, length);
+        }
+        free(content);
+    }
 }
 
 Test(signing, one_wrong_field_makes_a_question_malformed) {
