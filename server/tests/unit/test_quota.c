@@ -278,6 +278,24 @@ Test(quota, how_a_level_falls) {
     }
 }
 
+/* Who has used up a limit may continue after so many seconds as it is told, with an eighth of the limit. */
+Test(quota, how_long_to_wait) {
+    static const struct {
+        uint32_t limit;
+        unsigned seconds, through;
+    } cases[] = {{64, 9, 8}, {2, 38, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memset(tables, 0, sizeof tables);
+        struct quota one = quota_of(0, cases[i].limit);
+        struct quota_member ada = member_of(ADA, 0);
+        uint64_t now = 1024000;
+        cr_expect_eq(let_through(&one, &ada, 100, &now, 0), cases[i].limit, "a limit is reached, and not exceeded");
+        cr_expect_eq(quota_spend(&one, &ada, QUOTA_REQUESTS, now), cases[i].seconds);
+        now += cases[i].seconds * UINT64_C(1000);
+        cr_expect_eq(let_through(&one, &ada, 100, &now, 0), cases[i].through);
+    }
+}
+
 /* The time of a level is whole for hours, while others keep the table in use. */
 Test(quota, what_was_spent_long_ago_is_forgotten) {
     for (uint64_t bit = 10; bit < 16; bit++) {
@@ -292,10 +310,10 @@ Test(quota, what_was_spent_long_ago_is_forgotten) {
     }
 }
 
-/* The last of the 20 bits by which groups are told apart. */
+/* The lowest of the bits of a hash by which groups in one place are told apart. */
 Test(quota, groups_that_differ_in_one_bit) {
     struct quota one = quota_of(0, 60);
-    struct quota_member ada = member_of(ADA, 0), like = member_of(ADA ^ UINT64_C(1) << 44, 0);
+    struct quota_member ada = member_of(ADA, 0), like = member_of(ADA ^ UINT64_C(1) << 45, 0);
     uint64_t now = (UINT64_C(1) << 16 | 5) * 1024;
     cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 60);
     cr_expect_eq(let_through(&one, &like, 100, &now, 0), 60);
