@@ -253,6 +253,7 @@ Test(generation, identities_of_capsules) {
     cr_expect_eq(logged_count(text, "does not have the name of a host"), 2);
     cr_expect_not_null(strstr(text, "folder \"a b\" does not have the name of a host"));
     cr_expect_not_null(strstr(text, "hosts without a usable identity: 2; their handshakes are refused"));
+    cr_expect_null(strstr(text, "out of memory"), "%s", text);
     shell("rm -r content/n* content/u*");
     cr_expect_eq(identified_anew(&text), EX_OK);
     cr_expect_null(strstr(text, "without a usable identity"), "%s", text);

@@ -134,8 +134,11 @@ Test(hello, longest) {
     cr_expect_eq(hello_examine(records, make_records(records, message, size, 16000)), HELLO_COMPLETE);
     size = make_message(message, 0, "example.org", HELLO_MAX - bare + 1);
     cr_expect_eq(hello_examine(records, make_records(records, message, size, 16000)), HELLO_FOREIGN);
-    /* many tiny records may not collect more than HELLO_MAX bytes of an unfinished greeting */
+    /* many tiny records may not collect more than HELLO_MAX bytes of an unfinished greeting, of any length */
     cr_assert_gt(make_records(records, message, 4000, 1), HELLO_MAX);
+    cr_expect_eq(hello_examine(records, HELLO_MAX), HELLO_FOREIGN);
+    make_records(records, message, make_message(message, 0, "example.org", 2000), 1);
+    cr_expect_eq(hello_examine(records, HELLO_MAX - 1), HELLO_INCOMPLETE);
     cr_expect_eq(hello_examine(records, HELLO_MAX), HELLO_FOREIGN);
 }
 

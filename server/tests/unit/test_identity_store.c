@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -518,6 +519,8 @@ Test(identity_store, how_many_days_are_left) {
     const struct identity_file *held = holder("near");
     cr_assert_not_null(held);
     time_t ends = held->facts.ends;
+    char date[32];
+    strftime(date, sizeof date, " on %Y-%m-%d", gmtime(&ends));
     static const struct {
         time_t left;
         const char *told;
@@ -531,7 +534,23 @@ Test(identity_store, how_many_days_are_left) {
         const char *text = logged_end();
         pretended_time = 0;
         cr_expect(cases[i].told ? strstr(text, cases[i].told) != NULL : text[0] == '\0', "case %zu: %s", i, text);
+        cr_expect(!cases[i].told || strstr(text, date), "not on %s: %s", date, text);
     }
+}
+
+/* A key in a file of its own counts like its certificate. */
+Test(identity_store, what_has_not_changed_is_not_read_anew) {
+    order("given/identity.near", "ed25519", 300, "DNS:near");
+    shell("rm errors");
+    open_identity_store();
+    const struct identity_file *held = holder("near");
+    cr_assert_not_null(held);
+    identity_store_refresh(&store);
+    cr_expect_eq(holder("near"), held);
+    shell("touch -d @1000000000 given/identity.near.key");
+    identity_store_refresh(&store);
+    cr_assert_not_null(holder("near"));
+    cr_expect_eq(holder("near")->about_key.st_mtim.tv_sec, 1000000000);
 }
 
 /* What clients may take amiss is told once. */

@@ -18,6 +18,8 @@
 #define tls_library_version test_tls_library_version
 #include "worker/tls.c"
 
+#include <wolfssl/wolfcrypt/asn_public.h>
+
 #include "common/random.h"
 #include "keys/identity.h"
 
@@ -84,6 +86,28 @@ Test(tls, a_client_without_a_certificate) {
     store.userCtx = NULL;
     store.totalCerts = 1;
     cr_expect_eq(meet(1, &store), 0);
+}
+
+/* Whoever issued it: its fingerprint is the identity. */
+Test(tls, a_client_with_a_certificate) {
+    struct tls_session session = {0};
+    struct certificate_facts facts;
+    char pem[IDENTITY_PEM_MAX], fingerprint[2 * WC_SHA256_DIGEST_SIZE + 1];
+    unsigned char der[4096];
+    cr_assert_eq(random_open(), 0);
+    pem[identity_make("a.example", pem)] = '\0';
+    cr_assert_null(certificate_examine(&facts, pem));
+    int size = wc_CertPemToDer((const unsigned char *)pem, (int)strlen(pem), der, sizeof der, CERT_TYPE);
+    cr_assert_gt(size, 0);
+    for (size_t i = 0; i < WC_SHA256_DIGEST_SIZE; i++)
+        sprintf(fingerprint + 2 * i, "%02x", facts.fingerprint[i]);
+    WOLFSSL_BUFFER_INFO own = {.buffer = der, .length = (unsigned)size};
+    WOLFSSL_X509_STORE_CTX store = {.userCtx = &session, .certs = &own, .totalCerts = 1};
+    cr_expect_eq(meet(0, &store), 1);
+    cr_expect(session.client.has_certificate);
+    cr_expect_eq(session.client.certificate_state, CERTIFICATE_VALID);
+    cr_expect_str_eq(session.client.fingerprint, fingerprint);
+    certificate_facts_dispose(&facts);
 }
 
 /* ---- bytes ---- */
