@@ -31,8 +31,11 @@ bool listen_is_four(const char *address) {
 
 static bool parse_address(const char *text, union socket_address *address, socklen_t *size) {
     char host[INET6_ADDRSTRLEN];
-    const char *start = text, *end = strrchr(text, ':'), *number = end ? end + 1 : "";
+    const char *start = text, *end = strrchr(text, ':');
     uint16_t port;
+    if (!end)
+        return false;
+    const char *number = end + 1;
     if (strlen(number) > 5 || !lines_port(&number, &port) || *number != '\0')
         return false;
     bool six = !listen_is_four(text);
