@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "pass_descriptor.h"
+
 #define FIRST_DESCRIPTOR 3
 
 static int notify_descriptor = -1;
@@ -95,22 +97,10 @@ void systemd_notify(const char *message) {
 
 void systemd_keep(int descriptor, const char *name) {
     char text[64];
-    union {
-        char bytes[CMSG_SPACE(sizeof descriptor)];
-        struct cmsghdr align;
-    } room;
-    memset(&room, 0, sizeof room);
-    struct iovec part = {text, (size_t)snprintf(text, sizeof text, "FDSTORE=1\nFDNAME=%s", name)};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room.bytes};
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof descriptor);
-    memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+    size_t size = (size_t)snprintf(text, sizeof text, "FDSTORE=1\nFDNAME=%s", name);
     /* Waits for room: a descriptor lost here would be missing after the next restart. */
     if (notify_descriptor >= 0)
-        (void)!sendmsg(notify_descriptor, &message, MSG_NOSIGNAL);
+        (void)!pass_descriptor(notify_descriptor, text, size, descriptor);
 }
 
 unsigned systemd_watchdog_milliseconds(void) {
