@@ -8,7 +8,7 @@
 #include "findings.h"
 #include "gemtext.h"
 
-#define CHECK_LINE_MAX 65536 /* bytes of a line that are looked at */
+#define CHECK_LINE_MAX 65536 /* bytes of a line that are checked */
 
 /* A text that is read line by line, and what was found so far. */
 struct reading {
@@ -19,5 +19,5 @@ struct reading {
     bool bare, paired, told_ends, told_bytes, told_return;
 };
 
-/* Reads a whole text and tells what is wrong with it. file: open for reading, at its beginning; stays the caller's. */
+/* Checks a whole text and reports what is wrong. file: open for reading, at its start; the caller keeps it. */
 void check_text(struct check *check, struct reading *reading, int file);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What `vitrine check` has found so far, and how it is told. */
+/* The findings of `vitrine check`: counts and prints them. */
 
 #include <stdbool.h>
 
@@ -27,10 +27,10 @@ struct place {
     const char *path;
 };
 
-/* Prints a finding and counts it. line: 0 where it is about the whole file. */
+/* Prints a finding and counts it. line: 0 for the whole file. */
 void find_fault(struct check *check, const char *path, unsigned line, enum severity severity, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* What parsers of lines report to, as an error and as a warning (text_fault). context: a struct place. */
+/* For parsers of lines (text_fault): report an error, and a warning. context: a struct place. */
 void take_fault(unsigned line, const char *problem, void *context);
 void take_remark(unsigned line, const char *problem, void *context);

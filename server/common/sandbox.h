@@ -14,8 +14,9 @@
 
 enum sandbox_role { SANDBOX_SUPERVISOR, SANDBOX_KEYS, SANDBOX_WORKER };
 
-#define SANDBOX_SHARED 32 /* lower descriptors may be shared with other processes; a worker's own are above */
-#define SANDBOX_EXIT 159  /* exit status of a process that made a call that is not on its list */
+#define SANDBOX_SHARED 32    /* lower descriptors may be shared with other processes; a worker's own are above */
+#define SANDBOX_NOBODY 65534 /* the user a worker becomes if root starts it; it owns nothing on any system */
+#define SANDBOX_EXIT 159     /* exit status of a process that made a call that is not on its list */
 
 /*
  * Sets how a forbidden call is reported; call it before sandbox_enter. note: receives the call's number (-1 until

@@ -95,7 +95,6 @@ struct rule {
 #define SYS_landlock_add_rule 445
 #define SYS_landlock_restrict_self 446
 #endif
-#define NOBODY 65534 /* a user that owns nothing on any system (start.c) */
 #define DESCRIPTOR_MAX 0x7fffffff
 #define PROCESS_MAX 0x7fffffff
 
@@ -273,8 +272,8 @@ static const struct rule supervisor_rules[] = {
     RULE(prlimit64, IS_INT(0, 0), IS_INT(1, RLIMIT_CORE)),
     RULE(prlimit64, IS_INT(0, 0), IS_INT(1, RLIMIT_NOFILE)),
     RULE(setgroups, IS_INT(0, 0)),
-    RULE(setgid, IS_INT(0, NOBODY)),
-    RULE(setuid, IS_INT(0, NOBODY)),
+    RULE(setgid, IS_INT(0, SANDBOX_NOBODY)),
+    RULE(setuid, IS_INT(0, SANDBOX_NOBODY)),
     RULE(seccomp, IS(0, 1), IS(1, 0)),
     ABSENT(openat2),
     ANY(epoll_create1),

@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #include "common/hostname.h"
+#include "common/pass_descriptor.h"
 
-/* The last byte counts versions. Those before it had none: their messages began with the number of the command. */
+/* The last byte is the version. Messages of the first version had no magic number: they began with the command. */
 #define REQUEST_MAGIC 0x31716374u  /* "tcq1" */
 #define RESPONSE_MAGIC 0x31616374u /* "tca1" */
 #define MAGIC_WITHOUT_VERSION 0x00ffffffu
@@ -16,8 +17,8 @@
 
 #define RESPONSE_HEAD offsetof(struct control_response, chain)
 
-_Static_assert(sizeof(struct control_request) == 24 + CONTROL_HOST_SIZE, "no byte of a request is left to chance");
-_Static_assert(RESPONSE_HEAD == 32 + CONTROL_HOST_SIZE + SIGNING_KEY_ID, "no byte of a response is left to chance");
+_Static_assert(sizeof(struct control_request) == 24 + CONTROL_HOST_SIZE, "a request has no padding");
+_Static_assert(RESPONSE_HEAD == 32 + CONTROL_HOST_SIZE + SIGNING_KEY_ID, "the head of a response has no padding");
 _Static_assert(HOSTNAME_MAX < CONTROL_HOST_SIZE, "there is room for the longest host");
 
 static bool is_host(const char host[static CONTROL_HOST_SIZE]) {
@@ -31,7 +32,7 @@ static bool is_host(const char host[static CONTROL_HOST_SIZE]) {
     return true;
 }
 
-/* May it be of another version? `own` is what this one would have sent. */
+/* May it be of another version? own: the magic number of this one. */
 static bool is_foreign(uint32_t magic, size_t size, uint32_t own) {
     if (size < sizeof magic || magic == own)
         return false;
@@ -66,25 +67,10 @@ bool control_request_is_foreign(const struct control_request *request, size_t si
     return is_foreign(request->magic, size, REQUEST_MAGIC);
 }
 
-/* Room for one descriptor with a message. It holds two, because it is rounded up. */
-union one_descriptor {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-};
-
 int control_send(int control, const struct control_request *request, int descriptor) {
     if (descriptor < 0)
         return send(control, request, sizeof *request, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
-    union one_descriptor room = {0};
-    struct iovec part = {(void *)(uintptr_t)request, sizeof *request};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room.bytes};
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof descriptor);
-    memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
-    return sendmsg(control, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+    return pass_descriptor(control, request, sizeof *request, descriptor);
 }
 
 /* Returns the descriptor that came with a message; -1 if there is none. If there are several, closes all. */
@@ -106,13 +92,17 @@ static int take_descriptor(struct msghdr *message) {
 }
 
 ssize_t control_receive(int control, struct control_request *request, int *descriptor) {
-    union one_descriptor room;
+    /* Room for one descriptor. It holds two, because it is rounded up. */
+    union {
+        char bytes[CMSG_SPACE(sizeof *descriptor)];
+        struct cmsghdr align;
+    } room;
     struct iovec part = {request, sizeof *request};
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof room.bytes};
     memset(request, 0, sizeof *request);
     *descriptor = -1;
-    /* MSG_TRUNC: of a message that is too long the whole length is told, or it would pass for a request. */
+    /* MSG_TRUNC returns the whole length of a message that is too long; otherwise it would pass for a request. */
     ssize_t got = recvmsg(control, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC);
     if (got < 0)
         return -errno;

@@ -3,18 +3,18 @@
 
 /*
  * The messages between the supervisor and the key process: control requests and control responses. A request has one
- * fixed size. A response has a fixed head, and the chain of a certificate behind it.
+ * fixed size. A response has a fixed head, followed by the chain of a certificate.
  *
- *   CONTROL_PROVIDE         asks for the identity of a host, which is made if there is none: one response
+ *   CONTROL_PROVIDE         asks for the identity of a host, and makes one if there is none: one response
  *   CONTROL_PROVIDE_SAMPLE  the same for the sample capsule, only if there is no identity of another host: one response
- *   CONTROL_ATTACH          hands over the channel of a worker, as the one descriptor of the message: no response
- *   CONTROL_REFRESH         has given identities read again: no response
+ *   CONTROL_ATTACH          passes the channel of a worker, the one descriptor of the message: no response
+ *   CONTROL_REFRESH         reads given identities again: no response
  *
  * A request that is malformed or of another version gets CONTROL_REFUSED, whatever it asked for.
  *
- * They travel over a SOCK_SEQPACKET socket inside one machine, in its own byte order. Sockets outlive a process and an
- * upgrade: whoever changes a message changes the last byte of its magic number, so that another version refuses it and
- * the log can say why.
+ * They travel over a SOCK_SEQPACKET socket inside one machine, in its byte order. Sockets outlive a process and an
+ * upgrade. So if you change a message, change the last byte of its magic number: then another version refuses it, and
+ * the log says why.
  */
 
 #include <stdbool.h>
@@ -36,21 +36,21 @@ enum control_command {
 struct control_request {
     uint32_t magic;
     uint32_t command;             /* enum control_command */
-    uint64_t request_id;          /* comes back in the response: a late one is not taken for that of the next request */
-    uint64_t generation;          /* whose workers serve this identity, or of which this one is (certificate.h) */
-    char host[CONTROL_HOST_SIZE]; /* in the one spelling (hostname.h); "" where the command is about none */
+    uint64_t request_id;          /* repeated in the response, so that a late one is not taken for the next one */
+    uint64_t generation;          /* of the workers that serve this identity, or of this worker (certificate.h) */
+    char host[CONTROL_HOST_SIZE]; /* canonical (hostname.h); "" if the command needs none */
 };
 
 enum control_result {
     CONTROL_PROVIDED = 1,
     CONTROL_NONE = 2,     /* there is no identity; the key process logged why, except for the sample */
-    CONTROL_UNUSABLE = 3, /* there is one, and it cannot be used; the key process logged why */
+    CONTROL_UNUSABLE = 3, /* there is one that cannot be used; the key process logged why */
     CONTROL_REFUSED = 4,  /* the request was not understood; the key process logged why */
 };
 
 struct control_response {
     uint32_t magic;
-    uint32_t result; /* enum control_result; all of the following is 0 unless it is CONTROL_PROVIDED */
+    uint32_t result; /* enum control_result; unless it is CONTROL_PROVIDED, all of the following is 0 */
     uint64_t request_id;
     char host[CONTROL_HOST_SIZE]; /* of the request; the identity may serve several */
     uint8_t key_id[SIGNING_KEY_ID];
@@ -63,34 +63,34 @@ struct control_response {
 
 /* ---- requests ---- */
 
-/* Makes a request. host: NULL, or "", where the command is about none. Returns false if the host does not fit. */
+/* Makes a request. host: NULL or "" if the command needs none. Returns false if the host does not fit. */
 bool control_ask(struct control_request *request, enum control_command command, uint64_t request_id,
                  uint64_t generation, const char *host);
 
 /* Is this a well-formed request? size: of the message. */
 bool control_request_is_valid(const struct control_request *request, size_t size);
 
-/* Does it come from a program of another version? Only the log has a use for that; it is not valid either way. */
+/* Does it come from another version of the program? For the log only: such a request is never valid. */
 bool control_request_is_foreign(const struct control_request *request, size_t size);
 
 /*
- * Sends a request, with a descriptor unless that is -1; it stays the caller's. With one it waits for room, since a lost
- * channel would be a worker without signatures; else it does not. Returns 0 or -errno.
+ * Sends a request, with a descriptor unless it is -1; the caller keeps it. With a descriptor, it waits for room,
+ * because a worker without its channel gets no signatures; otherwise it does not wait. Returns 0 or -errno.
  */
 int control_send(int control, const struct control_request *request, int descriptor);
 
 /*
- * Takes the next message; what is missing of a request is 0 then. *descriptor: the caller's, the one that came with it;
- * -1 if there was none, or several, which are closed. Returns the size of the message, which may be more than that of a
- * request; 0 when the other end is closed; -errno.
+ * Takes the next message; the missing part of a short one is 0. *descriptor: the one that came with it, which the
+ * caller closes; -1 if there was none, or several, which are closed here. Returns the size of the message, which can be
+ * larger than a request; 0 if the other end is closed; or -errno.
  */
 ssize_t control_receive(int control, struct control_request *request, int *descriptor);
 
 /* ---- responses ---- */
 
 /*
- * Makes a response. With CONTROL_PROVIDED it tells of `certificate` for `host`, both not NULL; the result becomes
- * CONTROL_NONE where these do not fit. Returns how many bytes of it are to be sent.
+ * Makes a response. CONTROL_PROVIDED needs `host` and its `certificate`; if these do not fit, the result becomes
+ * CONTROL_NONE. Returns how many bytes to send.
  */
 size_t control_reply(struct control_response *response, uint64_t request_id, enum control_result result,
                      const char *host, const struct certificate *certificate);
@@ -101,5 +101,5 @@ bool control_response_is_valid(const struct control_response *response, size_t s
 /* As control_request_is_foreign. */
 bool control_response_is_foreign(const struct control_response *response, size_t size);
 
-/* What a valid response with CONTROL_PROVIDED tells. The chain stays where it is, in the response. */
+/* Returns the certificate in a valid response with CONTROL_PROVIDED. Its chain stays in the response. */
 struct certificate control_certificate(struct control_response *response);

@@ -19,12 +19,11 @@
 #include "common/systemd.h"
 #include "keys/key_service.h"
 
-#define NOBODY 65534 /* who owns nothing, on every system */
-#define LINGER 2000  /* milliseconds in which a client reads the end of a response before the connection closes */
+#define LINGER 2000 /* milliseconds in which a client reads the end of a response before the connection closes */
 
 /* ---- in a child ---- */
 
-/* What it has from the supervisor and has no use for. It does not hear what workers say. */
+/* Closes what a child inherits and does not need. It must not read the log lines of workers. */
 static void leave_behind(struct children *children) {
     children_close(&children->signals);
     for (size_t i = 0; i < children->worker_count; i++)
@@ -33,7 +32,7 @@ static void leave_behind(struct children *children) {
         children_close(&children->retired[i].log.pipe);
 }
 
-/* Whatever happens to the supervisor, it does not stay behind; the parent may have gone before prctl. */
+/* Ends a child with the supervisor, however that ends; it may have ended before prctl. */
 static void follow_parent(pid_t parent, const char *role) {
     sigset_t blocked;
     prctl(PR_SET_NAME, role); /* for ps(1), top(1) and the kernel's messages */
@@ -43,7 +42,7 @@ static void follow_parent(pid_t parent, const char *role) {
     systemd_close();
     signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the supervisor decides */
     sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM); /* let through where nothing is half done */
+    sigaddset(&blocked, SIGTERM); /* unblocked at points where nothing is half done */
     sigaddset(&blocked, SIGHUP);
     sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
@@ -59,12 +58,12 @@ static void keep_keys(struct children *children, int control, pid_t parent) {
                                           .listener = -1};
     follow_parent(parent, "vitrine-keys");
     leave_behind(children);
-    /* A reload is told by the control socket; a terminal that closes is the supervisor's affair. */
+    /* Reloads come over the control socket; a terminal that closes is the supervisor's business. */
     signal(SIGHUP, SIG_IGN);
     for (size_t i = 0; i < children->listener_count; i++)
         close(children->listeners[i].descriptor);
     capsules_close(&children->generation->capsules);
-    if (children->all_shared) /* it shares no memory with workers, and would lock all of this */
+    if (children->all_shared) /* the key process shares no memory with workers, and would lock all of it */
         munmap(children->all_shared, children_shared_size(children));
     for (size_t i = 0; i < children->worker_count; i++) {
         children_close(&children->workers[i].signing_client);
@@ -94,7 +93,7 @@ int children_start_keys(struct children *children) {
     return result;
 }
 
-/* A new channel between a worker that is about to start and the key process. Returns 0 or -errno. */
+/* Opens a channel between the key process and a worker that is about to start. Returns 0 or -errno. */
 static int open_channel(struct children *children, struct child *child) {
     int pair[2];
     children_close(&child->signing_client);
@@ -112,8 +111,8 @@ static int open_channel(struct children *children, struct child *child) {
 /* ---- workers ---- */
 
 /*
- * A worker has no business with the rights of root, where it was started by root. It keeps them only where the content
- * folder is closed to others: then its owner wants pages served that nobody else may read.
+ * If root started the server, a worker gives up the rights of root. It keeps them only if the content folder is closed
+ * to others: then its owner wants to serve pages that nobody else on this machine may read.
  */
 static void leave_root(const struct children *children, pid_t parent) {
     struct stat content;
@@ -127,15 +126,17 @@ static void leave_root(const struct children *children, pid_t parent) {
                  children->content);
         return;
     }
-    if (setgroups(0, NULL) < 0 || setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+    if (setgroups(0, NULL) < 0 || setgid(SANDBOX_NOBODY) < 0 || setuid(SANDBOX_NOBODY) < 0)
         log_line(LOG_LEVEL_WARNING, "a worker keeps running as root: %s", strerror(errno));
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* another id undoes it */
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* a change of user cleared it */
     if (getppid() != parent)
         _exit(0);
 }
 
-/* Returns 0 or -errno. Of what all workers count it can change its own part alone; its sandbox lets it make nothing
- * writable again. */
+/*
+ * Lets a worker write only its own part of the shared memory. Its sandbox forbids making memory writable again. Returns
+ * 0 or -errno.
+ */
 static int keep_to_own_memory(const struct children *children, const struct worker_shared *shared) {
     return mprotect(children->all_shared, children_shared_size(children), PROT_READ) == 0 &&
                    mprotect((void *)(uintptr_t)shared, sizeof *shared, PROT_READ | PROT_WRITE) == 0
@@ -193,7 +194,7 @@ void children_start_worker(struct children *children, size_t number, unsigned de
     child->shared->forbidden = -1;
     child->shared->room = 0;
     child->shared->counters.open = 0;
-    if (child->shared->used) /* what was never touched takes no memory */
+    if (child->shared->used) /* untouched pages take no memory */
         quota_forget_connections(&child->shared->quota);
     child->shared->used = true;
     int log = relay_open(&child->log), result = open_channel(children, child);

@@ -8,8 +8,8 @@
 #include "children.h"
 
 /*
- * Starts the key process; does nothing if it is a service of its own. What waits in the channels is answered by the
- * new one. Returns 0 or -errno.
+ * Starts the key process; does nothing if it is a service of its own. A new key process answers the questions that wait
+ * in the channels. Returns 0 or -errno.
  */
 int children_start_keys(struct children *children);
 

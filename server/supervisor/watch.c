@@ -8,7 +8,7 @@
 
 #include "common/clock.h"
 
-/* Between two looks at the lines of workers; then there are several to be written at a time. Milliseconds. */
+/* Milliseconds between two reads of workers' log lines, so that several are written at a time. */
 #define RELAY_PAUSE 20
 
 struct watched {
@@ -24,7 +24,7 @@ static void watch(struct watched *watched, struct child *child) {
     watched->list[watched->count++] = (struct pollfd){child->log.pipe, POLLIN, 0};
 }
 
-/* Signals, and when it is time for them the lines of workers. */
+/* Watches signals, and, when it is time, the log lines of workers. */
 static void watch_all(struct children *children, struct watched *watched, bool relays) {
     watched->list[0] = (struct pollfd){children->signals, POLLIN, 0};
     watched->count = 1;
@@ -34,7 +34,7 @@ static void watch_all(struct children *children, struct watched *watched, bool r
         watch(watched, &children->retired[i]);
 }
 
-/* Never waits for who reads the log: as long as that one takes nothing, lines stay in the pipes. */
+/* Never waits for the reader of the log: while it takes nothing, lines stay in the pipes. */
 static void relay_all(struct children *children, const struct watched *watched, uint64_t now) {
     for (size_t i = 1; i < watched->count; i++) {
         struct child *child = watched->workers[i];
@@ -42,7 +42,8 @@ static void relay_all(struct children *children, const struct watched *watched, 
             continue;
         children->relays_at = now + RELAY_PAUSE;
         if (relay_has_room() && !relay_lines(&child->log, child->process, now))
-            relay_close(&child->log, child->process, now); /* its end; the worker goes on without, or has gone */
+            relay_close(&child->log, child->process,
+                        now); /* the end of its log; the worker goes on without one, or has gone */
     }
 }
 

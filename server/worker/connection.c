@@ -115,8 +115,8 @@ static enum next read_request(struct connection *connection, struct worker_conte
         return WANT_CLOSE;
     }
     /*
-     * What TLS itself has to say by now, the end of a handshake or answers to new keys, is little: whoever asks for so
-     * much of it that it finds no room is let go.
+     * TLS itself has little to send by now: the end of a handshake, or answers to new keys. Disconnect a client that
+     * asks for so much of it that it finds no room.
      */
     return connection_flush(connection, context) == SENT_ALL ? WANT_READ : WANT_CLOSE;
 }
@@ -242,8 +242,8 @@ static void find_groups(struct connection *connection, const struct worker_conte
                                       not_told = {.bits = 2}; /* no prefix has such a small limit */
     struct address_group groups[CLIENT_ADDRESS_GROUPS_MAX];
     connection->member = (struct quota_member){0};
-    if (connection->state == STATE_PROXY_HEADER) { /* connections whose client is not known yet: they are treated like
-                                                      one client with many */
+    /* As long as their clients are not known, connections are treated like one client with many. */
+    if (connection->state == STATE_PROXY_HEADER) {
         join(connection, context, &not_told, 0);
         return;
     }
@@ -319,7 +319,7 @@ static enum next introduce(struct connection *connection, struct worker_context 
 
 /* ---- from outside ---- */
 
-/* Receives behind what waits already. Returns how much is there then, 0 when nothing came, -1 when the peer is gone. */
+/* Receives bytes after the pending ones. Returns how many there are then; 0: none came; -1: the client has gone. */
 static ssize_t receive_more(struct connection *connection, struct worker_context *context) {
     size_t before = connection->pending_in.size;
     if (before > 0)

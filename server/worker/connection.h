@@ -25,6 +25,7 @@
  * LINGER         the client has all of it                              (none)
  * DRAIN          the client has all of it, and has ended its side,     (none)
  *                or two seconds have passed
+ * WAITING        the client has left                                   (none)
  * any            deadline, reset, no memory, garbage, or another       (none)
  *                connection needs the place (admission.h)
  */

@@ -3,15 +3,15 @@
 
 /*
  * Counters of a worker since it started. The supervisor reads them while the worker writes. This is the one list: the
- * log (drop_log.h) and the status for the service manager follow it, in its order. A new counter is a line here,
- * and where it grows.
+ * log (drop_log.h) and the status for the service manager follow it, in its order. To add a counter,
+ * add a line here and count it where it happens.
  */
 
 #include <stdatomic.h>
 #include <stdint.h>
 
 /*
- * COUNTER(name, what the supervisor tells of it; NULL: nothing)
+ * COUNTER(name, its words in the supervisor's status; NULL: none)
  * DROP(name, NAME): connections that ended without a response, for this reason
  */
 #define COUNTERS(COUNTER, DROP)                                                                                        \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What epoll watches: the data.ptr of an event points at one of these, which says who handles it. */
+/* Something that epoll watches: data.ptr of an event points at one of these, which names the handler. */
 
 #include <stdint.h>
 
