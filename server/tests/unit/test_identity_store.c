@@ -16,18 +16,10 @@
 #include "keys/identity_store.h"
 #include "logged.h"
 #include "pretended.h"
+#include "shell.h"
 
 static char base[] = "/tmp/vitrine-identity-store-XXXXXX";
 static struct identity_store store = {.state = -1};
-
-static void shell(const char *format, ...) {
-    char command[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(command, sizeof command, format, arguments);
-    va_end(arguments);
-    cr_assert_eq(system(command), 0, "%s", command);
-}
 
 static void begin(void) {
     cr_assert_eq(random_open(), 0);

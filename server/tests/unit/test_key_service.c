@@ -24,20 +24,12 @@
 #include "handshake.h"
 #include "logged.h"
 #include "pretended.h"
+#include "shell.h"
 
 static char base[] = "/tmp/vitrine-keys-XXXXXX";
 static struct keys keys = {.listener = -1};
 static int pair[2];             /* a worker's end, and the key process's */
 static struct channel *channel; /* the latter */
-
-static void shell(const char *format, ...) {
-    char command[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(command, sizeof command, format, arguments);
-    va_end(arguments);
-    cr_assert_eq(system(command), 0, "%s", command);
-}
 
 static void begin(void) {
     cr_assert_eq(random_open(), 0);
