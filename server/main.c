@@ -243,18 +243,25 @@ static int show_help(char **arguments) {
     return log_printed() ? EX_OK : EX_IOERR;
 }
 
+static const struct verb *verb_named(const char *name) {
+    for (size_t i = 0; i < COUNT(verbs); i++) {
+        if (strcmp(name, verbs[i].name) == 0)
+            return &verbs[i];
+    }
+    return NULL;
+}
+
 int main(int count, char **arguments) {
+    const struct verb *verb = count < 2 ? NULL : verb_named(arguments[1]);
     log_open();
+    if (verb)
+        return verb->run(&arguments[2]);
     /* An init is started without a command; its arguments are meant for other kinds of init. */
-    if (getpid() == 1 && (count < 2 || strcmp(arguments[1], "serve") != 0))
+    if (getpid() == 1)
         return serve(&arguments[count]);
     if (count < 2) {
         fprintf(stderr, "vitrine: missing command, such as vitrine serve; see vitrine --help\n");
         return EX_USAGE;
-    }
-    for (size_t i = 0; i < COUNT(verbs); i++) {
-        if (strcmp(arguments[1], verbs[i].name) == 0)
-            return verbs[i].run(&arguments[2]);
     }
     return wrong_usage("unknown command", arguments[1]);
 }

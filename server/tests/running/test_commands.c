@@ -2,6 +2,8 @@
 /* The command line, and what is said about wrong use of it: one sentence, and an exit status of sysexits.h. */
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -161,4 +163,47 @@ Test(commands, all_addresses_of_both_families) {
     cr_expect_eq(ask_by(&way, "gemini://localhost:PORT/")->status, 20);
     way.address = "::1";
     cr_expect_eq(ask_by(&way, "gemini://localhost:PORT/")->status, 20);
+}
+
+/* ---- as the first process of a container ---- */
+
+/* Each test has one such process: when it ends, its PID namespace can have no other. */
+static int run_as_init(const char *const *arguments) {
+    if (unshare(CLONE_NEWPID) != 0) {
+        if (errno == EPERM)
+            cr_skip_test("this machine forbids namespaces");
+        cr_assert_fail("a PID namespace: %s", strerror(errno));
+    }
+    return run_program(output, sizeof output, arguments);
+}
+
+Test(commands, as_an_init_it_obeys_version) {
+    cr_expect_eq(run_as_init((const char *const[]){"--version", NULL}), 0, "%s", output);
+    cr_expect_eq(strncmp(output, "vitrine ", 8), 0, "%s", output);
+}
+
+Test(commands, as_an_init_it_obeys_check) {
+    char content[128], state[128];
+    snprintf(content, sizeof content, "%s/content", server.folder);
+    snprintf(state, sizeof state, "%s/state", server.folder);
+    run_as_init((const char *const[]){"check", "--content", content, "--state", state, NULL});
+    cr_expect(strstr(output, "errors"), "%s", output);
+}
+
+Test(commands, as_an_init_it_says_what_is_wrong_with_a_command) {
+    expect_one_line(run_as_init((const char *const[]){"check", "--no-such-option", NULL}), EX_USAGE,
+                    "--no-such-option");
+}
+
+/* Kernels and engines hand an init what is meant for others: it serves, with its defaults. */
+Test(commands, as_an_init_it_serves_in_spite_of_arguments_for_others) {
+    int status = run_as_init((const char *const[]){"quiet", "3", NULL});
+    cr_expect_neq(status, EX_USAGE, "%s", output);
+    cr_expect(strstr(output, "1965") || strstr(output, "/srv/gemini"), "it does not try to serve: %s", output);
+}
+
+Test(commands, as_an_init_it_serves_without_a_command) {
+    int status = run_as_init((const char *const[]){NULL});
+    cr_expect_neq(status, EX_USAGE, "%s", output);
+    cr_expect(strstr(output, "1965") || strstr(output, "/srv/gemini"), "it does not try to serve: %s", output);
 }
