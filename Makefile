@@ -37,7 +37,7 @@ endif
 endif
 
 export WERROR
-.PHONY: deploy all help install-program tools tools-check tools-packages tools-all program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-list key next-key content-key release-check clean distclean
+.PHONY: deploy all help install-program tools tools-check tools-packages tools-all tools-oci tools-containers program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-list key next-key content-key release-check clean distclean
 all: build/vitrine
 
 help: ## prints this list
@@ -50,8 +50,9 @@ else ifneq ($(PLAIN),)
 	@./tools/tree/plain
 endif
 
-# With what tests need, with what packages are made with, and with what only make check-all and make bench need.
-tools-check tools-packages tools-all: tools-%:
+# With what tests need, with what packages are made with, with what only make check-all and make bench need, with what
+# container images are made with, and with what their tests need.
+tools-check tools-packages tools-all tools-oci tools-containers: tools-%:
 ifneq ($(ENTER),)
 	@./tools/tree/make tools/tree/packages mkosi.tools $*
 else ifneq ($(PLAIN),)
@@ -177,11 +178,12 @@ RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%
 RELEASE_DAYS ?= 90
 UNTIL := $(shell date --utc --date='+$(RELEASE_DAYS) days' +%Y-%m-%d)
 
-release: $(call needs,host-files packages) ## makes a release, build/release/, with a signed list: [RELEASE_DAYS=90]
+release: $(call needs,host-files packages oci) ## makes a release, build/release/, signed: [RELEASE_DAYS=90] [REGISTRY=]
 	@mkdir -p build
 	@tools/release/notes $(VERSION) >build/notes.md
 	@$(ENTER) tools/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) $(UNTIL) <build/notes.md
 	@rm build/notes.md
+	@[ -z "$(REGISTRY)" ] || $(MAKE) --no-print-directory PREPARED=1 oci-push
 
 release-list: ## signs the list again with a new expiry date: [RELEASE_DAYS=90]
 	@$(ENTER) tools/release/list $(RELEASE) $(UNTIL)
@@ -208,4 +210,5 @@ distclean: ## removes everything that was made except the signing keys
 	@rm -rf --one-file-system build mkosi.tools mkosi.tools.new
 
 include mk/tests.mk
+include mk/oci.mk
 include mk/examine.mk

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The container image, and its tests. The top Makefile includes this.
+
+OCI := build/vitrine_$(VERSION).oci.tar
+# mkosi makes the same tree as for the disk image; zstd because gzip writes the time into its header.
+oci_layout = mkosi --format=oci --output-directory=$(1) --output=layout --compress-output=zstd --force build >$(1).log 2>&1 || \
+    { cat $(1).log; exit 1; }
+# What podman login, skopeo login or docker login wrote for whoever runs this.
+AUTH ?= $(firstword $(wildcard $(REGISTRY_AUTH_FILE) $(XDG_RUNTIME_DIR)/containers/auth.json $(HOME)/.config/containers/auth.json \
+    $(HOME)/.docker/config.json))
+
+.PHONY: oci oci-key oci-push oci-check
+
+ifeq ($(PLAIN),)
+oci: key oci-key $(call needs,build/vitrine) ## builds the container image, build/vitrine_VERSION.oci.tar, signed with oci.key
+	@mkdir -p build/oci
+	@[ -e $(OCI) ] && [ -z "$$(find mkosi.[!t]* units tools/oci tools/release/bill build/vitrine -newer $(OCI))" ] || \
+	    $(ENTER) sh -c '$(call oci_layout,build/oci) && tools/oci/make $(OCI) $(VERSION) build/oci/layout'
+	@$(ENTER) tools/oci/sign $(OCI)
+else
+oci:
+	$(no_image)
+endif
+
+oci-key: | $(call needs,tools-oci) ## makes the key that signs container images, oci.key, if there is none
+	@[ -e oci.key ] && [ -e oci.pub ] || $(ENTER) tools/oci/new-key
+
+oci-push: $(call needs,oci) ## copies the container image to a registry, signed: REGISTRY=host/name [AUTH=]
+	@cat $(AUTH) /dev/null | $(ENTER) tools/oci/push $(OCI) $(VERSION) '$(REGISTRY)'
+
+oci-check: $(call needs,image oci tools-containers) ## tests the container image, its signature, and a registry
+	@$(ENTER) unshare --net image-tests/check-oci $(OCI) $(IMAGE)
