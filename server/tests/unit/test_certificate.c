@@ -26,7 +26,8 @@ Test(certificate, hosts_that_it_is_good_for) {
         {"a.exampl", CERTIFICATE_OTHER},       {"a.example2", CERTIFICATE_OTHER},
         {"localhost", CERTIFICATE_OTHER},      {"127.0.0.2", CERTIFICATE_OTHER},
         {"d.x.example", CERTIFICATE_OTHER},    {"", CERTIFICATE_OTHER},
-        {"default", CERTIFICATE_OTHER},
+        {"default", CERTIFICATE_OTHER},        {"x.b.examplf", CERTIFICATE_OTHER},
+        {"x.c.example", CERTIFICATE_OTHER},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         cr_expect_eq(certificate_match(names, cases[i].host), cases[i].expected, "%s", cases[i].host);
@@ -138,6 +139,11 @@ Test(certificate, hosts_that_are_barred) {
     cr_assert(certificates_add(&certificates, &one));
     cr_expect_eq(certificates.count, 3);
     cr_expect_eq(certificates.barred, 1);
+    one.chain_size = 2; /* another one in its place; the sanitizers see whether the former one is freed */
+    cr_assert(certificates_add(&certificates, &one));
+    cr_expect_eq(certificates.count, 3);
+    cr_expect_eq(certificates.barred, 1);
+    cr_expect_str_eq(certificates_find(&certificates, "a.example")->chain, "ch");
     certificates_dispose(&certificates);
 }
 
@@ -164,7 +170,7 @@ static size_t make_client_certificate(unsigned char der[static 4096]) {
 /* ---- keys of clients, by hand ---- */
 
 struct der {
-    uint8_t bytes[4096];
+    uint8_t bytes[16384];
     size_t size;
 };
 
@@ -200,38 +206,60 @@ static void add_number(struct der *to, size_t bits) {
     add(to, number.bytes, number.size);
 }
 
-/* A certificate with an RSA key whose two numbers have so many bits. Nobody has signed it. */
-static struct der rsa_certificate(size_t modulus, size_t exponent) {
+/* A certificate of these parts, each of which may be empty but the key. Nobody has signed it. */
+static struct der certificate_of(const struct der *subject, const struct der *key, const struct der *extensions) {
     static const uint8_t start[] = {0xa0, 3, 2, 1, 2, 2, 1, 1},
                          signed_by[] = {0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2},
-                         kind[] = {0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1, 5, 0},
-                         name[] = {0x30, 12, 0x31, 10, 0x30, 8, 6, 3, 0x55, 4, 3, 12, 1, 'v'};
+                         issuer[] = {0x30, 12, 0x31, 10, 0x30, 8, 6, 3, 0x55, 4, 3, 12, 1, 'v'};
     static const char dates[] = "\x30\x1e\x17\x0d"
                                 "200101000000Z\x17\x0d"
                                 "300101000000Z";
-    struct der key = {.size = 0}, to_be_signed = {.size = 0}, whole = {.size = 0};
-    add_number(&key, modulus);
-    add_number(&key, exponent);
-    wrap(&key, 0x30);
-    memmove(key.bytes + 1, key.bytes, key.size++);
-    key.bytes[0] = 0;
-    wrap(&key, 3);
-    memmove(key.bytes + sizeof kind, key.bytes, key.size);
-    memcpy(key.bytes, kind, sizeof kind);
-    key.size += sizeof kind;
-    wrap(&key, 0x30);
+    struct der to_be_signed = {.size = 0}, whole = {.size = 0};
     add(&to_be_signed, start, sizeof start);
     add(&to_be_signed, signed_by, sizeof signed_by);
-    add(&to_be_signed, name, sizeof name);
+    add(&to_be_signed, issuer, sizeof issuer);
     add(&to_be_signed, dates, sizeof dates - 1);
-    add(&to_be_signed, name, sizeof name);
-    add(&to_be_signed, key.bytes, key.size);
+    if (subject)
+        add(&to_be_signed, subject->bytes, subject->size);
+    else
+        add(&to_be_signed, issuer, sizeof issuer);
+    add(&to_be_signed, key->bytes, key->size);
+    if (extensions)
+        add(&to_be_signed, extensions->bytes, extensions->size);
     wrap(&to_be_signed, 0x30);
     add(&whole, to_be_signed.bytes, to_be_signed.size);
     add(&whole, signed_by, sizeof signed_by);
     add(&whole, "\x03\x09\x00\x30\x06\x02\x01\x01\x02\x01\x01", 11);
     wrap(&whole, 0x30);
     return whole;
+}
+
+/* Makes a public key of these bytes: kind is its AlgorithmIdentifier. */
+static void make_key(struct der *key, const uint8_t *kind, size_t size) {
+    memmove(key->bytes + 1, key->bytes, key->size++);
+    key->bytes[0] = 0;
+    wrap(key, 3);
+    memmove(key->bytes + size, key->bytes, key->size);
+    memcpy(key->bytes, kind, size);
+    key->size += size;
+    wrap(key, 0x30);
+}
+
+/* An RSA key of two numbers. */
+static struct der rsa_key(size_t modulus, size_t exponent) {
+    static const uint8_t kind[] = {0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1, 5, 0};
+    struct der key = {.size = 0};
+    add_number(&key, modulus);
+    add_number(&key, exponent);
+    wrap(&key, 0x30);
+    make_key(&key, kind, sizeof kind);
+    return key;
+}
+
+/* A certificate with an RSA key whose two numbers have so many bits. */
+static struct der rsa_certificate(size_t modulus, size_t exponent) {
+    struct der key = rsa_key(modulus, exponent);
+    return certificate_of(NULL, &key, NULL);
 }
 
 Test(certificate, of_a_client_with_an_rsa_key) {
@@ -247,6 +275,182 @@ Test(certificate, of_a_client_with_an_rsa_key) {
         enum certificate_state state = certificate_judge(der.bytes, der.size, BEGINS, &fits);
         cr_expect_eq(state, CERTIFICATE_VALID, "%zu, %zu: %d", cases[i].modulus, cases[i].exponent, state);
         cr_expect_eq(fits, cases[i].fits, "%zu, %zu", cases[i].modulus, cases[i].exponent);
+    }
+}
+
+/* Other kinds of key: Ed25519 fits, X25519 signs nothing, and what nobody knows does not fit. */
+Test(certificate, of_a_client_with_another_key) {
+    static const struct {
+        uint8_t oid; /* the last byte (RFC 8410 section 3) */
+        size_t size;
+        bool fits;
+    } cases[] = {{0x70, 32, true}, {0x6e, 32, false}, {0x71, 57, false}, {0x6f, 56, false}, {0x01, 32, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const uint8_t kind[] = {0x30, 5, 6, 3, 0x2b, 0x65, cases[i].oid};
+        struct der key = {.size = cases[i].size};
+        bool fits = !cases[i].fits;
+        memset(key.bytes, 0x5a, key.size);
+        make_key(&key, kind, sizeof kind);
+        struct der der = certificate_of(NULL, &key, NULL);
+        certificate_judge(der.bytes, der.size, BEGINS, &fits);
+        cr_expect_eq(fits, cases[i].fits, "0x%02x", cases[i].oid);
+    }
+}
+
+/* ---- names, by hand ---- */
+
+/* Puts a common name into a subject. */
+static struct der subject_of(const char *name, size_t size) {
+    struct der subject = {.size = 0}, type = {.size = 0};
+    add(&type, "\x06\x03\x55\x04\x03", 5);
+    add(&subject, name, size);
+    wrap(&subject, 12);
+    add(&type, subject.bytes, subject.size);
+    wrap(&type, 0x30);
+    wrap(&type, 0x31);
+    wrap(&type, 0x30);
+    return type;
+}
+
+static void add_name(struct der *names, uint8_t kind, const void *name, size_t size) {
+    struct der one = {.size = 0};
+    add(&one, name, size);
+    wrap(&one, kind);
+    add(names, one.bytes, one.size);
+}
+
+/* Makes the extension of these names (RFC 5280 section 4.2.1.6). */
+static void make_extension(struct der *names) {
+    struct der extension = {.size = 0};
+    wrap(names, 0x30);
+    wrap(names, 4);
+    add(&extension, "\x06\x03\x55\x1d\x11", 5);
+    add(&extension, names->bytes, names->size);
+    wrap(&extension, 0x30);
+    wrap(&extension, 0x30);
+    wrap(&extension, 0xa3);
+    *names = extension;
+}
+
+static const char *examine(struct certificate_facts *facts, const struct der *subject, const struct der *extension) {
+    static char pem[32768];
+    struct der key = rsa_key(2048, 17), der = certificate_of(subject, &key, extension);
+    int size = wc_DerToPem(der.bytes, (word32)der.size, (byte *)pem, sizeof pem - 1, CERT_TYPE);
+    cr_assert_gt(size, 0);
+    pem[size] = '\0';
+    return certificate_examine(facts, pem);
+}
+
+Test(certificate, common_names) {
+    static char longest[HOSTNAME_MAX + 2];
+    memset(longest, 'a', sizeof longest - 1);
+    const struct {
+        const char *name;
+        size_t size;
+        bool taken;
+    } cases[] = {{"a.example", 9, true},
+                 {"x", 1, true},
+                 {longest, HOSTNAME_MAX, true},
+                 {longest, HOSTNAME_MAX + 1, false},
+                 {"a\nb", 3, false},
+                 {"a\0b", 3, false},
+                 {"\xff", 1, false},
+                 {"", 0, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct certificate_facts facts;
+        struct der subject = subject_of(cases[i].name, cases[i].size);
+        if (examine(&facts, &subject, NULL)) { /* wolfSSL does not read it at all */
+            cr_expect_not(cases[i].taken, "case %zu", i);
+            continue;
+        }
+        cr_expect_eq(strlen(facts.common_name), cases[i].taken ? cases[i].size : 0, "case %zu", i);
+        cr_expect(!cases[i].taken || memcmp(facts.common_name, cases[i].name, cases[i].size) == 0, "case %zu", i);
+        cr_expect_str_eq(facts.names, "");
+        certificate_facts_dispose(&facts);
+    }
+}
+
+/* What a name of a certificate becomes, between two others, as the only one, and after the longest there are. */
+Test(certificate, alternative_names) {
+    static char longest[HOSTNAME_MAX + 2];
+    memset(longest, 'a', sizeof longest - 1);
+    const struct {
+        uint8_t kind;
+        const char *name;
+        size_t size;
+        const char *text; /* NULL: the name itself; "": none */
+        bool has_unicode;
+    } cases[] = {
+        {0x82, "A.Example", 9, "a.example ", false},
+        {0x82, "b", 1, "b ", false},
+        {0x82, longest, HOSTNAME_MAX, NULL, false},
+        {0x82, longest, HOSTNAME_MAX + 1, "", false},
+        {0x82, "a.example\0.evil", 15, "", false},
+        {0x82, "\0", 1, "", false},
+        {0x82, "", 0, "", false},
+        {0x82, "\xc3\xa4", 2, "xn--4ca ", true},
+        {0x82, "a\xff", 2, "", true},
+        {0x81, "mail@a.example", 14, "", false},
+        {0x86, "gemini://a.example/", 19, "", false},
+        {0x87, "\xc0\x00\x02\x07", 4, "192.0.2.7 ", false},
+        {0x87, "\xc0\x00\x02", 3, "", false},
+        {0x87, "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07", 16, "2001:db8::7 ", false},
+        {0x87, "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07\x07", 17, "", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char expected[2 * HOSTNAME_MAX], name[HOSTNAME_MAX + 3];
+        struct certificate_facts facts;
+        struct der alone = {.size = 0}, between = {.size = 0};
+        if (cases[i].text)
+            snprintf(name, sizeof name, "%s", cases[i].text);
+        else
+            snprintf(name, sizeof name, "%.*s ", (int)cases[i].size, cases[i].name);
+        add_name(&alone, cases[i].kind, cases[i].name, cases[i].size);
+        add_name(&between, 0x82, "one.example", 11);
+        add_name(&between, cases[i].kind, cases[i].name, cases[i].size);
+        add_name(&between, 0x82, "two.example", 11);
+        make_extension(&alone);
+        make_extension(&between);
+        if (examine(&facts, NULL, &alone)) { /* wolfSSL does not read it at all */
+            cr_expect(cases[i].text && !*cases[i].text, "case %zu", i);
+            continue;
+        }
+        cr_expect_str_eq(facts.names, name, "case %zu", i);
+        cr_expect_eq(facts.has_unicode, cases[i].has_unicode, "case %zu", i);
+        certificate_facts_dispose(&facts);
+        cr_assert_null(examine(&facts, NULL, &between), "case %zu", i);
+        /* wolfSSL keeps the names in the order that they have, or in the reverse one. */
+        snprintf(expected, sizeof expected, "one.example %stwo.example ", name);
+        if (strncmp(facts.names, "one", 3) != 0)
+            snprintf(expected, sizeof expected, "two.example %sone.example ", name);
+        cr_expect_str_eq(facts.names, expected, "case %zu", i);
+        certificate_facts_dispose(&facts);
+    }
+}
+
+/* As long as a certificate may be, and a byte longer. */
+Test(certificate, how_long_it_may_be) {
+    static char filler[4096];
+    memset(filler, 'a', sizeof filler);
+    memcpy(filler, "a@", 2);
+    for (size_t more = 0; more < 2; more++) {
+        struct certificate_facts facts;
+        struct der names, key = rsa_key(2048, 17), der = {.size = 0};
+        size_t last = 3000;
+        for (int round = 0; round < 2; round++) { /* the second time with what was missing */
+            last += round == 0 ? 0 : 8192 + more - der.size;
+            names = (struct der){.size = 0};
+            add_name(&names, 0x82, "a.example", 9);
+            add_name(&names, 0x81, filler, 4000);
+            add_name(&names, 0x81, filler, last);
+            make_extension(&names);
+            der = certificate_of(NULL, &key, &names);
+        }
+        cr_assert_eq(der.size, 8192 + more);
+        cr_expect_eq(examine(&facts, NULL, &names) == NULL, more == 0, "%zu bytes", der.size);
+        if (more == 0)
+            cr_expect_str_eq(facts.names, "a.example ");
+        certificate_facts_dispose(&facts);
     }
 }
 

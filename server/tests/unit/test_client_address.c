@@ -25,6 +25,7 @@ Test(client_address, what_the_log_may_say) {
         {"::ffff:192.0.2.77", "192.0.2.0", "192.0.2.77"},
         {"2001:db8:1:2:3:4:5:6", "2001:db8:1::", "2001:db8:1:2:3:4:5:6"},
         {"::1", "::", "::1"},
+        {"2001:db8:1:ff00::1", "2001:db8:1::", "2001:db8:1:ff00::1"},
     };
     char shown[CLIENT_ADDRESS_SHOWN_MAX], again[CLIENT_ADDRESS_SHOWN_MAX];
     for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
@@ -76,6 +77,7 @@ Test(client_address, who_is_in_the_same_groups) {
         {"64:ff9b::c000:201", "192.0.2.1", "yy"}, /* behind NAT64 */
         {"64:ff9b::c000:201", "64:ff9b::c000:301", "nn"},
         {"64:ff9b:0:1::c000:201", "64:ff9b:0:1::c000:301", "yyy"}, /* no address of IPv4 in it */
+        {"64:ff9b::1:c000:201", "64:ff9b::1:c000:301", "yyy"},     /* nor here */
         {"2002:c000:201:1::1", "192.0.2.1", "yy"},                 /* 6to4 */
         {"2002:c000:201:1::1", "2002:c000:301:1::1", "nn"},
         {"2001:0:c633:6401:8000:63bf:3fff:fdfe", "192.0.2.1", "yy"}, /* Teredo */

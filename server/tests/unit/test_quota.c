@@ -119,6 +119,8 @@ Test(quota, rates_outlive_a_worker) {
         cr_assert_eq(quota_spend(&one, &ada, QUOTA_REQUESTS, 60000), 0);
     quota_forget_connections(&tables[0]);
     cr_expect_eq(quota_open(&two), 0);
+    for (size_t i = 0; i < QUOTA_SLOTS; i++)
+        cr_assert(tables[0].connections[i] == 0 && tables[0].sums[i] == 0, "slot %zu", i);
     struct quota_member again = member_of(ADA, 1);
     cr_expect(quota_enter(&two, &again), "no connection is left");
     cr_expect_eq(quota_crowd(&two, &again), 1);
@@ -175,6 +177,42 @@ Test(quota, groups_that_lie_close_together) {
     cr_expect_eq(round.groups[0].slot, 0, "behind the last one comes the first");
 }
 
+/* A group without a slot leaves alone what lies behind the slots, whether it comes, is weighed or goes. */
+Test(quota, a_group_without_a_slot_writes_nothing) {
+    struct quota one = quota_of(0, 0);
+    struct quota_member members[17];
+    for (uint64_t i = 0; i < 16; i++) {
+        members[i] = member_of(UINT64_C(100) << 32 | (i + 1) << 16, 2);
+        cr_assert(quota_enter(&one, &members[i]));
+    }
+    tables[0].sums[0] = 5, tables[0].sums[1] = 6; /* behind the connections */
+    tables[0].rates[0][0] = 7;                    /* behind the sums */
+    members[16] = member_of(UINT64_C(100) << 32 | UINT64_C(17) << 16, 2);
+    cr_assert(quota_enter(&one, &members[16]));
+    cr_assert_eq(members[16].groups[0].slot, QUOTA_SLOTS);
+    cr_expect(tables[0].sums[0] == 5 && tables[0].sums[1] == 6, "it was counted behind the end");
+    quota_weigh(&one, &members[16]);
+    cr_expect_eq(tables[0].rates[0][0], 7, "it was weighed behind the end");
+    cr_expect_eq(quota_load(&one, &members[16]), 0);
+    quota_leave(&one, &members[16]);
+    cr_expect(tables[0].sums[0] == 5 && tables[0].sums[1] == 6, "it left behind the end");
+}
+
+/* What stands behind the groups of a member is none of its groups. */
+Test(quota, groups_that_a_member_has_not) {
+    struct quota one = quota_of(0, 10);
+    struct quota_member bob = member_of(BOB, 1), ada = member_of(ADA, 3);
+    cr_assert(quota_enter(&one, &bob));
+    ada.groups[1] = bob.groups[0];
+    cr_expect(quota_enter(&one, &ada), "the limit of another group");
+    cr_expect_eq(tables[0].connections[bob.groups[0].slot] & 0xffff, 1);
+    for (size_t i = 0; i < 10; i++)
+        cr_assert_eq(quota_spend(&one, &bob, QUOTA_REQUESTS, 60000), 0);
+    cr_expect_eq(quota_spend(&one, &ada, QUOTA_REQUESTS, 60000), 0, "the rate of another group");
+    quota_leave(&one, &ada);
+    cr_expect_eq(tables[0].connections[bob.groups[0].slot] & 0xffff, 1);
+}
+
 /* What a table says that no worker has counts nowhere. */
 Test(quota, the_tables_of_workers_only) {
     struct quota one = quota_of(0, 10), beyond = one;
@@ -207,7 +245,9 @@ Test(quota, a_load_and_a_count_have_an_end) {
         cr_assert(quota_enter(&one, &ada[i]));
     }
     cr_expect_eq(quota_load(&one, &ada[0]), 8);
-    ada[0].groups[0].connections_max = 10; /* a reload made it less */
+    ada[0].groups[0].connections_max = 17; /* a reload made it less: nine eighths are taken */
+    cr_expect_eq(quota_load(&one, &ada[0]), 8);
+    ada[0].groups[0].connections_max = 10;
     cr_expect_eq(quota_load(&one, &ada[0]), 8);
     struct quota_member bob = member_of(BOB, 0);
     cr_assert(quota_enter(&one, &bob));
@@ -319,6 +359,49 @@ Test(quota, groups_that_differ_in_one_bit) {
     cr_expect_eq(let_through(&one, &like, 100, &now, 0), 60);
     cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 0);
     cr_expect_eq(let_through(&one, &like, 100, &now, 0), 0);
+}
+
+/* Groups whose bits in a slot are the same, but whose places are as far apart as a group may lie: 16 slots. */
+Test(quota, groups_that_differ_in_their_place) {
+    struct quota one = quota_of(0, 60);
+    struct quota_member far = member_of(ADA + (UINT64_C(16) << 32), 0), ada = member_of(ADA, 0);
+    uint64_t now = 1000000;
+    cr_expect_eq(let_through(&one, &far, 100, &now, 0), 60);
+    cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 60);
+    cr_expect_eq(let_through(&one, &far, 100, &now, 0), 0);
+}
+
+/* Neighbours, of whose hashes one bit that tells them apart also belongs to the place. */
+Test(quota, groups_whose_bits_overlap) {
+    struct quota one = quota_of(0, 60);
+    uint64_t bits = ADA & ~UINT64_C(0x1fffffffffff);
+    struct quota_member ada = member_of(bits | UINT64_C(4095) << 32, 0),
+                        bob = member_of(bits | UINT64_C(4096) << 32, 0);
+    uint64_t now = 1000000;
+    cr_expect_eq(let_through(&one, &bob, 100, &now, 0), 60);
+    cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 60);
+}
+
+/* Tables in use in which a group is not, or was long ago, take nothing from its limit: 64 parts fill it to the last
+ * bit. */
+Test(quota, others_take_nothing_away) {
+    struct quota one = quota_of(0, 64), two = quota_of(1, 64), three = quota_of(2, 64);
+    struct quota_member ada = member_of(ADA, 0), bob = member_of(BOB, 0);
+    uint64_t now = 1000000;
+    cr_expect_eq(quota_spend(&two, &ada, QUOTA_REQUESTS, now), 0);
+    now += 40 * 29 * 1024;
+    cr_expect_eq(quota_spend(&two, &bob, QUOTA_REQUESTS, now), 0);
+    cr_expect_eq(quota_spend(&three, &bob, QUOTA_REQUESTS, now), 0);
+    cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 64);
+}
+
+/* The clock may begin at zero, and tables that were never used say so by a zero. */
+Test(quota, what_is_spent_at_the_first_moment_counts) {
+    struct quota one = quota_of(0, 10), two = quota_of(1, 10);
+    struct quota_member ada = member_of(ADA, 0);
+    uint64_t now = 0;
+    cr_expect_eq(let_through(&one, &ada, 20, &now, 0), 10);
+    cr_expect_eq(let_through(&two, &ada, 20, &now, 0), 0);
 }
 
 /* Clients of one prefix share what it may have, and what one of them was denied costs the others nothing. */

@@ -208,6 +208,7 @@ Test(signing, another_version_is_known_and_refused) {
     cr_expect_not(signing_question_is_valid(&question, sizeof before));
     cr_expect_not(signing_question_is_valid(&question, sizeof question));
     cr_expect_not(signing_question_is_foreign(&question, 3), "as much as there is has to tell");
+    cr_expect(signing_question_is_foreign(&question, 4), "the magic alone tells");
     cr_assert(signing_ask(&question, SIGNING_TLS_1_3, SIGNING_ED25519, key, &before, 32));
     cr_expect_not(signing_question_is_foreign(&question, sizeof question));
     question.magic += 1u << 24;
@@ -251,8 +252,26 @@ Test(signing, answers) {
     cr_expect_eq(answer.signature_size, 0, "refused answers hold no bytes");
     answer.signature_size = 1;
     cr_expect_not(signing_answer_is_valid(&answer, sizeof answer));
+    signing_reply(&answer, 5, SIGNING_DONE, signature, SIGNING_SIGNATURE_MAX);
+    cr_expect_eq(answer.result, SIGNING_DONE);
+    cr_expect(signing_answer_is_valid(&answer, sizeof answer), "the longest signature");
+    answer.signature_size++;
+    cr_expect_not(signing_answer_is_valid(&answer, sizeof answer));
     signing_reply(&answer, 5, SIGNING_DONE, signature, SIGNING_SIGNATURE_MAX + 1);
     cr_expect_eq(answer.result, SIGNING_FAILED);
+    cr_expect(signing_answer_is_valid(&answer, sizeof answer), "the last of the results");
+    answer.result++;
+    cr_expect_not(signing_answer_is_valid(&answer, sizeof answer), "a result that there is not");
+    signing_reply(&answer, 5, SIGNING_DONE, signature, 1);
+    cr_expect(signing_answer_is_valid(&answer, sizeof answer), "the shortest signature");
+    cr_expect_eq(answer.signature_size, 1);
+    answer.reserved = 1;
+    cr_expect_not(signing_answer_is_valid(&answer, sizeof answer), "a byte that means nothing");
+    answer.reserved = 0;
+    cr_expect_not(signing_answer_is_valid(&answer, sizeof answer - 1));
+    cr_expect_not(signing_answer_is_valid(&answer, sizeof answer + 1));
+    signing_reply(&answer, 5, SIGNING_DONE, signature, 0);
+    cr_expect_eq(answer.result, SIGNING_FAILED, "no signature is none");
 }
 
 /* ---- the signing client ---- */
