@@ -58,8 +58,8 @@ bool log_write(const char *text, size_t size) {
     return written >= 0 || errno != EAGAIN;
 }
 
-/* If standard error is non-blocking and full, lines get lost; the next line that fits says how many. */
-static void write_or_count(const char *line, size_t size) {
+/* If standard error is non-blocking and full, lines get lost; the next ones that fit say how many. */
+static void write_or_count(const char *text, size_t size, unsigned lines) {
     static unsigned long lost;
     char told[64];
     if (lost > 0) {
@@ -68,7 +68,36 @@ static void write_or_count(const char *line, size_t size) {
         if (log_write(told, (size_t)length))
             lost = 0;
     }
-    lost += !log_write(line, size);
+    if (!log_write(text, size))
+        lost += lines;
+}
+
+/* Lines that wait. A pipe takes that much as a whole or not at all (PIPE_BUF), so no line is cut. */
+static bool gathers;
+static char waiting[LOG_LINE_MAX];
+static size_t waiting_size;
+static unsigned waiting_lines;
+
+void log_gather(void) {
+    gathers = true;
+}
+
+void log_flush(void) {
+    int kept = errno;
+    if (waiting_lines > 0)
+        write_or_count(waiting, waiting_size, waiting_lines);
+    waiting_size = waiting_lines = 0;
+    errno = kept;
+}
+
+static void add_line(const char *line, size_t size, bool now) {
+    if (size > sizeof waiting - waiting_size)
+        log_flush();
+    memcpy(waiting + waiting_size, line, size);
+    waiting_size += size;
+    waiting_lines++;
+    if (now)
+        log_flush();
 }
 
 void log_line(enum log_level level, const char *format, ...) {
@@ -92,7 +121,7 @@ void log_line(enum log_level level, const char *format, ...) {
         length += (size_t)wanted < sizeof(line) - length ? (size_t)wanted : sizeof(line) - length - 1;
     tame(line + start, length - start);
     line[length++] = '\n'; /* where vsnprintf puts its NUL */
-    write_or_count(line, length);
+    add_line(line, length, !gathers || level < LOG_LEVEL_INFO);
     errno = kept;
 }
 

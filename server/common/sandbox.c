@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "sandbox_rules.h"
 
 /*
@@ -241,6 +242,7 @@ static void die(int signal, siginfo_t *about, void *context) {
     size_t at = sizeof digits;
     int call = about->si_syscall;
     (void)signal, (void)context;
+    log_flush();          /* what the process did before */
     if (forbidden_call) { /* the supervisor logs it */
         *forbidden_call = about->si_syscall;
         syscall(SYS_exit_group, SANDBOX_EXIT);

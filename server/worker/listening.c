@@ -10,7 +10,7 @@
 #include "admission.h"
 #include "common/log.h"
 
-#define ACCEPTS_AT_ONCE 32
+#define ACCEPTS_WHEN_DUE 32
 #define PAUSE 250 /* milliseconds without accepting after the system ran out of descriptors or memory */
 
 /* Accepting may end connections that have an event of their own in this round. */
@@ -62,9 +62,11 @@ static void pause_listening(struct worker *worker) {
     worker->paused_until = worker->context->now + PAUSE;
 }
 
-/* May end other connections, so call it after all other events of this round. */
-static void accept_some(struct worker *worker, const struct listener *listener) {
-    for (int i = 0; i < ACCEPTS_AT_ONCE && admission_can_accept(worker); i++) {
+/*
+ * Accepts up to that many connections. May end other connections, so call it after all other events of this round.
+ */
+static void accept_some(struct worker *worker, const struct listener *listener, int most) {
+    for (int i = 0; i < most && admission_can_accept(worker); i++) {
         struct sockaddr_storage from = {0};
         socklen_t size = sizeof from;
         int socket = accept4(listener->descriptor, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -80,6 +82,9 @@ static void accept_some(struct worker *worker, const struct listener *listener) 
 }
 
 /*
+ * A worker that was woken accepts one connection: mostly there is no other, and asking for it would be a system call
+ * for nothing. If there is one, epoll says so in the next round, after the connections that this worker has already.
+ *
  * The kernel wakes one worker for a connection. If that worker cannot accept it after all, no other is woken. So each
  * listening worker tries now and then, and one that can accept none stops watching the listeners at once.
  */
@@ -88,10 +93,10 @@ void listening_attend(struct worker *worker) {
     uint64_t now = worker->context->now;
     bool due = now - worker->tried_at >= (loop_is_full(worker) ? LOOP_FULL_BEAT : WORKER_BEAT);
     for (size_t i = 0; i < worker->ready_count && worker->listening; i++)
-        accept_some(worker, worker->ready[i]);
+        accept_some(worker, worker->ready[i], 1);
     worker->ready_count = 0;
     for (size_t i = 0; i < setup->listener_count && worker->listening && due; i++)
-        accept_some(worker, &setup->listeners[i]);
+        accept_some(worker, &setup->listeners[i], ACCEPTS_WHEN_DUE);
     if (due)
         worker->tried_at = now;
     /* A worker that accepts no more connections still holds places that others need. */

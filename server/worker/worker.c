@@ -48,7 +48,9 @@ static void run(struct worker *worker) {
     struct epoll_event events[EVENTS_AT_ONCE];
     uint64_t give_up = 0;
 
+    log_gather();
     while (!worker->told_to_stop || (worker->open > 0 && (!give_up || context->now < give_up))) {
+        log_flush();
         int count = epoll_wait(worker->events, events, EVENTS_AT_ONCE, loop_time_to_wait(worker));
         context->now = clock_milliseconds();
         worker->setup->shared->beats++;
@@ -74,6 +76,7 @@ static void run(struct worker *worker) {
         while (worker->queues[deadline].first)
             loop_finish(worker, worker->queues[deadline].first, true);
     }
+    log_flush();
 }
 
 static bool watch(struct worker *worker, int descriptor, struct event_source *source) {

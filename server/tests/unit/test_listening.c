@@ -40,11 +40,11 @@ Test(listening, some_are_accepted_at_once_and_the_others_later) {
     open_listener();
     for (size_t i = 0; i < COUNT(clients); i++)
         clients[i] = visit();
-    accept_some(&worker, &listeners[0]);
+    accept_some(&worker, &listeners[0], 32);
     cr_expect_eq(worker.open, 32);
     cr_expect_eq(context.counters->open, 32);
     cr_expect_eq(context.counters->accepted, 32);
-    accept_some(&worker, &listeners[0]);
+    accept_some(&worker, &listeners[0], 32);
     cr_expect_eq(worker.open, COUNT(clients));
     cr_expect(worker.queues[DEADLINE_HANDSHAKE].first->port == 1965 &&
               worker.queues[DEADLINE_HANDSHAKE].first->state == STATE_HELLO);
@@ -75,7 +75,7 @@ Test(listening, no_room_in_the_system_is_a_pause) {
     less = (struct rlimit){(rlim_t)next, limit.rlim_max};
     logged_begin();
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &less), 0);
-    accept_some(&worker, &listeners[0]);
+    accept_some(&worker, &listeners[0], 32);
     bool listened = worker.listening;
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     const char *text = logged_end();
@@ -84,7 +84,7 @@ Test(listening, no_room_in_the_system_is_a_pause) {
     cr_expect_not_null(strstr(text, "with 0 open"));
     logged_begin();
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &less), 0);
-    accept_some(&worker, &listeners[0]);
+    accept_some(&worker, &listeners[0], 32);
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     cr_expect_str_eq(logged_end(), "", "it is told once");
     cr_expect_eq(worker.paused_until, NOW + 250);
@@ -106,6 +106,25 @@ Test(listening, no_room_in_the_system_is_a_pause) {
 /* The listener has an event. */
 static void wake(void) {
     note_ready(&worker, &listeners[0], EPOLLIN);
+}
+
+/* It asks for no second one that is mostly not there; where it is, epoll says so again. */
+Test(listening, woken_it_accepts_one) {
+    open_listener();
+    listening_begin(&worker);
+    worker.tried_at = NOW;
+    int clients[3] = {visit(), visit(), visit()};
+    for (size_t i = 0; i < COUNT(clients); i++) {
+        cr_expect(epoll_has(EPOLLIN, &worker.listener_sources[0]), "round %zu", i);
+        wake();
+        listening_attend(&worker);
+        cr_expect_eq(worker.open, i + 1, "round %zu: %zu", i, worker.open);
+        cr_expect(worker.listening);
+    }
+    cr_expect_not(epoll_has(EPOLLIN, &worker.listener_sources[0]));
+    for (size_t i = 0; i < COUNT(clients); i++)
+        close(clients[i]);
+    close(listeners[0].descriptor);
 }
 
 /* A worker that listens tries now and then, whether it was woken or not. */

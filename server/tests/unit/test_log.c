@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,67 @@ Test(log, long_lines_are_cut, .init = catch_lines) {
     cr_expect_eq(strlen(line), LOG_LINE_MAX);
     cr_expect_eq(line[LOG_LINE_MAX - 1], '\n');
     cr_expect_eq(strchr(line, '\n') - line, LOG_LINE_MAX - 1);
+}
+
+/* What standard error has is what was flushed. */
+Test(log, lines_wait_until_they_are_flushed, .init = catch_lines) {
+    log_open();
+    log_with_priorities();
+    log_gather();
+    log_line(LOG_LEVEL_INFO, "a");
+    log_line(LOG_LEVEL_INFO, "b");
+    cr_expect_str_eq(caught(), "");
+    errno = ENOTTY;
+    log_flush();
+    cr_expect_eq(errno, ENOTTY);
+    cr_expect_str_eq(caught(), "<6>a\n<6>b\n");
+    log_flush();
+    cr_expect_str_eq(caught(), "");
+    log_line(LOG_LEVEL_INFO, "c");
+    log_line(LOG_LEVEL_WARNING, "d");
+    cr_expect_str_eq(caught(), "<6>c\n<4>d\n", "a grave line waits for nothing, and comes behind those before it");
+    log_line(LOG_LEVEL_ERROR, "e");
+    cr_expect_str_eq(caught(), "<3>e\n");
+}
+
+Test(log, lines_that_find_no_room_push_out_those_before_them, .init = catch_lines) {
+    char half[LOG_LINE_MAX / 2], expected[LOG_LINE_MAX + 1];
+    memset(half, 'h', sizeof half);
+    half[sizeof half - 1] = '\0';
+    log_open();
+    log_gather();
+    log_line(LOG_LEVEL_INFO, "%s", half);
+    log_line(LOG_LEVEL_INFO, "%s", half);
+    cr_expect_str_eq(caught(), "", "together they just fit");
+    log_line(LOG_LEVEL_INFO, "x");
+    snprintf(expected, sizeof expected, "%s\n%s\n", half, half);
+    cr_expect_str_eq(caught(), expected);
+    log_flush();
+    cr_expect_str_eq(caught(), "x\n");
+}
+
+/* A full pipe loses whole lines, and all that waited are counted. */
+Test(log, lines_that_are_lost_together_are_counted) {
+    static char text[65536];
+    int ends[2];
+    cr_assert_eq(pipe2(ends, O_NONBLOCK), 0);
+    cr_assert_geq(dup2(ends[1], STDERR_FILENO), 0);
+    log_open();
+    log_gather();
+    while (write(STDERR_FILENO, text, sizeof text) > 0)
+        ;
+    log_line(LOG_LEVEL_INFO, "a");
+    log_line(LOG_LEVEL_INFO, "b");
+    log_line(LOG_LEVEL_INFO, "c");
+    log_flush();
+    while (read(ends[0], text, sizeof text) > 0)
+        ;
+    log_line(LOG_LEVEL_INFO, "d");
+    log_flush();
+    ssize_t size = read(ends[0], text, sizeof text - 1);
+    cr_assert_gt(size, 0);
+    text[size] = '\0';
+    cr_expect_str_eq(text, "3 log lines were dropped because the log was full\nd\n");
 }
 
 Test(log, quote) {

@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/sandbox.h"
 #include "common/sandbox_rules.h"
 #include "pretended.h"
@@ -562,6 +563,33 @@ Test(sandbox, what_was_forbidden_is_noted) {
         cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == SANDBOX_EXIT, "call %ld: %x", calls[i], status);
         cr_expect_eq(*note, (int)calls[i]);
     }
+    munmap(page, 4096);
+}
+
+/* What it did before is in the log all the same. */
+Test(sandbox, lines_that_wait_are_written_before_the_end) {
+    char said[64] = "";
+    int ends[2], status;
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    _Atomic int *note = page;
+    cr_assert_neq(page, MAP_FAILED);
+    cr_assert_eq(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        sandbox_tell(true, note);
+        log_gather();
+        log_line(LOG_LEVEL_INFO, "the request before");
+        sandbox_enter(SANDBOX_WORKER, -1);
+        syscall(SYS_execve, NO_FILE, 0, 0);
+        syscall(SYS_exit_group, 0);
+    }
+    close(ends[1]);
+    cr_expect_gt(read(ends[0], said, sizeof said - 1), 0);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    close(ends[0]);
+    cr_expect_str_eq(said, "the request before\n");
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == SANDBOX_EXIT, "%x", status);
     munmap(page, 4096);
 }
 
