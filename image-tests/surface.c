@@ -18,17 +18,19 @@
 #include "common/sandbox_rules.h"
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
-#define ROLES 3
+#define ROLES 4
 #define RULES_MAX 256
 
-enum role { SUPERVISOR, KEYS, WORKER };
+enum role { SUPERVISOR, KEYS, WORKER, PROBE };
 
-static const char *const names[ROLES] = {"supervisor", "key process", "worker"};
+static const char *const names[ROLES] = {"supervisor", "key process", "worker", "probe"};
 
 /* The supervisor's go on with those of the key process. NULL: there are no more. */
 static const struct rule *rule_at(enum role role, size_t at) {
     if (role == WORKER)
         return at < COUNT(worker_rules) ? &worker_rules[at] : NULL;
+    if (role == PROBE)
+        return at < COUNT(probe_rules) ? &probe_rules[at] : NULL;
     if (role == SUPERVISOR && at < COUNT(supervisor_rules))
         return &supervisor_rules[at];
     if (role == SUPERVISOR)
@@ -113,14 +115,15 @@ static size_t checks_of(enum role role) {
 static int print_table(void) {
     static struct row rows[ROLES * RULES_MAX];
     size_t count = collect(rows);
-    printf("| | supervisor | key process | worker |\n|---|---|---|---|\n");
-    printf("| system calls | %zu | %zu | %zu |\n", calls_of(SUPERVISOR), calls_of(KEYS), calls_of(WORKER));
-    printf("| checks of their arguments | %zu | %zu | %zu |\n\n", checks_of(SUPERVISOR), checks_of(KEYS),
-           checks_of(WORKER));
-    printf("| system call | arguments | supervisor | key process | worker |\n|---|---|---|---|---|\n");
+    printf("| | supervisor | key process | worker | probe |\n|---|---|---|---|---|\n");
+    printf("| system calls | %zu | %zu | %zu | %zu |\n", calls_of(SUPERVISOR), calls_of(KEYS), calls_of(WORKER),
+           calls_of(PROBE));
+    printf("| checks of their arguments | %zu | %zu | %zu | %zu |\n\n", checks_of(SUPERVISOR), checks_of(KEYS),
+           checks_of(WORKER), checks_of(PROBE));
+    printf("| system call | arguments | supervisor | key process | worker | probe |\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < count; i++)
-        printf("| %s | %s | %s | %s | %s |\n", rows[i].call, rows[i].words, rows[i].has[SUPERVISOR] ? "x" : "",
-               rows[i].has[KEYS] ? "x" : "", rows[i].has[WORKER] ? "x" : "");
+        printf("| %s | %s | %s | %s | %s | %s |\n", rows[i].call, rows[i].words, rows[i].has[SUPERVISOR] ? "x" : "",
+               rows[i].has[KEYS] ? "x" : "", rows[i].has[WORKER] ? "x" : "", rows[i].has[PROBE] ? "x" : "");
     return 0;
 }
 
@@ -184,6 +187,8 @@ static void read_process(const char *test, const char *path) {
             becomes = WORKER;
         else if (strstr(line, "\"vitrine-keys\""))
             becomes = KEYS;
+        else if (strstr(line, "\"vitrine-probe\""))
+            becomes = PROBE;
         if (inside)
             note(role, child, test, line);
         if (strncmp(line, "seccomp", 7) == 0) {

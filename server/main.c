@@ -12,6 +12,7 @@
 
 #include "commands/check.h"
 #include "commands/fingerprint.h"
+#include "commands/probe.h"
 #include "commands/renew.h"
 #include "common/log.h"
 #include "common/settings_file.h"
@@ -32,8 +33,8 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static int serve(char **arguments), keys(char **arguments), check(char **arguments),
-    show_fingerprints(char **arguments), renew_identity(char **arguments), show_version(char **arguments),
-    show_help(char **arguments);
+    show_fingerprints(char **arguments), renew_identity(char **arguments), probe_server(char **arguments),
+    show_version(char **arguments), show_help(char **arguments);
 
 /* The commands. usage and purpose are for the help; their further lines contain their own indentation. */
 static const struct verb {
@@ -51,8 +52,9 @@ static const struct verb {
     {"fingerprint", show_fingerprints, "[--state DIR] [HOST | FILE]...",
      "shows what readers can compare: SHA-256 sums and TLSA record"},
     {"renew", renew_identity, "[--new-key [--announce]] [--state DIR] HOST",
-     "renews a certificate with the same key; with --new-key --announce,\n"
-     "             makes the next key, which a later --new-key starts using"},
+     "renews a certificate, with the same key or an announced one"},
+    {"probe", probe_server, "[--address ADDR:PORT] HOST",
+     "asks the server for a page (health check; at " PROBE_ADDRESS_DEFAULT ")"},
     {"--version", show_version, NULL, NULL},
     {"--help", show_help, NULL, NULL},
     {"version", show_version, NULL, NULL},
@@ -67,7 +69,6 @@ static const char options_help[] = "--listen ADDR:PORT  such as 127.0.0.1:1965 o
                                    "--state DIR         folder for identities ($STATE_DIRECTORY or " STATE_DEFAULT ")\n"
                                    "--settings FILE     settings (" SETTINGS_PATH ", if it exists)\n"
                                    "--keys SOCKET       key service to use (by default, one is started)\n"
-                                   "--strict            check: count warnings as errors\n"
                                    "See vitrine(8) for more.\n";
 
 static int wrong_usage(const char *what, const char *which) {
@@ -224,6 +225,16 @@ static int renew_identity(char **arguments) {
         return wrong_usage("--new-key is required with", "--announce");
     renewal.host = arguments[0];
     return renew(state, &renewal);
+}
+
+static int probe_server(char **arguments) {
+    const char *address = PROBE_ADDRESS_DEFAULT;
+    const struct option known[] = {VALUE("--address", &address)};
+    size_t hosts;
+    int status = read_arguments(arguments, known, COUNT(known), &hosts);
+    if (status != EX_OK)
+        return status;
+    return hosts == 1 ? probe(address, arguments[0]) : wrong_usage("expected one host after", "probe");
 }
 
 static int show_version(char **arguments) {

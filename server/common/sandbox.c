@@ -56,6 +56,7 @@ static const struct {
     [SANDBOX_SUPERVISOR] = {"supervisor", supervisor_rules, COUNT(supervisor_rules)},
     [SANDBOX_KEYS] = {"key process", keys_rules, COUNT(keys_rules)},
     [SANDBOX_WORKER] = {"worker", worker_rules, COUNT(worker_rules)},
+    [SANDBOX_PROBE] = {"probe", probe_rules, COUNT(probe_rules)},
 };
 
 /* The rules of the key process also apply to the supervisor, after its own. NULL: no more. */

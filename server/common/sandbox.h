@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum sandbox_role { SANDBOX_SUPERVISOR, SANDBOX_KEYS, SANDBOX_WORKER };
+enum sandbox_role { SANDBOX_SUPERVISOR, SANDBOX_KEYS, SANDBOX_WORKER, SANDBOX_PROBE };
 
 #define SANDBOX_SHARED 32    /* lower descriptors may be shared with other processes; a worker's own are above */
 #define SANDBOX_NOBODY 65534 /* the user a worker becomes if root starts it; it owns nothing on any system */

@@ -177,6 +177,25 @@ static const struct rule worker_rules[] = {
 #endif
 };
 
+/*
+ * `vitrine probe` talks to a server over one connection, and opens nothing: whatever answers, it might be a worker that
+ * was taken over, and in a container both belong to one user.
+ */
+static const struct rule probe_rules[] = {
+    RULE(recvfrom, IS(3, MSG_DONTWAIT), NULL_AT(4)),
+    RULE(sendto, IS(3, MSG_NOSIGNAL | MSG_DONTWAIT), NULL_AT(4), IS(5, 0)),
+    ANY(ppoll),
+    RULE(write, IS(0, STDERR_FILENO)),
+    MEMORY,
+    NO_MEMORY(mprotect),
+    RULE(getrandom, IS(2, 0)),
+    CLOCKS,
+    ANY(exit_group),
+#ifdef BY_GLIBC
+    BY_GLIBC,
+#endif
+};
+
 #define OPEN_TO_MAKE (O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_LARGEFILE)
 
 /* Signal handlers, and stopping processes. */

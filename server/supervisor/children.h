@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "common/keyed_hash.h"
+#include "common/probe_address.h"
 #include "generation.h"
 #include "relay.h"
 #include "worker/worker.h"
@@ -36,13 +37,14 @@ struct children {
     /* Input for the children; the supervisor owns it. */
     const struct listener *listeners;
     size_t listener_count;
-    struct generation *generation;    /* the present one; each child gets a copy */
-    const char *content;              /* the content folder */
-    const char *state;                /* the state folder, for the key process */
-    int signals;                      /* signalfd(2) of the signals that are waited for, including SIGCHLD */
-    int control;                      /* to the key process, or -1; owned by this struct */
-    bool keys_apart;                  /* the key process is a service of its own */
-    uint8_t hash_key[KEYED_HASH_KEY]; /* for addresses; made at each start and never stored */
+    struct generation *generation;     /* the present one; each child gets a copy */
+    const char *content;               /* the content folder */
+    const char *state;                 /* the state folder, for the key process */
+    int signals;                       /* signalfd(2) of the signals that are waited for, including SIGCHLD */
+    int control;                       /* to the key process, or -1; owned by this struct */
+    bool keys_apart;                   /* the key process is a service of its own */
+    uint8_t probe[PROBE_ADDRESS_SIZE]; /* where `vitrine probe` connects from; all zero: not known */
+    uint8_t hash_key[KEYED_HASH_KEY];  /* for addresses; made at each start and never stored */
 
     /* The children. */
     struct child keys;

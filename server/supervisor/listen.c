@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "listen.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -13,59 +12,14 @@
 #include <unistd.h>
 
 #include "common/bounds.h"
-#include "common/lines.h"
 #include "common/log.h"
+#include "common/socket_address.h"
 
 #define BACKLOG 1024
 #define GONE_AFTER 120000 /* milliseconds in which nothing could be sent, or nothing was acknowledged */
 
-union socket_address {
-    struct sockaddr any;
-    struct sockaddr_in four;
-    struct sockaddr_in6 six;
-};
-
 bool listen_is_four(const char *address) {
     return address[0] != '[';
-}
-
-static bool parse_address(const char *text, union socket_address *address, socklen_t *size) {
-    char host[INET6_ADDRSTRLEN];
-    const char *start = text, *end = strrchr(text, ':');
-    uint16_t port;
-    if (!end)
-        return false;
-    const char *number = end + 1;
-    if (strlen(number) > 5 || !lines_port(&number, &port) || *number != '\0')
-        return false;
-    bool six = !listen_is_four(text);
-    if (six) {
-        start++;
-        if (end - start < 1 || end[-1] != ']')
-            return false;
-        end--;
-    }
-    size_t length = (size_t)(end - start);
-    if (length >= sizeof host)
-        return false;
-    memcpy(host, start, length);
-    host[length] = '\0';
-
-    memset(address, 0, sizeof *address);
-    if (six) {
-        address->six.sin6_family = AF_INET6;
-        address->six.sin6_port = htons(port);
-        *size = sizeof address->six;
-        return inet_pton(AF_INET6, host, &address->six.sin6_addr) == 1;
-    }
-    address->four.sin_family = AF_INET;
-    address->four.sin_port = htons(port);
-    *size = sizeof address->four;
-    return inet_pton(AF_INET, host, &address->four.sin_addr) == 1;
-}
-
-static uint16_t port_of(const union socket_address *address) {
-    return ntohs(address->any.sa_family == AF_INET6 ? address->six.sin6_port : address->four.sin_port);
 }
 
 /*
@@ -85,7 +39,7 @@ static void set_up(int descriptor) {
 int listen_open(const char *text, bool only_six, struct listener *listener) {
     union socket_address address;
     socklen_t size;
-    if (!parse_address(text, &address, &size)) {
+    if (!socket_address_parse(text, &address, &size)) {
         log_line(LOG_LEVEL_ERROR, "--listen %s: not an address with a port; write it like 127.0.0.1:1965 or [::1]:1965",
                  text);
         return EX_USAGE;
@@ -99,13 +53,13 @@ int listen_open(const char *text, bool only_six, struct listener *listener) {
     set_up(descriptor);
     if (bind(descriptor, &address.any, size) < 0 || listen(descriptor, BACKLOG) < 0)
         goto failed;
-    *listener = (struct listener){descriptor, port_of(&address)};
+    *listener = (struct listener){descriptor, socket_address_port(&address)};
     return 0;
 failed:
     if (errno == EADDRINUSE)
         log_line(LOG_LEVEL_ERROR,
                  "%s: port %u is in use by another program; stop that program, or choose another port with --listen",
-                 text, port_of(&address));
+                 text, socket_address_port(&address));
     else
         log_line(LOG_LEVEL_ERROR, "cannot listen on %s: %s", text, strerror(errno));
     if (descriptor >= 0)
@@ -142,6 +96,6 @@ bool listen_adopt(int descriptor, struct listener *listener) {
     getsockname(descriptor, &address.any, &size);
     set_up(descriptor);
     fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
-    *listener = (struct listener){descriptor, port_of(&address)};
+    *listener = (struct listener){descriptor, socket_address_port(&address)};
     return true;
 }

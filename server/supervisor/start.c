@@ -183,6 +183,7 @@ static void work(struct children *children, size_t number, pid_t parent, int log
         .all_shared = children->all_shared,
         .shared_count = children->shared_count,
         .hash_key = children->hash_key,
+        .probe = children->probe,
     };
     _exit(worker_serve(&setup));
 }

@@ -335,6 +335,7 @@ int supervisor_serve(const struct serve_options *options) {
         status = generation_open(&supervisor.generation, &supervisor.sources);
     if (status == 0 && !children->keys_apart)
         status = check_state(options->state);
+    probe_address(children->probe);
     /* All later child processes inherit it and give up more. */
     int result = status == 0 ? sandbox_enter(SANDBOX_SUPERVISOR, -1) : 0;
     if (result < 0) {

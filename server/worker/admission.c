@@ -148,6 +148,11 @@ static bool can_wait(const struct worker *worker, const struct connection *newco
     return connection_is_local(newcomer) && (newcomer->state == STATE_WAITING || admission_has_room(worker));
 }
 
+/* Does it have one of the places for this machine? */
+static bool has_local_place(const struct connection *connection) {
+    return connection->state != STATE_WAITING && !connection->is_probe && connection_is_local(connection);
+}
+
 /*
  * Finds the connection to end for this new one, or, if NULL, for any new one. .connection is NULL: none. only_local:
  * among those with a place for this machine.
@@ -165,8 +170,7 @@ static struct candidate find_giver(const struct worker *worker, const struct con
         struct connection *connection = worker->queues[deadline].first;
         for (int i = 0; i < SCAN_MAX && connection; i++, connection = connection->later) {
             struct candidate next = consider(worker, connection, alike);
-            if (next.giver == GIVER_NONE || connection == newcomer ||
-                (only_local && (connection->state == STATE_WAITING || !connection_is_local(connection))))
+            if (next.giver == GIVER_NONE || connection == newcomer || (only_local && !has_local_place(connection)))
                 continue;
             quick += next.giver == GIVER_QUICK;
             if (!best.connection || gives_way_before(&next, &best))

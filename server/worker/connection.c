@@ -21,7 +21,8 @@
 #define HEARD_BASE 18432
 #define HEARD_PER_BYTE 64
 #define RESPONSES_MAX 2048
-#define IDLE_RECORDS 2 /* records without a part of the request: one that has only begun, and one more */
+#define PROBES_AT_ONCE 4 /* health checks of this machine that need no place among its other connections */
+#define IDLE_RECORDS 2   /* records without a part of the request: one that has only begun, and one more */
 
 struct connection *connection_begin(int socket, uint16_t port, const struct client_address *from, bool proxied,
                                     uint64_t now) {
@@ -236,10 +237,17 @@ bool connection_is_local(const struct connection *connection) {
            client_address_is_loopback(&connection->address);
 }
 
+/* Does it come from where only `vitrine probe` on this machine comes from? */
+static bool is_of_probe(const struct connection *connection, const struct worker_context *context) {
+    const struct client_address probe = client_address_of_bytes(context->probe, 0);
+    return connection_is_local(connection) && memcmp(&connection->address, &probe, sizeof probe) == 0;
+}
+
 /* Sets the quotas that the connection counts for. */
 static void find_groups(struct connection *connection, const struct worker_context *context) {
     static const struct address_group loopback = {.bits = 1},
-                                      not_told = {.bits = 2}; /* no prefix has such a small limit */
+                                      not_told = {.bits = 2}, /* no prefix has such a small limit */
+        probes = {.bits = 3};
     struct address_group groups[CLIENT_ADDRESS_GROUPS_MAX];
     connection->member = (struct quota_member){0};
     /* As long as their clients are not known, connections are treated like one client with many. */
@@ -251,6 +259,10 @@ static void find_groups(struct connection *connection, const struct worker_conte
      * A connection from this machine is a proxy, an onion service or its owner: many clients. A claimed address proves
      * nothing.
      */
+    if (connection->is_probe) {
+        join(connection, context, &probes, PROBES_AT_ONCE);
+        return;
+    }
     if (connection_is_local(connection)) {
         join(connection, context, &loopback, context->settings->max_connections_from_loopback);
         return;
@@ -270,8 +282,15 @@ void connection_wait(struct connection *connection, struct worker_context *conte
 
 enum admission connection_admit(struct connection *connection, struct worker_context *context) {
     quota_leave(&context->quota, &connection->member);
+    connection->is_probe = is_of_probe(connection, context);
     find_groups(connection, context);
-    if (!quota_enter(&context->quota, &connection->member))
+    bool has_place = quota_enter(&context->quota, &connection->member);
+    if (!has_place && connection->is_probe) { /* further ones are like all others from this machine */
+        connection->is_probe = false;
+        find_groups(connection, context);
+        has_place = quota_enter(&context->quota, &connection->member);
+    }
+    if (!has_place)
         return NO_PLACE;
     if (connection->state == STATE_WAITING) {
         connection->state = STATE_HELLO;

@@ -35,6 +35,7 @@
 #include <stdint.h>
 
 #include "client_address.h"
+#include "common/probe_address.h"
 #include "common/settings.h"
 #include "content/capsule.h"
 #include "content/request.h"
@@ -87,8 +88,9 @@ struct worker_context {
     const struct settings *settings;
     struct counters *counters;
     struct quota quota;
-    const uint8_t *hash_key; /* KEYED_HASH_KEY bytes, the same for all workers */
-    uint64_t now;            /* milliseconds of the monotonic clock, updated by the event loop */
+    const uint8_t *hash_key;           /* KEYED_HASH_KEY bytes, the same for all workers */
+    uint8_t probe[PROBE_ADDRESS_SIZE]; /* where `vitrine probe` connects from; all zero: not known */
+    uint64_t now;                      /* milliseconds of the monotonic clock, updated by the event loop */
     struct remarks remarks;
     struct tls_channel channel;
     uint8_t received[RECEIVED_MAX];
@@ -124,6 +126,7 @@ struct connection {
     struct client_address address;
     struct quota_member member; /* the quotas that it counts for */
     bool claimed;               /* a PROXY protocol header claimed the address */
+    bool is_probe; /* a health check of this machine: has places of its own, and is logged only if it fails */
 
     /* For the event loop: its place in a queue of deadlines, and what epoll waits for. */
     struct event_source source;

@@ -148,6 +148,7 @@ int worker_serve(const struct worker_setup *setup) {
     worker.context->capsules = setup->capsules;
     worker.context->settings = setup->settings;
     worker.context->hash_key = setup->hash_key;
+    memcpy(worker.context->probe, setup->probe, sizeof worker.context->probe);
     worker.context->quota = (struct quota){
         .first = &setup->all_shared->quota,
         .count = setup->shared_count,

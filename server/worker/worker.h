@@ -59,6 +59,7 @@ struct worker_setup {
     const struct worker_shared *all_shared; /* of all workers, including its own */
     size_t shared_count;
     const uint8_t *hash_key; /* KEYED_HASH_KEY bytes, the same for all workers */
+    const uint8_t *probe;    /* probe_address.h */
 };
 
 /*

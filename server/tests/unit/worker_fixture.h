@@ -25,6 +25,7 @@ static struct worker_setup setup = {
     .all_shared = all_shared,
     .shared_count = 2,
     .hash_key = (const uint8_t *)"a key that all workers have alike",
+    .probe = (const uint8_t[PROBE_ADDRESS_SIZE]){0},
     .deadlines = {.of = {[DEADLINE_WAITING] = 1000,
                          [DEADLINE_HANDSHAKE] = 3000,
                          [DEADLINE_REQUEST] = 4000,
