@@ -169,15 +169,16 @@ Test(atomic_file, what_cannot_be_given_to_the_owner_is_not_kept) {
 
 /* A disk that is full in the middle of a key: the one before stays. */
 Test(atomic_file, half_a_file_is_none) {
-    struct rlimit limit = {3, RLIM_INFINITY};
+    struct rlimit before, limit;
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = (struct rlimit){3, before.rlim_max};
     cr_assert_eq(atomic_file_create(folder, "a", "1st", 3), 0);
     signal(SIGXFSZ, SIG_IGN);
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     cr_expect_eq(atomic_file_create(folder, "b", "second", 6), -EFBIG);
     cr_expect_eq(atomic_file_replace(folder, "a", "second", 6), -EFBIG);
     cr_expect_eq(atomic_file_replace(folder, "a", "2nd", 3), 0);
-    limit.rlim_cur = RLIM_INFINITY;
-    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
     expect_no_temporary_file();
     cr_expect_neq(faccessat(folder, "b", F_OK, 0), 0);
     expect_content("a", "2nd");

@@ -91,6 +91,9 @@ static const struct {
     {"b", folder_flags, 0, "b"},
     {"b/", folder_flags, 0, "b"},
     {"b/..", folder_flags, 0, "."},
+    {"b/c", folder_flags, 0, "b/c"},
+    {"to-folder/c", folder_flags, 0, "b/c"},
+    {"b/.", folder_flags, 0, "b"},
     {"b/c/..", folder_flags, 0, "b"},
     {"b/c/../file", file_flags, 0, "b/file"},
     {"b/c/./../file", file_flags, 0, "b/file"},
@@ -206,6 +209,11 @@ Test(beneath, confined) {
         {"slash/file", 0, "b/file", 2, false},
         {"part/deep", 0, "b/c/deep", 4, false},
         {"part//./deep", 0, "b/c/deep", 4, false},
+        {"dotted-part/deep", 0, "b/c/deep", 4, false},
+        {"by-wind/deep", 0, "b/c/deep", 4, false},
+        {"b/c", 0, "b/c", 2, false},
+        {"b/", 0, "b/", 0, false},
+        {"b/.", 0, "b/", 0, false},
         {"b/inward", 0, "b/c/deep", 2, true},
         {"part/outward", EXDEV, NULL, 0, false},
         {"part/round", EXDEV, NULL, 0, false},
@@ -224,7 +232,8 @@ Test(beneath, confined) {
     };
     static const char *const links[][2] = {
         {"b/c", "part"},         {"c/deep", "b/inward"}, {"../file", "b/c/outward"}, {"../../b/file", "b/c/round"},
-        {"../b/file", "b/away"}, {"b/above", "by-way"},
+        {"../b/file", "b/away"}, {"b/above", "by-way"},  {"./b/c", "dotted-part"},   {"c/../c", "b/wind"},
+        {"b/wind", "by-wind"},
     };
     for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
         cr_assert_eq(symlinkat(links[i][0], folder, links[i][1]), 0);
@@ -346,6 +355,34 @@ Test(beneath, what_is_too_long_is_no_path) {
     cr_assert_eq(symlinkat("grow/grow/grow/grow/grow/grow/grow/grow", folder, "grow"), 0);
     int result = beneath_walk(folder, "grow", file_flags);
     cr_expect(result == -ELOOP || result == -ENAMETOOLONG, "%d", result);
+}
+
+/* What a link leads to may be as long as a path, and no byte longer. */
+Test(beneath, a_link_may_make_a_path_too_long) {
+    char target[101], path[BENEATH_PATH_SIZE];
+    memset(target, 'm', 100);
+    target[100] = '\0';
+    cr_assert_eq(symlinkat(target, folder, "l"), 0);
+    for (size_t length = BENEATH_PATH_SIZE - 2; length <= BENEATH_PATH_SIZE + 1; length++) {
+        size_t rest = length - 100;
+        strcpy(path, "l");
+        for (size_t at = 0; at < rest; at++)
+            path[1 + at] = at % 100 == 0 ? '/' : 'x';
+        path[1 + rest] = '\0';
+        cr_expect_eq(beneath_walk(folder, path, file_flags), length < BENEATH_PATH_SIZE ? -ENOENT : -ENAMETOOLONG,
+                     "%zu", length);
+    }
+}
+
+/* Errors that pass, and that say nothing about a file. */
+Test(beneath, what_passes) {
+    static const int passing[] = {EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR};
+    for (int error = 0; error < 134; error++) {
+        bool passes = false;
+        for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
+            passes = passes || error == passing[i];
+        cr_expect_eq(beneath_is_busy(-error), passes, "%d", error);
+    }
 }
 
 /* No descriptor stays behind, whatever the way; number 0 is one like the others. */

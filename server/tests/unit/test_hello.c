@@ -67,6 +67,9 @@ Test(hello, server_name) {
         {"ctrl\x01", "", 0},
         {"\xc3\xa4.example", "", 0},
         {"wrong-type.example", "", 1},
+        {"a", "a", 0},
+        {"a.", "a", 0},
+        {"..", "", 0},
     };
     static const size_t parts[] = {16000, 100, 7, 1};
     uint8_t message[1024], records[8192];
@@ -76,10 +79,57 @@ Test(hello, server_name) {
         for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
             size_t length = make_records(records, message, size, parts[p]);
             cr_expect_eq(hello_examine(records, length), HELLO_COMPLETE, "case %zu part %zu", i, parts[p]);
+            strcpy(name, "what was there before");
             hello_server_name(records, length, name);
             cr_expect_str_eq(name, cases[i].expected, "case %zu part %zu: got %s", i, parts[p], name);
         }
     }
+}
+
+/* The longest name, and one byte more, with and without a dot at its end. */
+Test(hello, longest_name) {
+    static uint8_t message[1024], records[1024];
+    for (size_t length = HELLO_NAME_MAX - 1; length <= HELLO_NAME_MAX + 2; length++) {
+        for (size_t dot = 0; dot < 2; dot++) {
+            char sent[HELLO_NAME_MAX + 4], name[HELLO_NAME_MAX + 1] = "x";
+            memset(sent, 'a', length);
+            strcpy(sent + length, dot ? "." : "");
+            size_t size = make_message(message, 0, sent, 0);
+            hello_server_name(records, make_records(records, message, size, 16000), name);
+            cr_expect_eq(strlen(name), length <= HELLO_NAME_MAX ? length : 0, "%zu, %zu", length, dot);
+        }
+    }
+}
+
+/* Lengths that reach behind what they are in: there is no name, even where one seems to stand. */
+Test(hello, lengths_that_are_wrong) {
+    static const char looks_like_one[] = "\x00\x0e\x00\x00\x0b"
+                                         "example.org";
+    uint8_t message[1024], records[1024];
+    char name[HELLO_NAME_MAX + 1];
+    size_t size = make_message(message, 0, "example.org", 0);
+    /* where each length ends: extensions, the extension, its list, the name */
+    static const size_t at[] = {46, 50, 52, 55};
+    cr_assert(message[46] == 20 && message[50] == 16 && message[52] == 14 && message[55] == 11);
+    hello_server_name(records, make_records(records, message, size, 16000), name);
+    cr_assert_str_eq(name, "example.org");
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        static const uint8_t more[] = {1, 30, 0xf0};
+        for (size_t m = 0; m < sizeof more; m++) {
+            uint8_t before = message[at[i]];
+            message[at[i]] = (uint8_t)(before + more[m]);
+            strcpy(name, "x");
+            hello_server_name(records, make_records(records, message, size, 16000), name);
+            cr_expect_str_eq(name, "", "length %zu, %u more", i, more[m]);
+            message[at[i]] = before;
+        }
+    }
+    /* Nor does another extension hold one. */
+    size = make_message(message, 0, NULL, sizeof looks_like_one - 1);
+    memcpy(message + size - (sizeof looks_like_one - 1), looks_like_one, sizeof looks_like_one - 1);
+    strcpy(name, "x");
+    hello_server_name(records, make_records(records, message, size, 16000), name);
+    cr_expect_str_eq(name, "");
 }
 
 Test(hello, every_prefix_is_incomplete) {
@@ -134,6 +184,7 @@ Test(hello, longest) {
     cr_expect_eq(hello_examine(records, make_records(records, message, size, 16000)), HELLO_COMPLETE);
     size = make_message(message, 0, "example.org", HELLO_MAX - bare + 1);
     cr_expect_eq(hello_examine(records, make_records(records, message, size, 16000)), HELLO_FOREIGN);
+    cr_expect_eq(hello_examine(records, make_records(records, message, size, 5000)), HELLO_FOREIGN, "in two records");
     /* many tiny records may not collect more than HELLO_MAX bytes of an unfinished greeting, of any length */
     cr_assert_gt(make_records(records, message, 4000, 1), HELLO_MAX);
     cr_expect_eq(hello_examine(records, HELLO_MAX), HELLO_FOREIGN);
@@ -159,6 +210,19 @@ Test(hello, joined) {
         cr_expect_eq(hello_examine(records, length), HELLO_COMPLETE);
         hello_server_name(records, length, name);
         cr_expect_str_eq(name, "example.org");
+    }
+}
+
+/* The longest ClientHello is joined, too. */
+Test(hello, joined_to_the_longest) {
+    static uint8_t message[HELLO_MAX * 2], records[HELLO_MAX * 2];
+    size_t bare = make_message(message, 0, "example.org", 1) - 1;
+    for (size_t more = 0; more < 2; more++) {
+        size_t size = make_message(message, 0, "example.org", HELLO_MAX - bare + more);
+        size_t length = make_records(records, message, size, 5000);
+        cr_assert_eq(size, HELLO_MAX + more);
+        cr_expect_eq(hello_join(records, length), more ? length : 5 + size);
+        cr_expect_eq(hello_examine(records, 5 + size), more ? HELLO_FOREIGN : HELLO_COMPLETE);
     }
 }
 
@@ -191,6 +255,20 @@ Test(hello, joined_up_to_its_end) {
     cr_expect_eq(records[3] << 8 | records[4], (int)size);
     cr_expect_eq(memcmp(records + 5, message, size), 0);
     cr_expect_eq(memcmp(records + 5 + size, "\x16\x03\x01\x00\x14\x0b\x0b", 7), 0);
+    /* however long the rest is */
+    for (size_t i = 0; i < 300; i++)
+        message[size + i] = (uint8_t)(i * 7);
+    length = make_records(records, message, size - 10, 16000);
+    length += make_records(records + length, message + size - 10, 310, 16000);
+    length = hello_join(records, length);
+    cr_assert_eq(length, 5 + size + 5 + 300);
+    cr_expect_eq(memcmp(records + 5 + size, "\x16\x03\x01\x01\x2c", 5), 0);
+    cr_expect_eq(memcmp(records + 5 + size + 5, message + size, 300), 0);
+    /* what comes in a record of its own keeps it */
+    length = make_records(records, message, size, size - 10);
+    memcpy(records + length, "\x16\x03\x03\x00\x02\x0b\x0c", 7);
+    cr_assert_eq(hello_join(records, length + 7), 5 + size + 7);
+    cr_expect_eq(memcmp(records + 5 + size, "\x16\x03\x03\x00\x02\x0b\x0c", 7), 0);
     /* one record needs nothing, nor what is no handshake */
     length = make_records(records, message, size + 20, 16000);
     cr_expect_eq(hello_join(records, length), length);
