@@ -619,6 +619,20 @@ static const struct reply_text *listing_of(const char *path) {
     return reply.text;
 }
 
+/* A page that is a link to nothing elsewhere is none: the other page of the folder comes. */
+Test(path_rules, a_page_that_leads_to_nothing) {
+    struct client client = {0};
+    char path[96];
+    put("host/two/index.gemini", "the other\n");
+    snprintf(path, sizeof path, "%s/host/two/index.gmi", root);
+    cr_assert_eq(symlink("../elsewhere/gone.gmi", path), 0);
+    snprintf(path, sizeof path, "%s/host/elsewhere", root);
+    cr_assert_eq(mkdir(path, 0755), 0);
+    ask("/two/", &client);
+    cr_expect_eq(reply.status, STATUS_SUCCESS, "%d", reply.status);
+    reply_dispose(&reply);
+}
+
 /* A listing that was made is used again, for two seconds, until its folder changes. */
 Test(path_rules, listings_are_kept) {
     reply.body = -1;
@@ -641,18 +655,25 @@ Test(path_rules, listings_are_kept) {
     const struct reply_text *text = listing_of("/kept/");
     size_t all = reply_text_total();
     cr_expect_eq(listing_of("/kept/"), text);
+    char *mark = (char *)(uintptr_t)text->bytes; /* a fresh one has it not, even in the same memory */
+    *mark = '!';
     pretended_time = made + FOLDER_LISTING_SECONDS - 1;
     cr_expect_eq(listing_of("/kept/"), text);
     cr_expect_eq(text->holders, 2, "the one that is kept, and this answer");
+    cr_expect_eq(*text->bytes, '!');
     /* Its time is over: what it took is given back. */
     pretended_time = made + FOLDER_LISTING_SECONDS;
     listing_of("/kept/");
+    cr_expect_eq(*reply.text->bytes, '#', "it is older than two seconds");
     cr_expect_eq(reply.text->holders, 2);
     cr_expect_eq(reply_text_total(), all);
     /* A clock that was set back makes it old as well. */
     text = listing_of("/kept/");
+    mark = (char *)(uintptr_t)text->bytes;
+    *mark = '!';
     pretended_time = made + FOLDER_LISTING_SECONDS - 1;
     listing_of("/kept/");
+    cr_expect_eq(*reply.text->bytes, '#', "it is of the future");
     cr_expect_eq(reply_text_total(), all);
     pretended_time = made + FOLDER_LISTING_SECONDS;
     text = listing_of("/kept/");

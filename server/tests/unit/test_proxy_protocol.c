@@ -77,6 +77,12 @@ Test(proxy_protocol, text_that_is_invalid) {
         "PROXY\r\n",
         "PROXY \r\n",
         "PROXY UNKNOWNX\r\n",
+        "PROXY UNKNOWX\r\n",
+        "PROXY UNKNOW\r\n",
+        "PROXY UNKNOWN a\rb\r\n",
+        "PROXY UNKNOWN a\r\r\n",
+        "PROXY UNKNOWN\n",
+        "PROXYX",
         "PROXY  TCP4 192.0.2.1 198.51.100.2 1 2\r\n",
         "PROXY TCP4  192.0.2.1 198.51.100.2 1 2\r\n",
         "PROXY TCP5 192.0.2.1 198.51.100.2 1 2\r\n",
@@ -89,6 +95,7 @@ Test(proxy_protocol, text_that_is_invalid) {
         "PROXY TCP4 192.0.2.1\r\n",
         "PROXY TCP4\r\n",
         "PROXY TCP4 192.0.2.1 198.51.100.2 1 2\n",
+        "PROXY TCP4 192.0.2.1 198.51.100.2 1 22\n",
         "PROXY TCP4 192.0.2.1 198.51.100.2 1 2\r\r\n",
         "PROXY TCP4 192.0.2.1 198.51.100.2 1 2\rx",
         "PROXY TCP4 192.0.2.256 198.51.100.2 1 2\r\n",
@@ -180,8 +187,12 @@ Test(proxy_protocol, binary_verdicts) {
     cr_expect_eq(parse(unix_addresses, sizeof(unix_addresses), &header), PROXY_VALID);
     cr_expect_not(header.has_addresses);
     cr_expect_eq(header.length, sizeof(unix_addresses));
+    unix_addresses[15]--;
+    cr_expect_eq(parse(unix_addresses, sizeof(unix_addresses), &header), PROXY_INVALID, "a byte too short");
 
     static const char broken[] = "\r\n\r\n\0\r\nQUIX\n\x21\x11\x00\x0c" IPV4;
     cr_expect_eq(parse(broken, sizeof(broken) - 1, &header), PROXY_INVALID);
     cr_expect_eq(parse("\r\n\r\r", 4, &header), PROXY_INVALID);
+    static const char unended[] = "\r\n\r\n\0\r\nQUIT\r\x21\x11\x00\x0c" IPV4;
+    cr_expect_eq(parse(unended, sizeof(unended) - 1, &header), PROXY_INVALID);
 }

@@ -601,6 +601,34 @@ Test(signing_client, an_asker_may_ask_again_at_once) {
     expect_all_free();
 }
 
+static size_t told_size = 99;
+
+static void note_size(void *owner, const uint8_t *signature, size_t size, void *context) {
+    count_call(owner, signature, size, context);
+    told_size = size;
+}
+
+/* Whoever asked hears how long the signature is; 0: there is none. */
+Test(signing_client, a_refusal_has_no_signature) {
+    static const struct {
+        enum signing_result result;
+        size_t size;
+    } cases[] = {{SIGNING_DONE, 3}, {SIGNING_REFUSED, 0}, {SIGNING_FAILED, 0}, {SIGNING_DONE, 1}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct signing_question question;
+        struct signing_answer answer;
+        ask(0, 1);
+        signing_client_send(&signing_client);
+        cr_assert_eq(recv(pair[1], &question, sizeof question, 0), (ssize_t)sizeof question);
+        signing_reply(&answer, question.request_id, cases[i].result, "sig", cases[i].size);
+        cr_assert_eq(send(pair[1], &answer, sizeof answer, 0), (ssize_t)sizeof answer);
+        cr_assert(signing_client_receive(&signing_client, note_size, called));
+        cr_expect_eq(called[0], i + 1);
+        cr_expect_eq(told_size, cases[i].size, "case %zu: %zu", i, told_size);
+    }
+    expect_all_free();
+}
+
 Test(signing_client, the_end_of_the_channel_is_told) {
     cr_expect(signing_client_receive(&signing_client, count_call, called));
     shutdown(pair[1], SHUT_WR);
