@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # folder: who sources this sets it, for temporary files, and uses registry
+# Sourced by tests that need a registry on 127.0.0.1, in a network namespace of theirs: $registry_port, and the process
+# $registry, which who sources this ends.
+registry=''
+registry_port=$((20000 + RANDOM % 10000))
+
+start_registry() {
+    ip link set lo up
+    cat >"$folder/registry.yml" <<END
+version: 0.1
+storage: {filesystem: {rootdirectory: $folder/registry}}
+http: {addr: "127.0.0.1:$registry_port"}
+log: {level: error}
+END
+    docker-registry serve "$folder/registry.yml" >"$folder/registry.log" 2>&1 &
+    registry=$!
+}
+
+registry_answers() {
+    local number
+    for number in {1..100}; do
+        ! (: <"/dev/tcp/127.0.0.1/$registry_port") 2>/dev/null || return 0
+        sleep 0.1
+    done
+    echo "the registry did not start in $number attempts"
+    cat "$folder/registry.log"
+    return 1
+}
+
+# $folder/policy.json takes from that registry only what oci.key signed, and from nowhere else;
+# $folder/registries.d says where signatures are. The tag is part of what is signed.
+write_policy() { # REGISTRY
+    mkdir "$folder/registries.d"
+    echo "docker: {\"$1\": {use-sigstore-attachments: true}}" >"$folder/registries.d/sigstore.yaml"
+    cat >"$folder/policy.json" <<END
+{"default": [{"type": "reject"}],
+ "transports": {"docker": {"$1": [{"type": "sigstoreSigned", "keyPath": "$PWD/oci.pub"}]}}}
+END
+}
