@@ -154,6 +154,69 @@ static const char *host_for(struct tls *tls, const char *name) {
     return host;
 }
 
+/* What a session asks for comes back to whoever it belongs to, and says where it comes from. */
+Test(tls, whose_session_it_is) {
+    static const struct signing_client_origin origin = {12, 34};
+    struct certificates certificates = {0};
+    int owner;
+    cr_assert_eq(random_open(), 0);
+    add(&certificates, "a.example");
+    struct tls *tls = tls_open(&certificates, "a.example", false, &channel, &signing_client);
+    cr_assert_not_null(tls);
+    struct tls_session *session = tls_session_begin(tls, "a.example", &owner, &origin);
+    cr_assert_not_null(session);
+    cr_expect_eq(session->request.owner, &owner);
+    cr_expect_eq(memcmp(&session->origin, &origin, sizeof origin), 0);
+    cr_expect_eq(session->tls, tls);
+    cr_expect_eq(session->certificate, certificates_find(&certificates, "a.example"));
+    cr_expect_eq(session->request.state, SIGNING_CLIENT_IDLE);
+    cr_expect_str_eq(tls_version(session), "-", "its handshake is not over");
+    cr_expect_not(tls_client_of(session)->has_certificate);
+    tls_session_end(session);
+    tls_session_end(NULL);
+    tls_close(tls);
+    certificates_dispose(&certificates);
+}
+
+/* The alert for each error of wolfSSL (RFC 8446 section 6.2). */
+Test(tls, alerts) {
+    static const struct {
+        int error, alert;
+    } cases[] = {
+        {MEMORY_E, 80},
+        {VERSION_ERROR, 70},
+        {OUT_OF_ORDER_E, 10},
+        {DUPLICATE_MSG_E, 10},
+        {UNKNOWN_RECORD_TYPE, 10},
+        {UNKNOWN_HANDSHAKE_TYPE, 10},
+        {NO_CHANGE_CIPHER_E, 10},
+        {LENGTH_ERROR, 22},
+        {DECRYPT_ERROR, 20},
+        {VERIFY_MAC_ERROR, 20},
+        {AES_GCM_AUTH_E, 20},
+        {MAC_CMP_FAILED_E, 20},
+        {BUFFER_ERROR, 50},
+        {PARSE_ERROR, 50},
+        {ASN_PARSE_E, 50},
+        {VERIFY_FINISHED_ERROR, 51},
+        {SIG_VERIFY_E, 51},
+        {VERIFY_SIGN_ERROR, 51},
+        {KEY_SHARE_ERROR, 40},
+        {MATCH_SUITE_ERROR, 40},
+        {UNSUPPORTED_SUITE, 40},
+        {NO_PEER_VERIFY, 40},
+        {HANDSHAKE_SIZE_ERROR, 47},
+        {INVALID_PARAMETER, 47},
+    };
+    struct tls_session nobody = {0}, somebody = {.client.has_certificate = true};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cr_expect_eq(alert_for(&nobody, cases[i].error), cases[i].alert, "%d", cases[i].error);
+        cr_expect_eq(alert_for(&somebody, cases[i].error), cases[i].alert, "%d", cases[i].error);
+    }
+    cr_expect_eq(alert_for(&nobody, WC_HW_E), 47, "its key share");
+    cr_expect_eq(alert_for(&somebody, WC_HW_E), 51, "its signature");
+}
+
 /* A host without a usable identity gets no other one: its clients hear that there is none. */
 Test(tls, whose_certificate_a_client_gets) {
     static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, 112};
