@@ -283,7 +283,6 @@ static const struct rule supervisor_rules[] = {
     RULE(socketpair, IS(0, AF_UNIX)),
     ANY(getppid),
     ANY(set_tid_address),
-    ANY(sched_getaffinity),
     RULE(prctl, IS_INT(0, PR_SET_NAME)),
     RULE(prctl, IS_INT(0, PR_SET_PDEATHSIG), IS(1, SIGTERM)),
     RULE(prctl, IS_INT(0, PR_SET_NO_NEW_PRIVS), IS(1, 1)),

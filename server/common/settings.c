@@ -60,6 +60,12 @@ static bool parse_addresses(const char *text, void *into) {
     return false;
 }
 
+static bool parse_requests(const char *text, void *into) {
+    enum settings_requests *requests = into;
+    *requests = strcmp(text, "errors") == 0 ? LOG_REQUESTS_ERRORS : LOG_REQUESTS_ALL;
+    return *requests == LOG_REQUESTS_ERRORS || strcmp(text, "all") == 0;
+}
+
 /* Language tags with commas between them; spaces around commas are allowed. */
 static bool parse_language(const char *text, void *into) {
     char *language = into;
@@ -95,8 +101,12 @@ static bool parse_count_from_one(const char *text, void *into) {
     return parse_count(text, into) && *(const uint32_t *)into > 0;
 }
 
-/* A number and its unit, 100 ms to 60 min. */
-static bool parse_duration(const char *text, void *into) {
+static bool parse_workers(const char *text, void *into) {
+    return parse_count_from_one(text, into) && *(const uint32_t *)into <= SETTINGS_WORKERS_MAX;
+}
+
+/* A number and its unit, up to 60 min. */
+static bool parse_delay(const char *text, void *into) {
     static const struct {
         const char *name;
         uint32_t milliseconds;
@@ -109,17 +119,23 @@ static bool parse_duration(const char *text, void *into) {
     for (size_t i = 0; i < COUNT(units); i++) {
         if (strcmp(text, units[i].name) == 0) {
             uint64_t product = (uint64_t)number * units[i].milliseconds;
-            *milliseconds = product <= 3600000 ? (uint32_t)product : 0;
-            return *milliseconds >= 100;
+            *milliseconds = (uint32_t)product;
+            return product <= 3600000;
         }
     }
     return false;
+}
+
+/* The same, from 100 ms. */
+static bool parse_duration(const char *text, void *into) {
+    return parse_delay(text, into) && *(const uint32_t *)into >= 100;
 }
 
 /* ---- Keys ---- */
 
 #define PORTS "one or more ports between 1 and 65535, 16 at most"
 #define DURATION "a number with its unit (ms, s or min) between 100ms and 60min"
+#define DELAY "a number with its unit (ms, s or min) of at most 60min"
 #define FROM_ONE "a number between 1 and 1000000"
 #define FROM_NONE "a number up to 1000000; 0 for no limit"
 
@@ -133,6 +149,7 @@ static const struct {
     {"min-tls", parse_tls, offsetof(struct settings, min_tls), "1.2 or 1.3"},
     {"language", parse_language, offsetof(struct settings, language), "one or more language tags (BCP 47): en, fr"},
     {"log-addresses", parse_addresses, offsetof(struct settings, log_addresses), "off, partial, hashed or full"},
+    {"log-requests", parse_requests, offsetof(struct settings, log_requests), "all or errors"},
     {"proxy-ports", parse_ports, offsetof(struct settings, proxy_ports), PORTS},
     {"max-connections", parse_count_from_one, offsetof(struct settings, max_connections), FROM_ONE},
     {"max-connections-per-address", parse_count_from_one, offsetof(struct settings, max_connections_per_address),
@@ -144,6 +161,8 @@ static const struct {
     {"handshake-timeout", parse_duration, offsetof(struct settings, handshake_timeout), DURATION},
     {"request-timeout", parse_duration, offsetof(struct settings, request_timeout), DURATION},
     {"reply-timeout", parse_duration, offsetof(struct settings, reply_timeout), DURATION},
+    {"stop-delay", parse_delay, offsetof(struct settings, stop_delay), DELAY},
+    {"workers", parse_workers, offsetof(struct settings, workers), "a number between 1 and 64"},
 };
 
 void settings_default(struct settings *settings) {

@@ -66,6 +66,10 @@ static void check_round_trip(const struct settings *settings) {
         fprintf(file, "language=%s\n", settings->language);
     fprintf(file, "min-tls = 1.%d\nlog-addresses = %s\n", settings->min_tls == SETTINGS_TLS_1_3 ? 3 : 2,
             addresses[settings->log_addresses]);
+    fprintf(file, "log-requests = %s\nstop-delay = %ums\n",
+            settings->log_requests == LOG_REQUESTS_ERRORS ? "errors" : "all", settings->stop_delay);
+    if (settings->workers > 0)
+        fprintf(file, "workers = %u\n", settings->workers);
     fprintf(file, "max-connections = %u\nmax-connections-per-address = %u\nmax-requests-per-minute = %u\n",
             settings->max_connections, settings->max_connections_per_address, settings->max_requests_per_minute);
     fprintf(file, "handshake-timeout = %ums\nrequest-timeout = %u ms\nreply-timeout = %ums",
@@ -77,6 +81,8 @@ static void check_round_trip(const struct settings *settings) {
     HOLDS(again.proxy_ports.count == settings->proxy_ports.count);
     HOLDS(strcmp(again.language, settings->language) == 0);
     HOLDS(again.min_tls == settings->min_tls && again.log_addresses == settings->log_addresses);
+    HOLDS(again.log_requests == settings->log_requests && again.stop_delay == settings->stop_delay &&
+          again.workers == settings->workers && again.workers <= SETTINGS_WORKERS_MAX);
     HOLDS(again.max_connections == settings->max_connections && again.reply_timeout == settings->reply_timeout);
     free(text);
 }

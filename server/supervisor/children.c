@@ -41,11 +41,6 @@ size_t children_shared_size(const struct children *children) {
     return children->shared_count * sizeof *children->all_shared;
 }
 
-static size_t cores(void) {
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : (size_t)count;
-}
-
 /* Memory that children share, aligned as its type requires: the kernel aligns only to a page, which may be smaller. */
 static struct worker_shared *map_shared(size_t size) {
     const size_t alignment = _Alignof(struct worker_shared);
@@ -59,8 +54,8 @@ static struct worker_shared *map_shared(size_t size) {
     return (void *)(memory + before);
 }
 
-bool children_make_places(struct children *children) {
-    children->worker_count = cores();
+bool children_make_places(struct children *children, size_t workers) {
+    children->worker_count = workers > WORKERS_MAX ? WORKERS_MAX : workers;
     children->shared_count = children->worker_count + RETIRED_MAX;
     children->all_shared = map_shared(children_shared_size(children));
     if (!children->all_shared) {

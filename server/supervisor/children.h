@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The supervisor's children: one worker for each core, workers of earlier generations that finish their connections,
+ * The supervisor's children: the workers, workers of earlier generations that finish their connections,
  * and the key process unless it is a service of its own. Children that die are replaced, with a delay that grows.
  */
 
@@ -18,7 +18,7 @@
 #include "relay.h"
 #include "worker/worker.h"
 
-#define WORKERS_MAX 64
+#define WORKERS_MAX SETTINGS_WORKERS_MAX
 #define RETIRED_MAX 128              /* two generations */
 #define CHILDREN_SHUTDOWN_GRACE 5000 /* milliseconds that open connections get at a stop */
 
@@ -69,8 +69,8 @@ size_t children_shared_size(const struct children *children);
 /* Closes a descriptor that is not -1, and makes it -1. */
 void children_close(int *descriptor);
 
-/* Makes slots for workers, one for each core. Returns false after logging one sentence. */
-bool children_make_places(struct children *children);
+/* Makes slots for so many workers, at most WORKERS_MAX. Returns false after logging one sentence. */
+bool children_make_places(struct children *children, size_t workers);
 
 /*
  * Starts a worker of the present generation in each slot. Earlier workers accept no new connections from now on and

@@ -24,6 +24,7 @@
 #include "generation.h"
 #include "keys/key_service.h"
 #include "listen.h"
+#include "processors.h"
 #include "start.h"
 #include "watch.h"
 
@@ -261,16 +262,32 @@ static bool look_after_listeners(struct supervisor *supervisor) {
     return true;
 }
 
+/*
+ * Somebody asks for a stop. Goes on until *stop_at if the settings say so, and if it is not the second time. Returns
+ * whether it goes on.
+ */
+static bool put_off(const struct supervisor *supervisor, uint64_t *stop_at) {
+    uint32_t delay = supervisor->generation.settings.stop_delay;
+    if (delay == 0 || *stop_at > 0)
+        return false;
+    *stop_at = clock_milliseconds() + delay;
+    log_line(LOG_LEVEL_NOTICE, "told to stop; serving for %u milliseconds more (stop-delay)", delay);
+    return true;
+}
+
 /* Returns the exit status. */
 static int run(struct supervisor *supervisor) {
     struct children *children = &supervisor->children;
     unsigned watchdog = systemd_watchdog_milliseconds();
     uint64_t tick = watchdog > 0 && watchdog / 3 < TICK ? watchdog / 3 : TICK;
-    uint64_t next = clock_milliseconds() + tick;
+    uint64_t next = clock_milliseconds() + tick, stop_at = 0;
     for (;;) {
         uint64_t now = clock_milliseconds(), wake = children_wake(children, next);
+        wake = stop_at > 0 && stop_at < wake ? stop_at : wake;
         int signal = children_wait(children, wake > now ? wake - now : 0);
-        if (is_stop(signal))
+        if (is_stop(signal) && !put_off(supervisor, &stop_at))
+            return EX_OK;
+        if (stop_at > 0 && clock_milliseconds() >= stop_at)
             return EX_OK;
         if (children->keys_apart && key_service_is_gone(children->control)) {
             log_line(LOG_LEVEL_ERROR, "the key service closed the connection; exiting, so that the service manager "
@@ -313,11 +330,18 @@ static bool prepare_signals(struct children *children) {
     return children->signals >= 0;
 }
 
+/* With the copies of the workers, which close theirs when they are told to stop, these are all but the manager's own.
+ */
+static void close_listeners(struct supervisor *supervisor) {
+    for (size_t i = 0; i < supervisor->listener_count; i++)
+        close(supervisor->listeners[i].descriptor);
+    supervisor->listener_count = supervisor->children.listener_count = 0;
+}
+
 static void dispose(struct supervisor *supervisor) {
     children_dispose(&supervisor->children);
     generation_dispose(&supervisor->generation);
-    for (size_t i = 0; i < supervisor->listener_count; i++)
-        close(supervisor->listeners[i].descriptor);
+    close_listeners(supervisor);
 }
 
 int supervisor_serve(const struct serve_options *options) {
@@ -336,6 +360,9 @@ int supervisor_serve(const struct serve_options *options) {
     if (status == 0 && !children->keys_apart)
         status = check_state(options->state);
     probe_address(children->probe);
+    size_t workers = supervisor.generation.settings.workers;
+    if (workers == 0)
+        workers = processors_allowed();
     /* All later child processes inherit it and give up more. */
     int result = status == 0 ? sandbox_enter(SANDBOX_SUPERVISOR, -1) : 0;
     if (result < 0) {
@@ -352,7 +379,7 @@ int supervisor_serve(const struct serve_options *options) {
         status = start_keys(children);
     if (status == 0)
         status = generation_identify(&supervisor.generation, &supervisor.sources, children->control);
-    if (status == 0 && !children_make_places(children))
+    if (status == 0 && !children_make_places(children, workers))
         status = EX_OSERR;
     if (status == 0) {
         if (start_workers(children, &signal)) {
@@ -364,6 +391,7 @@ int supervisor_serve(const struct serve_options *options) {
             status = EX_OSERR;
         }
         systemd_notify("STOPPING=1\nSTATUS=Finishing open connections");
+        close_listeners(&supervisor);
         children_stop_workers(children);
         if (status == 0)
             log_line(LOG_LEVEL_NOTICE, "stopped");

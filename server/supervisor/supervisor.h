@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The supervisor: opens the sockets, gets identities, starts one worker for each core, reports to the service manager,
+ * The supervisor: opens the sockets, gets identities, starts the workers, reports to the service manager,
  * and replaces workers that died or hang. Reads nothing from the network.
  */
 

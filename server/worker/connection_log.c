@@ -24,7 +24,7 @@ void connection_log_drop(const struct connection *connection, struct worker_cont
 void connection_log_response(const struct connection *connection, const struct worker_context *context) {
     const struct response *response = connection->response;
     bool succeeded = response->reply.status < 40 && !response->broken;
-    if (succeeded && connection->is_probe)
+    if (succeeded && (connection->is_probe || context->settings->log_requests == LOG_REQUESTS_ERRORS))
         return;
     char address[CLIENT_ADDRESS_SHOWN_MAX + 16], name[CLIENT_NAME_MAX * 4 + 3],
         client[sizeof name + sizeof " visitor="] = "";

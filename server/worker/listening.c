@@ -11,6 +11,7 @@
 #include "common/log.h"
 
 #define ACCEPTS_WHEN_DUE 32
+#define ACCEPTS_AT_THE_END 1024
 #define PAUSE 250 /* milliseconds without accepting after the system ran out of descriptors or memory */
 
 /* Accepting may end connections that have an event of their own in this round. */
@@ -34,6 +35,17 @@ static void stop_listening(struct worker *worker) {
     for (size_t i = 0; worker->listening && i < worker->setup->listener_count; i++)
         epoll_ctl(worker->events, EPOLL_CTL_DEL, worker->setup->listeners[i].descriptor, NULL);
     worker->listening = false;
+}
+
+/*
+ * A worker that was told to stop needs its listeners no more. Once the last process has closed a socket, the kernel
+ * refuses newcomers at once; they would wait in vain otherwise. A service manager still holds its own.
+ */
+static void let_go(struct worker *worker) {
+    stop_listening(worker);
+    for (size_t i = 0; i < worker->setup->listener_count; i++)
+        close(worker->setup->listeners[i].descriptor);
+    worker->has_let_go = true;
 }
 
 static void welcome(struct worker *worker, int socket, const struct listener *listener,
@@ -91,6 +103,11 @@ static void accept_some(struct worker *worker, const struct listener *listener, 
 void listening_attend(struct worker *worker) {
     const struct worker_setup *setup = worker->setup;
     uint64_t now = worker->context->now;
+    /* Whoever the kernel has connected already is served, and not reset. */
+    for (size_t i = 0; i < setup->listener_count && worker->listening && worker->told_to_hurry; i++)
+        accept_some(worker, &setup->listeners[i], ACCEPTS_AT_THE_END);
+    if (worker->told_to_stop && !worker->has_let_go)
+        let_go(worker);
     bool due = now - worker->tried_at >= (loop_is_full(worker) ? LOOP_FULL_BEAT : WORKER_BEAT);
     for (size_t i = 0; i < worker->ready_count && worker->listening; i++)
         accept_some(worker, worker->ready[i], 1);

@@ -25,7 +25,8 @@ struct worker {
     int stops; /* signals to stop, as events: epoll_pwait(2) delivers no signal as long as there are events */
     bool told_to_stop, told_to_hurry;
     size_t open, open_max;
-    bool listening; /* epoll watches the listeners */
+    bool listening;  /* epoll watches the listeners */
+    bool has_let_go; /* the listeners are closed */
     uint64_t paused_until, tried_at;
     struct connection *giver; /* the connection to end for the next one, if known */
     struct queue queues[DEADLINE_COUNT];

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -242,6 +243,72 @@ Test(service, a_reply_on_its_way_is_finished_before_the_stop) {
     cr_expect_eq(reply.body_size, LARGE);
     gemini_end(client);
     cr_expect_eq(server_stop(&server, 0), 0);
+}
+
+/* Connects until it is refused. Whoever is connected before must be served. Returns how long that took. */
+static uint64_t connect_until_refused(const struct gemini_way *way) {
+    uint64_t begun = gemini_now();
+    while (gemini_now() - begun < 20000) {
+        struct gemini_client *client = gemini_connect(way);
+        if (!client) {
+            cr_expect_eq(errno, ECONNREFUSED, "%s", strerror(errno));
+            return gemini_now() - begun;
+        }
+        cr_expect(gemini_shake_hands(client) || client->progress == GEMINI_RESET, "a newcomer hangs");
+        gemini_end(client);
+    }
+    return gemini_now() - begun;
+}
+
+/* A newcomer would otherwise be connected by the kernel and hang, as long as somebody reads slowly. */
+Test(service, newcomers_are_refused_at_once_while_a_reply_is_finished) {
+    struct gemini_reply reply = {0};
+    put_large();
+    server_start(&server);
+    struct gemini_way way = way_to(&server);
+    way.patience = 3000;
+    struct gemini_client *client = gemini_connect(&way);
+    const char *line = with_port("gemini://localhost:PORT/large.bin\r\n", server.port);
+    cr_assert(client && gemini_shake_hands(client) && gemini_send(client, line, strlen(line)));
+    gemini_receive(client, &reply, 100000);
+    kill(server.process, SIGTERM);
+    uint64_t took = connect_until_refused(&way);
+    cr_expect_eq(kill(server.process, 0), 0);
+    cr_expect_lt(took, 2500, "newcomers were not refused for %llu ms", (unsigned long long)took);
+    gemini_receive(client, &reply, 0);
+    cr_expect_eq(reply.progress, GEMINI_CLOSE_NOTIFY, "the reply was broken off after %zu bytes", reply.size);
+    cr_expect_eq(reply.body_size, LARGE);
+    gemini_end(client);
+    cr_expect_eq(server_stop(&server, 0), 0);
+}
+
+/* The socket of a service manager outlives the stop: who comes meanwhile waits, and the next server has them. */
+Test(service, a_socket_of_the_service_manager_takes_newcomers_during_a_stop) {
+    struct gemini_reply reply = {0};
+    put_large();
+    server.handed_over = open_listener(server.port);
+    server_start(&server);
+    struct gemini_way way = way_to(&server);
+    struct gemini_client *client = gemini_connect(&way), *newcomers[20];
+    const char *line = with_port("gemini://localhost:PORT/large.bin\r\n", server.port);
+    cr_assert(client && gemini_shake_hands(client) && gemini_send(client, line, strlen(line)));
+    gemini_receive(client, &reply, 100000);
+    kill(server.process, SIGTERM);
+    nap(500);
+    for (size_t i = 0; i < 20; i++) {
+        newcomers[i] = gemini_connect(&way);
+        cr_assert_not_null(newcomers[i]);
+    }
+    gemini_receive(client, &reply, 0);
+    cr_expect_eq(reply.body_size, LARGE);
+    gemini_end(client);
+    cr_assert_eq(server_stop(&server, 0), 0);
+    server_start(&server);
+    for (size_t i = 0; i < 20; i++) {
+        cr_expect(gemini_shake_hands(newcomers[i]), "newcomer %zu was lost", i);
+        gemini_end(newcomers[i]);
+    }
+    close(server.handed_over);
 }
 
 /* A stop hurries whoever is slow; a reload does not. */

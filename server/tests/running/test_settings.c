@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <openssl/ssl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,4 +154,62 @@ Test(settings, no_connection_is_lost_by_reloads) {
     cr_expect_eq(reply.body_size, LARGE);
     gemini_end(client);
     gemini_reply_end(&reply);
+}
+
+/* ---- stop-delay, workers, log-requests ---- */
+
+Test(settings, a_stop_waits_for_its_delay_and_serves_meanwhile) {
+    start_with("stop-delay = 4s\n");
+    uint64_t begun = gemini_now();
+    kill(server.process, SIGTERM);
+    cr_assert(server_logged(&server, "told to stop"));
+    while (gemini_now() - begun < 2500)
+        expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    cr_expect_eq(server_stop(&server, 0), 0);
+    cr_expect_geq(gemini_now() - begun, 3900, "the stop came too early");
+}
+
+Test(settings, a_second_signal_stops_at_once) {
+    start_with("stop-delay = 60min\n");
+    kill(server.process, SIGTERM);
+    cr_assert(server_logged(&server, "told to stop"));
+    cr_expect_eq(server_stop(&server, SIGTERM), 0);
+}
+
+Test(settings, as_many_workers_as_they_say) {
+    pid_t workers[WORKERS_MAX];
+    start_with("workers = 5\n");
+    cr_expect_eq(server_workers(&server, workers), 5);
+    for (int i = 0; i < 20; i++)
+        expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+}
+
+/* One that is reloaded keeps their number: they share memory from the start on. */
+Test(settings, a_reload_does_not_change_the_number_of_workers) {
+    pid_t workers[WORKERS_MAX];
+    start_with("workers = 3\n");
+    write_settings("workers = 1\n");
+    server_reload(&server);
+    cr_expect_geq(server_workers(&server, workers), 3);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+}
+
+Test(settings, without_them_there_is_a_worker_for_each_processor_allowed) {
+    pid_t workers[WORKERS_MAX];
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    cr_assert_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    start_with("");
+    cr_expect_eq(server_workers(&server, workers), 1);
+}
+
+Test(settings, only_errors_are_in_the_log_if_they_say_so) {
+    start_with("log-requests = errors\n");
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    expect_status(&server, "gemini://localhost:PORT/none.gmi", 51);
+    cr_expect(server_logged(&server, "request status=51"));
+    char *log = server_log(&server);
+    cr_expect_null(strstr(log, "request status=20"), "%s", log);
+    free(log);
 }

@@ -397,7 +397,7 @@ static int begin_supervisor(bool keys_apart) {
     sigaddset(&signals, SIGINT);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     children.signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    cr_assert(children_make_places(&children));
+    cr_assert(children_make_places(&children, 2));
     if (children.worker_count > 2)
         children.worker_count = 2;
     return before;

@@ -51,6 +51,9 @@ static void expect_defaults(const struct settings *settings) {
     cr_expect_eq(settings->handshake_timeout, 10000);
     cr_expect_eq(settings->request_timeout, 10000);
     cr_expect_eq(settings->reply_timeout, 20000);
+    cr_expect_eq(settings->log_requests, LOG_REQUESTS_ALL);
+    cr_expect_eq(settings->stop_delay, 0);
+    cr_expect_eq(settings->workers, 0);
 }
 
 Test(settings, defaults) {
@@ -79,8 +82,8 @@ Test(settings, defaults_of_packages) {
             strcat(text, line + 1);
     }
     cr_expect_eq(pclose(file), 0);
-    cr_expect_eq(count, 13);
-    cr_expect_eq(without, 3); /* both lists of ports, and the language */
+    cr_expect_eq(count, 16);
+    cr_expect_eq(without, 4); /* both lists of ports, the language, and the workers */
     struct settings settings;
     cr_expect_eq(parse(&settings, text, faults), 0, "%s", faults);
     expect_defaults(&settings);
@@ -127,7 +130,7 @@ Test(settings, they_are_as_the_specification_says) {
         cr_expect_not(is_valid(key, other), "%s = %s is taken", key, other);
     }
     fclose(file);
-    cr_expect_eq(count, 13);
+    cr_expect_eq(count, 16);
     struct settings settings;
     cr_expect_eq(parse(&settings, all, faults), 0, "%s", faults);
     expect_defaults(&settings);
@@ -148,6 +151,9 @@ Test(settings, every_key) {
                                "max-requests-per-minute = 17\n"
                                "handshake-timeout = 100ms\n"
                                "request-timeout = 60 min\n"
+                               "log-requests = errors\n"
+                               "stop-delay = 5s\n"
+                               "workers = 64\n"
                                "reply-timeout = 3s";
     struct settings settings;
     char faults[8192];
@@ -168,6 +174,9 @@ Test(settings, every_key) {
     cr_expect_eq(settings.handshake_timeout, 100);
     cr_expect_eq(settings.request_timeout, 3600000);
     cr_expect_eq(settings.reply_timeout, 3000);
+    cr_expect_eq(settings.log_requests, LOG_REQUESTS_ERRORS);
+    cr_expect_eq(settings.stop_delay, 5000);
+    cr_expect_eq(settings.workers, 64);
 }
 
 Test(settings, values) {
@@ -181,6 +190,23 @@ Test(settings, values) {
         {"log-addresses = Full", false},
         {"log-addresses = yes", false},
         {"log-addresses =", false},
+        {"log-requests = all", true},
+        {"log-requests = errors", true},
+        {"log-requests = none", false},
+        {"log-requests = Errors", false},
+        {"log-requests =", false},
+        {"stop-delay = 0s", true},
+        {"stop-delay = 0ms", true},
+        {"stop-delay = 60min", true},
+        {"stop-delay = 61min", false},
+        {"stop-delay = 0", false},
+        {"stop-delay = -1s", false},
+        {"stop-delay = soon", false},
+        {"workers = 1", true},
+        {"workers = 64", true},
+        {"workers = 0", false},
+        {"workers = 65", false},
+        {"workers = all", false},
         {"min-tls = 1.2", true},
         {"min-tls = 1.1", false},
         {"min-tls = 1.30", false},

@@ -155,8 +155,8 @@ static int pretended_start_keys(struct children *children) {
     return world.no_keys ? -EAGAIN : 0;
 }
 
-static bool pretended_make_places(struct children *children) {
-    (void)children;
+static bool pretended_make_places(struct children *children, size_t workers) {
+    (void)children, (void)workers;
     note("make places");
     return !world.no_places;
 }
