@@ -9,6 +9,7 @@
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
+#include <wolfssl/wolfcrypt/asn.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/random.h>
@@ -162,42 +163,77 @@ static const char *name_key(struct certificate *public) {
     return NULL;
 }
 
-const char *identity_renew(const char *host, const char *old, char pem[static IDENTITY_PEM_MAX], size_t *size) {
+/* Makes a certificate for a P-256 key that is there as DER. */
+static size_t renew(const char *host, const uint8_t *key_der, size_t key_size, char *pem) {
     unsigned char der[DER_MAX];
     int der_size = 0;
-    const char *problem = "out of memory";
-    struct private_key *key = private_key_new();
+    word32 at = 0;
+    size_t length = 0;
+    ecc_key key;
+    WC_RNG random;
+    if (wc_InitRng(&random) != 0)
+        return 0;
+    if (wc_ecc_init(&key) == 0) {
+        /* A key from elsewhere may lack its public half. */
+        if (wc_EccPrivateKeyDecode(key_der, &at, &key, (word32)key_size) == 0 && wc_ecc_set_rng(&key, &random) == 0 &&
+            wc_ecc_make_pub(&key, NULL) == 0 && make_certificate(host, &key, &random, der, &der_size))
+            length = write_pem(der, (word32)der_size, &key, pem);
+        wc_ecc_free(&key);
+        explicit_bzero(&key, sizeof key);
+    }
+    wc_FreeRng(&random);
+    return length;
+}
+
+const char *identity_renew(const char *host, const char *old, char pem[static IDENTITY_PEM_MAX], size_t *size) {
+    struct private_key *key;
     *size = 0;
-    if (strlen(host) <= HOSTNAME_MAX && key)
-        problem = private_key_load(key, old);
+    const char *problem = private_key_load(&key, old);
     if (!problem && private_key_kind(key) != KEY_P256)
         problem = "its key was not made here; ask the issuer of the certificate to renew it";
-    /* A key from elsewhere may lack its public half. */
-    if (!problem && wc_ecc_make_pub(&key->ecdsa, NULL) == 0 &&
-        make_certificate(host, &key->ecdsa, &key->random, der, &der_size))
-        *size = write_pem(der, (word32)der_size, &key->ecdsa, pem);
+    if (!problem && strlen(host) <= HOSTNAME_MAX) {
+        size_t key_size;
+        const uint8_t *der = private_key_der(key, &key_size);
+        *size = renew(host, der, key_size, pem);
+    }
     if (!problem && *size == 0)
         problem = "making a certificate failed";
     private_key_dispose(key);
     return problem;
 }
 
-/* Does the key belong to the certificate? wolfSSL compares them when both are loaded. */
-static const char *compare(const struct certificate *public, const char *key_pem) {
-    const char *start,
-        *problem =
-            "its private key does not match its certificate; in the file, the certificate must come before its chain";
-    size_t size;
+/* Does the key belong to the certificate? */
+static const char *compare(const struct certificate *public, struct private_key *key) {
+    unsigned char der[DER_MAX];
+    if (private_key_matches(key, public->key_id))
+        return NULL;
+    DecodedCert decoded;
+    size_t key_size;
+    const uint8_t *key_der = private_key_der(key, &key_size);
+    int size =
+        wc_CertPemToDer((const unsigned char *)public->chain, (int)public->chain_size, der, sizeof der, CERT_TYPE);
+    wc_InitDecodedCert(&decoded, der, size > 0 ? (word32)size : 0, NULL);
+    bool same = size > 0 && wc_ParseCert(&decoded, CERT_TYPE, NO_VERIFY, NULL) == 0 &&
+                wc_CheckPrivateKeyCert(key_der, (word32)key_size, &decoded, 0, NULL) == 1;
+    wc_FreeDecodedCert(&decoded);
+    return same ? NULL
+                : "its private key does not match its certificate; in the file, the certificate must come before its "
+                  "chain";
+}
+
+/*
+ * Can TLS send this chain? A certificate alone was examined; what follows it is sent as it is, within the bounds of
+ * wolfSSL, which knows them.
+ */
+static const char *examine_chain(const struct certificate *public) {
+    const char *second = strstr(public->chain + 1, "-----BEGIN CERTIFICATE-----");
+    if (!second)
+        return NULL;
     WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLSv1_3_server_method());
-    if (context && private_key_find(key_pem, &start, &size) &&
-        wolfSSL_CTX_use_certificate_chain_buffer(context, (const unsigned char *)public->chain,
-                                                 (long)public->chain_size) == WOLFSSL_SUCCESS &&
-        wolfSSL_CTX_use_PrivateKey_buffer(context, (const unsigned char *)start, (long)size, WOLFSSL_FILETYPE_PEM) ==
-            WOLFSSL_SUCCESS &&
-        wolfSSL_CTX_check_private_key(context) == WOLFSSL_SUCCESS)
-        problem = NULL;
+    bool fits = context && wolfSSL_CTX_use_certificate_chain_buffer(context, (const unsigned char *)public->chain,
+                                                                    (long)public->chain_size) == WOLFSSL_SUCCESS;
     wolfSSL_CTX_free(context);
-    return problem;
+    return fits ? NULL : "the certificates after its first one cannot be used; copy the chain again, or leave it out";
 }
 
 /* Copies only the certificates of a PEM text. */
@@ -221,22 +257,22 @@ static const char *copy_chain(struct certificate *public, const char *pem) {
 }
 
 const char *identity_load(struct identity *identity, const char *host, const char *pem, const char *key_pem) {
-    const char *problem = "out of memory";
+    const char *problem;
     *identity = (struct identity){0};
     if (strlen(host) > HOSTNAME_MAX)
         return "the host name is too long";
     snprintf(identity->public.host, sizeof identity->public.host, "%s", host);
     if (!key_pem)
         key_pem = pem;
-    identity->key = private_key_new();
-    if (identity->key)
-        problem = private_key_load(identity->key, key_pem);
+    problem = private_key_load(&identity->key, key_pem);
     if (!problem)
         problem = copy_chain(&identity->public, pem);
     if (!problem)
         problem = name_key(&identity->public);
     if (!problem)
-        problem = compare(&identity->public, key_pem);
+        problem = compare(&identity->public, identity->key);
+    if (!problem)
+        problem = examine_chain(&identity->public);
     if (problem) {
         identity_dispose(identity);
         return problem;

@@ -111,13 +111,24 @@ static int open_file(int folder, const char *file, bool given) {
     return opened < 0 ? -errno : opened;
 }
 
-/* Reads a file and its status. Returns NULL, or what is wrong with it. */
-static const char *read_file(int folder, const char *file, bool given, struct stat *about, char **text) {
+static struct identity_file_state state_of(const struct stat *about) {
+    return (struct identity_file_state){.device = about->st_dev,
+                                        .number = about->st_ino,
+                                        .size = about->st_size,
+                                        .mode = about->st_mode,
+                                        .owner = about->st_uid,
+                                        .modified = about->st_mtim};
+}
+
+/* Reads a file and its state. Returns NULL, or what is wrong with it. */
+static const char *read_file(int folder, const char *file, bool given, struct identity_file_state *state, char **text) {
     int opened = open_file(folder, file, given);
     ssize_t size = opened;
+    struct stat about = {0};
     if (opened >= 0) {
-        size = fstat(opened, about) < 0 ? -errno : atomic_file_read_open(opened, text);
+        size = fstat(opened, &about) < 0 ? -errno : atomic_file_read_open(opened, text);
         close(opened);
+        *state = state_of(&about);
     }
     if (size == -EACCES || size == -EPERM)
         return "it cannot be read; give it the owner of its folder (chown)";
@@ -125,7 +136,7 @@ static const char *read_file(int folder, const char *file, bool given, struct st
         return "it is a symbolic link that leads out of its folder; replace it with a copy";
     if (size < 0)
         return unreadable;
-    return !given && (about->st_mode & 077) != 0
+    return !given && (about.st_mode & 077) != 0
                ? "other users may read it; run chmod 600 on it, and change to a new key if somebody may have read it"
                : NULL;
 }
@@ -149,6 +160,20 @@ static const char *read_key_file(int folder, struct identity_file *held, char **
     return read_file(folder, file, true, &held->about_key, key);
 }
 
+/* Keeps what the certificate says about itself. */
+static const char *examine(struct identity_file *held, const char *pem) {
+    struct certificate_facts facts;
+    const char *problem = certificate_examine(&facts, pem);
+    if (problem)
+        return problem;
+    held->begins = facts.begins;
+    held->ends = facts.ends;
+    held->has_unicode = facts.has_unicode;
+    held->names = strdup(facts.names);
+    certificate_facts_dispose(&facts);
+    return held->names ? NULL : "out of memory";
+}
+
 static const char *load(struct identity_file *held, int folder) {
     char *pem = NULL, *key = NULL;
     const char *problem = read_file(folder, held->file, held->given, &held->about, &pem);
@@ -156,7 +181,7 @@ static const char *load(struct identity_file *held, int folder) {
         problem = read_key_file(folder, held, &key);
     /* Read the names first: if the file turns out to be broken, its hosts must not get another identity. */
     if (!problem)
-        problem = certificate_examine(&held->facts, pem);
+        problem = examine(held, pem);
     if (!problem)
         problem = identity_load(&held->identity, held->host, pem, key);
     wipe(pem);
@@ -166,37 +191,36 @@ static const char *load(struct identity_file *held, int folder) {
 
 struct identity_file *identity_file_load(int folder, const char *file, bool given) {
     struct identity_file *held = calloc(1, sizeof *held);
-    if (!held)
+    char host[HOSTNAME_MAX + 1] = "";
+    const char *name = given ? file + PREFIX_SIZE : file;
+    const char *ending = strrchr(name, '.');
+    bool named = ending && take_host(name, (size_t)(ending - name), given, host);
+    if (!held || !(held->file = strdup(file)) || !(held->host = strdup(host))) {
+        identity_file_dispose(held);
         return NULL;
+    }
     held->given = given;
-    snprintf(held->file, sizeof held->file, "%s", file);
-    if (given)
-        file += PREFIX_SIZE;
-    const char *ending = strrchr(file, '.');
-    if (!ending || !take_host(file, (size_t)(ending - file), given, held->host))
-        held->problem = unreadable;
-    else
-        held->problem = load(held, folder);
+    held->problem = named ? load(held, folder) : unreadable;
     if (!held->problem && !given && identity_file_match(held, held->host) == CERTIFICATE_OTHER)
         held->problem = "its certificate is for another host; restore the right one from a backup";
     return held;
 }
 
-static bool is_same(const struct stat *one, const struct stat *other) {
-    return one->st_ino == other->st_ino && one->st_dev == other->st_dev && one->st_size == other->st_size &&
-           one->st_mode == other->st_mode && one->st_uid == other->st_uid &&
-           one->st_mtim.tv_sec == other->st_mtim.tv_sec && one->st_mtim.tv_nsec == other->st_mtim.tv_nsec;
+static bool is_same(const struct identity_file_state *one, const struct identity_file_state *other) {
+    return one->number == other->number && one->device == other->device && one->size == other->size &&
+           one->mode == other->mode && one->owner == other->owner && one->modified.tv_sec == other->modified.tv_sec &&
+           one->modified.tv_nsec == other->modified.tv_nsec;
 }
 
-static struct stat look_at(int folder, const char *file, bool given) {
-    struct stat about = {0};
+static struct identity_file_state look_at(int folder, const char *file, bool given) {
+    struct stat about;
     if (fstatat(folder, file, &about, given ? 0 : AT_SYMLINK_NOFOLLOW) < 0)
-        about = (struct stat){0};
-    return about;
+        return (struct identity_file_state){0};
+    return state_of(&about);
 }
 
 bool identity_file_is_stale(const struct identity_file *held, int folder) {
-    struct stat about = look_at(folder, held->file, held->given), about_key = {0};
+    struct identity_file_state about = look_at(folder, held->file, held->given), about_key = {0};
     char file[IDENTITY_FILE_NAME_MAX + 1];
     if (held->given) {
         name_key_file(held, file);
@@ -205,10 +229,34 @@ bool identity_file_is_stale(const struct identity_file *held, int folder) {
     return !is_same(&about, &held->about) || !is_same(&about_key, &held->about_key);
 }
 
+/* ---- generations ---- */
+
+bool identity_file_serves(const struct identity_file *held, uint64_t generation) {
+    for (unsigned i = 0; i < held->generation_count; i++) {
+        if (generation != 0 && held->generations[i] == generation)
+            return true;
+    }
+    return false;
+}
+
+void identity_file_serve(struct identity_file *held, uint64_t generation) {
+    if (identity_file_serves(held, generation))
+        return;
+    if (held->generation_count < IDENTITY_FILE_GENERATIONS) {
+        uint64_t *more = reallocarray(held->generations, held->generation_count + 1, sizeof *more);
+        if (!more)
+            return;
+        held->generations = more;
+        held->generation_count++;
+    }
+    memmove(held->generations + 1, held->generations, (held->generation_count - 1) * sizeof *held->generations);
+    held->generations[0] = generation;
+}
+
 /* ---- judging ---- */
 
 enum certificate_match identity_file_match(const struct identity_file *held, const char *host) {
-    const char *names = held->facts.names;
+    const char *names = held->names;
     if (!names)
         return CERTIFICATE_OTHER;
     /*
@@ -233,18 +281,18 @@ static void tell(struct identity_file *held, time_t now) {
     if (held->told)
         return;
     held->told = true;
-    show_date(held->facts.begins, date);
-    if (held->facts.begins > now)
+    show_date(held->begins, date);
+    if (held->begins > now)
         log_line(LOG_LEVEL_WARNING,
                  "identity %s: the certificate in %s is not valid before %s, so clients may reject it until then; "
                  "check the clock of this machine",
                  held->host, file, date);
-    if (held->facts.names[0] == '\0')
+    if (held->names[0] == '\0')
         log_line(LOG_LEVEL_WARNING,
                  "identity %s: the certificate in %s has no subject alternative name, so some clients reject it on a "
                  "first visit",
                  held->host, file);
-    if (held->facts.has_unicode)
+    if (held->has_unicode)
         log_line(LOG_LEVEL_WARNING,
                  "identity %s: the certificate in %s contains a name with letters outside ASCII, which some clients "
                  "reject; %s",
@@ -253,7 +301,7 @@ static void tell(struct identity_file *held, time_t now) {
 }
 
 void identity_file_warn(struct identity_file *held) {
-    time_t now = time(NULL), ends = held->facts.ends;
+    time_t now = time(NULL), ends = held->ends;
     unsigned stage = certificate_stage(ends, now);
     const char *advice = held->given ? "install a renewed one" : "renew it with: vitrinectl renew";
     char date[32];
@@ -276,6 +324,9 @@ void identity_file_dispose(struct identity_file *held) {
     if (!held)
         return;
     identity_dispose(&held->identity);
-    certificate_facts_dispose(&held->facts);
+    free(held->generations);
+    free(held->names);
+    free(held->host);
+    free(held->file);
     free(held);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "identity.h"
 
@@ -19,20 +20,35 @@
 /* The present generation, and one for each retired worker (children.h); some are from reloads that failed. */
 #define IDENTITY_FILE_GENERATIONS 160
 
+/* What shows that a file was changed. */
+struct identity_file_state {
+    dev_t device;
+    ino_t number;
+    off_t size;
+    mode_t mode;
+    uid_t owner;
+    struct timespec modified;
+};
+
+/* There may be ten thousand of them, so there is no room for names of any length. */
 struct identity_file {
-    char file[IDENTITY_FILE_NAME_MAX + 1];
-    char host[HOSTNAME_MAX + 1]; /* its host, according to the file's name; canonical (hostname.h) */
+    char *file;
+    char *host; /* its host, according to the file's name; canonical (hostname.h) */
     bool given;
-    bool used;   /* a capsule uses it */
-    bool former; /* it was replaced; it signs only for workers that still serve it */
-    uint64_t generations[IDENTITY_FILE_GENERATIONS]; /* of workers that serve it, the latest first; 0 ends the list */
-    const char *problem;            /* why it cannot be used: a sentence without a full stop; NULL: it can be used */
-    struct identity identity;       /* without a key if there is a problem */
-    struct certificate_facts facts; /* empty if the certificate cannot be read */
-    unsigned warned;                /* the stage (certificate.h) that was last logged */
-    bool told;                      /* its problem, or other peculiarities, were logged */
-    struct stat about;              /* of the file at the time it was read */
-    struct stat about_key;          /* of the key's file, if there is one; otherwise all zero */
+    bool used;        /* a capsule uses it */
+    bool former;      /* it was replaced; it signs only for workers that still serve it */
+    bool told;        /* its problem, or other peculiarities, were logged */
+    bool has_unicode; /* as certificate_facts, like the next three */
+    char *names;      /* NULL if the certificate cannot be read */
+    time_t begins, ends;
+    unsigned warned;                  /* the stage (certificate.h) that was last logged */
+    unsigned generation_count;        /* at most IDENTITY_FILE_GENERATIONS */
+    uint64_t *generations;            /* of workers that serve it, the latest first */
+    const char *problem;              /* why it cannot be used: a sentence without a full stop; NULL: it can be used */
+    struct identity identity;         /* without a key if there is a problem */
+    struct identity_file_state about; /* of the file at the time it was read */
+    struct identity_file_state about_key;             /* of the key's file, if there is one; otherwise all zero */
+    struct identity_file *next_of_host, *next_of_key; /* in the lists of the identity store */
 };
 
 /*
@@ -64,6 +80,15 @@ bool identity_file_is_host(const char *host);
  * `problem` reports everything else. The caller frees it with identity_file_dispose.
  */
 struct identity_file *identity_file_load(int folder, const char *file, bool given);
+
+/*
+ * Records that workers of this generation serve it, and forgets the oldest one if there are too many. Without memory,
+ * nothing is recorded: those workers get no signature.
+ */
+void identity_file_serve(struct identity_file *held, uint64_t generation);
+
+/* Do workers of this generation serve it? 0: no worker. */
+bool identity_file_serves(const struct identity_file *held, uint64_t generation);
 
 /* Has its file (or, if given, the file of its key) changed since it was read, or gone? */
 bool identity_file_is_stale(const struct identity_file *held, int folder);

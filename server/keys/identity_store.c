@@ -15,36 +15,82 @@
 
 /* ---- the list ---- */
 
+#define LISTS_MIN 64
+
+/* Hashes that owners choose: of their hosts, and a part of the hash of their keys. */
+static struct identity_file **list_of_host(const struct identity_store *store, const char *host) {
+    uint32_t hash = 2166136261;
+    for (; *host; host++)
+        hash = (hash ^ (unsigned char)*host) * 16777619;
+    return &store->of_host[hash & (store->lists - 1)];
+}
+
+static struct identity_file **list_of_key(const struct identity_store *store,
+                                          const uint8_t key_id[static SIGNING_KEY_ID]) {
+    uint32_t hash;
+    memcpy(&hash, key_id, sizeof hash);
+    return &store->of_key[hash & (store->lists - 1)];
+}
+
+static void enlist(const struct identity_store *store, struct identity_file *held) {
+    struct identity_file **of_host = list_of_host(store, held->host);
+    struct identity_file **of_key = list_of_key(store, held->identity.public.key_id);
+    held->next_of_host = *of_host;
+    *of_host = held;
+    held->next_of_key = *of_key;
+    *of_key = held;
+}
+
+static void delist(const struct identity_store *store, const struct identity_file *held) {
+    struct identity_file **of_host = list_of_host(store, held->host);
+    struct identity_file **of_key = list_of_key(store, held->identity.public.key_id);
+    while (*of_host != held)
+        of_host = &(*of_host)->next_of_host;
+    *of_host = held->next_of_host;
+    while (*of_key != held)
+        of_key = &(*of_key)->next_of_key;
+    *of_key = held->next_of_key;
+}
+
+/* Makes room for one more. Returns false if there is no memory. */
+static bool make_room(struct identity_store *store) {
+    if (store->count < store->lists)
+        return true;
+    size_t lists = store->lists ? 2 * store->lists : LISTS_MIN;
+    struct identity_file **list = reallocarray(store->list, lists, sizeof *list);
+    if (list)
+        store->list = list;
+    struct identity_file **of_host = calloc(lists, sizeof *of_host), **of_key = calloc(lists, sizeof *of_key);
+    if (!list || !of_host || !of_key) {
+        free(of_host);
+        free(of_key);
+        return false;
+    }
+    free(store->of_host);
+    free(store->of_key);
+    store->of_host = of_host;
+    store->of_key = of_key;
+    store->lists = lists;
+    for (size_t i = 0; i < store->count; i++)
+        enlist(store, store->list[i]);
+    return true;
+}
+
 static bool has_key(const struct identity_file *held, const uint8_t key_id[static SIGNING_KEY_ID]) {
     return !held->problem && memcmp(held->identity.public.key_id, key_id, SIGNING_KEY_ID) == 0;
 }
 
-static bool serves(const struct identity_file *held, uint64_t generation) {
-    for (size_t i = 0; i < IDENTITY_FILE_GENERATIONS; i++) {
-        if (generation != 0 && held->generations[i] == generation)
-            return true;
-    }
-    return false;
-}
-
-static void serve(struct identity_file *held, uint64_t generation) {
-    if (serves(held, generation))
-        return;
-    memmove(held->generations + 1, held->generations, sizeof held->generations - sizeof *held->generations);
-    held->generations[0] = generation;
-}
-
 void identity_store_serve(struct identity_store *store, const uint8_t key_id[static SIGNING_KEY_ID],
                           uint64_t generation) {
-    for (size_t i = 0; i < store->count; i++) {
-        if (!store->list[i]->former && has_key(store->list[i], key_id))
-            serve(store->list[i], generation);
+    for (struct identity_file *held = *list_of_key(store, key_id); held; held = held->next_of_key) {
+        if (!held->former && has_key(held, key_id))
+            identity_file_serve(held, generation);
     }
 }
 
 uint64_t identity_store_generation(const struct identity_store *store, uint64_t generation) {
     for (size_t i = 0; i < store->count; i++) {
-        if (serves(store->list[i], generation))
+        if (identity_file_serves(store->list[i], generation))
             return generation;
     }
     return IDENTITY_STORE_FOUND;
@@ -52,29 +98,28 @@ uint64_t identity_store_generation(const struct identity_store *store, uint64_t 
 
 const struct identity *identity_store_find_key(const struct identity_store *store,
                                                const uint8_t key_id[static SIGNING_KEY_ID], uint64_t generation) {
-    for (size_t i = 0; i < store->count; i++) {
-        const struct identity_file *held = store->list[i];
-        if (has_key(held, key_id) && serves(held, generation))
+    for (const struct identity_file *held = *list_of_key(store, key_id); held; held = held->next_of_key) {
+        if (has_key(held, key_id) && identity_file_serves(held, generation))
             return &held->identity;
     }
     return NULL;
 }
 
-/* Returns the one whose file is named after the host. */
+/* Returns the one whose file is named after the host; of two such files, the one that was loaded first. */
 static struct identity_file *find_own(const struct identity_store *store, const char *host, bool given) {
-    for (size_t i = 0; i < store->count; i++) {
-        struct identity_file *held = store->list[i];
+    struct identity_file *found = NULL;
+    for (struct identity_file *held = *list_of_host(store, host); held; held = held->next_of_host) {
         if (held->given == given && !held->former && strcmp(held->host, host) == 0)
-            return held;
+            found = held;
     }
-    return NULL;
+    return found;
 }
 
 /* Returns the given one whose certificate matches the host best; among equals, the first by file name. */
 static struct identity_file *find_match(const struct identity_store *store, const char *host) {
     struct identity_file *found = NULL;
     enum certificate_match best = CERTIFICATE_OTHER;
-    for (size_t i = 0; i < store->count; i++) {
+    for (size_t i = 0; i < store->count && store->given_count > 0; i++) {
         struct identity_file *held = store->list[i];
         enum certificate_match match =
             held->given && !held->former ? identity_file_match(held, host) : CERTIFICATE_OTHER;
@@ -87,20 +132,21 @@ static struct identity_file *find_match(const struct identity_store *store, cons
 }
 
 static struct identity_file *load(struct identity_store *store, int folder, const char *file, bool given) {
-    struct identity_file *held = identity_file_load(folder, file, given);
-    struct identity_file **list = reallocarray(store->list, store->count + 1, sizeof *list);
-    if (list)
-        store->list = list;
-    if (!list || !held) {
-        identity_file_dispose(held);
+    struct identity_file *held = make_room(store) ? identity_file_load(folder, file, given) : NULL;
+    if (!held) {
         log_line(LOG_LEVEL_ERROR, "identity %s: out of memory", file);
         return NULL;
     }
-    return list[store->count++] = held;
+    store->list[store->count++] = held;
+    store->given_count += given;
+    enlist(store, held);
+    return held;
 }
 
 static void drop(struct identity_store *store, struct identity_file *held) {
     size_t kept = 0;
+    delist(store, held);
+    store->given_count -= held->given;
     for (size_t i = 0; i < store->count; i++) {
         if (store->list[i] != held)
             store->list[kept++] = store->list[i];
@@ -111,8 +157,7 @@ static void drop(struct identity_store *store, struct identity_file *held) {
 
 /* Another identity replaces this one. It still signs for workers that serve it; the one it had replaced is dropped. */
 static void retire(struct identity_store *store, struct identity_file *held) {
-    for (size_t i = 0; i < store->count; i++) {
-        struct identity_file *former = store->list[i];
+    for (struct identity_file *former = *list_of_host(store, held->host); former; former = former->next_of_host) {
         if (former->former && former->given == held->given && strcmp(former->host, held->host) == 0) {
             drop(store, former);
             break;
@@ -133,10 +178,9 @@ static void load_kept(struct identity_store *store, int folder, const char *file
         load(store, folder, file, false);
 }
 
-/* Returns the given one that was read from this file. */
-static struct identity_file *find_file(const struct identity_store *store, const char *file) {
-    for (size_t i = 0; i < store->count; i++) {
-        struct identity_file *held = store->list[i];
+/* Returns the given one that was read from this file, which is named after the host. */
+static struct identity_file *find_file(const struct identity_store *store, const char *host, const char *file) {
+    for (struct identity_file *held = *list_of_host(store, host); held; held = held->next_of_host) {
         if (held->given && !held->former && strcmp(held->file, file) == 0)
             return held;
     }
@@ -169,7 +213,7 @@ static void load_given(struct identity_store *store, int folder, const char *fil
     if (strncmp(file, "identity", 8) != 0)
         return;
     if (identity_file_host_of(file, true, host)) {
-        struct identity_file *before = find_file(store, file);
+        struct identity_file *before = find_file(store, host, file);
         if (before && identity_file_is_stale(before, folder))
             exchange_given(store, folder, before);
         if (before)
@@ -214,6 +258,11 @@ int identity_store_open(struct identity_store *store, const char *state, const c
         log_line(LOG_LEVEL_ERROR, "state folder %s: %s; name another with --state", state, strerror(errno));
         return EX_NOINPUT;
     }
+    if (!make_room(store)) {
+        log_line(LOG_LEVEL_ERROR, "identities: out of memory");
+        identity_store_dispose(store);
+        return EX_OSERR;
+    }
     load_each(store, store->state, load_kept);
     int folder = open_given(store);
     /* If ImportCredential= found nothing, systemd 254 names a folder that it did not make: then none were given. */
@@ -223,7 +272,7 @@ int identity_store_open(struct identity_store *store, const char *state, const c
             close(folder);
         }
         for (size_t i = 0; i < store->count; i++)
-            serve(store->list[i], IDENTITY_STORE_FOUND);
+            identity_file_serve(store->list[i], IDENTITY_STORE_FOUND);
         return EX_OK;
     }
     log_line(LOG_LEVEL_ERROR, "credentials folder %s: %s; check $CREDENTIALS_DIRECTORY", credentials, strerror(errno));
@@ -366,6 +415,8 @@ void identity_store_dispose(struct identity_store *store) {
     for (size_t i = 0; i < store->count; i++)
         identity_file_dispose(store->list[i]);
     free(store->list);
+    free(store->of_host);
+    free(store->of_key);
     if (store->state >= 0)
         close(store->state);
     *store = (struct identity_store){.state = -1};

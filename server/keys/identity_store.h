@@ -13,16 +13,18 @@
 #include "identity_file.h"
 
 struct identity_store {
-    struct identity_file **list;
-    size_t count;
-    int state;               /* the state folder */
-    const char *credentials; /* the folder of given identities, or NULL; the caller owns it */
+    struct identity_file **list; /* in the order in which they were loaded */
+    size_t count, given_count;
+    struct identity_file **of_host, **of_key; /* by the hash of host and key id: lists, the first one loaded last */
+    size_t lists;                             /* in each of the two; a power of two */
+    int state;                                /* the state folder */
+    const char *credentials;                  /* the folder of given identities, or NULL; the caller owns it */
 };
 
 /*
  * Opens the state folder and loads all made and given identities: after a restart, workers still ask for identities
  * that they know. credentials: a folder, or NULL; the string must live as long as the identity store. Returns 0, or
- * EX_NOINPUT after logging one sentence.
+ * EX_NOINPUT or EX_OSERR (no memory) after logging one sentence.
  */
 int identity_store_open(struct identity_store *store, const char *state, const char *credentials);
 

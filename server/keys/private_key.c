@@ -3,13 +3,43 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/asn.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/ed25519.h>
 #include <wolfssl/wolfcrypt/hash.h>
+#include <wolfssl/wolfcrypt/random.h>
+#include <wolfssl/wolfcrypt/rsa.h>
+#include <wolfssl/wolfcrypt/sha256.h>
+
+#include "secret.h"
 
 #define RSA_BYTES_MIN 256
+#define READY_MAX 16 /* keys that are kept ready to sign */
+
+struct key_type;
+
+struct private_key {
+    const struct key_type *type;
+    enum key_kind kind;
+    uint32_t signature_max; /* bytes */
+    uint32_t size;          /* bytes of der */
+    uint8_t der[];
+};
+
+/* A key that is ready to sign. */
+struct ready {
+    const struct private_key *of; /* NULL: none */
+    uint64_t used;                /* when, counted in uses */
+    union {
+        ecc_key ecdsa;
+        ed25519_key ed25519;
+        RsaKey rsa;
+    };
+    WC_RNG random;
+};
 
 /* What is to be signed. */
 struct message {
@@ -42,7 +72,7 @@ static const char unusable[] = "the key cannot be used";
 
 /* ---- ECDSA ---- */
 
-static bool ecdsa_decode(struct private_key *key, const unsigned char *der, word32 size, const char **problem) {
+static bool ecdsa_decode(struct ready *key, const unsigned char *der, word32 size, const char **problem) {
     word32 at = 0;
     if (wc_ecc_init(&key->ecdsa) != 0)
         return false;
@@ -58,20 +88,20 @@ static bool ecdsa_decode(struct private_key *key, const unsigned char *der, word
     return true;
 }
 
-static void ecdsa_dispose(struct private_key *key) {
+static void ecdsa_dispose(struct ready *key) {
     wc_ecc_free(&key->ecdsa);
 }
 
-static enum key_kind ecdsa_kind(const struct private_key *key) {
+static enum key_kind ecdsa_kind(const struct ready *key) {
     return wc_ecc_get_curve_id(key->ecdsa.idx) == ECC_SECP256R1 ? KEY_P256 : KEY_P384;
 }
 
-static uint32_t ecdsa_signature_max(const struct private_key *key) {
+static uint32_t ecdsa_signature_max(const struct ready *key) {
     (void)key;
     return ECC_MAX_SIG_SIZE;
 }
 
-static enum signing_result ecdsa_sign(struct private_key *key, const struct message *message, uint8_t *signature,
+static enum signing_result ecdsa_sign(struct ready *key, const struct message *message, uint8_t *signature,
                                       size_t *size) {
     struct digest digest;
     word32 length = SIGNING_SIGNATURE_MAX;
@@ -85,7 +115,7 @@ static enum signing_result ecdsa_sign(struct private_key *key, const struct mess
 
 /* ---- Ed25519 ---- */
 
-static bool ed25519_decode(struct private_key *key, const unsigned char *der, word32 size, const char **problem) {
+static bool ed25519_decode(struct ready *key, const unsigned char *der, word32 size, const char **problem) {
     word32 at = 0;
     if (wc_ed25519_init(&key->ed25519) != 0)
         return false;
@@ -99,21 +129,21 @@ static bool ed25519_decode(struct private_key *key, const unsigned char *der, wo
     return true;
 }
 
-static void ed25519_dispose(struct private_key *key) {
+static void ed25519_dispose(struct ready *key) {
     wc_ed25519_free(&key->ed25519);
 }
 
-static enum key_kind ed25519_kind(const struct private_key *key) {
+static enum key_kind ed25519_kind(const struct ready *key) {
     (void)key;
     return KEY_ED25519;
 }
 
-static uint32_t ed25519_signature_max(const struct private_key *key) {
+static uint32_t ed25519_signature_max(const struct ready *key) {
     (void)key;
     return ED25519_SIG_SIZE;
 }
 
-static enum signing_result ed25519_sign(struct private_key *key, const struct message *message, uint8_t *signature,
+static enum signing_result ed25519_sign(struct ready *key, const struct message *message, uint8_t *signature,
                                         size_t *size) {
     word32 length = SIGNING_SIGNATURE_MAX;
     if (message->scheme != SIGNING_ED25519)
@@ -126,7 +156,7 @@ static enum signing_result ed25519_sign(struct private_key *key, const struct me
 
 /* ---- RSA ---- */
 
-static bool rsa_decode(struct private_key *key, const unsigned char *der, word32 size, const char **problem) {
+static bool rsa_decode(struct ready *key, const unsigned char *der, word32 size, const char **problem) {
     word32 at = 0;
     if (wc_InitRsaKey(&key->rsa, NULL) != 0)
         return false;
@@ -142,16 +172,16 @@ static bool rsa_decode(struct private_key *key, const unsigned char *der, word32
     return true;
 }
 
-static void rsa_dispose(struct private_key *key) {
+static void rsa_dispose(struct ready *key) {
     wc_FreeRsaKey(&key->rsa);
 }
 
-static enum key_kind rsa_kind(const struct private_key *key) {
+static enum key_kind rsa_kind(const struct ready *key) {
     (void)key;
     return KEY_RSA;
 }
 
-static uint32_t rsa_signature_max(const struct private_key *key) {
+static uint32_t rsa_signature_max(const struct ready *key) {
     return (uint32_t)wc_RsaEncryptSize(&key->rsa);
 }
 
@@ -159,7 +189,7 @@ static uint32_t rsa_signature_max(const struct private_key *key) {
  * With the CRT, a computation error in an RSA signature can reveal the key, so each signature is verified before it is
  * sent. Returns the size of the signature, or a negative number.
  */
-static int sign_pss(struct private_key *key, const struct digest *digest, uint8_t *signature) {
+static int sign_pss(struct ready *key, const struct digest *digest, uint8_t *signature) {
     int mask = wc_hash2mgf(digest->type);
     byte check[SIGNING_SIGNATURE_MAX];
     int size = wc_RsaPSS_Sign(digest->bytes, digest->size, signature, SIGNING_SIGNATURE_MAX, digest->type, mask,
@@ -173,7 +203,7 @@ static int sign_pss(struct private_key *key, const struct digest *digest, uint8_
     return size;
 }
 
-static int sign_pkcs1(struct private_key *key, const struct digest *digest, uint8_t *signature) {
+static int sign_pkcs1(struct ready *key, const struct digest *digest, uint8_t *signature) {
     byte content[MAX_DER_DIGEST_SZ], check[SIGNING_SIGNATURE_MAX]; /* content: a DigestInfo (RFC 8017 section 9.2) */
     word32 content_size = wc_EncodeSignature(content, digest->bytes, digest->size, wc_HashGetOID(digest->type));
     int size = wc_RsaSSL_Sign(content, content_size, signature, SIGNING_SIGNATURE_MAX, &key->rsa, &key->random);
@@ -183,7 +213,7 @@ static int sign_pkcs1(struct private_key *key, const struct digest *digest, uint
     return verified == (int)content_size && memcmp(check, content, content_size) == 0 ? size : -1;
 }
 
-static enum signing_result rsa_sign(struct private_key *key, const struct message *message, uint8_t *signature,
+static enum signing_result rsa_sign(struct ready *key, const struct message *message, uint8_t *signature,
                                     size_t *size) {
     struct digest digest;
     bool pkcs1 = (message->scheme & 0xff) == (SIGNING_RSA_PKCS1_SHA256 & 0xff);
@@ -201,13 +231,12 @@ static enum signing_result rsa_sign(struct private_key *key, const struct messag
 struct key_type {
     /* Takes a key out of DER. Returns false when it holds one of another type; else *problem may say why it is unfit.
      */
-    bool (*decode)(struct private_key *key, const unsigned char *der, word32 size, const char **problem);
-    void (*dispose)(struct private_key *key);
-    enum key_kind (*kind)(const struct private_key *key);
-    uint32_t (*signature_max)(const struct private_key *key); /* bytes */
+    bool (*decode)(struct ready *key, const unsigned char *der, word32 size, const char **problem);
+    void (*dispose)(struct ready *key);
+    enum key_kind (*kind)(const struct ready *key);
+    uint32_t (*signature_max)(const struct ready *key); /* bytes */
     /* Signs by a scheme of this type, or refuses another. signature: room for SIGNING_SIGNATURE_MAX bytes. */
-    enum signing_result (*sign)(struct private_key *key, const struct message *message, uint8_t *signature,
-                                size_t *size);
+    enum signing_result (*sign)(struct ready *key, const struct message *message, uint8_t *signature, size_t *size);
 };
 
 /* In the order in which they are tried. */
@@ -217,22 +246,72 @@ static const struct key_type types[] = {
     {rsa_decode, rsa_dispose, rsa_kind, rsa_signature_max, rsa_sign},
 };
 
-/* ---- any key ---- */
+/* ---- keys that are ready ---- */
 
-struct private_key *private_key_new(void) {
-    size_t size = sizeof(struct private_key);
-    struct private_key *key = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (key == MAP_FAILED)
-        return NULL;
-    madvise(key, size, MADV_DONTDUMP);
-    madvise(key, size, MADV_WIPEONFORK);
-    mlock(key, size); /* best effort: the limit may be small, and an unlocked key is better than none */
-    if (wc_InitRng(&key->random) != 0) {
-        munmap(key, size);
+static struct ready *ready[READY_MAX];
+
+static void dispose(struct ready *one, const struct key_type *type) {
+    type->dispose(one);
+    wc_FreeRng(&one->random);
+    explicit_bzero(one, sizeof *one);
+}
+
+/* Returns a place for one more key; the one that was used longest ago makes room. NULL: no memory. */
+static struct ready *make_room(void) {
+    size_t oldest = 0;
+    for (size_t i = 0; i < READY_MAX; i++) {
+        if (!ready[i])
+            return ready[i] = secret_take(sizeof **ready);
+        if (!ready[i]->of)
+            return ready[i];
+        if (ready[i]->used < ready[oldest]->used)
+            oldest = i;
+    }
+    dispose(ready[oldest], ready[oldest]->of->type);
+    return ready[oldest];
+}
+
+/*
+ * Makes a key ready. Tries the types of key in turn if none is known yet: the PEM label of PKCS#8 does not say which
+ * one it contains. Returns NULL, or what is wrong.
+ */
+static const char *make_ready(struct private_key *key, struct ready **made) {
+    struct ready *one = make_room();
+    *made = one;
+    if (!one || wc_InitRng(&one->random) != 0)
+        return "out of memory";
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const char *problem = NULL;
+        if ((key->type && key->type != &types[i]) || !types[i].decode(one, key->der, key->size, &problem))
+            continue;
+        if (problem) {
+            dispose(one, &types[i]);
+            return problem;
+        }
+        key->type = &types[i];
+        key->kind = types[i].kind(one);
+        key->signature_max = types[i].signature_max(one);
+        one->of = key;
         return NULL;
     }
-    return key;
+    wc_FreeRng(&one->random);
+    explicit_bzero(one, sizeof *one);
+    return "its private key is not P-256, P-384, Ed25519 or RSA; make a new key on P-256";
 }
+
+/* Returns the key, ready to sign. NULL: no memory. */
+static struct ready *ready_for(struct private_key *key) {
+    static uint64_t uses;
+    struct ready *one = NULL;
+    for (size_t i = 0; i < READY_MAX && !one; i++)
+        one = ready[i] && ready[i]->of == key ? ready[i] : NULL;
+    if (!one && make_ready(key, &one) != NULL)
+        return NULL;
+    one->used = ++uses;
+    return one;
+}
+
+/* ---- any key ---- */
 
 bool private_key_find(const char *pem, const char **start, size_t *size) {
     for (const char *at = pem; (at = strstr(at, "-----BEGIN ")); at += 11) {
@@ -250,56 +329,78 @@ bool private_key_find(const char *pem, const char **start, size_t *size) {
     return false;
 }
 
-void private_key_dispose(struct private_key *key) {
-    if (!key)
-        return;
-    if (key->type)
-        key->type->dispose(key);
-    wc_FreeRng(&key->random);
-    explicit_bzero(key, sizeof *key);
-    munmap(key, sizeof *key);
+static size_t size_of(const struct private_key *key) {
+    return sizeof *key + key->size;
 }
 
-/* Tries the types of key in turn: the PEM label of PKCS#8 does not say which one it contains. */
-static const char *key_decode(struct private_key *key, const unsigned char *der, word32 size) {
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        const char *problem = NULL;
-        if (types[i].decode(key, der, size, &problem)) {
-            key->type = &types[i];
-            return problem;
-        }
-    }
-    return "its private key is not P-256, P-384, Ed25519 or RSA; make a new key on P-256";
-}
-
-const char *private_key_load(struct private_key *key, const char *pem) {
-    const char *start;
-    size_t size;
-    if (!private_key_find(pem, &start, &size))
-        return "it contains no private key; add the key after the certificate, or put it beside this file in one that "
-               "ends in .key";
-    unsigned char *der = malloc(size);
-    if (!der)
+/* Copies DER to where it stays. Returns NULL, or what is wrong. */
+static const char *keep(struct private_key **key, const unsigned char *der, size_t size) {
+    struct private_key *kept = secret_take(sizeof *kept + size);
+    struct ready *one;
+    if (!kept)
         return "out of memory";
-    int der_size = wc_KeyPemToDer((const unsigned char *)start, (int)size, der, (int)size, NULL);
-    const char *problem = "its private key cannot be read; it must be in PEM form without a password";
-    if (der_size > 0)
-        problem = key_decode(key, der, (word32)der_size);
-    explicit_bzero(der, size);
-    free(der);
+    kept->size = (uint32_t)size;
+    memcpy(kept->der, der, size);
+    const char *problem = make_ready(kept, &one);
+    if (problem)
+        secret_give(kept, size_of(kept));
+    else
+        *key = kept;
     return problem;
 }
 
+const char *private_key_load(struct private_key **key, const char *pem) {
+    const char *start;
+    size_t size;
+    *key = NULL;
+    if (!private_key_find(pem, &start, &size))
+        return "it contains no private key; add the key after the certificate, or put it beside this file in one that "
+               "ends in .key";
+    unsigned char *der = secret_take(size);
+    if (!der)
+        return "out of memory";
+    int der_size = wc_KeyPemToDer((const unsigned char *)start, (int)size, der, (int)size, NULL);
+    const char *problem = der_size > 0 ? keep(key, der, (size_t)der_size)
+                                       : "its private key cannot be read; it must be in PEM form without a password";
+    secret_give(der, size);
+    return problem;
+}
+
+void private_key_dispose(struct private_key *key) {
+    if (!key)
+        return;
+    for (size_t i = 0; i < READY_MAX; i++) {
+        if (ready[i] && ready[i]->of == key)
+            dispose(ready[i], key->type);
+    }
+    secret_give(key, size_of(key));
+}
+
 enum key_kind private_key_kind(const struct private_key *key) {
-    return key->type->kind(key);
+    return key->kind;
 }
 
 uint32_t private_key_signature_max(const struct private_key *key) {
-    return key->type->signature_max(key);
+    return key->signature_max;
+}
+
+bool private_key_matches(struct private_key *key, const uint8_t key_id[static SIGNING_KEY_ID]) {
+    byte info[256], id[SIGNING_KEY_ID];
+    struct ready *one = key->kind == KEY_P256 || key->kind == KEY_P384 ? ready_for(key) : NULL;
+    /* The public half is computed: the one that the file may hold proves nothing. */
+    int size =
+        one && wc_ecc_make_pub(&one->ecdsa, NULL) == 0 ? wc_EccPublicKeyToDer(&one->ecdsa, info, sizeof info, 1) : 0;
+    return size > 0 && wc_Sha256Hash(info, (word32)size, id) == 0 && memcmp(id, key_id, sizeof id) == 0;
+}
+
+const uint8_t *private_key_der(const struct private_key *key, size_t *size) {
+    *size = key->size;
+    return key->der;
 }
 
 enum signing_result private_key_sign(struct private_key *key, enum signing_scheme scheme, const uint8_t *message,
                                      size_t message_size, uint8_t *signature, size_t *size) {
     const struct message whole = {.scheme = scheme, .bytes = message, .size = (word32)message_size};
-    return key->type->sign(key, &whole, signature, size);
+    struct ready *one = ready_for(key);
+    return one ? key->type->sign(one, &whole, signature, size) : SIGNING_FAILED;
 }

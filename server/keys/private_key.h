@@ -7,35 +7,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <wolfssl/options.h>
-#include <wolfssl/wolfcrypt/ecc.h>
-#include <wolfssl/wolfcrypt/ed25519.h>
-#include <wolfssl/wolfcrypt/random.h>
-#include <wolfssl/wolfcrypt/rsa.h>
-
 #include "protocol/certificate.h"
 #include "protocol/signing.h"
 
-struct key_type;
-
-struct private_key {
-    const struct key_type *type; /* NULL: there is no key yet */
-    union {
-        ecc_key ecdsa;
-        ed25519_key ed25519;
-        RsaKey rsa;
-    };
-    WC_RNG random;
-};
-
-/* Allocates room for a key, in locked memory that is in no dump and that no child inherits. NULL: no memory. */
-struct private_key *private_key_new(void);
+/*
+ * Keys lie in locked memory (secret.h) as they were in their file, in a few hundred bytes. Those used last are kept
+ * ready to sign, which takes thousands.
+ */
+struct private_key;
 
 /*
- * Reads the key from a PEM text: PKCS#8, SEC1 or PKCS#1. Returns NULL, or a static sentence that says what is wrong.
- * In both cases, the caller disposes of the key.
+ * Reads the key from a PEM text: PKCS#8, SEC1 or PKCS#1. Returns NULL, or a static sentence that says what is wrong;
+ * then *key is NULL. The caller disposes of the key.
  */
-const char *private_key_load(struct private_key *key, const char *pem);
+const char *private_key_load(struct private_key **key, const char *pem);
 
 /*
  * Finds the private key in a PEM text: its first byte and its length, without the last line ending. Returns false if
@@ -43,7 +28,7 @@ const char *private_key_load(struct private_key *key, const char *pem);
  */
 bool private_key_find(const char *pem, const char **start, size_t *size);
 
-/* The kind of a loaded key, and the size of its longest signature in bytes. */
+/* The kind of a key, and the size of its longest signature in bytes. */
 enum key_kind private_key_kind(const struct private_key *key);
 uint32_t private_key_signature_max(const struct private_key *key);
 
@@ -53,6 +38,15 @@ uint32_t private_key_signature_max(const struct private_key *key);
  */
 enum signing_result private_key_sign(struct private_key *key, enum signing_scheme scheme, const uint8_t *message,
                                      size_t message_size, uint8_t *signature, size_t *size);
+
+/*
+ * Does its public half, as it is usually written, have this key id (signing.h)? Only for ECDSA, where it takes much
+ * less than wolfSSL's own comparison of a key and a certificate; false for other types and forms.
+ */
+bool private_key_matches(struct private_key *key, const uint8_t key_id[static SIGNING_KEY_ID]);
+
+/* Returns the key as DER, in locked memory that the key owns, and its length in bytes. */
+const uint8_t *private_key_der(const struct private_key *key, size_t *size);
 
 /* Wipes the key and frees everything. NULL is allowed. */
 void private_key_dispose(struct private_key *key);

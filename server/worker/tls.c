@@ -16,17 +16,26 @@
 #include "common/hostname.h"
 #include "common/log.h"
 
-/* One context per identity: a session uses its certificate without parsing it again. */
+/*
+ * Contexts are made at the first visit of a host, so that a session uses its certificate without parsing it again. A
+ * thousand take 2.5 MB; a capsule that nobody visits takes nothing. Sessions keep theirs when it makes room.
+ */
+#define CONTEXTS_MAX 1024
+
 struct context {
-    const struct certificate *certificate;
-    WOLFSSL_CTX *handle; /* NULL: the host is barred */
+    WOLFSSL_CTX *handle;
+    size_t index;  /* of its certificate */
+    uint64_t used; /* when, counted in sessions */
 };
 
 struct tls {
-    struct context *contexts; /* sorted by host, as the identities are */
-    size_t count;
-    size_t fallback, nameless; /* contexts for an unknown server name, and for none */
-    bool has_barred;
+    const struct certificates *certificates;
+    uint16_t *context_of; /* for each certificate: 0, or 1 and the index of its context */
+    struct context contexts[CONTEXTS_MAX];
+    size_t context_count;
+    uint64_t sessions;
+    size_t fallback, nameless; /* certificates for an unknown server name, and for none */
+    bool only_1_3;
     struct tls_channel *channel;
     struct signing_client *signing_client;
 };
@@ -255,15 +264,45 @@ static bool is_address(const char *host) {
  * before all except `default`: the first with a usable identity, or else none, because another identity must not
  * replace it.
  */
-static size_t choose_nameless(const struct tls *tls) {
-    size_t chosen = tls->count;
-    if (strcmp(tls->contexts[tls->fallback].certificate->host, "default") == 0)
-        return tls->fallback;
-    for (size_t i = 0; i < tls->count; i++) {
-        if (is_address(tls->contexts[i].certificate->host) && (chosen == tls->count || !tls->contexts[chosen].handle))
+static size_t choose_nameless(const struct certificates *certificates, size_t fallback) {
+    const struct certificate *list = certificates->list;
+    size_t chosen = certificates->count;
+    if (strcmp(list[fallback].host, "default") == 0)
+        return fallback;
+    for (size_t i = 0; i < certificates->count; i++) {
+        if (is_address(list[i].host) && (chosen == certificates->count || !list[chosen].chain))
             chosen = i;
     }
-    return chosen < tls->count ? chosen : tls->fallback;
+    return chosen < certificates->count ? chosen : fallback;
+}
+
+/* Returns the place for a new context; the one that was used longest ago makes room. */
+static struct context *make_room(struct tls *tls) {
+    if (tls->context_count < CONTEXTS_MAX)
+        return &tls->contexts[tls->context_count++];
+    struct context *oldest = tls->contexts;
+    for (size_t i = 1; i < CONTEXTS_MAX; i++) {
+        if (tls->contexts[i].used < oldest->used)
+            oldest = &tls->contexts[i];
+    }
+    wolfSSL_CTX_free(oldest->handle); /* sessions under way hold it, too */
+    tls->context_of[oldest->index] = 0;
+    return oldest;
+}
+
+/* Returns the context for a certificate that is not barred; NULL after logging why there is none. */
+static WOLFSSL_CTX *context_for(struct tls *tls, size_t index) {
+    if (tls->context_of[index] == 0) {
+        WOLFSSL_CTX *handle = context_open(&tls->certificates->list[index], tls->only_1_3);
+        if (!handle)
+            return NULL;
+        struct context *made = make_room(tls);
+        *made = (struct context){.handle = handle, .index = index};
+        tls->context_of[index] = (uint16_t)(made - tls->contexts + 1);
+    }
+    struct context *found = &tls->contexts[tls->context_of[index] - 1];
+    found->used = ++tls->sessions;
+    return found->handle;
 }
 
 struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
@@ -277,59 +316,48 @@ struct tls *tls_open(const struct certificates *certificates, const char *fallba
     }
     tls->channel = channel;
     tls->signing_client = signing_client;
-    tls->has_barred = certificates->barred > 0;
-    tls->contexts = calloc(certificates->count, sizeof *tls->contexts);
-    if (!tls->contexts) {
+    tls->certificates = certificates;
+    tls->only_1_3 = only_1_3;
+    tls->context_of = calloc(certificates->count, sizeof *tls->context_of);
+    const struct certificate *certificate = certificates_find(certificates, fallback);
+    if (!tls->context_of || !certificate) {
         log_failure();
-        goto failed;
+        tls_close(tls);
+        return NULL;
     }
-    for (size_t i = 0; i < certificates->count; i++) {
-        const struct certificate *certificate = &certificates->list[i];
-        WOLFSSL_CTX *handle = certificate->chain ? context_open(certificate, only_1_3) : NULL;
-        if (certificate->chain && !handle)
-            goto failed;
-        tls->contexts[tls->count++] = (struct context){certificate, handle};
-        if (strcmp(certificate->host, fallback) == 0)
-            tls->fallback = i;
+    tls->fallback = (size_t)(certificate - certificates->list);
+    tls->nameless = choose_nameless(certificates, tls->fallback);
+    /* One that cannot be made shows now what is wrong, and not at every visit. */
+    if (certificate->chain && !context_for(tls, tls->fallback)) {
+        tls_close(tls);
+        return NULL;
     }
-    tls->nameless = choose_nameless(tls);
     return tls;
-failed:
-    tls_close(tls);
-    return NULL;
 }
 
 void tls_close(struct tls *tls) {
     if (!tls)
         return;
-    for (size_t i = 0; i < tls->count; i++)
+    for (size_t i = 0; i < tls->context_count; i++)
         wolfSSL_CTX_free(tls->contexts[i].handle);
-    free(tls->contexts);
+    free(tls->context_of);
     free(tls);
     wolfSSL_Cleanup();
 }
 
 /* ---- sessions ---- */
 
-static int compare_host(const void *name, const void *context) {
-    return strcmp(name, ((const struct context *)context)->certificate->host);
-}
-
-static const struct context *find_context(const struct tls *tls, const char *host) {
-    return bsearch(host, tls->contexts, tls->count, sizeof *tls->contexts, compare_host);
-}
-
-static const struct context *context_for(const struct tls *tls, const char *server_name) {
-    const struct context *found = find_context(tls, server_name);
-    return found ? found : &tls->contexts[server_name[0] == '\0' ? tls->nameless : tls->fallback];
+static size_t choose(const struct tls *tls, const char *server_name) {
+    const struct certificate *found = certificates_find(tls->certificates, server_name);
+    return found ? (size_t)(found - tls->certificates->list) : server_name[0] == '\0' ? tls->nameless : tls->fallback;
 }
 
 bool tls_bars(const struct tls *tls, const char *host) {
     char canonical[HOSTNAME_MAX + 1];
-    if (!tls->has_barred || !hostname_canonical(canonical, host))
+    if (tls->certificates->barred == 0 || !hostname_canonical(canonical, host))
         return false;
-    const struct context *found = find_context(tls, canonical);
-    return found && !found->handle;
+    const struct certificate *found = certificates_find(tls->certificates, canonical);
+    return found && !found->chain;
 }
 
 /* Tells a client that its server name is not served, before a version is negotiated. */
@@ -341,15 +369,17 @@ static void refuse_name(struct tls_channel *channel) {
 
 struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner,
                                       const struct signing_client_origin *origin) {
-    const struct context *context = context_for(tls, server_name);
-    if (!context->handle) {
+    size_t index = choose(tls, server_name);
+    const struct certificate *certificate = &tls->certificates->list[index];
+    if (!certificate->chain) {
         refuse_name(tls->channel);
         return NULL;
     }
-    struct tls_session *session = calloc(1, sizeof *session);
+    WOLFSSL_CTX *context = context_for(tls, index);
+    struct tls_session *session = context ? calloc(1, sizeof *session) : NULL;
     if (!session)
         return NULL;
-    session->handle = wolfSSL_new(context->handle);
+    session->handle = wolfSSL_new(context);
     if (!session->handle) {
         free(session);
         return NULL;
@@ -357,7 +387,7 @@ struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, 
     session->tls = tls;
     session->request.owner = owner;
     session->origin = *origin;
-    session->certificate = context->certificate;
+    session->certificate = certificate;
     wolfSSL_SetIOReadCtx(session->handle, tls->channel);
     wolfSSL_SetIOWriteCtx(session->handle, tls->channel);
     wolfSSL_SetCertCbCtx(session->handle, session);

@@ -56,7 +56,8 @@ struct tls *tls_open(const struct certificates *certificates, const char *fallba
 void tls_close(struct tls *tls);
 
 /*
- * Begins a session with the identity for this server name ("" for none). Returns NULL if there is no memory, or if the
+ * Begins a session with the identity for this server name ("" for none). Returns NULL if there is no memory, if the
+ * certificate cannot be used (logged; the key process has examined it before), or if the
  * host is barred (certificate.h): then the channel's output contains an alert. owner: who gets the signature
  * (signing_client_receive). origin: where the client comes from (signing_client_ask).
  */

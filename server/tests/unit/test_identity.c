@@ -6,6 +6,8 @@
 
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/sha256.h>
 
 #include "common/random.h"
 #include "keys/identity.h"
@@ -281,4 +283,45 @@ Test(identity, each_key_signs_by_its_own_schemes_only) {
         cr_expect_eq(identity_sign(&identity, others[i], message, sizeof message, signature, &size), SIGNING_REFUSED,
                      "scheme %04x", others[i]);
     identity_dispose(&identity);
+}
+
+/* Does the identity's certificate confirm this signature of "message"? */
+static bool verifies(const struct identity *identity, const uint8_t *signature, size_t size) {
+    unsigned char der[4096], info[256], digest[WC_SHA256_DIGEST_SIZE];
+    word32 info_size = sizeof info, at = 0;
+    int der_size = wc_CertPemToDer((const unsigned char *)identity->public.chain, (int)identity->public.chain_size, der,
+                                   sizeof der, CERT_TYPE);
+    int right = 0;
+    ecc_key key;
+    cr_assert_eq(wc_ecc_init(&key), 0);
+    cr_assert_gt(der_size, 0);
+    cr_assert_eq(wc_GetSubjectPubKeyInfoDerFromCert(der, (word32)der_size, info, &info_size), 0);
+    cr_assert_eq(wc_EccPublicKeyDecode(info, &at, &key, info_size), 0);
+    cr_assert_eq(wc_Sha256Hash((const byte *)"message", 7, digest), 0);
+    int result = wc_ecc_verify_hash(signature, (word32)size, digest, sizeof digest, &right, &key);
+    wc_ecc_free(&key);
+    return result == 0 && right == 1;
+}
+
+Test(identity, more_keys_than_are_kept_ready_sign_in_turn) {
+    static struct identity list[40];
+    uint8_t signature[SIGNING_SIGNATURE_MAX];
+    size_t size;
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        make_and_load(&list[i], "a.example");
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+            cr_assert_eq(identity_sign(&list[i], SIGNING_ECDSA_SHA256, (const uint8_t *)"message", 7, signature, &size),
+                         SIGNING_DONE, "%zu", i);
+            cr_assert(verifies(&list[i], signature, size), "%zu: signed with another key", i);
+        }
+    }
+    /* One that is loaded where another one was, too. */
+    identity_dispose(&list[39]);
+    make_and_load(&list[39], "b.example");
+    cr_assert_eq(identity_sign(&list[39], SIGNING_ECDSA_SHA256, (const uint8_t *)"message", 7, signature, &size),
+                 SIGNING_DONE);
+    cr_assert(verifies(&list[39], signature, size), "signed with the one before");
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        identity_dispose(&list[i]);
 }

@@ -328,6 +328,7 @@ Test(identity_store, folders_that_are_missing) {
     cr_expect_eq(identity_store_open(&store, "nowhere", NULL), EX_NOINPUT);
     cr_expect_eq(identity_store_open(&store, "state", "nowhere"), EX_OK,
                  "systemd 254 names a folder that is not there");
+    identity_store_dispose(&store);
     cr_expect_eq(identity_store_open(&store, "state", "/dev/null"), EX_NOINPUT);
     cr_expect_eq(identity_store_open(&store, "/dev/null", NULL), EX_NOINPUT, "no folder");
     cr_expect_eq(identity_store_open(&store, "state", NULL), EX_OK);
@@ -373,7 +374,7 @@ Test(identity_store, one_made_under_an_international_name_goes_on) {
     cr_expect_str_eq(file_for("xn--bcher-kva.example"), BOOKS ".pem");
     memcpy(first, provide("xn--bcher-kva.example")->public.key_id, sizeof first);
     cr_expect_str_eq(provide("xn--bcher-kva.example")->public.host, "xn--bcher-kva.example");
-    cr_expect(holder("xn--bcher-kva.example")->facts.has_unicode);
+    cr_expect(holder("xn--bcher-kva.example")->has_unicode);
     cr_expect_neq(access("state/xn--bcher-kva.example.pem", F_OK), 0, "no other one is made");
     /* Where there are both, clients have met the one that TLS found, which was never that of the other spelling. */
     put_identity("state/xn--bcher-kva.example.pem", "xn--bcher-kva.example");
@@ -510,7 +511,7 @@ Test(identity_store, how_many_days_are_left) {
     open_identity_store();
     const struct identity_file *held = holder("near");
     cr_assert_not_null(held);
-    time_t ends = held->facts.ends;
+    time_t ends = held->ends;
     char date[32];
     strftime(date, sizeof date, " on %Y-%m-%d", gmtime(&ends));
     static const struct {
@@ -542,7 +543,7 @@ Test(identity_store, what_has_not_changed_is_not_read_anew) {
     shell("touch -d @1000000000 given/identity.near.key");
     identity_store_refresh(&store);
     cr_assert_not_null(holder("near"));
-    cr_expect_eq(holder("near")->about_key.st_mtim.tv_sec, 1000000000);
+    cr_expect_eq(holder("near")->about_key.modified.tv_sec, 1000000000);
 }
 
 /* What clients may take amiss is told once. */
@@ -555,7 +556,7 @@ Test(identity_store, what_clients_may_refuse_is_told_once) {
     cr_expect_eq(logged_count(text, "is not valid before"), 0, "%s", text);
     text = told_by_providing("bare");
     cr_expect_str_eq(text, "");
-    time_t begins = holder("bare")->facts.begins;
+    time_t begins = holder("bare")->begins;
     for (time_t early = 0; early <= 1; early++) {
         pretended_time = begins - early;
         open_identity_store();
@@ -663,7 +664,7 @@ Test(identity_store, names_of_other_kinds) {
     open_identity_store();
     const struct identity_file *held = holder("mixed");
     cr_assert_not_null(held);
-    cr_expect_str_eq(held->facts.names, "mixed.example ::1 192.0.2.1 mixed ", "in whatever order they are kept");
+    cr_expect_str_eq(held->names, "mixed.example ::1 192.0.2.1 mixed ", "in whatever order they are kept");
 }
 
 /* A reload opens the folder of given identities anew: at a start, too, it must not stay open. */

@@ -732,7 +732,7 @@ Test(key_service, ends_of_certificates_are_told_once_a_day) {
     open_keys();
     key_id_for("a", 1001);
     key_id_for("b", 1001);
-    pretended_time = (time_t)keys.store.list[0]->facts.ends - 7 * 86400;
+    pretended_time = (time_t)keys.store.list[0]->ends - 7 * 86400;
     log_limit(LOG_LEVEL_WARNING);
     logged_begin();
     keys.next_day = 5000;

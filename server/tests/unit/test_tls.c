@@ -256,3 +256,36 @@ Test(tls, whose_certificate_a_client_gets) {
     tls_close(tls);
     certificates_dispose(&certificates);
 }
+
+/* More hosts than there are contexts: each gets its own certificate, and sessions keep what they have. */
+Test(tls, more_hosts_than_contexts) {
+    static const struct signing_client_origin origin;
+    struct certificates certificates = {0};
+    struct certificate each;
+    char host[HOSTNAME_MAX + 1];
+    cr_assert_eq(random_open(), 0);
+    add(&certificates, "0.example");
+    each = certificates.list[0];
+    for (size_t i = 1; i < CONTEXTS_MAX + 200; i++) {
+        snprintf(each.host, sizeof each.host, "%zu.example", i);
+        cr_assert(certificates_add(&certificates, &each));
+    }
+    struct tls *tls = tls_open(&certificates, "0.example", false, &channel, &signing_client);
+    cr_assert_not_null(tls);
+    struct tls_session *early = tls_session_begin(tls, "1.example", NULL, &origin);
+    cr_assert_not_null(early);
+    for (size_t round = 0; round < 2; round++) {
+        for (size_t i = 0; i < certificates.count; i++) {
+            snprintf(host, sizeof host, "%zu.example", i);
+            cr_assert_str_eq(host_for(tls, host), host);
+            cr_assert_str_eq(host_for(tls, "other.example"), "0.example");
+            size_t index = choose(tls, host);
+            cr_assert_eq(tls->contexts[tls->context_of[index] - 1].index, index);
+        }
+        cr_expect_eq(tls->context_count, CONTEXTS_MAX);
+    }
+    cr_expect_eq(tls_handshake(early), TLS_WANTS_INPUT, "a session keeps its context");
+    tls_session_end(early);
+    tls_close(tls);
+    certificates_dispose(&certificates);
+}
