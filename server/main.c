@@ -46,7 +46,7 @@ static const struct verb {
      "[--listen ADDR:PORT]... [--content DIR] [--state DIR]\n"
      "                     [--sample DIR] [--settings FILE] [--keys SOCKET]",
      "serves the capsules in DIR/HOST/ over Gemini"},
-    {"keys", keys, "[--state DIR]", "holds the private keys, as a separate service"},
+    {"keys", keys, "[--listen PATH] [--state DIR]", "holds the private keys, as a separate service"},
     {"check", check, "[--strict] [--content DIR] [--state DIR] [--settings FILE]",
      "finds mistakes in settings, metadata, identities and pages"},
     {"fingerprint", show_fingerprints, "[--state DIR] [HOST | FILE]...",
@@ -178,13 +178,13 @@ static int serve(char **arguments) {
 }
 
 static int keys(char **arguments) {
-    const char *state = default_state();
-    const struct option known[] = {VALUE("--state", &state)};
+    const char *state = default_state(), *path = NULL;
+    const struct option known[] = {VALUE("--state", &state), VALUE("--listen", &path)};
     int status = read_arguments(arguments, known, COUNT(known), NULL);
     if (status != EX_OK)
         return status;
     be_a_batch();
-    return key_service_run(state);
+    return key_service_run(state, path);
 }
 
 static int check(char **arguments) {

@@ -21,6 +21,7 @@
 #include "common/sandbox.h"
 #include "common/systemd.h"
 #include "identity_store.h"
+#include "key_listener.h"
 #include "protocol/control.h"
 #include "protocol/signing.h"
 
@@ -380,7 +381,7 @@ static void adopt(struct key_service_options *options, const struct systemd_sock
         close(socket->descriptor);
 }
 
-int key_service_run(const char *state) {
+int key_service_run(const char *state, const char *path) {
     static struct systemd_socket sockets[2 + KEY_SERVICE_CONTROLS_MAX + KEY_SERVICE_CHANNELS_MAX];
     struct key_service_options options = {
         .state = state, .credentials = getenv("CREDENTIALS_DIRECTORY"), .listener = -1};
@@ -390,9 +391,16 @@ int key_service_run(const char *state) {
     prctl(PR_SET_NAME, "vitrine-keys");
     for (size_t i = 0; i < count; i++)
         adopt(&options, &sockets[i]);
+    if (options.listener < 0 && path) {
+        int status = key_listener_open(path, &options.listener);
+        if (status != EX_OK)
+            return status;
+    }
     if (options.listener < 0) {
-        log_line(LOG_LEVEL_ERROR, "keys: no listening socket from the service manager; start it through "
-                                  "vitrine-keys.socket, or run vitrine serve, which has a key process of its own");
+        log_line(
+            LOG_LEVEL_ERROR,
+            "keys: no listening socket from the service manager; start it through "
+            "vitrine-keys.socket, name a path with --listen, or run vitrine serve, which has a key process of its own");
         return EX_USAGE;
     }
     signal(SIGINT, SIG_IGN); /* like SIGTERM of the service: workers still finish handshakes */

@@ -40,9 +40,10 @@ int key_service_serve(const struct key_service_options *options);
 /*
  * Runs the key process as a service of its own: takes its sockets from the service manager, which also keeps those of
  * supervisors and workers (sd_notify(3), FDSTORE=1), so that the next key process can continue with them. Returns the
- * exit status: as key_service_serve, or EX_USAGE if there is no listening socket.
+ * exit status: as key_service_serve, or EX_USAGE if there is no listening socket. path: where to listen if the service
+ * manager passes no socket (key_listener.h); NULL: nowhere.
  */
-int key_service_run(const char *state);
+int key_service_run(const char *state, const char *path);
 
 /* ---- the supervisor's side of a control socket ---- */
 

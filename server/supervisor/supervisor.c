@@ -30,6 +30,7 @@
 
 #define TICK 1000            /* milliseconds between two checks of the workers */
 #define START_WITHIN 20000   /* milliseconds until all workers must be ready */
+#define KEYS_WITHIN 5000     /* milliseconds until a key service must listen */
 #define TAKEOVER_WITHIN 3000 /* milliseconds */
 
 /* The signal with which systemd-nspawn asks an init to stop: SIGRTMIN+3 of glibc, which musl calls SIGRTMIN+2. */
@@ -85,7 +86,12 @@ static int take_listeners(struct supervisor *supervisor, const struct serve_opti
 static int reach_keys(struct children *children, const char *path) {
     if (children->keys_apart || !path)
         return EX_OK;
-    int control = systemd_connect(path, SOCK_SEQPACKET);
+    uint64_t give_up = clock_milliseconds() + KEYS_WITHIN;
+    int control;
+    /* In a pod, both containers start at the same time. */
+    while ((control = systemd_connect(path, SOCK_SEQPACKET)) < 0 && (control == -ENOENT || control == -ECONNREFUSED) &&
+           clock_milliseconds() < give_up)
+        ppoll(NULL, 0, &(struct timespec){.tv_nsec = 50000000}, NULL);
     if (control < 0) {
         log_line(LOG_LEVEL_ERROR, "the key service cannot be reached at %s: %s; name its socket with --keys", path,
                  strerror(-control));

@@ -107,6 +107,113 @@ Test(service, keys_are_asked_for_at_the_path_that_it_was_told) {
     cr_expect_eq(waitpid(keys, NULL, 0), keys);
 }
 
+/* `vitrine keys --listen`, as in a container of its own. */
+static pid_t start_listening_keys(const char *path, const char *state) {
+    mkdir(state, 0700);
+    pid_t process = fork();
+    if (process == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close_range(3, ~0u, 0);
+        unsetenv("NOTIFY_SOCKET");
+        execl(server_program(), server_program(), "keys", "--listen", path, "--state", state, NULL);
+        _exit(127);
+    }
+    cr_assert_gt(process, 0);
+    return process;
+}
+
+static int connect_to(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int descriptor = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    int result = connect(descriptor, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
+    close(descriptor);
+    return result;
+}
+
+static char keys_path[108], keys_state[128], keys_here[32];
+
+static void use_listening_keys(void) {
+    snprintf(keys_path, sizeof keys_path, "%.90s/keys.sock", server.folder);
+    snprintf(keys_state, sizeof keys_state, "%s/elsewhere", server.folder);
+    snprintf(keys_here, sizeof keys_here, "127.0.0.1:%u", server.port);
+    server.arguments[0] = "--listen";
+    server.arguments[1] = keys_here;
+    server.arguments[2] = "--keys";
+    server.arguments[3] = keys_path;
+}
+
+static void end_keys(pid_t keys, int signal) {
+    kill(keys, signal);
+    cr_expect_eq(waitpid(keys, NULL, 0), keys);
+}
+
+/* The server may start first; a key process that was killed leaves its socket behind, and the next one takes its place.
+ */
+Test(service, keys_listen_by_themselves) {
+    char identity[192];
+    use_listening_keys();
+    for (int round = 0; round < 3; round++) {
+        server_launch(&server);
+        nap(200);
+        pid_t keys = start_listening_keys(keys_path, keys_state);
+        cr_assert_not_null(server_told(&server, "READY=1", 20000));
+        expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+        cr_expect_eq(server_keys(&server), 0, "the server has a key process of its own");
+        snprintf(identity, sizeof identity, "%s/localhost.pem", keys_state);
+        cr_expect_eq(access(identity, F_OK), 0);
+        snprintf(identity, sizeof identity, "%s/state/localhost.pem", server.folder);
+        cr_expect_neq(access(identity, F_OK), 0, "the server has made an identity itself");
+        end_keys(keys, SIGKILL);
+        cr_expect_eq(server_stop(&server, 0), 69, "the server ends without its key process");
+    }
+}
+
+/* The attack: another user of the machine, or of the pod, asks for signatures. */
+Test(service, strangers_cannot_connect_to_the_key_process) {
+    struct stat status;
+    int result = 0;
+    use_listening_keys();
+    cr_assert_eq(chmod(server.folder, 0755), 0);
+    mode_t before = umask(0);
+    pid_t keys = start_listening_keys(keys_path, keys_state);
+    umask(before);
+    server_start(&server);
+    cr_assert_eq(stat(keys_path, &status), 0);
+    cr_expect_eq(status.st_mode & 07777, 0600, "mode %o", status.st_mode);
+    if (geteuid() != 0)
+        cr_skip_test("only root can become another user");
+    pid_t stranger = fork();
+    if (stranger == 0)
+        _exit(setuid(65534) == 0 ? -connect_to(keys_path) : 0);
+    waitpid(stranger, &result, 0);
+    cr_expect_eq(WEXITSTATUS(result), EACCES, "%s", strerror(WEXITSTATUS(result)));
+    cr_expect_eq(connect_to(keys_path), 0, "not even its user can connect: this test sees nothing");
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    cr_expect_eq(server_stop(&server, SIGTERM), 0);
+    end_keys(keys, SIGTERM);
+}
+
+Test(service, a_path_that_something_else_has_stays_as_it_is) {
+    char file[160], output[1024];
+    use_listening_keys();
+    const char *const in_use[] = {"keys", "--listen", keys_path, "--state", server.folder, NULL};
+    pid_t keys = start_listening_keys(keys_path, keys_state);
+    for (int i = 0; i < 1000 && connect_to(keys_path) != 0; i++)
+        nap(10);
+    cr_expect_eq(run_program(output, sizeof output, in_use), 69, "%s", output);
+    cr_expect_eq(connect_to(keys_path), 0, "the first one has lost its socket");
+    snprintf(file, sizeof file, "%s/content/localhost/index.gmi", server.folder);
+    const char *const taken[] = {"keys", "--listen", file, "--state", server.folder, NULL};
+    cr_expect_eq(run_program(output, sizeof output, taken), 69, "%s", output);
+    cr_expect_eq(access(file, F_OK), 0);
+    const char *const nowhere[] = {"keys", "--listen", "/nowhere/keys.sock", "--state", server.folder, NULL};
+    cr_expect_eq(run_program(output, sizeof output, nowhere), 73, "%s", output);
+    const char *const relative[] = {"keys", "--listen", "keys.sock", "--state", server.folder, NULL};
+    cr_expect_eq(run_program(output, sizeof output, relative), 64, "%s", output);
+    end_keys(keys, SIGTERM);
+}
+
 Test(service, it_is_ready_when_it_says_so) {
     for (int round = 0; round < 5; round++) {
         server_start(&server);
