@@ -31,9 +31,12 @@
 #define BOUND_MEMORY (256u * 1024 * 1024)
 #define BOUND_APART (56u * 1024 * 1024)
 
+/* What all workers of a generation keep of the content folder (kept.h). Each has an equal part. */
+#define BOUND_KEPT (4u * 1024 * 1024)
+
 /* Defaults of max-connections and max-connections-from-loopback. */
 #define BOUND_CONNECTIONS 650
 #define BOUND_LOOPBACK 325
 
-_Static_assert((unsigned long long)BOUND_CONNECTIONS *BOUND_CONNECTION + BOUND_APART < BOUND_MEMORY,
+_Static_assert((unsigned long long)BOUND_CONNECTIONS *BOUND_CONNECTION + BOUND_APART + BOUND_KEPT < BOUND_MEMORY,
                "as many connections as the default allows must fit below MemoryMax=");

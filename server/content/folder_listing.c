@@ -15,6 +15,7 @@
 
 #include "common/directory.h"
 #include "common/text.h"
+#include "file_version.h"
 #include "listing.h"
 
 #define PREAMBLE_MAX 65536 /* bytes */
@@ -170,62 +171,42 @@ static long read_preamble(const struct lookup *lookup, char **text, struct stat 
 
 /* ---- listings that are kept ---- */
 
-/* The version of the files that a listing was made from. */
-struct version {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec modified, changed;
-};
-
-static struct version version_of(const struct stat *status) {
-    return (struct version){status->st_dev, status->st_ino, status->st_size, status->st_mtim, status->st_ctim};
-}
-
-static bool same_version(const struct version *a, const struct version *b) {
-    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-           a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec &&
-           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
-}
-
-static struct kept {
+static struct kept_listing {
     struct reply_text *text; /* NULL: free */
     char *path;              /* as requested: the heading may show it */
-    struct version folder, preamble;
+    struct file_version folder, preamble;
     time_t made;
 } kept[KEPT];
 static size_t kept_next;
+static size_t texts_total; /* bytes of all listings that somebody holds */
 
-static void drop(struct kept *old) {
+static void drop(struct kept_listing *old) {
     reply_text_release(old->text);
     free(old->path);
-    *old = (struct kept){0};
+    *old = (struct kept_listing){0};
 }
 
-static struct reply_text *find_kept(const struct kept *wanted) {
+static struct reply_text *find_kept(const struct kept_listing *wanted) {
     for (size_t i = 0; i < KEPT; i++) {
-        struct kept *old = &kept[i];
+        struct kept_listing *old = &kept[i];
         if (!old->text)
             continue;
         /* If the clock was set back, it counts as old, too. */
         if (wanted->made < old->made || wanted->made - old->made >= FOLDER_LISTING_SECONDS)
             drop(old);
-        else if (same_version(&old->folder, &wanted->folder) && same_version(&old->preamble, &wanted->preamble) &&
-                 strcmp(old->path, wanted->path) == 0)
+        else if (file_version_same(&old->folder, &wanted->folder) &&
+                 file_version_same(&old->preamble, &wanted->preamble) && strcmp(old->path, wanted->path) == 0)
             return old->text;
     }
     return NULL;
 }
 
-/* A folder that changed a moment ago could change again with the same timestamp: do not cache such a listing. */
-static bool is_settled(const struct version *version, time_t now) {
-    return version->changed.tv_sec + FOLDER_LISTING_SECONDS < now;
-}
-
-static void keep(const struct kept *made, struct reply_text *text) {
-    struct kept *place = &kept[kept_next++ % KEPT];
+/* A folder that changed a moment ago could change again with the same timestamp: such a listing is not cached. */
+static void keep(const struct kept_listing *made, struct reply_text *text) {
+    struct kept_listing *place = &kept[kept_next++ % KEPT];
     char *path = strdup(made->path);
-    if (!path || !is_settled(&made->folder, made->made) || !is_settled(&made->preamble, made->made)) {
+    if (!path || !file_version_is_settled(&made->folder, made->made) ||
+        !file_version_is_settled(&made->preamble, made->made)) {
         free(path);
         return;
     }
@@ -237,9 +218,9 @@ static void keep(const struct kept *made, struct reply_text *text) {
 
 /* Is there room for one more listing? Drops those that nobody is reading. */
 static bool make_room(void) {
-    for (size_t i = 0; i < KEPT && reply_text_total() + FOLDER_LISTING_MAX > FOLDER_LISTINGS_MAX; i++)
+    for (size_t i = 0; i < KEPT && texts_total + FOLDER_LISTING_MAX > FOLDER_LISTINGS_MAX; i++)
         drop(&kept[i]);
-    return reply_text_total() + FOLDER_LISTING_MAX <= FOLDER_LISTINGS_MAX;
+    return texts_total + FOLDER_LISTING_MAX <= FOLDER_LISTINGS_MAX;
 }
 
 /* ---- the whole ---- */
@@ -261,7 +242,7 @@ static struct reply_text *make(const struct lookup *lookup, int folder, const ch
     long size = *error < 0 ? *error : listing_write(&page, path, preamble, length, entries->list, entries->count);
     size_t note_size = entries->is_cut ? sizeof note - 1 : 0;
     if (size >= 0)
-        text = reply_text_make((size_t)size + note_size);
+        text = reply_text_make((size_t)size + note_size, &texts_total);
     if (text) {
         memcpy(text->bytes, page, (size_t)size);
         memcpy(text->bytes + size, note, note_size);
@@ -273,8 +254,12 @@ static struct reply_text *make(const struct lookup *lookup, int folder, const ch
     return text;
 }
 
+size_t folder_listing_total(void) {
+    return texts_total;
+}
+
 int folder_listing(const struct lookup *lookup, const char *path, struct reply *reply) {
-    struct kept wanted = {.path = (char *)(uintptr_t)path, .made = time(NULL)};
+    struct kept_listing wanted = {.path = (char *)(uintptr_t)path, .made = time(NULL)};
     struct stat status, preamble_status;
     char *preamble;
     int error = 0;
@@ -291,8 +276,8 @@ int folder_listing(const struct lookup *lookup, const char *path, struct reply *
         free(preamble);
         return error;
     }
-    wanted.folder = version_of(&status);
-    wanted.preamble = version_of(&preamble_status);
+    wanted.folder = file_version_of(&status);
+    wanted.preamble = file_version_of(&preamble_status);
     struct reply_text *text = reply_text_share(find_kept(&wanted));
     if (text) {
         close(folder);

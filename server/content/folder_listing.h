@@ -23,3 +23,6 @@
  * -errno: -ENOENT if the folder has no `.directory-listing-ok`, -EAGAIN while too many other listings are being sent.
  */
 int folder_listing(const struct lookup *lookup, const char *path, struct reply *reply);
+
+/* Returns the bytes of all listings that are cached or sent. */
+size_t folder_listing_total(void);

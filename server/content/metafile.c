@@ -349,9 +349,19 @@ void metafile_dispose(struct metafile *meta) {
     *meta = (struct metafile){0};
 }
 
+/* Does the path begin as the pattern does, up to its first special character? Most rules are for other files. */
+static bool begins_alike(const char *pattern, const char *path) {
+    for (; *pattern != '\0' && strchr("*?[", *pattern) == NULL; pattern++, path++) {
+        if (*pattern != *path)
+            return false;
+    }
+    return true;
+}
+
 const struct metafile_rule *metafile_find(const struct metafile *meta, const char *path) {
     for (size_t i = meta->count; i > 0; i--) {
-        if (match_path(meta->rules[i - 1].pattern, path))
+        const char *pattern = meta->rules[i - 1].pattern;
+        if (begins_alike(pattern, path) && match_path(pattern, path))
             return &meta->rules[i - 1];
     }
     return NULL;

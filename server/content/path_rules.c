@@ -12,109 +12,20 @@
 #include "access.h"
 #include "common/beneath.h"
 #include "common/directory.h"
-#include "common/log.h"
-
-#define REMEMBERED 64 /* versions of files whose faults were logged */
-
-/* ---- faults are logged once ---- */
-
-struct version {
-    dev_t device;
-    ino_t inode;
-    off_t size; /* distinguishes versions written within one tick of the file system's clock */
-    struct timespec changed;
-};
-
-static struct version remembered[REMEMBERED];
-static size_t remembered_next;
-
-static bool is_news(const struct stat *status) {
-    const struct version version = {status->st_dev, status->st_ino, status->st_size, status->st_ctim};
-    for (size_t i = 0; i < REMEMBERED && i < remembered_next; i++) {
-        const struct version *known = &remembered[i];
-        if (known->device == version.device && known->inode == version.inode && known->size == version.size &&
-            known->changed.tv_sec == version.changed.tv_sec && known->changed.tv_nsec == version.changed.tv_nsec)
-            return false;
-    }
-    remembered[remembered_next++ % REMEMBERED] = version;
-    return true;
-}
-
-/* Where a fault was found. */
-struct source {
-    const char *path;
-    struct stat status;
-    bool faulty, news;
-};
-
-static void report(unsigned line, const char *problem, void *context) {
-    struct source *source = context;
-    char path[2 * BENEATH_PATH_SIZE];
-    if (!source->faulty) {
-        source->faulty = true;
-        source->news = is_news(&source->status);
-    }
-    if (source->news)
-        log_line(LOG_LEVEL_WARNING, "%s:%u: %s", log_quote(path, sizeof path, source->path), line, problem);
-}
-
-/* ---- files ---- */
-
-/* Reads a file, and closes it. Returns its length, or -errno. */
-static long read_file(int file, struct source *source, size_t most, char **text) {
-    long result = -EINVAL;
-    if (fstat(file, &source->status) < 0 || !S_ISREG(source->status.st_mode))
-        goto end;
-    result = -EFBIG;
-    if ((uint64_t)source->status.st_size > most)
-        goto end;
-    result = -ENOMEM;
-    *text = malloc((size_t)source->status.st_size + 1);
-    if (!*text)
-        goto end;
-    do {
-        result = read(file, *text, (size_t)source->status.st_size);
-    } while (result < 0 && errno == EINTR);
-    if (result < 0) {
-        result = -errno;
-        free(*text);
-        *text = NULL;
-    } else {
-        (*text)[result] = '\0';
-    }
-end:
-    close(file);
-    return result;
-}
-
-static long read_source(int content, struct source *source, size_t most, char **text) {
-    *text = NULL;
-    int file = beneath_open_confined(content, source->path, BENEATH_READ);
-    return file < 0 ? file : read_file(file, source, most, text);
-}
-
-/* Does this error mean that something cannot be reached? Otherwise we do not know what is there. */
-static bool is_absence(int error) {
-    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP || error == EXDEV ||
-           error == ENAMETOOLONG;
-}
-
-long path_rules_read(int content, const char *path, size_t most, char **text) {
-    struct source source = {.path = path};
-    return read_source(content, &source, most, text);
-}
+#include "common/file.h"
+#include "rules_file.h"
 
 /* ---- who may enter ---- */
 
 /* Refuses for a reason that the owner must know. */
-static void refuse_unread(struct source *source, long error, struct reply *reply) {
+static void refuse_unread(struct rules_file *file, long error, struct reply *reply) {
     if (beneath_is_busy(error)) {
         reply_set(reply, STATUS_SERVER_UNAVAILABLE, "The server is busy");
         return;
     }
-    report(1,
-           error == -EFBIG ? "too long for an access list, so nobody can enter" : "cannot be read, so nobody can enter",
-           source);
+    rules_file_report(
+        1, error == -EFBIG ? "too long for an access list, so nobody can enter" : "cannot be read, so nobody can enter",
+        file);
     reply_set(reply, STATUS_TEMPORARY_FAILURE, "The access list of this folder cannot be read");
 }
 
@@ -149,39 +60,25 @@ static bool admit(const struct access_list *list, struct client *client, struct 
 }
 
 /*
- * Is there a file with this name in a folder? Returns 1 with *status set, or 0 (also if nothing in the folder can be
- * reached), or -errno if we cannot know.
- */
-static int look_for(int folder, const char *name, struct stat *status) {
-    if (fstatat(folder, name, status, AT_SYMLINK_NOFOLLOW) == 0)
-        return 1;
-    return is_absence(errno) ? 0 : -errno;
-}
-
-/*
  * May the client enter this folder, whose path is the first `length` bytes of the lookup's path? If not, the reply says
- * why.
+ * why. Access lists are not kept: each visit is decided by the list as it is now.
  */
 static bool admit_to_folder(struct lookup *lookup, int folder, size_t length) {
-    char name[BENEATH_PATH_SIZE + sizeof DIRECTORY_ACCESS], *text = NULL;
+    char *text = NULL;
     struct access_list list;
-    struct source source = {.path = name};
-    int found = look_for(folder, DIRECTORY_ACCESS, &source.status);
+    struct rules_file file;
+    int content = lookup->question->content;
+    long found = rules_file_find(&file, folder, lookup->path.text, length, DIRECTORY_ACCESS);
     if (found == 0)
         return true;
-    snprintf(name, sizeof name, "%.*s.access", (int)length, lookup->path.text);
-    if (found < 0) {
-        refuse_unread(&source, found, lookup->question->reply);
-        return false;
-    }
-    int file = openat(folder, DIRECTORY_ACCESS, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
-    long size = file >= 0        ? read_file(file, &source, ACCESS_FILE_MAX, &text)
-                : errno == ELOOP ? read_source(lookup->question->content, &source, ACCESS_FILE_MAX, &text)
-                                 : -errno;
-    int faults = size < 0 ? (int)size : access_parse(&list, text, (size_t)size, report, &source);
+    lookup->is_protected = true;
+    if (found > 0)
+        found = rules_file_read(&file, content, folder, ACCESS_FILE_MAX, NULL, &text);
+    if (found >= 0)
+        found = access_parse(&list, text, (size_t)found, rules_file_report, &file);
     free(text);
-    if (faults < 0) {
-        refuse_unread(&source, faults, lookup->question->reply);
+    if (found < 0) {
+        refuse_unread(&file, found, lookup->question->reply);
         return false;
     }
     bool admitted = admit(&list, lookup->question->client, lookup->question->reply);
@@ -192,21 +89,30 @@ static bool admit_to_folder(struct lookup *lookup, int folder, size_t length) {
 static int enter_folder(struct beneath_path *path) {
     struct lookup *lookup = path->context;
     struct stat status;
+    bool is_first = path->reached == strcspn(path->text, "/") + 1;
+    /* Before looking into it: see trail_add. */
+    trail_add(&lookup->trail, path->text, path->reached - 1, fstat(path->folder, &status) == 0 ? &status : NULL);
     if (!admit_to_folder(lookup, path->folder, path->reached)) {
         lookup->refused = true;
         return -EACCES;
     }
-    lookup->has_metadata[path->reached] = look_for(path->folder, DIRECTORY_METAFILE, &status) != 0;
+    if (is_first) /* also if the walk begins again after a link */
+        metadata_begin(&lookup->metadata);
+    metadata_enter(&lookup->metadata, path, lookup->question->content, &lookup->trail);
     return 0;
 }
 
 void path_rules_begin(struct lookup *lookup, const struct question *question) {
     lookup->question = question;
-    lookup->refused = false;
+    lookup->refused = lookup->is_protected = false;
     lookup->path.folder = -1;
     lookup->path.is_confined = true;
     lookup->path.enter = enter_folder;
     lookup->path.context = lookup;
+    lookup->metadata.names[0] = lookup->metadata.names[1] = NULL;
+    lookup->metadata.wants_folder = false;
+    metadata_begin(&lookup->metadata);
+    trail_begin(&lookup->trail);
 }
 
 static bool set_text(struct lookup *lookup, const char *path) {
@@ -218,10 +124,12 @@ static bool set_text(struct lookup *lookup, const char *path) {
 }
 
 int path_rules_enter(struct lookup *lookup, const char *path) {
+    lookup->metadata.is_whole = false;
     return set_text(lookup, path) ? beneath_enter(&lookup->path, lookup->question->content) : -ENAMETOOLONG;
 }
 
 int path_rules_open(struct lookup *lookup, const char *path, int flags) {
+    lookup->metadata.is_whole = true;
     return set_text(lookup, path) ? beneath_follow(&lookup->path, lookup->question->content, flags) : -ENAMETOOLONG;
 }
 
@@ -256,42 +164,16 @@ void path_rules_leave(struct lookup *lookup) {
     beneath_leave(&lookup->path);
 }
 
-/* ---- metadata ---- */
-
-/* Is there metadata in the folder that source->path names? As look_for. */
-static int find_metadata(const struct lookup *lookup, struct source *source) {
-    int folder = beneath_open_confined(lookup->question->content, source->path, O_PATH | O_DIRECTORY);
-    if (folder < 0)
-        return is_absence(-folder) ? 0 : folder;
-    int found = look_for(folder, DIRECTORY_METAFILE, &source->status);
-    close(folder);
-    return found;
+const struct metafile_rule *path_rules_find(const struct lookup *lookup, enum metadata_place place) {
+    return lookup->path.root > 0 ? metadata_find(&lookup->metadata, place) : NULL;
 }
 
-const struct metafile_rule *path_rules_find(const struct lookup *lookup, struct metafile *meta) {
-    char name[BENEATH_PATH_SIZE + sizeof DIRECTORY_METAFILE], *text;
-    const char *whole = lookup->path.text;
-    *meta = (struct metafile){0};
-    if (lookup->path.root == 0)
-        return NULL;
-    for (size_t end = lookup->path.reached; end > 0; end--) {
-        if (whole[end - 1] != '/' || !lookup->has_metadata[end])
-            continue;
-        struct source source = {.path = name};
-        snprintf(name, sizeof name, "%.*s", (int)end, whole);
-        int found = find_metadata(lookup, &source);
-        strcpy(name + end, DIRECTORY_METAFILE);
-        long size = found > 0 ? read_source(lookup->question->content, &source, METAFILE_MAX, &text) : found;
-        if (found != 0 && size >= 0) {
-            int faults = metafile_parse(meta, text, (size_t)size, report, &source);
-            free(text);
-            const struct metafile_rule *rule = faults >= 0 ? metafile_find(meta, whole + end) : NULL;
-            if (rule)
-                return rule;
-            metafile_dispose(meta);
-        } else if (found != 0 && !beneath_is_busy(size)) {
-            report(1, size == -EFBIG ? "too long for a metadata file; ignored" : "cannot be read; ignored", &source);
-        }
-    }
-    return NULL;
+long path_rules_read(int content, const char *path, size_t most, char **text) {
+    *text = NULL;
+    int file = beneath_open_confined(content, path, BENEATH_READ);
+    if (file < 0)
+        return file;
+    long length = file_read(file, most, text);
+    close(file);
+    return length;
 }

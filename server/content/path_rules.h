@@ -9,16 +9,18 @@
  * must admit the client, even if a link leads there, and links must not leave their capsule. Only links directly in the
  * content folder, which belongs to the administrator, may lead anywhere in it.
  *
- * Rules are read at each request, so changes apply at once. Faults are logged once for each version of a file.
+ * Changes apply at once: access lists are read at each request, and parsed metadata is kept only while its file does
+ * not change. Faults are logged once for each version of a file.
  */
 
 #include <stdbool.h>
 
 #include "client.h"
 #include "common/beneath.h"
-#include "metafile.h"
+#include "metadata.h"
 #include "reply.h"
 #include "request.h"
+#include "trail.h"
 
 /* What a client asks for. All of it belongs to the caller. */
 struct question {
@@ -32,9 +34,11 @@ struct question {
 /* The lookup of a path for a client. */
 struct lookup {
     const struct question *question;
-    bool refused; /* the reply says why */
+    bool refused;      /* the reply says why */
+    bool is_protected; /* a folder that was entered has an access list */
     struct beneath_path path;
-    bool has_metadata[BENEATH_PATH_SIZE + 1]; /* of an entered folder, by the length of its path */
+    struct metadata metadata; /* the caller sets its names and wants_folder before it enters a folder */
+    struct trail trail;       /* the folders that were entered and the metadata that was read */
 };
 
 /* Begins a lookup. question: must last as long; its request and language may be NULL. Call path_rules_leave in the end.
@@ -67,11 +71,10 @@ bool path_rules_is_private(const struct lookup *lookup);
 void path_rules_leave(struct lookup *lookup);
 
 /*
- * Returns the rule for lookup->path.text (for a folder: its page), from the innermost metadata file that has one, among
- * the folders that were entered. NULL: none. The rule is valid as long as `meta`, which the caller disposes of in both
- * cases.
+ * Returns the rule for what was asked for, from the innermost metadata file that has one, among the folders that were
+ * entered. NULL: none. Valid until the lookup enters another folder.
  */
-const struct metafile_rule *path_rules_find(const struct lookup *lookup, struct metafile *meta);
+const struct metafile_rule *path_rules_find(const struct lookup *lookup, enum metadata_place place);
 
 /*
  * Reads a small file in the content folder; a link must not lead out of its capsule. Returns its length and *text

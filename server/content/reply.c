@@ -78,14 +78,12 @@ size_t reply_header(struct reply *reply, char header[static REPLY_HEADER_MAX]) {
     return length;
 }
 
-static size_t text_total;
-
-struct reply_text *reply_text_make(size_t size) {
+struct reply_text *reply_text_make(size_t size, size_t *total) {
     struct reply_text *text = malloc(sizeof *text + size);
-    if (text) {
-        *text = (struct reply_text){.size = size, .holders = 1};
-        text_total += size;
-    }
+    if (text)
+        *text = (struct reply_text){.size = size, .holders = 1, .total = total};
+    if (text && total)
+        *total += size;
     return text;
 }
 
@@ -98,12 +96,9 @@ struct reply_text *reply_text_share(struct reply_text *text) {
 void reply_text_release(struct reply_text *text) {
     if (!text || --text->holders > 0)
         return;
-    text_total -= text->size;
+    if (text->total)
+        *text->total -= text->size;
     free(text);
-}
-
-size_t reply_text_total(void) {
-    return text_total;
 }
 
 void reply_dispose(struct reply *reply) {

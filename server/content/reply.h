@@ -36,6 +36,7 @@ enum status {
 struct reply_text {
     size_t size; /* bytes */
     unsigned holders;
+    size_t *total; /* the bytes of all texts of its kind that somebody holds, or NULL */
     char bytes[];
 };
 
@@ -67,17 +68,17 @@ bool reply_meta_is_clean(const char *meta);
  */
 size_t reply_header(struct reply *reply, char header[static REPLY_HEADER_MAX]);
 
-/* Allocates a text of `size` bytes, which the caller fills in. The caller is its first holder. NULL: no memory. */
-struct reply_text *reply_text_make(size_t size);
+/*
+ * Allocates a text of `size` bytes, which the caller fills in. The caller is its first holder. total: NULL, or a number
+ * that counts its bytes as long as somebody holds it. NULL: no memory.
+ */
+struct reply_text *reply_text_make(size_t size, size_t *total);
 
 /* Adds a holder. Returns the text; NULL stays NULL. */
 struct reply_text *reply_text_share(struct reply_text *text);
 
 /* Removes a holder; the last one frees it. */
 void reply_text_release(struct reply_text *text);
-
-/* Returns the bytes of all texts that somebody holds. */
-size_t reply_text_total(void);
 
 /* Closes the file and releases the text of the reply. Safe on a reply already disposed of. */
 void reply_dispose(struct reply *reply);

@@ -11,7 +11,9 @@
 #include "common/directory.h"
 #include "common/text.h"
 #include "folder_listing.h"
+#include "kept.h"
 #include "media.h"
+#include "page_cache.h"
 #include "path_rules.h"
 
 #define FILE_PATH_MAX (HOSTNAME_MAX + REQUEST_URI_MAX + sizeof(DIRECTORY_LISTING))
@@ -35,17 +37,22 @@ static void answer_folder(struct reply *reply, const struct request *request) {
     reply_set(reply, STATUS_REDIRECT_PERMANENT, target);
 }
 
+/* The page of a folder has one of these names. */
+static const char *const pages[] = {"index.gmi", "index.gemini"};
+#define PAGES (sizeof pages / sizeof pages[0])
+
 /* What a request names, opened. */
 struct found {
     int file; /* or -errno */
     struct stat status;
+    enum metadata_place place; /* where its rule is */
 };
 
 /*
  * Responds with what was found under this name, which the request gave or a folder's page has. The reply owns the
  * descriptor from now on.
  */
-static int answer_file(const struct lookup *lookup, const char *name, const struct found *found,
+static int answer_file(struct lookup *lookup, const char *name, const struct found *found,
                        const struct metafile_rule *rule) {
     const struct request *request = lookup->question->request;
     struct reply *reply = lookup->question->reply;
@@ -56,6 +63,7 @@ static int answer_file(const struct lookup *lookup, const char *name, const stru
         reply_set(reply, STATUS_SUCCESS, type);
         reply->body = found->file;
         reply->body_size = (uint64_t)found->status.st_size;
+        trail_add(&lookup->trail, lookup->path.text, strlen(lookup->path.text), &found->status);
         return 0;
     }
     if (S_ISDIR(found->status.st_mode) && request->path[strlen(request->path) - 1] != '/') {
@@ -87,12 +95,16 @@ static bool append_name(struct lookup *lookup, size_t length, const char *name) 
  * Opens a name in the folder that was entered, and appends it to the folder's path. A link is walked from the content
  * folder: only then do we know what it must not leave. path: the whole requested path, with `name` at its end.
  */
-static struct found open_name(struct lookup *lookup, const char *path, const char *name) {
-    struct found found = {.file = -ENAMETOOLONG};
+static struct found open_name(struct lookup *lookup, const char *path, const char *name, enum metadata_place place) {
+    struct found found = {.file = -ENAMETOOLONG, .place = place};
     if (append_name(lookup, lookup->path.reached, name)) {
         found.file = openat(lookup->path.folder, name, BENEATH_READ | O_NOFOLLOW | O_CLOEXEC);
-        if (found.file < 0)
-            found.file = errno == ELOOP ? path_rules_open(lookup, path, BENEATH_READ) : -errno;
+        if (found.file < 0 && errno == ELOOP) {
+            found.file = path_rules_open(lookup, path, BENEATH_READ);
+            found.place = METADATA_FIRST;
+        } else if (found.file < 0) {
+            found.file = -errno;
+        }
     }
     if (found.file >= 0 && fstat(found.file, &found.status) < 0) {
         close(found.file);
@@ -106,13 +118,12 @@ static struct found open_name(struct lookup *lookup, const char *path, const cha
  * `end`, with room after it. lookup: of the folder; afterwards of what was opened, or as far as it got.
  */
 static struct found open_page(struct lookup *lookup, char *path, char *end) {
-    static const char *const pages[] = {"index.gmi", "index.gemini"};
     struct found found = {.file = -ENOENT};
     if (end[-1] != '/')
-        return open_name(lookup, path, last_name(path));
-    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]) && found.file == -ENOENT && !lookup->refused; i++) {
+        return open_name(lookup, path, last_name(path), METADATA_FIRST);
+    for (size_t i = 0; i < PAGES && found.file == -ENOENT && !lookup->refused; i++) {
         strcpy(end, pages[i]);
-        found = open_name(lookup, path, pages[i]);
+        found = open_name(lookup, path, pages[i], METADATA_FIRST + i);
         if (found.file != -ENOENT)
             return found;
         /* A link may have led elsewhere, to nothing. */
@@ -121,26 +132,14 @@ static struct found open_page(struct lookup *lookup, char *path, char *end) {
             return found;
     }
     append_name(lookup, lookup->path.reached, pages[0]);
+    found.place = METADATA_FIRST;
     return found;
 }
 
 /* A rule can be for a folder that no longer exists, under its name without the slash. */
-static const struct metafile_rule *find_rule(struct lookup *lookup, bool is_there, struct metafile *meta) {
-    const struct request *request = lookup->question->request;
-    const struct metafile_rule *rule = path_rules_find(lookup, meta);
-    size_t length = strlen(request->path);
-    if (rule || is_there || length < 2 || request->path[length - 1] != '/')
-        return rule;
-    size_t end = strlen(lookup->path.text);
-    while (end > 0 && lookup->path.text[end - 1] != '/')
-        end--;
-    if (end <= lookup->path.root)
-        return NULL;
-    metafile_dispose(meta);
-    lookup->path.text[end - 1] = '\0';
-    rule = path_rules_find(lookup, meta);
-    lookup->path.text[end - 1] = '/';
-    return rule;
+static const struct metafile_rule *find_rule(const struct lookup *lookup, const struct found *found) {
+    const struct metafile_rule *rule = path_rules_find(lookup, found->place);
+    return rule || found->file >= 0 ? rule : path_rules_find(lookup, METADATA_FOLDER);
 }
 
 static int answer_listing(const struct lookup *lookup, const struct metafile_rule *rule) {
@@ -160,21 +159,23 @@ static int answer_listing(const struct lookup *lookup, const struct metafile_rul
 /* Enters the folder, and opens what the request names. path, end: see open_page. */
 static struct found find_page(struct lookup *lookup, char *path, char *end) {
     struct found found = {0};
-    char name[FILE_PATH_MAX];
-    strcpy(name, last_name(path));
+    const char *name = last_name(lookup->question->request->path);
+    struct metadata *metadata = &lookup->metadata;
+    metadata->wants_folder = name[0] == '\0';
+    metadata->names[0] = name[0] == '\0' ? pages[0] : name;
+    metadata->names[1] = name[0] == '\0' ? pages[1] : NULL;
     end[-(ptrdiff_t)strlen(name)] = '\0';
     found.file = path_rules_enter(lookup, path);
     strcat(path, name);
     if (found.file == 0)
         return open_page(lookup, path, end);
     /* A missing file may have been moved. */
-    append_name(lookup, strlen(lookup->path.text), name[0] ? name : "index.gmi");
+    append_name(lookup, strlen(lookup->path.text), metadata->names[0]);
     return found;
 }
 
 /* Responds with what the lookup leads to. path, end: see open_page. */
 static int answer_at(struct lookup *lookup, char *path, char *end) {
-    struct metafile meta = {0};
     struct found found = find_page(lookup, path, end);
     int result = found.file < 0 ? found.file : 0;
 
@@ -189,7 +190,7 @@ static int answer_at(struct lookup *lookup, char *path, char *end) {
             close(found.file);
         return is_private ? -ENOENT : 0;
     }
-    const struct metafile_rule *rule = find_rule(lookup, found.file >= 0, &meta);
+    const struct metafile_rule *rule = find_rule(lookup, &found);
     if (rule && rule->kind == METAFILE_HEADER) {
         if (found.file >= 0)
             close(found.file);
@@ -200,16 +201,34 @@ static int answer_at(struct lookup *lookup, char *path, char *end) {
     } else if (result == -ENOENT && end[-1] == '/' && lookup->path.folder >= 0) {
         result = answer_listing(lookup, rule);
     }
-    metafile_dispose(&meta);
     return result;
+}
+
+/*
+ * Keeps a small page for later visits. An alias is a link in the content folder, on which the lookup then depends, too:
+ * content is its status before the lookup.
+ */
+static void keep_page(struct lookup *lookup, const char *path, size_t length, const struct stat *content) {
+    const struct beneath_path *way = &lookup->path;
+    if (lookup->is_protected || way->root == 0)
+        return;
+    if (strncmp(way->text, path, way->root) != 0)
+        trail_add(&lookup->trail, ".", 1, content);
+    page_cache_keep(path, length, &lookup->trail, kept_owner(way->text, way->root), lookup->question->reply);
 }
 
 int serve_path(const struct question *question, const char *capsule) {
     char path[FILE_PATH_MAX];
     char *end = stpcpy(stpcpy(path, capsule), question->request->path);
     struct lookup lookup;
+    struct stat content;
+    if (page_cache_find(question->content, path, (size_t)(end - path), question->reply))
+        return 0;
+    bool is_known = fstat(question->content, &content) == 0; /* before looking into it */
     path_rules_begin(&lookup, question);
     int result = answer_at(&lookup, path, end);
+    if (result == 0)
+        keep_page(&lookup, path, (size_t)(end - path), is_known ? &content : NULL);
     path_rules_leave(&lookup);
     return result;
 }

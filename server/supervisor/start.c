@@ -13,6 +13,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/bounds.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/sandbox.h"
@@ -184,6 +185,7 @@ static void work(struct children *children, size_t number, pid_t parent, int log
         .shared_count = children->shared_count,
         .hash_key = children->hash_key,
         .probe = children->probe,
+        .kept_most = BOUND_KEPT / children->worker_count,
     };
     _exit(worker_serve(&setup));
 }

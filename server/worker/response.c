@@ -41,6 +41,10 @@ static size_t fill_body(struct response *response, struct worker_context *contex
         filled += (size_t)got;
         missing -= (uint64_t)got;
     }
+    if (missing == 0) { /* a client that reads slowly must not hold a text that is no longer needed */
+        reply_text_release(reply->text);
+        reply->text = NULL;
+    }
     return filled;
 }
 

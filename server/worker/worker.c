@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/sandbox.h"
+#include "content/kept.h"
 #include "listening.h"
 #include "loop.h"
 
@@ -67,8 +68,10 @@ static void run(struct worker *worker) {
         listening_attend(worker);
         signing_client_send(worker->signing_client);
         drop_log_settle(&context->remarks, context->now);
-        if (worker->told_to_stop)
+        if (worker->told_to_stop) {
             worker->setup->shared->ready = 0;
+            kept_open(0); /* the memory is for those who replace it */
+        }
         if (worker->told_to_hurry && !give_up)
             give_up = context->now + worker->setup->deadlines.shutdown_grace;
     }
@@ -175,6 +178,7 @@ int worker_serve(const struct worker_setup *setup) {
     if (!give_up_power(setup))
         goto end;
     setup->shared->ready = 1;
+    kept_open(setup->kept_most);
     run(&worker);
     status = 0;
     goto end;

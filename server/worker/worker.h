@@ -60,6 +60,7 @@ struct worker_setup {
     size_t shared_count;
     const uint8_t *hash_key; /* KEYED_HASH_KEY bytes, the same for all workers */
     const uint8_t *probe;    /* probe_address.h */
+    size_t kept_most;        /* bytes of what it keeps of the content folder (kept.h) */
 };
 
 /*

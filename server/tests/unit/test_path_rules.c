@@ -646,14 +646,14 @@ Test(path_rules, listings_are_kept) {
     for (time_t later = 0; later <= FOLDER_LISTING_SECONDS; later++) { /* what has just changed is not kept */
         pretended_time = made + later;
         listing_of("/kept/");
-        size_t alone = reply_text_total();
+        size_t alone = folder_listing_total();
         reply_dispose(&reply);
-        cr_expect_lt(reply_text_total(), alone);
+        cr_expect_lt(folder_listing_total(), alone);
     }
     made += 10;
     pretended_time = made;
     const struct reply_text *text = listing_of("/kept/");
-    size_t all = reply_text_total();
+    size_t all = folder_listing_total();
     cr_expect_eq(listing_of("/kept/"), text);
     char *mark = (char *)(uintptr_t)text->bytes; /* a fresh one has it not, even in the same memory */
     *mark = '!';
@@ -666,7 +666,7 @@ Test(path_rules, listings_are_kept) {
     listing_of("/kept/");
     cr_expect_eq(*reply.text->bytes, '#', "it is older than two seconds");
     cr_expect_eq(reply.text->holders, 2);
-    cr_expect_eq(reply_text_total(), all);
+    cr_expect_eq(folder_listing_total(), all);
     /* A clock that was set back makes it old as well. */
     text = listing_of("/kept/");
     mark = (char *)(uintptr_t)text->bytes;
@@ -674,7 +674,7 @@ Test(path_rules, listings_are_kept) {
     pretended_time = made + FOLDER_LISTING_SECONDS - 1;
     listing_of("/kept/");
     cr_expect_eq(*reply.text->bytes, '#', "it is of the future");
-    cr_expect_eq(reply_text_total(), all);
+    cr_expect_eq(folder_listing_total(), all);
     pretended_time = made + FOLDER_LISTING_SECONDS;
     text = listing_of("/kept/");
     cr_expect_eq(listing_of("/kept/"), text);
@@ -709,9 +709,9 @@ Test(path_rules, eight_listings_are_kept) {
         snprintf(path, sizeof path, "/kept%d/", i);
         cr_expect_eq(listing_of(path), texts[i], "%d", i);
     }
-    size_t all = reply_text_total();
+    size_t all = folder_listing_total();
     listing_of("/kept8/");
-    cr_expect_eq(reply_text_total(), all, "the oldest gives way");
+    cr_expect_eq(folder_listing_total(), all, "the oldest gives way");
     reply_dispose(&reply);
     pretended_time = 0;
 }
@@ -738,7 +738,7 @@ Test(path_rules, listings_take_a_bounded_amount_of_memory) {
         replies[i] = reply;
         cr_expect(reply.status == STATUS_SUCCESS || reply.status == STATUS_SERVER_UNAVAILABLE, "%d", reply.status);
         refused += reply.status == STATUS_SERVER_UNAVAILABLE;
-        cr_expect_leq(reply_text_total(), FOLDER_LISTINGS_MAX);
+        cr_expect_leq(folder_listing_total(), FOLDER_LISTINGS_MAX);
     }
     cr_expect_gt(refused, 0);
     for (unsigned i = 0; i < FOLDERS; i++)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+/*
+ * Small pages that are kept in memory (kept.h), each with everything that led to it: its folders, the metadata on its
+ * path, the file. A page is sent from memory only if all of these are still what they were (trail.h), so a change
+ * counts at once. What has changed a moment ago is not kept: it could change again without a sign.
+ *
+ * Pages below an access list are never kept.
+ */
+
+#include <stdbool.h>
+
+#include "reply.h"
+#include "trail.h"
+
+#define PAGE_CACHE_BODY 16384 /* bytes of a page, at most */
+
+/* Sets the reply to the page that is kept for this path, if it is still true. path: the capsule's name, and the path as
+ * requested. */
+bool page_cache_find(int content, const char *path, size_t length, struct reply *reply);
+
+/*
+ * Reads a small page into memory and keeps it. trail: what the lookup depended on, the file included. owner: see
+ * kept.h. The reply then has a text in place of the file; it stays as it is if the page cannot be kept.
+ */
+void page_cache_keep(const char *path, size_t length, const struct trail *trail, uint64_t owner, struct reply *reply);
