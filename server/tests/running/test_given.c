@@ -2,12 +2,17 @@
 /* Identities that were given as credentials, and the commands about identities. */
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <openssl/x509v3.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/server.h"
@@ -389,4 +394,64 @@ Test(given, commands_used_wrongly) {
         cr_expect_eq(run_program(output, sizeof output, cases[i]), 64, "case %zu: %s", i, output);
         cr_expect(output[0] != '\0' && strchr(output, '\n') == output + strlen(output) - 1, "one sentence: %s", output);
     }
+}
+
+/* ---- in a container: any user, and no place to write ---- */
+
+#define SOMEBODY 1000650000 /* as engines choose it: no user of this machine */
+
+/* Nobody can remove what is mounted in this test's namespace, so another process does it when the test is over. */
+static void remove_afterwards(void) {
+    int ends[2];
+    char byte;
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    if (fork() == 0) {
+        close(ends[1]);
+        (void)!read(ends[0], &byte, 1);
+        execlp("rm", "rm", "-rf", server.folder, NULL);
+        _exit(127);
+    }
+    close(ends[0]);
+}
+
+/* Becomes a user that nobody knows, on a root file system that is read-only, as the state folder is. */
+static void become_somebody(void) {
+    if (geteuid() != 0)
+        cr_skip_test("only root can become another user");
+    remove_afterwards();
+    if (unshare(CLONE_NEWNS) != 0)
+        cr_skip_test("this machine forbids namespaces");
+    shell("rm -f %s/*; chown -R %d:0 %s; chown root:root %s; chmod 0555 %s", state, SOMEBODY, server.folder, state,
+          state);
+    shell("mount --make-rprivate / && mount --bind %s %s && mount --bind %s %s && mount -o remount,bind,ro %s && "
+          "mount -o remount,bind,ro /",
+          server.folder, server.folder, state, state, state);
+    cr_assert_lt(open("/written", O_WRONLY | O_CREAT, 0600), 0);
+    cr_assert_eq(errno, EROFS, "the root is writable: this test sees nothing");
+    umask(0);
+    cr_assert_eq(setgroups(0, NULL), 0);
+    cr_assert_eq(setresgid(0, 0, 0), 0);
+    cr_assert_eq(setresuid(SOMEBODY, SOMEBODY, SOMEBODY), 0);
+}
+
+Test(given, any_user_can_serve_them_without_a_place_to_write) {
+    static const char *const hosts[] = {"p256", "p384", "ed25519", "rsa", "a.wild"};
+    pid_t workers[WORKERS_MAX];
+    cr_assert_eq(server_stop(&server, SIGTERM), 0);
+    become_somebody();
+    server_start(&server);
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        struct gemini_way way = way_to(&server);
+        char request[128];
+        way.server_name = hosts[i];
+        snprintf(request, sizeof request, "gemini://%s:PORT/", hosts[i]);
+        cr_expect_eq(ask_by(&way, request)->status, 20, "%s", hosts[i]);
+    }
+    cr_expect_gt(server_workers(&server, workers), 0);
+    /* A reload needs none either. */
+    cr_expect_not_null(strstr(server_reload(&server), "READY=1"));
+    struct gemini_way way = way_to(&server);
+    way.server_name = "p256";
+    cr_expect_eq(ask_by(&way, "gemini://p256:PORT/")->status, 20);
+    cr_expect_eq(server_stop(&server, SIGTERM), 0);
 }

@@ -397,8 +397,7 @@ Test(supervisor, the_key_service_by_its_path) {
     world.connected = -EACCES;
     logged_begin();
     cr_expect_eq(reach_keys(children, "/run/keys"), EX_UNAVAILABLE);
-    cr_expect_not_null(
-        strstr(logged_end(), "the key service cannot be reached at /run/keys: Permission denied"));
+    cr_expect_not_null(strstr(logged_end(), "the key service cannot be reached at /run/keys: Permission denied"));
     cr_expect_not(children->keys_apart);
 }
 
