@@ -13,6 +13,7 @@
 #include <wolfssl/wolfcrypt/hash.h>
 
 #include "block_cache.h"
+#include "cipher_order.h"
 #include "common/hostname.h"
 #include "common/log.h"
 
@@ -51,16 +52,6 @@ struct tls_session {
     bool refused;
     struct client client;
 };
-
-/*
- * AES-128 first: a handshake costs 20 us less than with AES-256 and SHA-384, and nobody can break either. ChaCha20 is
- * for clients without AES in hardware.
- */
-static const char ciphers[] = "TLS13-AES128-GCM-SHA256:TLS13-CHACHA20-POLY1305-SHA256:TLS13-AES256-GCM-SHA384:"
-                              "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
-                              "ECDHE-ECDSA-AES256-GCM-SHA384:"
-                              "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:"
-                              "ECDHE-RSA-AES256-GCM-SHA384";
 
 /* ---- moving bytes ---- */
 
@@ -229,7 +220,7 @@ static WOLFSSL_CTX *context_begin(bool only_1_3) {
     wolfSSL_CTX_set_group_messages(
         handle); /* send a flight as a whole, even if it waits for a signature in the middle */
     if (wolfSSL_CTX_SetMinVersion(handle, only_1_3 ? WOLFSSL_TLSV1_3 : WOLFSSL_TLSV1_2) == WOLFSSL_SUCCESS &&
-        wolfSSL_CTX_set_cipher_list(handle, ciphers) == WOLFSSL_SUCCESS &&
+        wolfSSL_CTX_set_cipher_list(handle, cipher_order(cipher_order_has_aes())) == WOLFSSL_SUCCESS &&
         wolfSSL_CTX_set_groups(handle, groups, sizeof groups / sizeof *groups) == WOLFSSL_SUCCESS)
         return handle;
     wolfSSL_CTX_free(handle);
