@@ -25,18 +25,26 @@ end_workspace() {
 }
 
 # Partition types of the Discoverable Partitions Specification: root, its hash tree, and their signature.
-case $(uname -m) in
-    x86_64)
-        types=(4f68bce3e8cd4db196e7fbcaf984b709 2c7357edebd246d9aec123d437ec2bf5 41092b059fc84523994f2def0408b176)
-        architecture=x86-64
-        ;;
-    aarch64)
-        types=(b921b0451df041c3af444c6f280d3fae df3300ced69f4c92978c9bfb0f38d820 6db69de629f44758a7a5962190f00ce3)
-        architecture=arm64
-        ;;
-    *) types=() architecture='' ;;
-esac
+declare -A types_for=(
+    [x86-64]='4f68bce3e8cd4db196e7fbcaf984b709 2c7357edebd246d9aec123d437ec2bf5 41092b059fc84523994f2def0408b176'
+    [arm64]='b921b0451df041c3af444c6f280d3fae df3300ced69f4c92978c9bfb0f38d820 6db69de629f44758a7a5962190f00ce3'
+)
 parts=(root verity signature)
+case $(uname -m) in
+    x86_64) architecture=x86-64 ;;
+    aarch64) architecture=arm64 ;;
+    *) architecture='' ;;
+esac
+read -ra types <<<"${architecture:+${types_for[$architecture]}}"
+
+# Refuses an image whose first partition is the root of another kind of machine.
+refuse_foreign() { # NAME TYPE-OF-THE-FIRST-PARTITION
+    local other
+    for other in "${!types_for[@]}"; do
+        [[ $other == "$architecture" || ${types_for[$other]} != "$2 "* ]] ||
+            refuse 65 "$1 is for $other, but this host is $architecture; build it with ARCH=$architecture, or get the image for $architecture"
+    done
+}
 
 digits() { # FILE OFFSET SIZE: its bytes, as hexadecimal digits
     od -An -v -t x1 -j "$2" -N "$3" "$1" 2>/dev/null | tr -d ' \n'
@@ -82,6 +90,7 @@ read_table() { # IMAGE NAME; sets starts, sizes, identifiers
     table=$(digits "$1" 1024 384)
     for ((i = 0; i < 3; i++)); do
         entry=${table:i*256:256}
+        [ "$i" -ne 0 ] || refuse_foreign "$2" "$(identifier "${entry:0:32}")"
         [ "$(identifier "${entry:0:32}")" = "${types[i]}" ] ||
             refuse 65 "$2 is not signed: partition $((i + 1)) is not the ${parts[i]} of an image for this kind of machine; build it here, with mkosi.key present"
         identifiers[i]=$(identifier "${entry:32:32}")

@@ -24,6 +24,7 @@ Test(trust, an_image_is_trusted_only_as_it_was_signed) {
         {"vitrine_flipped-signature.raw", 65, "cannot be trusted"},
         {"vitrine_broken-signature.raw", 65, "its signature cannot be read"},
         {"vitrine_unsigned.raw", 65, "is not signed: partition 3 is not the signature"},
+        {"content-foreign.raw", 65, ", but this host is "},
         {"vitrine_truncated.raw", 65, "cut off"},
         {"vitrine_empty.raw", 65, "is not a disk image"},
         /* By content, not by name. */
