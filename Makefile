@@ -9,6 +9,7 @@ ENTER := $(shell ./tools/tree/possible)
 PLAIN := $(if $(ENTER),,yes)
 endif
 no_image = @echo '$@: this machine forbids mounts, as ordinary containers do, so no image can be made here and nothing was made; use a virtual machine, or a privileged container. make run serves the program by itself' >&2; exit 69
+include mk/arch.mk
 VERSION := $(shell cat mkosi.version)
 JOBS := $(shell nproc)
 # make check makes what its parts need beforehand, and once; they run side by side, and must not make it as well.
@@ -25,8 +26,8 @@ HOST_UNITS := $(wildcard host/units/*)
 UNIT_FOLDER := $(PREFIX)/lib/systemd/system
 BASH_COMPLETION := $(PREFIX)/share/bash-completion/completions/vitrinectl
 ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
-IN_SERVER := $(ENTER) $(MAKE) --no-print-directory -f mk/program.mk -j$(JOBS)
-IN_ATTACKS := $(ENTER) $(MAKE) --no-print-directory -f mk/attack-programs.mk -j$(JOBS)
+IN_SERVER := $(ENTER) $(MAKE) --no-print-directory -f mk/program.mk -j$(JOBS) $(FOR:%=ARCH=%)
+IN_ATTACKS := $(ENTER) $(MAKE) --no-print-directory -f mk/attack-programs.mk -j$(JOBS) $(FOR:%=ARCH=%)
 
 # What packagers set is for their own compilers: the tools tree gives everybody the same result.
 ifneq ($(ENTER),)
@@ -37,11 +38,11 @@ endif
 endif
 
 export WERROR
-.PHONY: deploy all help install-program tools tools-check tools-packages tools-all tools-oci tools-containers program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-list key next-key content-key release-check clean distclean
-all: build/vitrine
+.PHONY: deploy all help install-program tools tools-check tools-packages tools-all tools-oci tools-containers tools-arm64 tools-arm64-check tools-arm64-16k program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-list key next-key content-key release-check clean distclean
+all: $(BUILD)/vitrine
 
 help: ## prints this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tools: ## makes the tools tree, mkosi.tools/, once
 ifneq ($(ENTER),)
@@ -51,17 +52,18 @@ else ifneq ($(PLAIN),)
 endif
 
 # With what tests need, with what packages are made with, with what only make check-all and make bench need, with what
-# container images are made with, and with what their tests need.
-tools-check tools-packages tools-all tools-oci tools-containers: tools-%:
+# container images are made with, and with what their tests need. With what compiles for arm64, with what its test hosts
+# need, and with another kernel for these.
+tools-check tools-packages tools-all tools-oci tools-containers tools-arm64 tools-arm64-check tools-arm64-16k: tools-%:
 ifneq ($(ENTER),)
 	@./tools/tree/make tools/tree/packages mkosi.tools $*
 else ifneq ($(PLAIN),)
 	@./tools/tree/plain
 endif
 
-build/vitrine: $(call needs,program)
+$(BUILD)/vitrine: $(call needs,program)
 
-program: | tools
+program: | tools $(FOREIGN:%=tools-arm64) ## compiles the program, build/vitrine: [ARCH=arm64] for build/arm64/vitrine
 	@$(IN_SERVER) program
 
 # Where things lie on the system that is packaged: a program for it knows its sample capsule in $(PREFIX).

@@ -2,7 +2,7 @@
 #
 # Builds what attacks and measures the program from inside. Runs in the tools tree.
 #
-#   make -f mk/attack-programs.mk [BUILD=folder] [breach|intruder|measured]
+#   make -f mk/attack-programs.mk [ARCH=arm64] [BUILD=folder] [breach|intruder|measured]
 #
 # breach    the attempts as a program of their own, the decoys that they aim at, and the program with the attempts in it
 # intruder  the watcher, and the program with an engine in it that makes random system calls
@@ -38,19 +38,19 @@ $(addprefix $(BUILD)/,breach/attempts breach/attempts-fenced breach/decoys intru
 
 $(BREACH)/%.o: image-tests/breach/%.c mk/attack-programs.mk
 	@mkdir -p $(@D)
-	$(call QUIET,CC)musl-gcc $(BREACH_FLAGS) -c -o $@ $<
+	$(call QUIET,CC)$(MUSL_GCC) $(BREACH_FLAGS) -c -o $@ $<
 
 $(BREACH)/main-fenced.o: image-tests/breach/main.c mk/attack-programs.mk
 	@mkdir -p $(@D)
-	$(call QUIET,CC)musl-gcc $(BREACH_FLAGS) -DFENCED -c -o $@ $<
+	$(call QUIET,CC)$(MUSL_GCC) $(BREACH_FLAGS) -DFENCED -c -o $@ $<
 
 $(BREACH)/sandbox.o: server/common/sandbox.c mk/attack-programs.mk
 	@mkdir -p $(@D)
-	$(call QUIET,CC)musl-gcc $(BREACH_FLAGS) -c -o $@ $<
+	$(call QUIET,CC)$(MUSL_GCC) $(BREACH_FLAGS) -c -o $@ $<
 
 $(BREACH)/intruder/%.o: image-tests/intruder/%.c mk/attack-programs.mk
 	@mkdir -p $(@D)
-	$(call QUIET,CC)musl-gcc $(BREACH_FLAGS) -c -o $@ $<
+	$(call QUIET,CC)$(MUSL_GCC) $(BREACH_FLAGS) -c -o $@ $<
 
 # ---- the program with something in it ----
 
@@ -75,12 +75,12 @@ $(addprefix $(BUILD)/,breach/vitrine intruder/vitrine vitrine-apart vitrine-insi
 
 $(OBJECTS)/program/breach/%.o: image-tests/breach/%.c mk/attack-programs.mk | $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)
-	$(call QUIET,CC)musl-gcc $(INSIDE_FLAGS) -c -o $@ $<
+	$(call QUIET,CC)$(MUSL_GCC) $(INSIDE_FLAGS) -c -o $@ $<
 
 $(OBJECTS)/program/intruder/%.o: image-tests/intruder/%.c mk/attack-programs.mk | $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)
-	$(call QUIET,CC)musl-gcc $(INSIDE_FLAGS) -c -o $@ $<
+	$(call QUIET,CC)$(MUSL_GCC) $(INSIDE_FLAGS) -c -o $@ $<
 
 $(OBJECTS)/program/bench/%.o: image-tests/bench/%.c mk/attack-programs.mk | $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)
-	$(call QUIET,CC)musl-gcc $(INSIDE_FLAGS) -c -o $@ $<
+	$(call QUIET,CC)$(MUSL_GCC) $(INSIDE_FLAGS) -c -o $@ $<

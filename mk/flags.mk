@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What all makefiles here share that compile something.
 
-BUILD ?= build
+include mk/arch.mk
 OBJECTS := $(BUILD)/objects
 WOLFSSL := $(BUILD)/wolfssl
 

@@ -5,9 +5,10 @@
 #
 #   $(call link_static,OBJECTS AND LIBRARIES[,MORE OPTIONS])    a recipe's command; writes $@
 
-MUSL := /usr/lib/$(shell uname -m)-linux-musl/
-START := $(MUSL)rcrt1.o $(MUSL)crti.o $(shell gcc -print-file-name=crtbeginS.o)
-END := $(shell gcc -print-file-name=crtendS.o) $(MUSL)crtn.o
+MUSL := /usr/lib/$(MACHINE)-linux-musl/
+START := $(MUSL)rcrt1.o $(MUSL)crti.o $(shell $(GCC) -print-file-name=crtbeginS.o)
+END := $(shell $(GCC) -print-file-name=crtendS.o) $(MUSL)crtn.o
 
-link_static = gcc -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--strip-all $(2) -o $@ \
+STRIPPED := $(comma)--strip-all
+link_static = $(GCC) -nostdlib -static-pie -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack$(STRIPPED) $(2) -o $@ \
     $(START) $(1) -Wl,--start-group $(MUSL)libc.a -lgcc -lgcc_eh -Wl,--end-group $(END)

@@ -3,25 +3,25 @@
 # Builds wolfSSL, the program and its unit tests. Runs where the compilers are: in the tools tree (the Makefile above
 # sees to that) or in mkosi's sandbox.
 #
-#   make -f mk/program.mk [BUILD=folder] [program|unit-tests|source]
+#   make -f mk/program.mk [ARCH=arm64] [BUILD=folder] [program|install-in-image|unit-tests|source]
 #
 # Packagers may set CC, CPPFLAGS, CFLAGS, LDFLAGS, PREFIX, WOLFSSL_ARCHIVE, and MIME_TYPES (docs/packaging.md).
 
-.PHONY: program unit-tests source
+.PHONY: program install-in-image unit-tests source
 program:
 include mk/flags.mk
 include mk/musl.mk
 GENERATED := $(BUILD)/generated
 VERSION := $(shell cat mkosi.version)
 include server/wolfssl/source
-ARCHIVE := $(or $(WOLFSSL_ARCHIVE),$(BUILD)/downloads/wolfssl_$(version).orig.tar.gz)
+ARCHIVE := $(or $(WOLFSSL_ARCHIVE),$(DOWNLOADS)/wolfssl_$(version).orig.tar.gz)
 
 # Each sentence here is for whoever builds with the compilers at hand.
 ifeq ($(origin CC),default)
-CC := musl-gcc
+CC := $(MUSL_GCC)
 endif
 ifeq ($(shell command -v $(firstword $(CC))),)
-$(error the compiler $(firstword $(CC)) is missing$(if $(filter musl-gcc,$(CC)),; install musl-tools, or take another one: CC=gcc))
+$(error the compiler $(firstword $(CC)) is missing$(if $(FOREIGN),; install gcc-aarch64-linux-gnu and musl-dev:arm64)$(if $(filter musl-gcc,$(CC)),; install musl-tools, or take another one: CC=gcc))
 endif
 ifneq ($(WOLFSSL_ARCHIVE),$(wildcard $(WOLFSSL_ARCHIVE)))
 $(error WOLFSSL_ARCHIVE=$(WOLFSSL_ARCHIVE) is missing)
@@ -32,13 +32,17 @@ SOURCES := server/main.c $(foreach room,$(ROOMS),$(wildcard server/$(room)/*.c))
 TESTS := $(wildcard server/tests/unit/*.c)
 
 SERVER := $(COMMON) -DVITRINE_VERSION='"$(VERSION)"' -Iserver -I$(GENERATED) -isystem $(WOLFSSL)/include
-HARDENING := -fstack-protector-strong -fstack-clash-protection -fno-plt $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
+# On arm64, the linker would leave -fno-plt's calls by a table as they are.
+HARDENING := -fstack-protector-strong -fstack-clash-protection $(if $(filter aarch64,$(MACHINE)),-mbranch-protection=standard,-fno-plt) \
+    $(if $(filter x86_64,$(MACHINE)),-fcf-protection)
 # Nothing unwinds its stack: tables for that would be a twentieth of the program.
 PROGRAM_FLAGS := $(SERVER) $(HARDENING) -O2 -g0 -fPIE -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 TEST_FLAGS := $(SERVER) -O1 -g
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 program: $(BUILD)/vitrine
+install-in-image: $(BUILD)/vitrine
+	@install -D -m 0755 $< $(DESTDIR)/usr/bin/vitrine
 unit-tests: $(BUILD)/unit-tests $(BUILD)/unit-tests-sanitized
 source: $(ARCHIVE)
 
@@ -64,7 +68,7 @@ $(eval $(call made_with,$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(PREFIX),$(OBJEC
 WOLFSSL_RECIPE := server/wolfssl/build server/wolfssl/prelude.h server/wolfssl/patches $(wildcard server/wolfssl/patches/*)
 
 $(WOLFSSL)/lib/libwolfssl.a: $(ARCHIVE) $(WOLFSSL_RECIPE) $(WOLFSSL)/made-with
-	@server/wolfssl/build $(ARCHIVE) $(WOLFSSL) '$(CC)' $(CPPFLAGS) $(CFLAGS)
+	@MACHINE=$(MACHINE) server/wolfssl/build $(ARCHIVE) $(WOLFSSL) '$(CC)' $(CPPFLAGS) $(CFLAGS)
 	@touch $@
 
 # ---- the program ----
@@ -87,6 +91,11 @@ endif
 $(BUILD)/vitrine: $(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a $(OBJECTS)/made-with mk/program.mk mk/flags.mk mk/musl.mk mkosi.version
 	$(call QUIET,LINK)$(call link_program,$(filter %.o %.a,$^))
 	@server/check-program $(KIND) $@
+
+# The same with names of functions, for tests that look at its code.
+$(BUILD)/vitrine-named: private STRIPPED :=
+$(BUILD)/vitrine-named: $(BUILD)/vitrine
+	$(call QUIET,LINK)$(call link_program,$(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a)
 
 # Where install-program puts the sample capsule; the image has it in /usr.
 $(OBJECTS)/program/main.o: PROGRAM_FLAGS += $(if $(PREFIX),-DSAMPLE_DEFAULT='"$(PREFIX)/share/vitrine/sample"')

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The image, a look at it, and its tests. The top Makefile includes this.
 
-IMAGE := build/vitrine_$(VERSION).raw
+IMAGE := $(BUILD)/vitrine_$(VERSION).raw
 PORT ?= 1965
+MKOSI_FOR := $(FOREIGN:%=--architecture=$(FOR) --output-directory=$(BUILD))
 
 # Of image-tests/hosts/kinds: the kinds of hosts on which some tests run, and their trees.
 kinds_for = $(shell awk -F ' *[|] *' '!/^\#/ && (" " $$3 " ") ~ / $(1) / { print $$1 }' image-tests/hosts/kinds)
@@ -13,6 +14,7 @@ BREACH_KINDS := $(call kinds_for,breach)
 DRILLS := $(patsubst %,breach-drill-%,$(call kinds_for,drill))
 PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
 INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
+ARM64_PARTS := $(addsuffix -arm64,program image image-file-check reproducible-check)
 HOST_TREES := $(shell awk -F ' *[|] *' '!/^\#/ && $$2 { sub("systemd", "host-tree", $$2); print $$2 }' image-tests/hosts/kinds | sort -u)
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
@@ -22,16 +24,16 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
 .PHONY: packages-check packages-lint deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
-.PHONY: $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
+.PHONY: named $(ARM64_PARTS) $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
 .PHONY: vm-check intruder-check-short intruder intruder-check intruder-programs $(INTRUDERS)
 
 ifeq ($(PLAIN),)
-image: key $(call needs,build/vitrine) ## builds the disk image, build/vitrine_VERSION.raw, signed with mkosi.key
-	@[ -e $(IMAGE) ] && [ -e build/image.log ] && [ -z "$$(find mkosi.[!t]* units build/vitrine -newer $(IMAGE))" ] || \
-	    $(ENTER) sh -c 'mkosi --force build >build/image.log 2>&1 || { cat build/image.log; rm -f $(IMAGE); exit 1; }; \
+image: key $(call needs,$(BUILD)/vitrine) ## builds the signed disk image, build/vitrine_VERSION.raw: [ARCH=arm64]
+	@[ -e $(IMAGE) ] && [ -e $(BUILD)/image.log ] && [ -z "$$(find mkosi.[!t]* units $(BUILD)/vitrine -newer $(IMAGE))" ] || \
+	    $(ENTER) sh -c 'mkosi --force $(MKOSI_FOR) build >$(BUILD)/image.log 2>&1 || { cat $(BUILD)/image.log; rm -f $(IMAGE); exit 1; }; \
 	        for unit in vitrine vitrine-keys; do tools/exposure $(IMAGE) $$unit.service 2>/dev/null; done | \
-	        sed -n "s/.* level for /image: exposure of /p" >>build/image.log'
-	@grep '^image: ' build/image.log
+	        sed -n "s/.* level for /image: exposure of /p" >>$(BUILD)/image.log'
+	@grep '^image: ' $(BUILD)/image.log
 else
 image:
 	$(no_image)
@@ -40,9 +42,9 @@ endif
 # The key for capsules alone, where there is one (make content-key).
 CONTENT_KEY = $(if $(wildcard mkosi.content.key),mkosi.content,mkosi)
 
-content: image ## makes a signed image of your capsules, build/content.raw: DIR=folder
+content: image ## makes a signed image of your capsules: DIR=folder [ARCH=arm64]
 	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
-	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/bake-content build/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt
+	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/bake-content $(BUILD)/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt $(FOR)
 
 run: $(if $(PLAIN),program,image host-files) ## runs the image on a test host in a container: [PORT=1965] [CONTENT=folder]
 	@tools/run $(if $(PLAIN),program build/vitrine,nspawn-257 $(IMAGE)) $(PORT) "$(CONTENT)"
@@ -89,11 +91,19 @@ soak-check: $(call needs,build/vitrine test-programs) ## runs make soak for 20 s
 
 image-check: image-file-check reproducible-check trust-check image-host-check tls-check ## tests the image
 
-image-file-check: $(call needs,image)
-	@$(ENTER) image-tests/check-image $(IMAGE)
+image-file-check: $(call needs,image) $(FOREIGN:%=named)
+	@$(ENTER) image-tests/check-image $(IMAGE) $(FOREIGN:%=$(FOR))
 
 reproducible-check: $(call needs,image)
-	@$(ENTER) image-tests/check-image $(IMAGE) reproducible
+	@$(ENTER) image-tests/check-image $(IMAGE) reproducible $(FOREIGN:%=$(FOR))
+
+# The program with the names of its functions.
+named: $(call needs,program)
+	@$(IN_SERVER) $(BUILD)/vitrine-named
+
+# The same for arm64, as parts of make check and make check-all.
+$(ARM64_PARTS): %-arm64:
+	@$(MAKE) --no-print-directory ARCH=arm64 $*
 
 # Images that tests compare with the real one.
 variants: $(call needs,image)
