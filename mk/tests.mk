@@ -253,6 +253,7 @@ $(BREACH_KINDS:%=intruder-check-%): intruder-check-%: $(WITH_HOSTS) $(call needs
 bench: $(call needs,bench-programs tools-all) ## measures what a visit costs, beside other servers: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/compare build/vitrine $(ROUNDS)
 	@$(ENTER) image-tests/bench/dearest build/vitrine
+	@$(ENTER) image-tests/bench/rules build/vitrine $(ROUNDS)
 	@$(IN_ATTACKS) measured
 	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
 
