@@ -15,7 +15,7 @@ DRILLS := $(patsubst %,breach-drill-%,$(call kinds_for,drill))
 PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
 INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
 ARM64_PARTS := $(addsuffix -arm64,program image image-file-check reproducible-check)
-HOST_TREES := $(shell awk -F ' *[|] *' '!/^\#/ && $$2 { sub("systemd", "host-tree", $$2); print $$2 }' image-tests/hosts/kinds | sort -u)
+HOST_TREES := $(shell awk -F ' *[|] *' '!/^\#/ && $$2 { sub("systemd", "host-tree", $$2); print $$2 }' image-tests/hosts/kinds | grep -v arm64 | sort -u)
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
 .PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-starts bench-check comparison comparison-check moving-check
@@ -24,7 +24,7 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
 .PHONY: packages-check packages-lint deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
-.PHONY: named $(ARM64_PARTS) $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
+.PHONY: named vm-check-arm64 host-tree-257-arm64 $(ARM64_PARTS) $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
 .PHONY: vm-check intruder-check-short intruder intruder-check intruder-programs $(INTRUDERS)
 
 ifeq ($(PLAIN),)
@@ -206,12 +206,21 @@ image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## runs tes
 vm-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests what needs a virtual machine: signed dm-verity, and a page
 	@$(ENTER) image-tests/on-hosts $(IMAGE) qemu-257 '@(served|refused)/*'
 
+# Where the image for arm64 is. The tests themselves, and the files of the host, are the same for all.
+IMAGE_ARM64 := build/arm64/vitrine_$(VERSION).raw
+WITH_ARM64 := $(call needs,image-arm64 image host-files host-tree-257-arm64 tools-check test-programs)
+
+vm-check-arm64: $(WITH_ARM64) ## tests the image for arm64 in a virtual machine with arm64
+	@$(ENTER) image-tests/on-hosts $(IMAGE_ARM64) qemu-arm64-257 $(or $(TEST),'served/*')
+
 $(HOST_PARTS): hosts-%: $(WITH_HOSTS) $(call needs,variants test-programs)
 	@$(ENTER) image-tests/on-hosts $(IMAGE) $* $(TEST)
 
 host-trees: $(HOST_TREES) ## makes test hosts with other versions of systemd
 
-$(HOST_TREES): host-tree-%:
+# Programs for arm64 set this one up: an emulator is needed.
+host-tree-257-arm64: | tools-arm64-check
+$(HOST_TREES) host-tree-257-arm64: host-tree-%:
 	@./tools/tree/make image-tests/hosts/trees/systemd-$* build/trees/systemd-$*
 
 breach-programs: $(call needs,image)

@@ -7,20 +7,30 @@
 #
 # It boots once; each machine goes on from the state in which that one was when it was up.
 
+# Other kinds of machines set these once more (qemu-arm64.sh): the tree of the host, where its machine is kept, which of
+# the kernels in the tools tree it runs, the modules that reach the disk, in their order, the emulator with the machine,
+# its network card, its serial console, and what Linux is told about its clock.
+tree=build/trees/systemd-$version
 virtual=$PWD/build/virtual-$version
+flavour=cloud-amd64
+initial_modules=virtio_blk
+qemu='qemu-system-x86_64 -M q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off -cpu max -device vmgenid,guid=auto'
+card=virtio-net-pci
+serial=ttyS0
+clock='tsc=unstable clocksource=hpet no_timer_check'
 
 # The disk and the little file system from which the kernel starts; made once, from the tree and the kernel of the tools.
 kind_prepare() {
-    local tree=build/trees/systemd-$version release root=/run/root
+    local release root=/run/root
     [ -e "$tree/.recipe" ] || fail "there is no tree for a host with systemd $version; make it with: make host-trees"
-    recipe=$(cat "$tree/.recipe" /.recipe image-tests/hosts/qemu.sh | sha256sum)
+    recipe=$(cat "$tree/.recipe" /.recipe image-tests/hosts/qemu*.sh | sha256sum)
     if [ "$recipe" = "$(cat "$virtual/recipe" 2>/dev/null)" ]; then
         return
     fi
     rm -rf "$virtual"
     mkdir -p "$virtual" "$root"
     ssh-keygen -q -t ed25519 -N '' -C test -f "$virtual/key"
-    release=$(echo /boot/vmlinuz-*)
+    release=$(echo /boot/vmlinuz-*-"$flavour")
     cp "$release" "$virtual/kernel"
     release=${release#/boot/vmlinuz-}
 
@@ -55,15 +65,23 @@ freeze() {
     fi
 }
 
+copy_shell() { # TARGET: the shell of the initial file system
+    cp /bin/busybox "$1"
+}
+
 prepare_initial() { # FOLDER RELEASE
     # Only what reaches the disk; the rest is loaded from there.
-    cp /bin/busybox "$1/bin/busybox"
-    xz -dc "/usr/lib/modules/$2/kernel/drivers/block/virtio_blk.ko.xz" >"$1/lib/virtio_blk.ko"
-    cat >"$1/init" <<'INIT'
+    local module
+    copy_shell "$1/bin/busybox"
+    for module in $initial_modules; do
+        module=$(find "/usr/lib/modules/$2/kernel" -name "$module.ko.xz")
+        xz -dc "$module" >"$1/lib/$(basename "$module" .xz)"
+    done
+    cat >"$1/init" <<INIT
 #!/bin/busybox sh
 /bin/busybox mkdir -p /dev /root
 /bin/busybox mount -t devtmpfs devtmpfs /dev
-/bin/busybox insmod /lib/virtio_blk.ko
+for module in $initial_modules; do /bin/busybox insmod /lib/\$module.ko; done
 /bin/busybox mount -t ext4 -o noatime /dev/vda /root
 /bin/busybox mount --move /dev /root/dev
 exec /bin/busybox switch_root /root /usr/lib/systemd/systemd
@@ -96,14 +114,14 @@ ExecStart=/usr/bin/ip link set lo up
 ExecStart=/usr/bin/ip address add 10.0.2.15/24 dev eth0
 ExecStart=/usr/bin/ip link set eth0 up
 UNIT
-    cat >"$root/etc/systemd/system/host-shell.service" <<'UNIT'
+    cat >"$root/etc/systemd/system/host-shell.service" <<UNIT
 [Unit]
 After=network.service
 [Service]
 Type=notify
 RuntimeDirectory=sshd
 ExecStart=/usr/sbin/sshd -D -e -o UsePAM=no -o UseDNS=no -o PrintMotd=no -o PrintLastLog=no -o MaxSessions=64 -o ListenAddress=10.0.2.15 -o SetEnv=PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
-ExecStartPost=/bin/sh -c 'echo the host is up >/dev/ttyS0'
+ExecStartPost=/bin/sh -c 'echo the host is up >/dev/$serial'
 KillMode=process
 UNIT
     echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
@@ -113,7 +131,8 @@ UNIT
 # The clock is that of a timer which is emulated with the machine's own time: how fast the emulated processor counts,
 # Linux finds out when it starts, and wrongly on a busy machine.
 emulate() { # COMMAND... -- SNAPSHOT [OPTION]...: on or off: whether what is written to the disk is forgotten
-    local before=() forward='' snapshot
+    local before=() forward='' snapshot machine
+    read -ra machine <<<"$qemu"
     while [ "$1" != -- ]; do
         before+=("$1")
         shift
@@ -122,14 +141,15 @@ emulate() { # COMMAND... -- SNAPSHOT [OPTION]...: on or off: whether what is wri
     shift 2
     [ -z "$port" ] ||
         forward=",hostfwd=tcp:127.0.0.1:$port-10.0.2.15:$port,hostfwd=tcp:127.0.0.1:$chosen-10.0.2.15:22"
-    exec "${before[@]}" qemu-system-x86_64 -name "${name:-frozen}" -M q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off \
-        -accel tcg,thread=multi,tb-size=512 -cpu max -smp 1 -m 1G -nodefaults -no-user-config -display none -no-reboot \
+    exec "${before[@]}" "${machine[@]}" -name "${name:-frozen}" -accel tcg,thread=multi,tb-size=512 -smp 1 \
+        -m 1G -nodefaults -no-user-config -display none -no-reboot \
         -kernel "$virtual/kernel" -initrd "$virtual/initial" \
-        -append "console=ttyS0 net.ifnames=0 quiet loglevel=4 mitigations=off tsc=unstable clocksource=hpet no_timer_check random.trust_cpu=on systemd.unit=host.target systemd.show_status=no" \
+        -append "console=$serial net.ifnames=0 quiet loglevel=4 mitigations=off $clock random.trust_cpu=on \
+            systemd.unit=host.target systemd.show_status=no" \
         -drive "if=none,id=disk,file=$virtual/disk,format=raw,snapshot=$snapshot" -device virtio-blk-pci,drive=disk \
-        -device virtio-rng-pci -device vmgenid,guid=auto \
+        -device virtio-rng-pci \
         -netdev "user,id=net,restrict=on$forward" \
-        -device virtio-net-pci,netdev=net -serial stdio "$@" </dev/null
+        -device "$card,netdev=net" -serial stdio "$@" </dev/null
 }
 
 kind_become() {
