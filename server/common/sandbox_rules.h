@@ -220,6 +220,7 @@ static const struct rule keys_rules[] = {
     RULE(open, ONLY(1, OPEN_TO_READ)),
 #endif
     ANY(fsync),
+    ANY(syncfs),
     RULE(fchmod, IS(1, 0600)),
     ANY(fchown),
     RULE(linkat, IS(4, 0)),

@@ -231,7 +231,7 @@ static void ask_bytes(int control, const void *bytes, size_t size) {
     HOLDS(!valid || (size == sizeof sent && !control_request_is_foreign(&sent, size)));
     HOLDS(answer_control(&keys, keys.controls[0]));
     ssize_t got = recv(control, &response, sizeof response, MSG_DONTWAIT | MSG_TRUNC);
-    if (valid && sent.command == CONTROL_REFRESH) {
+    if (valid && (sent.command == CONTROL_REFRESH || sent.command == CONTROL_PREPARE)) {
         HOLDS(got < 0);
         return;
     }

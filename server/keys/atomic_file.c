@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,7 +61,7 @@ static int give_to_owner(int folder, int file) {
     return about.st_uid == 0 || fchown(file, about.st_uid, about.st_gid) == 0 ? 0 : -errno;
 }
 
-/* Fills the temporary file and syncs it. */
+/* Fills a temporary file. */
 static int fill(int folder, int file, const char *bytes, size_t size) {
     /* The unit's umask may be 0777; then nobody could read the file at the next start. */
     if (fchmod(file, 0600) < 0)
@@ -68,19 +69,25 @@ static int fill(int folder, int file, const char *bytes, size_t size) {
     int result = give_to_owner(folder, file);
     if (result == 0)
         result = write_all(file, bytes, size);
-    if (result == 0 && fsync(file) < 0)
+    return result;
+}
+
+/* Makes a temporary file. */
+static int make(int folder, const char *name, const char *bytes, size_t size, bool syncs) {
+    unlinkat(folder, name, 0);
+    int file = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (file < 0)
+        return -errno;
+    int result = fill(folder, file, bytes, size);
+    if (result == 0 && syncs && fsync(file) < 0)
         result = -errno;
+    close(file);
     return result;
 }
 
 /* Writes the temporary file, then gives it its name, by linkat(2) or renameat(2). Nothing else is left behind. */
 static int put_in_place(int folder, const char *name, const char *bytes, size_t size, bool replaces) {
-    unlinkat(folder, temporary, 0);
-    int file = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (file < 0)
-        return -errno;
-    int result = fill(folder, file, bytes, size);
-    close(file);
+    int result = make(folder, temporary, bytes, size, true);
     if (result == 0 &&
         (replaces ? renameat(folder, temporary, folder, name) : linkat(folder, temporary, folder, name, 0)) < 0)
         result = -errno;
@@ -97,6 +104,45 @@ int atomic_file_create(int folder, const char *name, const char *bytes, size_t s
 
 int atomic_file_replace(int folder, const char *name, const char *bytes, size_t size) {
     return put_in_place(folder, name, bytes, size, true);
+}
+
+#define NUMBERED 16 /* bytes: the name, a number of up to ten digits, a NUL */
+
+static void put_number(char name[static NUMBERED], unsigned number) {
+    snprintf(name, NUMBERED, "%s%u", temporary, number);
+}
+
+int atomic_file_prepare(int folder, unsigned number, const char *bytes, size_t size) {
+    char name[NUMBERED];
+    put_number(name, number);
+    int result = make(folder, name, bytes, size, false);
+    if (result < 0)
+        unlinkat(folder, name, 0);
+    return result;
+}
+
+int atomic_file_settle(int folder) {
+    return syncfs(folder) < 0 ? -errno : 0;
+}
+
+int atomic_file_put(int folder, unsigned number, const char *name) {
+    char from[NUMBERED];
+    put_number(from, number);
+    int result = linkat(folder, from, folder, name, 0) < 0 ? -errno : 0;
+    unlinkat(folder, from, 0);
+    return result;
+}
+
+void atomic_file_drop(int folder, unsigned number) {
+    char name[NUMBERED];
+    put_number(name, number);
+    unlinkat(folder, name, 0);
+}
+
+bool atomic_file_is_left(const char *name) {
+    size_t length = sizeof temporary - 1;
+    return strncmp(name, temporary, length) == 0 && name[length] != '\0' &&
+           strspn(name + length, "0123456789") == strlen(name + length);
 }
 
 int atomic_file_rename(int folder, const char *from, const char *to) {

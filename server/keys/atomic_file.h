@@ -3,6 +3,7 @@
 
 /* Small files that are either complete or absent: identities in the state folder. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -22,6 +23,19 @@ ssize_t atomic_file_read_open(int file, char **text);
  * Returns 0, or -errno on failure; then nothing is left behind.
  */
 int atomic_file_create(int folder, const char *name, const char *bytes, size_t size);
+
+/*
+ * Many files at once, each of them complete or absent, for one sync in place of two for each. First,
+ * atomic_file_prepare writes each under a name of its own, `number`; then atomic_file_settle syncs all of them, and
+ * atomic_file_put gives each its name, or fails with -EEXIST; atomic_file_drop removes one instead. The caller syncs
+ * the folder at the end. All return 0 or -errno; after -errno, nothing of that file is left. atomic_file_is_left: is
+ * this the name of a file that was left behind, because the process ended?
+ */
+int atomic_file_prepare(int folder, unsigned number, const char *bytes, size_t size);
+int atomic_file_settle(int folder);
+int atomic_file_put(int folder, unsigned number, const char *name);
+void atomic_file_drop(int folder, unsigned number);
+bool atomic_file_is_left(const char *name);
 
 /* As atomic_file_create, but atomically replaces an old file. */
 int atomic_file_replace(int folder, const char *name, const char *bytes, size_t size);

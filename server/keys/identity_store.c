@@ -173,8 +173,10 @@ static void retire(struct identity_store *store, struct identity_file *held) {
 /* A host may have a file in each of two spellings; identity_file_path decides which one to use. */
 static void load_kept(struct identity_store *store, int folder, const char *file) {
     char host[HOSTNAME_MAX + 1], name[IDENTITY_FILE_NAME_MAX + 1];
-    if (identity_file_host_of(file, false, host) && identity_file_path(folder, host, IDENTITY_FILE_PRESENT, name) &&
-        strcmp(name, file) == 0)
+    if (atomic_file_is_left(file))
+        unlinkat(folder, file, 0);
+    else if (identity_file_host_of(file, false, host) &&
+             identity_file_path(folder, host, IDENTITY_FILE_PRESENT, name) && strcmp(name, file) == 0)
         load(store, folder, file, false);
 }
 
@@ -312,6 +314,8 @@ void identity_store_refresh(struct identity_store *store) {
 
 /* ---- which host has which ---- */
 
+static const char made[] = "identity %s: made; clients remember it from their first visit";
+
 /* Makes an identity and writes it to disk before anybody can pin it. */
 static struct identity_file *make(struct identity_store *store, const char *host) {
     char pem[IDENTITY_PEM_MAX], name[IDENTITY_FILE_NAME_MAX + 1];
@@ -325,9 +329,61 @@ static struct identity_file *make(struct identity_store *store, const char *host
         log_line(LOG_LEVEL_ERROR, "identity %s: cannot write %s to the state folder: %s", host, name,
                  strerror(-result));
     else
-        log_line(LOG_LEVEL_NOTICE, "identity %s: made; clients remember it from their first visit", host);
+        log_line(LOG_LEVEL_NOTICE, made, host);
     explicit_bzero(pem, sizeof pem);
     return stored ? load(store, store->state, name, false) : NULL;
+}
+
+/* Does the host have an identity, or anything that could be one? */
+static bool is_known(const struct identity_store *store, const char *host) {
+    char name[IDENTITY_FILE_NAME_MAX + 1];
+    return find_own(store, host, true) || find_own(store, host, false) || find_match(store, host) ||
+           identity_file_path(store->state, host, IDENTITY_FILE_PRESENT, name);
+}
+
+void identity_store_prepare(struct identity_store *store, const char *host) {
+    char pem[IDENTITY_PEM_MAX];
+    if (!identity_file_is_host(host) || is_known(store, host))
+        return;
+    char **prepared = reallocarray(store->prepared, store->prepared_count + 1, sizeof *prepared);
+    if (!prepared)
+        return;
+    store->prepared = prepared;
+    char *copy = strdup(host);
+    size_t size = copy ? identity_make(host, pem) : 0;
+    if (size > 0 && atomic_file_prepare(store->state, (unsigned)store->prepared_count, pem, size) == 0)
+        prepared[store->prepared_count++] = copy;
+    else
+        free(copy);
+    explicit_bzero(pem, sizeof pem);
+}
+
+static void forget_prepared(struct identity_store *store) {
+    for (size_t i = 0; i < store->prepared_count; i++)
+        free(store->prepared[i]);
+    free(store->prepared);
+    store->prepared = NULL;
+    store->prepared_count = 0;
+}
+
+/*
+ * Puts what was prepared in place: from here on, clients may see it. What fails here is tried again host by host, with
+ * a line in the log for each.
+ */
+static void settle(struct identity_store *store) {
+    char name[IDENTITY_FILE_NAME_MAX + 1];
+    if (store->prepared_count == 0)
+        return;
+    bool synced = atomic_file_settle(store->state) == 0;
+    for (size_t i = 0; i < store->prepared_count; i++) {
+        identity_file_name(store->prepared[i], name);
+        if (!synced)
+            atomic_file_drop(store->state, (unsigned)i);
+        else if (atomic_file_put(store->state, (unsigned)i, name) == 0)
+            log_line(LOG_LEVEL_NOTICE, made, store->prepared[i]);
+    }
+    fsync(store->state);
+    forget_prepared(store);
 }
 
 /* Returns the one in the state folder, as it is now. NULL: there is none. */
@@ -371,6 +427,7 @@ const struct identity *identity_store_provide(struct identity_store *store, cons
             log_line(LOG_LEVEL_WARNING, "keys: refused a request for an identity: not a valid host name");
         return NULL;
     }
+    settle(store);
     struct identity_file *own = find_own(store, host, true), *kept = find_kept(store, host);
     struct identity_file *matching = find_match(store, host);
     struct identity_file *chosen = own ? own : kept ? kept : matching;
@@ -417,6 +474,9 @@ void identity_store_dispose(struct identity_store *store) {
     free(store->list);
     free(store->of_host);
     free(store->of_key);
+    for (size_t i = 0; i < store->prepared_count; i++)
+        atomic_file_drop(store->state, (unsigned)i);
+    forget_prepared(store);
     if (store->state >= 0)
         close(store->state);
     *store = (struct identity_store){.state = -1};

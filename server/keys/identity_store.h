@@ -18,7 +18,9 @@ struct identity_store {
     struct identity_file **of_host, **of_key; /* by the hash of host and key id: lists, the first one loaded last */
     size_t lists;                             /* in each of the two; a power of two */
     int state;                                /* the state folder */
-    const char *credentials;                  /* the folder of given identities, or NULL; the caller owns it */
+    char **prepared; /* hosts whose identities were made and are not in place yet; the index is the file's number */
+    size_t prepared_count;
+    const char *credentials; /* the folder of given identities, or NULL; the caller owns it */
 };
 
 /*
@@ -42,6 +44,12 @@ void identity_store_refresh(struct identity_store *store);
  * *unusable: there is one that cannot be used. The identity store owns the result.
  */
 const struct identity *identity_store_provide(struct identity_store *store, const char *host, bool *unusable);
+
+/*
+ * Says that identity_store_provide will be called for this host: an identity that must be made is made now, and written
+ * to disk with all others when it is first called. Whatever fails here is logged there.
+ */
+void identity_store_prepare(struct identity_store *store, const char *host);
 
 /*
  * Records that workers of this generation (certificate.h) serve an identity that identity_store_provide returned: every

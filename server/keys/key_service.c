@@ -132,9 +132,12 @@ static size_t apply(struct keys *keys, const struct control_request *request, si
     }
     if (descriptor >= 0)
         close(descriptor);
-    if (request->command != CONTROL_REFRESH)
+    if (request->command == CONTROL_REFRESH)
+        identity_store_refresh(&keys->store);
+    else if (request->command == CONTROL_PREPARE)
+        identity_store_prepare(&keys->store, request->host);
+    else
         return provide(&keys->store, request, response);
-    identity_store_refresh(&keys->store);
     return 0;
 }
 
@@ -493,6 +496,15 @@ void key_service_refresh(int control) {
     /* Requests are answered in turn, so it needs no response. Where this fails, the next request tells of it. */
     if (control_ask(&request, CONTROL_REFRESH, 0, 0, NULL))
         control_send(control, &request, -1);
+}
+
+void key_service_prepare(int control, const char *host) {
+    struct control_request request;
+    struct pollfd room = {control, POLLOUT, 0};
+    if (!control_ask(&request, CONTROL_PREPARE, 0, 0, host))
+        return;
+    while (control_send(control, &request, -1) == -EAGAIN && poll(&room, 1, ANSWER_WITHIN) == 1)
+        continue;
 }
 
 int key_service_attach(int control, int channel, const struct certificates *certificates) {

@@ -74,6 +74,12 @@ enum key_service_answer key_service_provide_sample(int control, const char *host
 void key_service_refresh(int control);
 
 /*
+ * Says that key_service_provide will be called for this host, so that the identities of new hosts are written to disk
+ * at once. Where this fails, that call makes the identity.
+ */
+void key_service_prepare(int control, const char *host);
+
+/*
  * Passes the key process its end of the channel of a worker that serves `certificates`: the worker gets signatures with
  * their keys only. The caller keeps its own copy. Returns 0 or -errno.
  */

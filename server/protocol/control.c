@@ -10,10 +10,11 @@
 #include "common/pass_descriptor.h"
 
 /* The last byte is the version. Messages of the first version had no magic number: they began with the command. */
-#define REQUEST_MAGIC 0x31716374u  /* "tcq1" */
+#define REQUEST_MAGIC 0x32716374u  /* "tcq2" */
 #define RESPONSE_MAGIC 0x31616374u /* "tca1" */
 #define MAGIC_WITHOUT_VERSION 0x00ffffffu
-#define COMMAND_MAX CONTROL_PROVIDE_SAMPLE
+#define COMMAND_MAX CONTROL_PREPARE
+#define FIRST_COMMAND_MAX 4 /* of the first version */
 
 #define RESPONSE_HEAD offsetof(struct control_response, chain)
 
@@ -36,13 +37,13 @@ static bool is_host(const char host[static CONTROL_HOST_SIZE]) {
 static bool is_foreign(uint32_t magic, size_t size, uint32_t own) {
     if (size < sizeof magic || magic == own)
         return false;
-    return (magic >= 1 && magic <= COMMAND_MAX) || ((magic ^ own) & MAGIC_WITHOUT_VERSION) == 0;
+    return (magic >= 1 && magic <= FIRST_COMMAND_MAX) || ((magic ^ own) & MAGIC_WITHOUT_VERSION) == 0;
 }
 
 /* ---- requests ---- */
 
 static bool needs_host(uint32_t command) {
-    return command == CONTROL_PROVIDE || command == CONTROL_PROVIDE_SAMPLE;
+    return command == CONTROL_PROVIDE || command == CONTROL_PROVIDE_SAMPLE || command == CONTROL_PREPARE;
 }
 
 bool control_ask(struct control_request *request, enum control_command command, uint64_t request_id,

@@ -9,6 +9,8 @@
  *   CONTROL_PROVIDE_SAMPLE  the same for the sample capsule, only if there is no identity of another host: one response
  *   CONTROL_ATTACH          passes the channel of a worker, the one descriptor of the message: no response
  *   CONTROL_REFRESH         reads given identities again: no response
+ *   CONTROL_PREPARE         says that CONTROL_PROVIDE will ask for this host, so that the identities of many new hosts
+ * are made first and then written to disk at once: no response
  *
  * A request that is malformed or of another version gets CONTROL_REFUSED, whatever it asked for.
  *
@@ -31,6 +33,7 @@ enum control_command {
     CONTROL_ATTACH = 2,
     CONTROL_REFRESH = 3,
     CONTROL_PROVIDE_SAMPLE = 4,
+    CONTROL_PREPARE = 5,
 };
 
 struct control_request {
@@ -75,7 +78,8 @@ bool control_request_is_foreign(const struct control_request *request, size_t si
 
 /*
  * Sends a request, with a descriptor unless it is -1; the caller keeps it. With a descriptor, it waits for room,
- * because a worker without its channel gets no signatures; otherwise it does not wait. Returns 0 or -errno.
+ * because a worker without its channel gets no signatures; otherwise it does not wait. Returns 0 or -errno; -EAGAIN if
+ * there is no room.
  */
 int control_send(int control, const struct control_request *request, int descriptor);
 

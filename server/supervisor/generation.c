@@ -10,6 +10,7 @@
 #include "common/hostname.h"
 #include "common/log.h"
 #include "common/settings_file.h"
+#include "common/systemd.h"
 #include "content/closed.h"
 #include "content/uri_host.h"
 #include "keys/key_service.h"
@@ -59,21 +60,50 @@ int generation_open(struct generation *generation, const struct generation_sourc
     return EX_OK;
 }
 
-/* The context of provide_identity. */
+/* The context of prepare_identity and provide_identity. */
 struct provision {
     struct generation *generation;
+    const struct certificates *present;
     int control;
+    size_t prepared;
     bool silent;   /* the key process is gone; do not wait for it again for the other hosts */
     bool unusable; /* one of the identities */
 };
 
+/* Writes the host of a capsule's folder. Returns false if no client can ask for it. */
+static bool host_of(const char *folder, char host[static HOSTNAME_MAX + 1]) {
+    char authority[URI_HOST_SIZE];
+    return uri_host_write(authority, folder) && hostname_canonical(host, folder);
+}
+
+static bool is_capsule(const char *folder) {
+    return strcmp(folder, "lost+found") != 0;
+}
+
+#define PREPARED_BETWEEN 256 /* hosts: a second of work on the slowest machines */
+
+/*
+ * Says which hosts are new, so that their identities are written to disk at once. There may be thousands: the service
+ * manager must not take that for a start that hangs.
+ */
+static void prepare_identity(const char *folder, void *context) {
+    struct provision *provision = context;
+    char host[HOSTNAME_MAX + 1];
+    if (!is_capsule(folder) || !host_of(folder, host) ||
+        (provision->present && certificates_find(provision->present, host)))
+        return;
+    key_service_prepare(provision->control, host);
+    if (++provision->prepared % PREPARED_BETWEEN == 0)
+        systemd_notify("EXTEND_TIMEOUT_USEC=30000000\nWATCHDOG=1");
+}
+
 static void provide_identity(const char *folder, void *context) {
     struct provision *provision = context;
     struct certificates *certificates = &provision->generation->certificates;
-    char host[HOSTNAME_MAX + 1], authority[URI_HOST_SIZE];
-    if (provision->silent || strcmp(folder, "lost+found") == 0)
+    char host[HOSTNAME_MAX + 1];
+    if (provision->silent || !is_capsule(folder))
         return;
-    if (!uri_host_write(authority, folder) || !hostname_canonical(host, folder)) {
+    if (!host_of(folder, host)) {
         char quoted[512];
         provision->generation->unnamed_count++;
         log_line(LOG_LEVEL_WARNING,
@@ -152,8 +182,10 @@ static int show_sample(struct generation *generation, const struct generation_so
 }
 
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control) {
-    struct provision provision = {.generation = generation, .control = control};
+    struct provision provision = {.generation = generation, .present = sources->present, .control = control};
     key_service_refresh(control);
+    /* The second reading of the folder tells of what goes wrong. */
+    capsules_each_host(&generation->capsules, prepare_identity, &provision);
     int result = capsules_each_host(&generation->capsules, provide_identity, &provision);
     if (result < 0) {
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s", sources->content, strerror(-result));

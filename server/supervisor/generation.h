@@ -33,6 +33,7 @@ struct generation_sources {
     const char *settings; /* the settings file; NULL: the default one, if it exists */
     const char *content;  /* the content folder */
     const char *sample;   /* a content folder whose capsule SAMPLE_HOST is shown while `content` has no capsule */
+    const struct certificates *present; /* of the generation that serves now: these hosts are not new; NULL: none */
 };
 
 #define SAMPLE_HOST "localhost"

@@ -198,6 +198,7 @@ static void reload(struct supervisor *supervisor) {
     /* In microseconds: the service manager ignores a time earlier than its signal. */
     snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_microseconds());
     systemd_notify(message);
+    supervisor->sources.present = &supervisor->generation.certificates;
     int status = generation_open(&next, &supervisor->sources);
     if (status == EX_OK)
         status = generation_identify(&next, &supervisor->sources, supervisor->children.control);

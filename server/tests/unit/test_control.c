@@ -36,6 +36,7 @@ Test(control, which_requests_have_a_host) {
         {CONTROL_ATTACH, false, true},
         {CONTROL_REFRESH, false, true},
         {CONTROL_PROVIDE_SAMPLE, true, false},
+        {CONTROL_PREPARE, true, false},
     };
     struct control_request request;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -76,7 +77,8 @@ Test(control, odd_requests) {
     for (uint32_t command = 0; command < 80; command++) {
         request = right, request.command = command;
         cr_expect_eq(control_request_is_valid(&request, sizeof request),
-                     command == CONTROL_PROVIDE || command == CONTROL_PROVIDE_SAMPLE, "command %u", command);
+                     command == CONTROL_PROVIDE || command == CONTROL_PROVIDE_SAMPLE || command == CONTROL_PREPARE,
+                     "command %u", command);
     }
     request = right, request.command = UINT32_MAX;
     cr_expect_not(control_request_is_valid(&request, sizeof request));

@@ -9,6 +9,7 @@
 #define key_service_provide pretended_provide
 #define key_service_provide_sample pretended_provide_sample
 #define key_service_refresh pretended_refresh
+#define key_service_prepare pretended_prepare
 #include "supervisor/generation.c"
 
 #include <stdio.h>
@@ -54,6 +55,13 @@ static enum key_service_answer give(const char *host, struct certificates *certi
     struct certificate *certificate = (struct certificate *)(uintptr_t)certificates_find(certificates, host);
     certificate->chain = strdup("a chain");
     return KEY_SERVICE_PROVIDED;
+}
+
+static char prepared[8192]; /* hosts, each with a space behind it */
+
+void pretended_prepare(int control, const char *host) {
+    cr_expect_eq(control, CONTROL);
+    strcat(strcat(prepared, host), " ");
 }
 
 /* By the first letter of a host: given, unusable, silent; none of any other. */
@@ -306,4 +314,21 @@ Test(generation, the_sample) {
     cr_expect_str_eq(setup, "refresh;");
     shell("mkdir content/silent.example");
     cr_expect_eq(identified_anew(&text), EX_UNAVAILABLE);
+}
+
+Test(generation, only_new_hosts_are_prepared) {
+    static struct generation next;
+    struct generation_sources later = sources;
+    shell("mkdir content/given.example content/lost+found 'content/not a host' content/xn--gda.example && "
+          ": >content/file");
+    cr_assert_eq(test_open(&generation, &sources), 0);
+    cr_assert_eq(test_identify(&generation, &sources, CONTROL), 0);
+    cr_expect_str_eq(prepared, "given.example xn--gda.example ");
+    shell("mkdir content/gnew.example");
+    prepared[0] = '\0';
+    later.present = &generation.certificates;
+    cr_assert_eq(test_open(&next, &later), 0);
+    cr_assert_eq(test_identify(&next, &later, CONTROL), 0);
+    cr_expect_str_eq(prepared, "gnew.example ");
+    test_dispose(&next);
 }

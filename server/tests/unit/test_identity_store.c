@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "common/random.h"
+#include "keys/atomic_file.h"
 #include "keys/identity_store.h"
 #include "logged.h"
 #include "pretended.h"
@@ -695,4 +696,85 @@ Test(identity_store, without_a_standard_input) {
     identity_store_refresh(&store);
     cr_expect_lt(fcntl(0, F_GETFD), 0, "it was read and closed");
     cr_expect_str_eq(file_for("a"), "identity.a.pem");
+}
+
+/* ---- many new hosts ---- */
+
+static unsigned files(const char *pattern) {
+    char command[128];
+    unsigned count = 0;
+    snprintf(command, sizeof command, "find state -name '%s' | wc -l", pattern);
+    FILE *pipe = popen(command, "r");
+    cr_assert_not_null(pipe);
+    cr_assert_eq(fscanf(pipe, "%u", &count), 1);
+    pclose(pipe);
+    return count;
+}
+
+Test(identity_store, many_new_hosts_are_put_in_place_at_once) {
+    char host[32];
+    put_identity("given/identity.given.pem", "given");
+    open_identity_store();
+    cr_assert_not_null(provide("old"));
+    identity_store_prepare(&store, "old");
+    identity_store_prepare(&store, "given");
+    identity_store_prepare(&store, "not/a/host");
+    cr_expect_eq(files(".new*"), 0, "these need none");
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(host, sizeof host, "host%u.example", i);
+        identity_store_prepare(&store, host);
+    }
+    cr_expect_eq(files(".new*"), 20);
+    cr_expect_eq(files("host*"), 0, "not before it is on disk");
+    cr_assert_not_null(provide("old"));
+    cr_expect_eq(files(".new*"), 0);
+    cr_expect_eq(files("host*.pem"), 20);
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(host, sizeof host, "host%u.example", i);
+        cr_assert_not_null(provide(host));
+        cr_expect_eq(identity_file_match(holder(host), host), CERTIFICATE_EXACT);
+    }
+    cr_expect_eq(files("*.pem"), 21, "none was made twice");
+}
+
+Test(identity_store, one_that_another_made_meanwhile_stays) {
+    open_identity_store();
+    identity_store_prepare(&store, "a");
+    put_identity("x", "a");
+    struct identity made;
+    char *pem = NULL;
+    int folder = open(".", O_RDONLY | O_DIRECTORY);
+    cr_assert_gt(atomic_file_read(folder, "x", &pem), 0);
+    cr_assert_null(identity_load(&made, "a", pem, NULL));
+    cr_assert_eq(rename("x", "state/a.pem"), 0);
+    const struct identity *found = provide("a");
+    cr_assert_not_null(found);
+    cr_expect_arr_eq(found->public.key_id, made.public.key_id, SIGNING_KEY_ID);
+    cr_expect_eq(files(".new*"), 0);
+    identity_dispose(&made);
+    free(pem);
+    close(folder);
+}
+
+Test(identity_store, what_an_interrupted_start_left_is_removed) {
+    open_identity_store();
+    identity_store_prepare(&store, "a");
+    shell("cp state/.new0 state/.new17; : >state/.newer; : >state/.new");
+    identity_store_dispose(&store);
+    cr_expect_eq(files(".new0"), 0, "a stop drops what it did not put in place");
+    shell(": >state/.new0");
+    open_identity_store();
+    cr_expect_eq(files(".new0"), 0);
+    cr_expect_eq(files(".new17"), 0);
+    cr_expect_eq(files(".newer"), 1, "somebody else's");
+    cr_expect_eq(files(".new"), 1, "may be in use by vitrine renew");
+    cr_expect_not_null(provide("a"));
+}
+
+Test(identity_store, what_cannot_be_prepared_is_made_when_it_is_asked_for) {
+    open_identity_store();
+    shell("mkdir state/.new0");
+    identity_store_prepare(&store, "a");
+    cr_expect_eq(store.prepared_count, 0);
+    cr_expect_not_null(provide("a"));
 }

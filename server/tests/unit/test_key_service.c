@@ -15,6 +15,7 @@
 #define key_service_provide_sample test_provide_sample
 #define key_service_attach test_attach
 #define key_service_refresh test_refresh
+#define key_service_prepare test_key_service_prepare
 #include "keys/key_service.c"
 
 #include <sys/un.h>
@@ -594,6 +595,10 @@ Test(key_service, requests_and_responses) {
     cr_expect_str_empty(got.host, "nothing of the one before");
     cr_expect_eq(got.request_id, 4711);
     cr_expect_eq(result_of_request(CONTROL_PROVIDE, "a/b", &got), CONTROL_NONE);
+    cr_expect_eq(result_of_request(CONTROL_PREPARE, "new", &got), -1);
+    cr_expect_eq(access("state/new.pem", F_OK), -1, "no client may see what may be lost");
+    cr_expect_eq(result_of_request(CONTROL_PROVIDE, "a", &got), CONTROL_PROVIDED);
+    cr_expect_eq(access("state/new.pem", F_OK), 0);
 }
 
 /* An identity for the sample is made where there is no other, and goes to nobody else. */

@@ -105,6 +105,7 @@ static const struct attempt {
     {"unlinkat", "++--", SYS_unlinkat, {AT_FDCWD, NO_FILE}},
     {"unlinkat of a folder", "----", SYS_unlinkat, {AT_FDCWD, NO_FILE, AT_REMOVEDIR}},
     {"renameat", "----", SYS_renameat, {-1, NO_FILE, -1, NO_FILE}},
+    {"syncfs", "++--", SYS_syncfs, {-1}},
     {"linkat", "++--", SYS_linkat, {-1, NO_FILE, -1, NO_FILE, 0}},
     {"linkat of a descriptor", "----", SYS_linkat, {-1, NO_FILE, -1, NO_FILE, AT_EMPTY_PATH}},
     {"fchmod", "++--", SYS_fchmod, {-1, 0600}},
