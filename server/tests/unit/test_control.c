@@ -32,11 +32,8 @@ Test(control, which_requests_have_a_host) {
         enum control_command command;
         bool with, without;
     } cases[] = {
-        {CONTROL_PROVIDE, true, false},
-        {CONTROL_ATTACH, false, true},
-        {CONTROL_REFRESH, false, true},
-        {CONTROL_PROVIDE_SAMPLE, true, false},
-        {CONTROL_PREPARE, true, false},
+        {CONTROL_PROVIDE, true, false},        {CONTROL_ATTACH, false, true},  {CONTROL_REFRESH, false, true},
+        {CONTROL_PROVIDE_SAMPLE, true, false}, {CONTROL_PREPARE, true, false},
     };
     struct control_request request;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
