@@ -74,7 +74,6 @@ static int fill(int folder, int file, const char *bytes, size_t size) {
 
 /* Makes a temporary file. */
 static int make(int folder, const char *name, const char *bytes, size_t size, bool syncs) {
-    unlinkat(folder, name, 0);
     int file = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0)
         return -errno;
@@ -87,6 +86,7 @@ static int make(int folder, const char *name, const char *bytes, size_t size, bo
 
 /* Writes the temporary file, then gives it its name, by linkat(2) or renameat(2). Nothing else is left behind. */
 static int put_in_place(int folder, const char *name, const char *bytes, size_t size, bool replaces) {
+    unlinkat(folder, temporary, 0);
     int result = make(folder, temporary, bytes, size, true);
     if (result == 0 &&
         (replaces ? renameat(folder, temporary, folder, name) : linkat(folder, temporary, folder, name, 0)) < 0)
@@ -116,7 +116,7 @@ int atomic_file_prepare(int folder, unsigned number, const char *bytes, size_t s
     char name[NUMBERED];
     put_number(name, number);
     int result = make(folder, name, bytes, size, false);
-    if (result < 0)
+    if (result < 0 && result != -EEXIST)
         unlinkat(folder, name, 0);
     return result;
 }

@@ -12,6 +12,7 @@
 
 #include "atomic_file.h"
 #include "common/log.h"
+#include "common/random.h"
 
 /* ---- the list ---- */
 
@@ -345,22 +346,25 @@ void identity_store_prepare(struct identity_store *store, const char *host) {
     char pem[IDENTITY_PEM_MAX];
     if (!identity_file_is_host(host) || is_known(store, host))
         return;
-    char **prepared = reallocarray(store->prepared, store->prepared_count + 1, sizeof *prepared);
-    if (!prepared)
+    struct identity_store_prepared *list =
+        reallocarray(store->prepared, store->prepared_count + 1, sizeof *store->prepared);
+    if (!list)
         return;
-    store->prepared = prepared;
-    char *copy = strdup(host);
-    size_t size = copy ? identity_make(host, pem) : 0;
-    if (size > 0 && atomic_file_prepare(store->state, (unsigned)store->prepared_count, pem, size) == 0)
-        prepared[store->prepared_count++] = copy;
+    store->prepared = list;
+    struct identity_store_prepared *one = &list[store->prepared_count];
+    one->host = strdup(host);
+    size_t size = one->host ? identity_make(host, pem) : 0;
+    if (size > 0 && vitrine_random_block((unsigned char *)&one->number, sizeof one->number) == 0 &&
+        atomic_file_prepare(store->state, one->number, pem, size) == 0)
+        store->prepared_count++;
     else
-        free(copy);
+        free(one->host);
     explicit_bzero(pem, sizeof pem);
 }
 
 static void forget_prepared(struct identity_store *store) {
     for (size_t i = 0; i < store->prepared_count; i++)
-        free(store->prepared[i]);
+        free(store->prepared[i].host);
     free(store->prepared);
     store->prepared = NULL;
     store->prepared_count = 0;
@@ -376,11 +380,11 @@ static void settle(struct identity_store *store) {
         return;
     bool synced = atomic_file_settle(store->state) == 0;
     for (size_t i = 0; i < store->prepared_count; i++) {
-        identity_file_name(store->prepared[i], name);
+        identity_file_name(store->prepared[i].host, name);
         if (!synced)
-            atomic_file_drop(store->state, (unsigned)i);
-        else if (atomic_file_put(store->state, (unsigned)i, name) == 0)
-            log_line(LOG_LEVEL_NOTICE, made, store->prepared[i]);
+            atomic_file_drop(store->state, store->prepared[i].number);
+        else if (atomic_file_put(store->state, store->prepared[i].number, name) == 0)
+            log_line(LOG_LEVEL_NOTICE, made, store->prepared[i].host);
     }
     fsync(store->state);
     forget_prepared(store);
@@ -475,7 +479,7 @@ void identity_store_dispose(struct identity_store *store) {
     free(store->of_host);
     free(store->of_key);
     for (size_t i = 0; i < store->prepared_count; i++)
-        atomic_file_drop(store->state, (unsigned)i);
+        atomic_file_drop(store->state, store->prepared[i].number);
     forget_prepared(store);
     if (store->state >= 0)
         close(store->state);

@@ -12,13 +12,18 @@
 
 #include "identity_file.h"
 
+struct identity_store_prepared {
+    char *host;
+    unsigned number; /* of its file (atomic_file.h) */
+};
+
 struct identity_store {
     struct identity_file **list; /* in the order in which they were loaded */
     size_t count, given_count;
     struct identity_file **of_host, **of_key; /* by the hash of host and key id: lists, the first one loaded last */
     size_t lists;                             /* in each of the two; a power of two */
     int state;                                /* the state folder */
-    char **prepared; /* hosts whose identities were made and are not in place yet; the index is the file's number */
+    struct identity_store_prepared *prepared; /* identities that were made and are not in place yet */
     size_t prepared_count;
     const char *credentials; /* the folder of given identities, or NULL; the caller owns it */
 };

@@ -759,22 +759,44 @@ Test(identity_store, one_that_another_made_meanwhile_stays) {
 Test(identity_store, what_an_interrupted_start_left_is_removed) {
     open_identity_store();
     identity_store_prepare(&store, "a");
-    shell("cp state/.new0 state/.new17; : >state/.newer; : >state/.new");
+    cr_expect_eq(files(".new*"), 1);
+    shell(": >state/.newer; : >state/.new");
     identity_store_dispose(&store);
-    cr_expect_eq(files(".new0"), 0, "a stop drops what it did not put in place");
-    shell(": >state/.new0");
+    cr_expect_eq(files(".new*"), 2, "a stop drops what it did not put in place");
+    shell(": >state/.new0; : >state/.new4294967295");
     open_identity_store();
-    cr_expect_eq(files(".new0"), 0);
-    cr_expect_eq(files(".new17"), 0);
+    cr_expect_eq(files(".new[0-9]*"), 0);
     cr_expect_eq(files(".newer"), 1, "somebody else's");
     cr_expect_eq(files(".new"), 1, "may be in use by vitrine renew");
     cr_expect_not_null(provide("a"));
 }
 
+/* One that is being killed may go on for a moment. */
+Test(identity_store, two_processes_do_not_take_each_others_files) {
+    static struct identity_store other;
+    open_identity_store();
+    cr_assert_eq(identity_store_open(&other, "state", "given"), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        char host[32];
+        snprintf(host, sizeof host, "mine%u.example", i);
+        identity_store_prepare(&store, host);
+        snprintf(host, sizeof host, "other%u.example", i);
+        identity_store_prepare(&other, host);
+    }
+    cr_expect_eq(files(".new*"), 20);
+    cr_assert_not_null(provide("mine0.example"));
+    cr_expect_not_null(provide("mine9.example"));
+    cr_expect_eq(files("other*"), 0);
+    cr_expect_eq(files(".new*"), 10);
+    identity_store_dispose(&other);
+}
+
 Test(identity_store, what_cannot_be_prepared_is_made_when_it_is_asked_for) {
     open_identity_store();
-    shell("mkdir state/.new0");
+    shell("chattr +i state 2>/dev/null || rmdir state");
     identity_store_prepare(&store, "a");
     cr_expect_eq(store.prepared_count, 0);
+    shell("chattr -i state 2>/dev/null || mkdir -m 700 state");
+    open_identity_store();
     cr_expect_not_null(provide("a"));
 }
