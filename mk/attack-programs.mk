@@ -62,10 +62,10 @@ INSIDE := $(filter-out %/signing_client.o,$(MEASURED)) $(OBJECTS)/program/bench/
 # image-tests/breach/worker.c and image-tests/intruder/worker.c say what takes the place of what.
 $(BUILD)/breach/vitrine: $(PROGRAM_OBJECTS) $(IN_BREACH)
 $(BUILD)/breach/vitrine: MORE := \
-    -Wl,--wrap=main,--wrap=sysconf,--wrap=sandbox_enter,--wrap=signing_client_open,--wrap=serve_path,--wrap=worker_serve,--wrap=connection_end
+    -Wl,--wrap=main,--wrap=processors_allowed,--wrap=sandbox_enter,--wrap=signing_client_open,--wrap=serve_path,--wrap=worker_serve,--wrap=connection_end
 $(BUILD)/intruder/vitrine: $(PROGRAM_OBJECTS) $(IN_INTRUDER)
 $(BUILD)/intruder/vitrine: MORE := \
-    -Wl,--wrap=main,--wrap=sysconf,--wrap=syscall,--wrap=worker_serve,--wrap=send,--wrap=epoll_wait
+    -Wl,--wrap=main,--wrap=processors_allowed,--wrap=syscall,--wrap=worker_serve,--wrap=send,--wrap=epoll_wait
 $(BUILD)/vitrine-apart: $(MEASURED)
 $(BUILD)/vitrine-inside: $(INSIDE)
 

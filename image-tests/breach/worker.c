@@ -33,16 +33,15 @@ int __real_serve_path(const struct question *question, const char *capsule);
 int __wrap_serve_path(const struct question *question, const char *capsule);
 void __real_connection_end(struct connection *connection, struct worker_context *bench);
 void __wrap_connection_end(struct connection *connection, struct worker_context *bench);
-long __real_sysconf(int name);
-long __wrap_sysconf(int name);
+size_t __wrap_processors_allowed(void);
 
 static struct surroundings surroundings;
 static bool used;
 static pid_t process; /* a worker may not ask for its own number */
 
 /* Many workers: most attempts end theirs, and one that lived shortly is not replaced at once. */
-long __wrap_sysconf(int name) {
-    return name == _SC_NPROCESSORS_ONLN ? 64 : __real_sysconf(name);
+size_t __wrap_processors_allowed(void) {
+    return 64;
 }
 
 /* As the program that an attempt wants to bring to run, by whatever road. */

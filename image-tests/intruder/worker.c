@@ -23,8 +23,7 @@
 
 int __real_main(int count, char **arguments);
 int __wrap_main(int count, char **arguments);
-long __real_sysconf(int name);
-long __wrap_sysconf(int name);
+size_t __wrap_processors_allowed(void);
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 int __real_worker_serve(const struct worker_setup *setup);
@@ -38,8 +37,8 @@ static bool loosened;
 static int old_log = -1; /* standard error as workers had it before: the supervisor's own */
 
 /* As many workers as a real machine has: the intruder is in some of them, the others must not notice. */
-long __wrap_sysconf(int name) {
-    return name == _SC_NPROCESSORS_ONLN ? 8 : __real_sysconf(name);
+size_t __wrap_processors_allowed(void) {
+    return 8;
 }
 
 int __wrap_main(int count, char **arguments) {

@@ -55,7 +55,7 @@ size_t processors_allowed(void) {
     read_text(OWN_GROUP, groups, sizeof groups);
     char *own = strncmp(groups, "0::/", 4) == 0 ? groups : strstr(groups, "\n0::/");
     if (own) {
-        own = strchr(own, '/');
+        own += own == groups ? 3 : 4; /* at the slash */
         own[strcspn(own, "\n")] = '\0';
         share = share_of(own);
     }

@@ -93,6 +93,9 @@ Test(hostname, no_spelling_of_people) {
         "xn--b\xc3\xbc"
         "cher-kva", /* beyond ASCII already */
         "xn--a-ecp.example.xn--",
+        "xn--fa", /* U+0085, a control character */
+        "xn--a-la",
+        "xn--/-zfa",
     };
     for (size_t i = 0; i < COUNT(hosts); i++) {
         char name[HOSTNAME_MAX + 1];
