@@ -18,7 +18,7 @@ ARM64_PARTS := $(addsuffix -arm64,program image image-file-check reproducible-ch
 HOST_TREES := $(shell awk -F ' *[|] *' '!/^\#/ && $$2 { sub("systemd", "host-tree", $$2); print $$2 }' image-tests/hosts/kinds | grep -v arm64 | sort -u)
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
-.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-starts bench-check comparison comparison-check moving-check
+.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-hosts bench-starts bench-check comparison comparison-check moving-check
 .PHONY: by-hand-check plain-check packager-check mkosi-check tools-mkosi profiles-check surface surface-check specification-check bots-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
@@ -265,6 +265,9 @@ bench: $(call needs,bench-programs tools-all) ## measures what a visit costs, be
 	@$(ENTER) image-tests/bench/rules build/vitrine $(ROUNDS)
 	@$(IN_ATTACKS) measured
 	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
+
+bench-hosts: $(call needs,build/vitrine tools-check) ## measures starts, reloads and memory: [HOST_COUNTS="1 1000 10000"]
+	@$(ENTER) image-tests/bench/hosts build/vitrine $(HOST_COUNTS)
 
 bench-starts: $(WITH_HOSTS) $(call needs,bench-programs variants) ## measures the time to the first page, and of builds: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/starts $(IMAGE) $(ROUNDS)
