@@ -16,8 +16,10 @@
 
 size_t processors_of_share(const char *cpu_max) {
     uint32_t time, period;
-    if (!lines_number(&cpu_max, INT_MAX, &time) || *cpu_max++ != ' ' || !lines_number(&cpu_max, INT_MAX, &period) ||
-        time == 0 || period == 0)
+    if (!lines_number(&cpu_max, INT_MAX, &time) || *cpu_max != ' ')
+        return 0;
+    cpu_max++;
+    if (!lines_number(&cpu_max, INT_MAX, &period) || time == 0 || period == 0)
         return 0;
     return (time - 1) / period + 1;
 }

@@ -185,7 +185,7 @@ static void work(struct children *children, size_t number, pid_t parent, int log
         .shared_count = children->shared_count,
         .hash_key = children->hash_key,
         .probe = children->probe,
-        .kept_most = BOUND_KEPT / children->worker_count,
+        .kept_most = (size_t)BOUND_KEPT / (children->worker_count > 0 ? children->worker_count : 1),
     };
     _exit(worker_serve(&setup));
 }
