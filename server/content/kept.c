@@ -6,10 +6,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/hash.h"
+
 #define SHARE_MOST 4 /* a thing takes at most this part of the memory */
 #define HEAP_EXTRA 4 /* a block of the heap takes up to this part more than was asked for */
-#define HASH_START 0xcbf29ce484222325
-#define HASH_FACTOR 0x100000001b3
 
 /* A thing, with its bytes, and its key behind them. */
 struct item {
@@ -34,16 +34,8 @@ static struct owner owners[KEPT_MOST]; /* a place is free if it has no items */
 static size_t count, total, limit;
 static uint64_t uses;
 
-/* FNV-1a. Who makes hashes equal makes searches a little slower, no more: keys are compared. */
-static uint64_t hash(uint64_t start, const void *bytes, size_t length) {
-    const unsigned char *at = bytes;
-    for (size_t i = 0; i < length; i++)
-        start = (start ^ at[i]) * HASH_FACTOR;
-    return start;
-}
-
 uint64_t kept_owner(const char *text, size_t length) {
-    return hash(HASH_START, text, length);
+    return hash_bytes(HASH_START, text, length);
 }
 
 static void drop_at(size_t place) {
@@ -73,9 +65,9 @@ void kept_open(size_t most) {
     limit = most;
 }
 
-/* Returns the place of a thing, or `count`. */
+/* Returns the place of a thing, or `count`. Who makes hashes equal makes this a little slower, no more. */
 static size_t place_of(enum kept_kind kind, const void *key, size_t length) {
-    uint64_t wanted = hash(HASH_START + kind, key, length);
+    uint64_t wanted = hash_bytes(HASH_START + kind, key, length);
     for (size_t i = 0; i < count; i++) {
         const struct item *item = items[i];
         if (hashes[i] == wanted && item->kind == kind && item->length == length &&
@@ -153,7 +145,7 @@ void *kept_make(enum kept_kind kind, const void *key, size_t length, uint64_t ow
     owners[item->owner].id = owner;
     owners[item->owner].items++;
     owners[item->owner].cost += cost;
-    hashes[count] = hash(HASH_START + kind, key, length);
+    hashes[count] = hash_bytes(HASH_START + kind, key, length);
     items[count++] = item;
     total += cost;
     return item->bytes;

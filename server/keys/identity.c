@@ -127,7 +127,18 @@ static size_t write_pem(const unsigned char *der, word32 der_size, ecc_key *key,
     return length;
 }
 
-size_t identity_make(const char *host, char pem[static IDENTITY_PEM_MAX]) {
+/* Makes a key, or decodes one (DER; NULL: none); one from elsewhere may lack its public half. */
+static bool take_key(ecc_key *key, WC_RNG *random, const uint8_t *der, size_t size) {
+    word32 at = 0;
+    if (!der)
+        return wc_ecc_make_key_ex(random, KEY_BYTES, key, ECC_SECP256R1) == 0;
+    return wc_EccPrivateKeyDecode(der, &at, key, (word32)size) == 0 && wc_ecc_set_rng(key, random) == 0 &&
+           wc_ecc_make_pub(key, NULL) == 0;
+}
+
+/* Makes a certificate for a P-256 key, an old one (DER) or a new one. Returns the length of the PEM text, 0 on failure.
+ */
+static size_t make_pem(const char *host, const uint8_t *old, size_t old_size, char *pem) {
     unsigned char der[DER_MAX];
     int der_size = 0;
     size_t length = 0;
@@ -137,14 +148,17 @@ size_t identity_make(const char *host, char pem[static IDENTITY_PEM_MAX]) {
     if (strlen(host) > HOSTNAME_MAX || wc_InitRng(&random) != 0)
         return 0;
     if (wc_ecc_init(&key) == 0) {
-        if (wc_ecc_make_key_ex(&random, KEY_BYTES, &key, ECC_SECP256R1) == 0 &&
-            make_certificate(host, &key, &random, der, &der_size))
+        if (take_key(&key, &random, old, old_size) && make_certificate(host, &key, &random, der, &der_size))
             length = write_pem(der, (word32)der_size, &key, pem);
         wc_ecc_free(&key);
         explicit_bzero(&key, sizeof key);
     }
     wc_FreeRng(&random);
     return length;
+}
+
+size_t identity_make(const char *host, char pem[static IDENTITY_PEM_MAX]) {
+    return make_pem(host, NULL, 0, pem);
 }
 
 /* ---- loading ---- */
@@ -163,38 +177,16 @@ static const char *name_key(struct certificate *public) {
     return NULL;
 }
 
-/* Makes a certificate for a P-256 key that is there as DER. */
-static size_t renew(const char *host, const uint8_t *key_der, size_t key_size, char *pem) {
-    unsigned char der[DER_MAX];
-    int der_size = 0;
-    word32 at = 0;
-    size_t length = 0;
-    ecc_key key;
-    WC_RNG random;
-    if (wc_InitRng(&random) != 0)
-        return 0;
-    if (wc_ecc_init(&key) == 0) {
-        /* A key from elsewhere may lack its public half. */
-        if (wc_EccPrivateKeyDecode(key_der, &at, &key, (word32)key_size) == 0 && wc_ecc_set_rng(&key, &random) == 0 &&
-            wc_ecc_make_pub(&key, NULL) == 0 && make_certificate(host, &key, &random, der, &der_size))
-            length = write_pem(der, (word32)der_size, &key, pem);
-        wc_ecc_free(&key);
-        explicit_bzero(&key, sizeof key);
-    }
-    wc_FreeRng(&random);
-    return length;
-}
-
 const char *identity_renew(const char *host, const char *old, char pem[static IDENTITY_PEM_MAX], size_t *size) {
     struct private_key *key;
     *size = 0;
     const char *problem = private_key_load(&key, old);
     if (!problem && private_key_kind(key) != KEY_P256)
         problem = "its key was not made here; ask the issuer of the certificate to renew it";
-    if (!problem && strlen(host) <= HOSTNAME_MAX) {
+    if (!problem) {
         size_t key_size;
         const uint8_t *der = private_key_der(key, &key_size);
-        *size = renew(host, der, key_size, pem);
+        *size = make_pem(host, der, key_size, pem);
     }
     if (!problem && *size == 0)
         problem = "making a certificate failed";

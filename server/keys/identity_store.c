@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "atomic_file.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/random.h"
 
@@ -20,10 +21,7 @@
 
 /* Hashes that owners choose: of their hosts, and a part of the hash of their keys. */
 static struct identity_file **list_of_host(const struct identity_store *store, const char *host) {
-    uint32_t hash = 2166136261;
-    for (; *host; host++)
-        hash = (hash ^ (unsigned char)*host) * 16777619;
-    return &store->of_host[hash & (store->lists - 1)];
+    return &store->of_host[hash_bytes(HASH_START, host, strlen(host)) & (store->lists - 1)];
 }
 
 static struct identity_file **list_of_key(const struct identity_store *store,

@@ -80,25 +80,32 @@ static pid_t start_key_service(const char *path,
     return process;
 }
 
-Test(service, keys_are_asked_for_at_the_path_that_it_was_told) {
-    char path[108], state[128], here[32], identity[192], output[4096];
-    snprintf(path, sizeof path, "%.90s/keys.sock", server.folder);
-    snprintf(state, sizeof state, "%s/elsewhere", server.folder);
-    snprintf(here, sizeof here, "127.0.0.1:%u", server.port);
+static char keys_path[108], keys_state[128], keys_here[32];
+
+/* The server asks for its keys at a path; the state folder of their process is another one. */
+static void use_keys_at_path(void) {
+    snprintf(keys_path, sizeof keys_path, "%.90s/keys.sock", server.folder);
+    snprintf(keys_state, sizeof keys_state, "%s/elsewhere", server.folder);
+    snprintf(keys_here, sizeof keys_here, "127.0.0.1:%u", server.port);
     server.arguments[0] = "--listen";
-    server.arguments[1] = here;
+    server.arguments[1] = keys_here;
     server.arguments[2] = "--keys";
-    server.arguments[3] = path;
+    server.arguments[3] = keys_path;
+}
+
+Test(service, keys_are_asked_for_at_the_path_that_it_was_told) {
+    char identity[192], output[4096];
+    use_keys_at_path();
 
     /* Nobody there: said, and no key process of its own in its stead. */
-    const char *const alone[] = {"serve", "--listen", here, "--keys", path, NULL};
+    const char *const alone[] = {"serve", "--listen", keys_here, "--keys", keys_path, NULL};
     cr_expect_eq(run_program(output, sizeof output, alone), 69, "%s", output);
     cr_expect_not_null(strstr(output, "the key service cannot be reached at "), "%s", output);
 
-    pid_t keys = start_key_service(path, state);
+    pid_t keys = start_key_service(keys_path, keys_state);
     server_start(&server);
     expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
-    snprintf(identity, sizeof identity, "%s/localhost.pem", state);
+    snprintf(identity, sizeof identity, "%s/localhost.pem", keys_state);
     cr_expect_eq(access(identity, F_OK), 0, "the identity is where the key service keeps it");
     snprintf(identity, sizeof identity, "%s/state/localhost.pem", server.folder);
     cr_expect_neq(access(identity, F_OK), 0, "the server has made none itself");
@@ -131,18 +138,6 @@ static int connect_to(const char *path) {
     return result;
 }
 
-static char keys_path[108], keys_state[128], keys_here[32];
-
-static void use_listening_keys(void) {
-    snprintf(keys_path, sizeof keys_path, "%.90s/keys.sock", server.folder);
-    snprintf(keys_state, sizeof keys_state, "%s/elsewhere", server.folder);
-    snprintf(keys_here, sizeof keys_here, "127.0.0.1:%u", server.port);
-    server.arguments[0] = "--listen";
-    server.arguments[1] = keys_here;
-    server.arguments[2] = "--keys";
-    server.arguments[3] = keys_path;
-}
-
 static void end_keys(pid_t keys, int signal) {
     kill(keys, signal);
     cr_expect_eq(waitpid(keys, NULL, 0), keys);
@@ -152,7 +147,7 @@ static void end_keys(pid_t keys, int signal) {
  */
 Test(service, keys_listen_by_themselves) {
     char identity[192];
-    use_listening_keys();
+    use_keys_at_path();
     for (int round = 0; round < 3; round++) {
         server_launch(&server);
         nap(200);
@@ -173,7 +168,7 @@ Test(service, keys_listen_by_themselves) {
 Test(service, strangers_cannot_connect_to_the_key_process) {
     struct stat status;
     int result = 0;
-    use_listening_keys();
+    use_keys_at_path();
     cr_assert_eq(chmod(server.folder, 0755), 0);
     mode_t before = umask(0);
     pid_t keys = start_listening_keys(keys_path, keys_state);
@@ -196,7 +191,7 @@ Test(service, strangers_cannot_connect_to_the_key_process) {
 
 Test(service, a_path_that_something_else_has_stays_as_it_is) {
     char file[160], output[1024];
-    use_listening_keys();
+    use_keys_at_path();
     const char *const in_use[] = {"keys", "--listen", keys_path, "--state", server.folder, NULL};
     pid_t keys = start_listening_keys(keys_path, keys_state);
     for (int i = 0; i < 1000 && connect_to(keys_path) != 0; i++)
