@@ -10,10 +10,12 @@ kind_prepare() {
 }
 
 kind_become() {
-    local root=/run/host start size
+    local root=/run/host start size partitions
     [ -n "$image" ] || fail "say which image to boot: --image=IMAGE"
     # By its place in the image, so that no device nodes of partitions are needed; the loop device goes with the mount.
-    read -r start size _ < <(tools/partitions "$image" 2>/dev/null) || fail "$image has no partitions that sfdisk can find"
+    # A command in the background could end after the exec below: systemd-nspawn would then have two children for ever.
+    partitions=$(tools/partitions "$image" 2>/dev/null) || fail "$image has no partitions that sfdisk can find"
+    read -r start size _ <<<"$partitions"
     mkdir -p "$root"
     mount -t erofs -o "ro,loop,offset=$start,sizelimit=$size" "$image" "$root"
     become_container --directory="$root" --read-only --boot --tmpfs=/var/lib/vitrine:mode=0700 \
