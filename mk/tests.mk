@@ -197,7 +197,7 @@ interrupt-containers: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) image-tests/check-interrupted 12 $(call kinds_for,interrupt)
 
 interrupt-qemu-257: $(WITH_HOSTS) $(call needs,variants)
-	@$(ENTER) image-tests/check-interrupted 40 qemu-257
+	@$(ENTER) image-tests/check-interrupted 200 qemu-257
 
 image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## runs tests on hosts: [HOSTS=nspawn-257] [TEST=suite/name]
 	@failed=0; for kind in $(or $(HOSTS),$(HOST_KINDS)); do \
