@@ -303,8 +303,8 @@ show_identities() {
     done < <(printf '%s\n' "$served" "${!lies_made[@]}" "${!lies_given[@]}" | sort -u)
     fact identities "$(listed_facts '[' ']' "${identities[@]}")"
     # What the server itself reports; only the key process knows why.
-    [[ ! $words =~ ([0-9]+)' hosts refused' ]] ||
-        trouble identity "${BASH_REMATCH[1]} hosts are refused, because their identities cannot be used; see: journalctl --unit vitrine-keys"
+    [[ ! $words =~ ([0-9]+)\ hosts?\ refused ]] ||
+        trouble identity "the server refuses ${BASH_REMATCH[1]} of its hosts for want of a usable identity; see: journalctl --unit vitrine-keys"
 }
 
 show_exposure() {

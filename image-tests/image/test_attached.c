@@ -28,7 +28,7 @@ Test(attached, the_service_manager_knows_that_it_is_ready) {
                                  "StatusText,NRestarts,RootImage,Result"),
                  0, "%s", host_output);
     cr_expect(said("Type=notify") && said("SubState=running"), "%s", host_output);
-    cr_expect(said("StatusText=Every name shows the sample") && said("Serving 1 capsules"), "%s", host_output);
+    cr_expect(said("StatusText=Every name shows the sample") && said("Serving 1 capsule "), "%s", host_output);
     cr_expect(said("NRestarts=0") && said("Result=success"), "%s", host_output);
     cr_expect(said("RootImage=/var/lib/portables/vitrine_"), "%s", host_output);
     cr_assert_eq(host_run(&host, "systemctl show vitrine.socket --property=ActiveState,SubState,Result"), 0, "%s",

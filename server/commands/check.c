@@ -242,7 +242,8 @@ int check_run(const struct check_options *options) {
     if (check.state >= 0)
         close(check.state);
     capsules_close(&check.capsules);
-    printf("%u errors, %u warnings in %u files of %u capsules\n", check.errors, check.warnings, check.files,
-           check.hosts);
+    printf("%u error%s, %u warning%s in %u file%s of %u capsule%s\n", check.errors, text_plural(check.errors),
+           check.warnings, text_plural(check.warnings), check.files, text_plural(check.files), check.hosts,
+           text_plural(check.hosts));
     return !log_printed() ? EX_IOERR : check.errors > 0 || (options->strict && check.warnings > 0) ? 1 : EX_OK;
 }

@@ -97,6 +97,10 @@ bool text_is_language(const char *tag, size_t length) {
     return has_content;
 }
 
+const char *text_plural(size_t count) {
+    return count == 1 ? "" : "s";
+}
+
 int text_hex_digit(char digit) {
     if (digit >= '0' && digit <= '9')
         return digit - '0';

@@ -31,6 +31,9 @@ bool text_is_language(const char *tag, size_t length);
  */
 typedef void text_fault(unsigned line, const char *problem, void *context);
 
+/* Returns what a noun takes after this many of it: "" for one, "s" otherwise. */
+const char *text_plural(size_t count);
+
 /* Returns the value of a hexadecimal digit, or -1. */
 int text_hex_digit(char digit);
 

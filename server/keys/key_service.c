@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "common/sandbox.h"
 #include "common/systemd.h"
+#include "common/text.h"
 #include "identity_store.h"
 #include "key_listener.h"
 #include "protocol/control.h"
@@ -286,8 +287,8 @@ static void serve_ready(struct keys *keys, const struct watch *watch) {
 
 static void tell(const struct keys *keys, const char *first) {
     char message[128];
-    snprintf(message, sizeof message, "%sSTATUS=Holding %zu identities for %zu workers", first, keys->store.count,
-             keys->channel_count);
+    snprintf(message, sizeof message, "%sSTATUS=Holding %zu %s for %zu worker%s", first, keys->store.count,
+             keys->store.count == 1 ? "identity" : "identities", keys->channel_count, text_plural(keys->channel_count));
     systemd_notify(message);
 }
 

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/settings_file.h"
 #include "common/systemd.h"
+#include "common/text.h"
 #include "content/closed.h"
 #include "content/uri_host.h"
 #include "keys/key_service.h"
@@ -37,9 +38,10 @@ static void warn_of_closed(struct generation *generation, const struct generatio
     generation->closed_count = closed.count;
     if (closed.count > 0)
         log_line(LOG_LEVEL_WARNING,
-                 "the server cannot read %zu files or folders of capsules, such as %s; to open them, run: "
+                 "the server cannot read %zu file%s or folder%s of capsules, such as %s; to open them, run: "
                  "chmod -R o+rX %s",
-                 closed.count, log_quote(quoted, sizeof quoted, closed.first), sources->content);
+                 closed.count, text_plural(closed.count), text_plural(closed.count),
+                 log_quote(quoted, sizeof quoted, closed.first), sources->content);
 }
 
 int generation_open(struct generation *generation, const struct generation_sources *sources) {

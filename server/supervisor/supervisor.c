@@ -21,6 +21,7 @@
 #include "common/random.h"
 #include "common/sandbox.h"
 #include "common/systemd.h"
+#include "common/text.h"
 #include "generation.h"
 #include "keys/key_service.h"
 #include "listen.h"
@@ -135,9 +136,9 @@ static int check_state(const char *folder) {
 
 #define SAMPLE_SHOWN "Every name shows the sample, because there is no capsule; the log says what to do. "
 #define LOST_PAGE "A page in the content folder belongs to no host; the log says what to do. "
-#define UNNAMED "%zu folders are not named like a host, so no client can ask for them; the log says what to do. "
-#define CLOSED "The server cannot read %zu files or folders; the log says what to do. "
-#define BARRED "%zu hosts refused because their identities cannot be used; the log says why. "
+#define UNNAMED "No client can ask for %zu folder%s not named like a host; the log says what to do. "
+#define CLOSED "The server cannot read %zu file%s or folder%s; the log says what to do. "
+#define BARRED "%zu host%s refused for want of a usable identity; the log says why. "
 
 /* What is told of the workers' counters, in the order of their list (counters.h). */
 #define SHOWN(name, text) {offsetof(struct counters, name), text},
@@ -170,15 +171,18 @@ static void tell(const struct supervisor *supervisor, const char *first) {
         between = ", ";
     }
     if (generation->unnamed_count > 0)
-        snprintf(unnamed, sizeof unnamed, UNNAMED, generation->unnamed_count);
+        snprintf(unnamed, sizeof unnamed, UNNAMED, generation->unnamed_count, text_plural(generation->unnamed_count));
     if (generation->closed_count > 0)
-        snprintf(closed, sizeof closed, CLOSED, generation->closed_count);
+        snprintf(closed, sizeof closed, CLOSED, generation->closed_count, text_plural(generation->closed_count),
+                 text_plural(generation->closed_count));
     if (generation->certificates.barred > 0)
-        snprintf(barred, sizeof barred, BARRED, generation->certificates.barred);
-    snprintf(message, sizeof message, "%sSTATUS=%s%s%s%s%s%sServing %zu capsules with %zu workers; %s", first,
+        snprintf(barred, sizeof barred, BARRED, generation->certificates.barred,
+                 text_plural(generation->certificates.barred));
+    snprintf(message, sizeof message, "%sSTATUS=%s%s%s%s%s%sServing %zu capsule%s with %zu worker%s; %s", first,
              supervisor->not_reloaded ? NOT_RELOADED : "", generation->is_sample ? SAMPLE_SHOWN : "",
              generation->has_lost_page ? LOST_PAGE : "", unnamed, closed, barred, generation->capsule_count,
-             children_ready(children), counters);
+             text_plural(generation->capsule_count), children_ready(children), text_plural(children_ready(children)),
+             counters);
     systemd_notify(message);
 }
 
@@ -214,7 +218,8 @@ static void reload(struct supervisor *supervisor) {
     children_renew(&supervisor->children);
     wait_for_takeover(&supervisor->children);
     supervisor->not_reloaded = false;
-    log_line(LOG_LEVEL_NOTICE, "reloaded: serving %zu capsules", supervisor->generation.capsule_count);
+    log_line(LOG_LEVEL_NOTICE, "reloaded: serving %zu capsule%s", supervisor->generation.capsule_count,
+             text_plural(supervisor->generation.capsule_count));
     tell(supervisor, "READY=1\n");
 }
 
@@ -390,8 +395,9 @@ int supervisor_serve(const struct serve_options *options) {
         status = EX_OSERR;
     if (status == 0) {
         if (start_workers(children, &signal)) {
-            log_line(LOG_LEVEL_NOTICE, "serving %zu capsules with %zu workers", supervisor.generation.capsule_count,
-                     children->worker_count);
+            log_line(LOG_LEVEL_NOTICE, "serving %zu capsule%s with %zu worker%s", supervisor.generation.capsule_count,
+                     text_plural(supervisor.generation.capsule_count), children->worker_count,
+                     text_plural(children->worker_count));
             tell(&supervisor, "READY=1\n");
             status = run(&supervisor);
         } else if (!is_stop(signal)) {

@@ -8,6 +8,7 @@
 
 #include "block_cache.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "connection_io.h"
 #include "connection_log.h"
 
@@ -160,7 +161,7 @@ enum next response_answer(struct connection *connection, struct worker_context *
     unsigned seconds = quota_spend(&context->quota, &connection->member, QUOTA_REQUESTS, context->now);
     if (seconds > 0) {
         char wait[64];
-        snprintf(wait, sizeof wait, "Too many requests; try again in %u seconds", seconds);
+        snprintf(wait, sizeof wait, "Too many requests; try again in %u second%s", seconds, text_plural(seconds));
         reply_set(&response->reply, STATUS_SLOW_DOWN, wait);
         context->counters->slowed++;
     } else {

@@ -247,7 +247,7 @@ Test(given, never_the_certificate_of_another) {
     cr_expect_str_eq(own, shown);
     way.server_name = "unknown.example";
     cr_expect_eq(ask_by(&way, "gemini://unknown.example:PORT/")->status, 53);
-    cr_expect_not_null(server_told(&server, "STATUS=1 hosts refused because their identities cannot be used", 20000));
+    cr_expect_not_null(server_told(&server, "STATUS=1 host refused for want of a usable identity", 20000));
     cr_expect(server_logged(&server, "hosts without a usable identity: 1;"));
     /* Each reload says why. */
     reload();

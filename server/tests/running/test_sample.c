@@ -93,14 +93,14 @@ Test(sample, a_folder_that_nobody_can_ask_for_is_told_of) {
     expect_status(&server, "gemini://localhost:PORT/", 20); /* the sample, while there is no other capsule */
     cr_expect(server_logged(
         &server, "folder \"My Pages\" does not have the name of a host, so no client can ask for it; rename"));
-    cr_expect_not_null(server_told(&server, "1 folders are not named like a host", 5000));
+    cr_expect_not_null(server_told(&server, "ask for 1 folder not named like a host", 5000));
     server_put_text(&server, "Upper.example/index.gmi", "# Upper\n");
     server_put_text(&server, "right.example/index.gmi", "# Right\n");
     server_put_text(&server, "lost+found/file", "");
     server_reload(&server);
     cr_expect(server_logged(&server, "folder \"Upper.example\" does not have the name of a host"));
-    cr_expect_not_null(server_told(&server, "2 folders are not named like a host", 5000));
-    cr_expect_not_null(server_told(&server, "Serving 1 capsules", 5000));
+    cr_expect_not_null(server_told(&server, "ask for 2 folders not named like a host", 5000));
+    cr_expect_not_null(server_told(&server, "Serving 1 capsule with", 5000));
 }
 
 Test(sample, what_is_closed_to_the_server_is_told_of) {

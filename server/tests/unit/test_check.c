@@ -111,7 +111,7 @@ static void expect_lines(const char *const lines[], size_t count) {
 Test(check, an_empty_folder) {
     cr_expect_eq(run_strictly(false), 1);
     EXPECT_LINES("content: error: contains no capsule; create a folder in it with the name of your host",
-                 "1 errors, 0 warnings in 0 files of 0 capsules");
+                 "1 error, 0 warnings in 0 files of 0 capsules");
 }
 
 Test(check, names_that_nobody_can_ask_for) {
@@ -279,7 +279,7 @@ Test(check, text_of_pages) {
                  "h/long.gmi:2: error: link \"none\" points to nothing",
                  "h/cut.gmi:2: error: is not UTF-8; convert it, or declare its charset in .meta, for example: "
                  ";charset=iso-8859-1",
-                 "6 errors, 5 warnings in 16 files of 1 capsules");
+                 "6 errors, 5 warnings in 16 files of 1 capsule");
 }
 
 Test(check, lists_and_metadata) {
@@ -298,7 +298,7 @@ Test(check, lists_and_metadata) {
                  "h/long/.meta: error: cannot be read: it is too long",
                  "h/nobody/.access: warning: lists no certificate, so nobody can enter this folder",
                  "h/wrong/.access:1: error: must begin with the SHA-256 of a certificate: 64 hexadecimal digits",
-                 "3 errors, 2 warnings in 13 files of 1 capsules");
+                 "3 errors, 2 warnings in 13 files of 1 capsule");
 }
 
 static void certify(const char *folder, const char *file, const char *more) {
@@ -330,39 +330,39 @@ Test(check, certificates) {
     const time_t ends = 1735689600, begins = 1704067200; /* 2025-01-01, 2024-01-01 */
     pretended_time = ends - 60 * 86400;
     cr_expect_eq(run_strictly(false), 1);
-    EXPECT_LINES(FAULTS, "3 errors, 2 warnings in 1 files of 1 capsules");
+    EXPECT_LINES(FAULTS, "3 errors, 2 warnings in 1 file of 1 capsule");
     pretended_time = begins;
     run_strictly(false);
-    EXPECT_LINES(FAULTS, "3 errors, 2 warnings in 1 files of 1 capsules");
+    EXPECT_LINES(FAULTS, "3 errors, 2 warnings in 1 file of 1 capsule");
     cr_assert_eq(system("rm state/[i-m].* given/identity.g.pem"), 0);
     pretended_time = begins - 1;
     cr_expect_eq(run_strictly(false), 0);
     EXPECT_LINES(
         "state/h.pem: warning: the certificate is not valid yet; check the clock of this machine",
         "given/identity.default.pem: warning: the certificate is not valid yet; check the clock of this machine",
-        "0 errors, 2 warnings in 1 files of 1 capsules");
+        "0 errors, 2 warnings in 1 file of 1 capsule");
     cr_expect_eq(run_strictly(true), 1);
     pretended_time = ends - 60 * 86400 + 1;
     cr_expect_eq(run_strictly(false), 0);
     EXPECT_LINES("state/h.pem: warning: the certificate expires in 59 days; renew it with: vitrinectl renew",
                  "given/identity.default.pem: warning: the certificate expires in 59 days; install a renewed one",
-                 "0 errors, 2 warnings in 1 files of 1 capsules");
+                 "0 errors, 2 warnings in 1 file of 1 capsule");
     pretended_time = ends;
     run_strictly(false);
     EXPECT_LINES("state/h.pem: warning: the certificate expires in 0 days; renew it with: vitrinectl renew",
                  "given/identity.default.pem: warning: the certificate expires in 0 days; install a renewed one",
-                 "0 errors, 2 warnings in 1 files of 1 capsules");
+                 "0 errors, 2 warnings in 1 file of 1 capsule");
     pretended_time = ends + 3 * 86400;
     cr_expect_eq(run_strictly(false), 1);
     EXPECT_LINES("state/h.pem: error: the certificate expired 3 days ago; the server still uses it, and clients warn "
                  "their users; renew it with: vitrinectl renew",
                  "given/identity.default.pem: error: the certificate expired 3 days ago; the server still uses it, and "
                  "clients warn their users; install a renewed one",
-                 "2 errors, 0 warnings in 1 files of 1 capsules");
+                 "2 errors, 0 warnings in 1 file of 1 capsule");
     pretended_time = ends - 90 * 86400;
     unsetenv("CREDENTIALS_DIRECTORY");
     cr_expect_eq(run_strictly(true), 0);
-    EXPECT_LINES("0 errors, 0 warnings in 1 files of 1 capsules");
+    EXPECT_LINES("0 errors, 0 warnings in 1 file of 1 capsule");
     pretended_time = 0;
 }
 
@@ -398,7 +398,7 @@ Test(check, what_the_user_may_not_read) {
     output[got] = '\0';
     EXPECT_LINES("h/closed.gmi: error: cannot be read: Permission denied",
                  "h/.meta: error: cannot be read: Permission denied",
-                 "h/folder: error: cannot be read: Permission denied", "3 errors, 0 warnings in 4 files of 1 capsules");
+                 "h/folder: error: cannot be read: Permission denied", "3 errors, 0 warnings in 4 files of 1 capsule");
 }
 
 /* Folders within folders end somewhere. */
@@ -413,7 +413,7 @@ Test(check, a_deep_folder) {
     strcpy(end, "d/page.gmi");
     put(path, "=> none\n");
     cr_expect_eq(run_strictly(false), 1);
-    EXPECT_LINES(line, "1 errors, 0 warnings in 66 files of 1 capsules");
+    EXPECT_LINES(line, "1 error, 0 warnings in 66 files of 1 capsule");
 }
 
 Test(check, folders_that_are_not_there) {
@@ -423,7 +423,7 @@ Test(check, folders_that_are_not_there) {
     cr_expect_eq(run_strictly(false), 1);
     unsetenv("CREDENTIALS_DIRECTORY");
     EXPECT_LINES("settings:1: error: \"no-such-setting\" is not a setting; vitrine.conf(5) lists them all",
-                 "1 errors, 0 warnings in 1 files of 1 capsules");
+                 "1 error, 0 warnings in 1 file of 1 capsule");
     cr_assert_eq(system("rm settings"), 0);
     logged_begin();
     cr_expect_eq(run_strictly(false), EX_NOINPUT);

@@ -165,7 +165,7 @@ Test(generation, what_is_closed_to_the_server) {
     shell("cd content; chmod 644 h/page h/lost+found/page; chmod 755 h/half");
     cr_expect_eq(opened(&text), EX_OK);
     cr_expect_eq(generation.closed_count, 1);
-    cr_expect_not_null(strstr(text, " 1 files or folders of capsules, such as \"h/closed\";"), "%s", text);
+    cr_expect_not_null(strstr(text, " 1 file or folder of capsules, such as \"h/closed\";"), "%s", text);
     /* Where the content folder itself is closed, workers of root stay root. */
     for (int mode = 0; geteuid() == 0 && mode < 3; mode++) {
         cr_assert_eq(chmod("content", (mode_t[]){0750, 0754, 0751}[mode]), 0);

@@ -681,20 +681,20 @@ Test(key_service, a_whole_life) {
     cr_expect_geq(keys.next_day, begun + 86400000);
     cr_expect_leq(keys.next_day, clock_milliseconds() + 86400000);
     cr_expect_not(told_to_reload);
-    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 0 identities for 1 workers");
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 0 identities for 1 worker");
     cr_expect_eq(strncmp(told(), "RELOADING=1\nMONOTONIC_USEC=", 27), 0);
     cr_expect_eq(strncmp(told(), "READY=1\nSTATUS=Holding ", 23), 0);
-    cr_expect_str_eq(told(), "WATCHDOG=1\nSTATUS=Holding 1 identities for 1 workers");
+    cr_expect_str_eq(told(), "WATCHDOG=1\nSTATUS=Holding 1 identity for 1 worker");
     const char *text;
     size_t beats = 1;
-    while (strcmp(text = told(), "WATCHDOG=1\nSTATUS=Holding 1 identities for 1 workers") == 0)
+    while (strcmp(text = told(), "WATCHDOG=1\nSTATUS=Holding 1 identity for 1 worker") == 0)
         beats++;
     cr_expect_leq(beats, (clock_milliseconds() - begun) / 30 + 1);
     cr_expect_str_eq(text, "STOPPING=1");
     told_to_stop = 1;
     keys.listener = pair[0]; /* somebody could come */
     cr_expect_eq(run(&keys), EX_OK);
-    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 1 identities for 1 workers");
+    cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 1 identity for 1 worker");
     cr_expect_str_eq(told(), "STOPPING=1");
     unsetenv("WATCHDOG_USEC");
 }

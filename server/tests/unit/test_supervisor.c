@@ -315,9 +315,9 @@ Test(supervisor, what_is_told) {
     cr_expect_str_eq(
         told, "STATUS=Not reloaded: the old state stays; the log says why. Every name shows the sample, because "
               "there is no capsule; the log says what to do. A page in the content folder belongs to no host; the "
-              "log says what to do. 1 folders are not named like a host, so no client can ask for them; the log "
-              "says what to do. The server cannot read 1 files or folders; the log says what to do. 1 hosts "
-              "refused because their identities cannot be used; the log says why. Serving 3 capsules with 2 "
+              "log says what to do. No client can ask for 1 folder not named like a host; the log says what to do. "
+              "The server cannot read 1 file or folder; the log says what to do. 1 host refused for want of a "
+              "usable identity; the log says why. Serving 3 capsules with 2 "
               "workers; 122 requests answered, 11 connections open, 33 refused, 44 throttled, 55 displaced, 66 "
               "late, 77 foreign, 88 failed, 99 slowed down");
     /* The longest one is whole. */
@@ -328,10 +328,11 @@ Test(supervisor, what_is_told) {
     all_shared[1].counters = (struct counters){0};
     supervisor.children.answered = 0;
     tell(&supervisor, "WATCHDOG=1\n");
-    cr_expect_not_null(strstr(told, "18446744073709551615 folders are not named like a host, so no client can ask for "
-                                    "them; the log says what to do. The server cannot read"));
+    cr_expect_not_null(strstr(
+        told, "18446744073709551615 folders not named like a host; the log says what to do. The server cannot read"));
     cr_expect_not_null(strstr(told, "18446744073709551615 files or folders; the log says what to do. "));
-    cr_expect_not_null(strstr(told, "identities cannot be used; the log says why. Serving"));
+    cr_expect_not_null(
+        strstr(told, "18446744073709551615 hosts refused for want of a usable identity; the log says why. "));
     cr_expect_str_eq(told + strlen(told) - strlen(", 18446744073709551615 slowed down"),
                      ", 18446744073709551615 slowed down", "%s", told);
 }
