@@ -9,7 +9,7 @@ oci_layout = mkosi --format=oci --output-directory=$(1) --output=layout --compre
 AUTH ?= $(firstword $(wildcard $(REGISTRY_AUTH_FILE) $(XDG_RUNTIME_DIR)/containers/auth.json $(HOME)/.config/containers/auth.json \
     $(HOME)/.docker/config.json))
 
-.PHONY: oci oci-key oci-push oci-check container-check
+.PHONY: oci oci-key oci-push oci-check container-check quadlet-check
 
 ifeq ($(PLAIN),)
 oci: key oci-key $(call needs,build/vitrine) ## builds the container image, build/vitrine_VERSION.oci.tar, signed with oci.key
@@ -33,3 +33,6 @@ oci-check: $(call needs,image oci tools-containers) ## tests the container image
 
 container-check: $(call needs,oci tools-containers) ## tests the container image under podman, with the units of deploy/podman/
 	@$(ENTER) image-tests/check-container $(OCI)
+
+quadlet-check: $(call needs,oci tools-containers) ## tests the units of deploy/podman/ under systemd; time to the first page
+	@$(ENTER) image-tests/check-quadlet $(OCI)

@@ -9,6 +9,7 @@
 # machine. Images are used there without their verity tree: the container cannot be relied on to have a device-mapper.
 
 . image-tests/hosts/container.sh
+in_memory=() # further folders of the host that are file systems of their own
 
 drop_in() {
     mkdir -p "$root/etc/systemd/system/$1.d"
@@ -84,7 +85,7 @@ kind_become() {
     # Block devices of images come and go in the machine's own /dev, so the host needs that; read-only, so that it leaves
     # nothing in it. Only the console, which may be a real one, is hidden.
     become_container --directory="$root" --boot --capability=CAP_NET_ADMIN,CAP_IPC_LOCK --bind-ro=/dev --bind=/dev/null:/dev/console \
-        ${apart:+--private-network} ${content:+--bind-ro="$content:/srv/gemini"} -- --unit=host.target
+        ${apart:+--private-network} ${content:+--bind-ro="$content:/srv/gemini"} "${in_memory[@]/#/--tmpfs=}" -- --unit=host.target
 }
 
 # The network is the machine's.
