@@ -13,7 +13,8 @@ HOST_PARTS := $(HOST_KINDS:%=hosts-%) $(patsubst %,hosts-%,$(call kinds_for,dm-v
 BREACH_KINDS := $(call kinds_for,breach)
 DRILLS := $(patsubst %,breach-drill-%,$(call kinds_for,drill))
 PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
-INTRUDERS := intruder-check-old $(BREACH_KINDS:%=intruder-check-%)
+INTRUDED := $(BREACH_KINDS) $(call kinds_for,intruder)
+INTRUDERS := intruder-check-old $(INTRUDED:%=intruder-check-%)
 ARM64_PARTS := $(addsuffix -arm64,program image image-file-check reproducible-check)
 HOST_TREES := $(shell awk -F ' *[|] *' '!/^\#/ && $$2 { sub("systemd", "host-tree", $$2); print $$2 }' image-tests/hosts/kinds | grep -v arm64 | sort -u)
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
@@ -234,6 +235,9 @@ breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays an attacker inside 
 $(DRILLS): breach-drill-%: $(WITH_HOSTS) $(call needs,breach-programs)
 	@$(ENTER) image-tests/breach/drill $*
 
+# Hosts on which podman runs the container image.
+$(filter breach-drill-podman% intruder-check-podman%,$(DRILLS) $(INTRUDERS)): $(call needs,oci tools-containers)
+
 $(PROTECTIONS): breach-protections-%: $(WITH_HOSTS) $(call needs,breach-programs)
 	@$(ENTER) image-tests/breach/protections $*
 
@@ -256,7 +260,7 @@ intruder-check-short: $(WITH_HOSTS) $(call needs,intruder-programs)
 intruder-check-old: $(WITH_HOSTS) $(call needs,intruder-programs)
 	@$(ENTER) image-tests/intruder/intrude nspawn-257 300 --filter=old
 
-$(BREACH_KINDS:%=intruder-check-%): intruder-check-%: $(WITH_HOSTS) $(call needs,intruder-programs)
+$(INTRUDED:%=intruder-check-%): intruder-check-%: $(WITH_HOSTS) $(call needs,intruder-programs)
 	@$(ENTER) image-tests/intruder/intrude $* $(if $(filter qemu-%,$*),40,120)
 
 bench: $(call needs,bench-programs tools-all) ## measures what a visit costs, beside other servers: [ROUNDS=5]

@@ -9,6 +9,13 @@ programs=${programs-build/breach}
 results=$programs/$kind
 image=$programs/vitrine_88.0.raw
 remote=/opt/drill
+state=/var/lib/private/vitrine
+case $kind in
+    podman*)
+        image=$programs/vitrine_88.0.oci.tar
+        state=/var/lib/containers/storage/volumes/vitrine-identities/_data
+        ;;
+esac
 
 host() {
     image-tests/host run "$name" "$@"
@@ -29,6 +36,17 @@ bake() {
     rm -f "$image"
     mkosi --force --image-version=88.0 --output-directory="$programs" --extra-tree="$programs/tree:/" build >"$programs/log" 2>&1 ||
         { cat "$programs/log" >&2; exit 70; }
+}
+
+# The same for the container image: the program in it is the test build, and nothing else has changed.
+bake_container() {
+    local version layout=$programs/layout
+    version=$(cat mkosi.version)
+    rm -rf "$layout"
+    skopeo --insecure-policy copy --quiet "oci-archive:build/vitrine_$version.oci.tar" "oci:$layout:$version"
+    umoci insert --image "$layout:$version" "$programs/vitrine" /usr/bin/vitrine
+    skopeo --insecure-policy copy --quiet "oci:$layout:$version" "oci-archive:$image.new:localhost/vitrine:$version"
+    mv "$image.new" "$image"
 }
 
 # Decoys, and what all setups are told of them.
@@ -88,22 +106,24 @@ run_plain() { # SETUP PROPERTY...
     shell 'cat "$1/lines"' "$remote" >"$results.$setup"
 }
 
-# Where the real keys are, so that attempts can look for those.
+# Where the real keys are, so that attempts can look for those: on the host, and where they may be for a worker. Processes 1
+# and 2 are the first ones of a container.
 vitrine_surroundings() {
     shell 'cat "$1/work/surroundings"' "$remote" | grep -v '^key_\|^keys_\|^own_key\|^other_key'
     limits
     printf '%s\n' image_folder=/usr content_folder=/srv/gemini/localhost program=/usr/bin/vitrine setid_program=/usr/bin/vitrine disk_folder=/tmp \
         readonly_mount=/ descriptor_limit=16384
-    shell 'key=/var/lib/private/vitrine/localhost.pem
+    shell 'key=$2/localhost.pem
         token=$(sed -n "s/^decoy_token=//p" "$1/work/surroundings")
         grep -q "$token" $key || echo "# $token" >>$key
-        for file in /var/lib/private/vitrine /var/lib/vitrine /proc/$(systemctl show --value --property=MainPID vitrine-keys.service)/root/var/lib/vitrine; do
+        for file in "$2" /var/lib/vitrine /proc/1/root/var/lib/vitrine /proc/2/root/var/lib/vitrine \
+            /proc/$(systemctl show --value --property=MainPID vitrine-keys.service)/root/var/lib/vitrine; do
             echo "key_file=$file/localhost.pem"
         done
         name_of() { openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d" " -f1; }
         echo "own_key_name=$(name_of $key)"
         # Of a host that is not served. With the owner and mode of the first, the key process takes it up at its start.
-        other=/var/lib/private/vitrine/elsewhere.example.pem
+        other=$2/elsewhere.example.pem
         cp -p $key $other
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=elsewhere.example -days 100 \
             -addext subjectAltName=DNS:elsewhere.example -keyout /dev/stdout -out /dev/stdout 2>/dev/null >$other
@@ -111,14 +131,23 @@ vitrine_surroundings() {
         scalar=$(openssl pkey -in $key -noout -text | sed -n "/^priv:/,/^pub:/p" | grep "^ " | tr -d " :\n" | sed "s/^00\(.\{64\}\)$/\1/" | cut -c1-32)
         printf key_mark=
         for byte in $(echo "$scalar" | fold -w 2); do printf "%02x" $((0x$byte ^ 0xff)); done
-        echo' "$remote"
+        echo' "$remote" "$state"
 }
 
 start_host() {
-    bake
+    if [[ $kind = podman* ]]; then
+        bake_container
+    else
+        bake
+    fi
     build/breach/attempts --list >"$results.list"
     say "starting $kind"
     image-tests/host start "$kind" "$name" --apart --while=$$
+    if [[ $kind = podman* ]]; then
+        # The image has no capsules, as the other one has here.
+        shell 'mkdir -p /srv/gemini'
+        image-tests/host copy "$name" mkosi.extra/usr/share/vitrine/sample/localhost /srv/gemini
+    fi
     image-tests/host attach "$name" "$image"
     set_up
 }

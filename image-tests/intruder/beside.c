@@ -216,7 +216,7 @@ static pid_t ended[TOLD_MAX];
 static size_t ended_count;
 
 /* Lines of the supervisor: "worker (process 123) ended ...". */
-bool log_tells_of(pid_t pid) {
+bool log_tells_of(pid_t number) {
     static char text[65536];
     static size_t size;
     ssize_t got;
@@ -224,10 +224,10 @@ bool log_tells_of(pid_t pid) {
         size += (size_t)got;
         char *line = text, *end;
         while ((end = memchr(line, '\n', size - (size_t)(line - text)))) {
-            int number;
+            int told_number;
             *end = '\0';
-            if (sscanf(line, "worker (process %d) ended", &number) == 1)
-                ended[ended_count++ % TOLD_MAX] = number;
+            if (sscanf(line, "worker (process %d) ended", &told_number) == 1)
+                ended[ended_count++ % TOLD_MAX] = told_number;
             line = end + 1;
         }
         size -= (size_t)(line - text);
@@ -236,7 +236,7 @@ bool log_tells_of(pid_t pid) {
             size = 0;
     }
     for (size_t i = 0; i < ended_count && i < TOLD_MAX; i++) {
-        if (ended[i] == pid)
+        if (ended[i] == number)
             return true;
     }
     return false;

@@ -14,6 +14,7 @@
 
 #define CHUNK (1u << 20)
 #define MEMORY_MAX (256u << 20) /* MemoryMax= of the unit */
+#define FIRST 1                 /* the first process of a container */
 
 /* First line of what a command writes, without the line break. */
 static bool ask(const char *command, char *text, size_t size) {
@@ -38,16 +39,68 @@ static void program_of(pid_t pid, char *text, size_t size) {
         snprintf(text, size, "%" PRIuMAX ":%" PRIuMAX, (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
 }
 
+/* A line of numbers in what the kernel tells of a process: its last one. Returns 0 if there is none. */
+static pid_t number_in_status(pid_t pid, const char *name) {
+    char path[64], line[128];
+    int number = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file)) {
+        if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':')
+            number = atoi(strrchr(line, '\t'));
+    }
+    if (file)
+        fclose(file);
+    return number;
+}
+
+static pid_t parent_of(pid_t pid) {
+    return number_in_status(pid, "PPid");
+}
+
+pid_t own_number(pid_t pid) {
+    return number_in_status(pid, "NSpid");
+}
+
+static pid_t main_process(const char *unit) {
+    char command[128], text[32];
+    snprintf(command, sizeof command, "systemctl show --value --property=MainPID %s", unit);
+    return ask(command, text, sizeof text) ? atoi(text) : 0;
+}
+
+static bool is_monitor(pid_t pid) {
+    char path[64], program[128];
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    ssize_t size = readlink(path, program, sizeof program - 1);
+    program[size < 0 ? 0 : size] = '\0';
+    return strcmp(program, "/usr/bin/conmon") == 0;
+}
+
+/* The child of this process that has that number for itself. Returns 0 if there is none. */
+static pid_t child_of(const struct service *service, pid_t parent, pid_t number) {
+    struct pids pids;
+    service_pids(service, &pids);
+    for (size_t i = 0; i < pids.count; i++) {
+        if (parent_of(pids.list[i]) == parent && own_number(pids.list[i]) == number)
+            return pids.list[i];
+    }
+    return 0;
+}
+
 bool service_look(struct service *service) {
     char text[CONTROL_GROUP_MAX];
     *service = (struct service){0};
     if (!ask("systemctl show --value --property=ControlGroup vitrine.service", text, sizeof text) || text[0] != '/')
         return false;
     snprintf(service->group, sizeof service->group, "%s", text);
-    if (ask("systemctl show --value --property=MainPID vitrine.service", text, sizeof text))
-        service->supervisor = atoi(text);
-    if (ask("systemctl show --value --property=MainPID vitrine-keys.service", text, sizeof text))
-        service->keys = atoi(text);
+    service->supervisor = main_process("vitrine.service");
+    service->keys = main_process("vitrine-keys.service");
+    if (is_monitor(service->supervisor)) {
+        service->monitor = service->supervisor;
+        service->supervisor = child_of(service, service->monitor, FIRST);
+        if (service->keys == 0) /* in the same container, and the first child there */
+            service->keys = child_of(service, service->supervisor, FIRST + 1);
+    }
     program_of(service->supervisor, service->program, sizeof service->program);
     return service->supervisor > 0 && service->keys > 0;
 }
@@ -58,8 +111,10 @@ void service_pids(const struct service *service, struct pids *pids) {
     pids->count = 0;
     snprintf(path, sizeof path, "/sys/fs/cgroup%s/cgroup.procs", service->group);
     FILE *file = fopen(path, "re");
-    while (file && pids->count < PIDS_MAX && fscanf(file, "%d", &pid) == 1)
-        pids->list[pids->count++] = pid;
+    while (file && pids->count < PIDS_MAX && fscanf(file, "%d", &pid) == 1) {
+        if (pid != service->monitor && pid != service->keys)
+            pids->list[pids->count++] = pid;
+    }
     if (file)
         fclose(file);
 }
@@ -94,18 +149,6 @@ static uint64_t resident(pid_t pid) {
     if (file)
         fclose(file);
     return (there - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static pid_t parent_of(pid_t pid) {
-    char path[64], line[128];
-    int parent = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file) && sscanf(line, "PPid: %d", &parent) != 1)
-        continue;
-    if (file)
-        fclose(file);
-    return parent;
 }
 
 bool service_lives(const struct service *service) {
@@ -365,7 +408,7 @@ static void list_files(const struct service *service, const char *folder, char *
     char command[4096];
     snprintf(command, sizeof command,
              "cd %s && find host state empty keys image content disk readonly /srv/gemini /etc/vitrine "
-             "/var/lib/private/vitrine "
+             "/var/lib/private/vitrine /var/lib/containers/storage/volumes "
              "/proc/%d/root/tmp /proc/%d/root/var/tmp /proc/%d/root/srv /proc/%d/root/dev "
              "-printf '%%p %%y %%m %%U %%s %%T@ %%C@\\n' 2>/dev/null | grep -v '/dev[^ ]* [cl] ' | sort",
              folder, (int)service->supervisor, (int)service->supervisor, (int)service->supervisor,

@@ -58,7 +58,8 @@ static const char *const escapes[ESCAPE_COUNT] = {
 
 struct session {
     uint64_t number;
-    pid_t pid; /* 0: through */
+    pid_t pid;               /* 0: through */
+    pid_t number_of_process; /* own_number() */
     uint64_t made, moved_at;
     bool is_done, is_gone, is_left_alone;
 };
@@ -212,6 +213,7 @@ static bool give_order(struct session *session, pid_t pid) {
     uint32_t end = settings.round_last < settings.rounds ? settings.round_last + 1 : settings.rounds;
     *session = (struct session){.number = settings.only_session >= 0 ? (uint64_t)settings.only_session : next_session++,
                                 .pid = pid,
+                                .number_of_process = own_number(pid),
                                 .moved_at = now_milliseconds()};
     order.round_count = end - order.round_first;
     order.call_count = settings.call_last == UINT32_MAX ? UINT32_MAX : settings.call_last - order.call_first + 1;
@@ -400,9 +402,9 @@ static void sabotage(const struct session *session, pid_t other) {
 
 /* ---- what is looked at behind an episode ---- */
 
-static bool log_tells_within(pid_t pid, uint64_t milliseconds) {
+static bool log_tells_within(pid_t number, uint64_t milliseconds) {
     uint64_t give_up = now_milliseconds() + milliseconds;
-    while (!log_tells_of(pid)) {
+    while (!log_tells_of(number)) {
         if (now_milliseconds() > give_up)
             return false;
         rest(10);
@@ -417,8 +419,9 @@ static bool log_is_heard(void) {
         list_workers(&workers);
         if (workers.count == 0)
             return true; /* there is another fault */
+        pid_t number = own_number(workers.list[0]);
         kill(workers.list[0], SIGKILL);
-        if (log_tells_within(workers.list[0], settings.patience / 10))
+        if (log_tells_within(number, settings.patience / 10))
             return true;
     }
     return false;
@@ -426,7 +429,7 @@ static bool log_is_heard(void) {
 
 static void look_at_log(void) {
     for (size_t i = 0; i < settings.at_once; i++) {
-        if (log_tells_within(sessions[i].pid, settings.patience / 10) || !service_lives(&service))
+        if (log_tells_within(sessions[i].number_of_process, settings.patience / 10) || !service_lives(&service))
             continue;
         if (log_is_heard()) {
             broken(PROMISE_LOG, "the line that tells of the end of worker %d was dropped", (int)sessions[i].pid);
@@ -477,9 +480,9 @@ static void keep_all(void) {
 static bool repair(void) {
     struct pids workers;
     uint64_t give_up = now_milliseconds() + settings.patience * 2;
-    if (system(
-            "units='vitrine.socket vitrine-keys.socket vitrine-keys.service vitrine.service'; systemctl stop $units; "
-            "systemctl reset-failed $units 2>/dev/null; systemctl start $units") != 0)
+    if (system("units=; for unit in vitrine.socket vitrine-keys.socket vitrine-keys.service vitrine.service; do "
+               "! systemctl cat $unit >/dev/null 2>&1 || units=\"$units $unit\"; done; systemctl stop $units; "
+               "systemctl reset-failed $units 2>/dev/null; systemctl start $units") != 0)
         return false;
     while (!service_look(&service) || (list_workers(&workers), workers.count < worker_count)) {
         if (now_milliseconds() > give_up)

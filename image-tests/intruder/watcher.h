@@ -53,6 +53,7 @@ struct pids {
 struct service {
     char group[CONTROL_GROUP_MAX]; /* below /sys/fs/cgroup */
     pid_t supervisor, keys;
+    pid_t monitor;    /* of a container: the process that has started it, and is in its group. 0: there is none */
     char program[64]; /* "DEVICE:INODE" of what the supervisor runs */
 };
 
@@ -69,11 +70,16 @@ void rest(unsigned milliseconds);
 
 /* Returns false while the service does not run. */
 bool service_look(struct service *service);
+
+/* Its supervisor and its workers, and whatever else has come. */
 void service_pids(const struct service *service, struct pids *pids);
 
 /* Does the supervisor live? When it has gone, nothing else of the service is as it was. */
 bool service_lives(const struct service *service);
 bool pids_hold(const struct pids *pids, pid_t pid);
+
+/* The number by which a process knows itself, and by which the log tells of it: in a container, another one. */
+pid_t own_number(pid_t pid);
 
 /* Reads or writes the memory of a process. Returns false when it is not there (any more). */
 bool memory_read(pid_t pid, uint64_t at, void *into, size_t size);
@@ -114,8 +120,8 @@ void beside_stop(void);
 uint64_t visits_made(unsigned family);
 uint64_t visits_failed(void);
 
-/* Reads what the log has brought. Has the supervisor told of the end of this process? */
-bool log_tells_of(pid_t pid);
+/* Reads what the log has brought. Has the supervisor told of the end of the process with this number (own_number)? */
+bool log_tells_of(pid_t number);
 
 /* Packets that nobody had asked for, and what the decoys heard, since the last look. */
 void look_at_network(void);
