@@ -13,6 +13,7 @@
 #include "common/beneath.h"
 #include "common/directory.h"
 #include "common/hostname.h"
+#include "file_version.h"
 #include "serve.h"
 
 int capsules_open(struct capsules *capsules, const char *folder) {
@@ -27,6 +28,7 @@ int capsules_open(struct capsules *capsules, const char *folder) {
         capsules_close(capsules);
         return error;
     }
+    file_version_below(capsules->folder);
     return 0;
 }
 

@@ -21,6 +21,13 @@ bool file_version_same(const struct file_version *a, const struct file_version *
     return memcmp(a, b, sizeof *a) == 0;
 }
 
+static dev_t lasting; /* the device of the file system that stays */
+
+void file_version_below(int folder) {
+    struct stat status;
+    lasting = fstat(folder, &status) == 0 ? status.st_dev : 0;
+}
+
 bool file_version_is_settled(const struct file_version *version, time_t now) {
-    return version->changed + FILE_VERSION_TICK < now;
+    return version->device == lasting && version->changed + FILE_VERSION_TICK < now;
 }

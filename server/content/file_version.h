@@ -27,6 +27,15 @@ struct file_version file_version_of(const struct stat *status);
 
 bool file_version_same(const struct file_version *a, const struct file_version *b);
 
-/* Is it so old that a change from now on gives another version? Not if it is from the future: the clock was set back.
+/*
+ * Says which folder the files are below. Only the file system of that folder stays as long as the folder is open. One
+ * that is mounted below it can go, and the next one can have the same device number, and, if it is an image whose times
+ * are fixed, the same versions.
+ */
+void file_version_below(int folder);
+
+/*
+ * Would every change from now on give another version? No on a file system that can go, and no for a version that is
+ * not old enough, or from the future: the clock was set back.
  */
 bool file_version_is_settled(const struct file_version *version, time_t now);

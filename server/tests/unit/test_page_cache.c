@@ -3,13 +3,16 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "content/capsule.h"
+#include "content/folder_listing.h"
 #include "content/kept.h"
 #include "content/page_cache.h"
 #include "content/path_rules.h"
@@ -260,4 +263,32 @@ Test(page_cache, metadata_is_kept) {
     run("echo '*: ;lang=fr' >host/a/b/.meta");
     get("host", "/a/b/large.gmi");
     cr_expect_str_eq(reply.meta, "text/gemini;lang=fr");
+}
+
+/*
+ * Two images with fixed times have files of the same version, and the second gets the device number of the first. So
+ * nothing is kept of what is mounted below the content folder.
+ */
+Test(page_cache, nothing_mounted_is_kept) {
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
+        cr_skip("only root may mount");
+    char at[64];
+    snprintf(at, sizeof at, "%s/host/a", root);
+    cr_assert_eq(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    /* The folder that is open belongs to the other mount namespace. */
+    capsules_close(&capsules);
+    cr_assert_eq(capsules_open(&capsules, root), 0);
+    cr_assert_eq(mount("none", at, "tmpfs", 0, NULL), 0);
+    run("echo five >host/a/page.gmi; echo '*: ;lang=fr' >host/a/.meta; mkdir host/a/list; echo >host/a/list/.directory-listing-ok");
+    usleep(50000);
+    pretended_time = real_time() + 20;
+    cr_expect_str_eq(answer("host", "/a/page.gmi"), "20 text/gemini;lang=fr:five\n");
+    cr_expect_eq(kept_total(), 0);
+    get("host", "/a/list/");
+    cr_expect_eq(reply.status, 20, "%d %s", (int)reply.status, reply.meta);
+    reply_dispose(&reply);
+    cr_expect_eq(folder_listing_total(), 0);
+    cr_assert_eq(umount(at), 0, "nothing holds it");
+    get("host", "/page.gmi");
+    cr_expect_gt(kept_total(), 0, "the folder itself is kept");
 }
