@@ -26,6 +26,7 @@ oci-key: | $(call needs,tools-oci) ## makes the key that signs container images,
 	@[ -e oci.key ] && [ -e oci.pub ] || $(ENTER) tools/oci/new-key
 
 oci-push: $(call needs,oci) ## copies the container image to a registry, signed: REGISTRY=host/name [AUTH=]
+	@[ -z "$(AUTH)" ] || [ -r "$(AUTH)" ] || { echo 'oci: AUTH=$(AUTH) cannot be read; name the file that podman login wrote' >&2; exit 66; }
 	@cat $(AUTH) /dev/null | $(ENTER) tools/oci/push $(OCI) $(VERSION) '$(REGISTRY)'
 
 oci-check: $(call needs,image oci tools-containers) ## tests the container image, its signature, and a registry

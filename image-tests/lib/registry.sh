@@ -3,7 +3,7 @@
 # shellcheck disable=SC2034,SC2154 # folder: who sources this sets it, for temporary files, and uses registry
 # Sourced by tests that need a registry on 127.0.0.1, in a network namespace of theirs: $registry_port, and the process
 # $registry, which who sources this ends.
-registry=''
+registry='' registry_user='' # USER:PASSWORD, if the registry is to want one
 registry_port=$((20000 + RANDOM % 10000))
 
 start_registry() {
@@ -14,8 +14,22 @@ storage: {filesystem: {rootdirectory: $folder/registry}}
 http: {addr: "127.0.0.1:$registry_port"}
 log: {level: error}
 END
+    [ -z "$registry_user" ] || want_login
     docker-registry serve "$folder/registry.yml" >"$folder/registry.log" 2>&1 &
     registry=$!
+}
+
+# A file with the hash that the registry reads, and $folder/login.json as podman login writes it.
+want_login() {
+    python3 - "${registry_user#*:}" >"$folder/hash" <<'PYTHON'
+import ctypes, sys
+library = ctypes.CDLL("libcrypt.so.1")
+library.crypt.restype = ctypes.c_char_p
+print(library.crypt(sys.argv[1].encode(), b"$2b$05$abcdefghijklmnopqrstuu").decode())
+PYTHON
+    echo "${registry_user%%:*}:$(cat "$folder/hash")" >"$folder/users"
+    echo "auth: {htpasswd: {realm: registry, path: $folder/users}}" >>"$folder/registry.yml"
+    printf '{"auths": {"127.0.0.1:%s": {"auth": "%s"}}}\n' "$registry_port" "$(printf %s "$registry_user" | base64)" >"$folder/login.json"
 }
 
 registry_answers() {
