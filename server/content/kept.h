@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEPT_MOST 1024  /* things, at most */
-#define KEPT_SECONDS 5  /* how long a thing is kept, even if nothing shows that it has changed */
+#define KEPT_MOST 1024 /* things, at most */
+#define KEPT_SECONDS 5 /* how long a thing is kept, even if nothing shows that it has changed */
 
 enum kept_kind { KEPT_METADATA, KEPT_PAGE };
 

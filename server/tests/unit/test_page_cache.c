@@ -279,7 +279,8 @@ Test(page_cache, nothing_mounted_is_kept) {
     capsules_close(&capsules);
     cr_assert_eq(capsules_open(&capsules, root), 0);
     cr_assert_eq(mount("none", at, "tmpfs", 0, NULL), 0);
-    run("echo five >host/a/page.gmi; echo '*: ;lang=fr' >host/a/.meta; mkdir host/a/list; echo >host/a/list/.directory-listing-ok");
+    run("echo five >host/a/page.gmi; echo '*: ;lang=fr' >host/a/.meta; mkdir host/a/list; echo "
+        ">host/a/list/.directory-listing-ok");
     usleep(50000);
     pretended_time = real_time() + 20;
     cr_expect_str_eq(answer("host", "/a/page.gmi"), "20 text/gemini;lang=fr:five\n");
