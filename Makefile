@@ -38,7 +38,7 @@ endif
 endif
 
 export WERROR
-.PHONY: deploy all help install-program tools tools-check tools-packages tools-all tools-oci tools-containers tools-arm64 tools-arm64-check program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-list key next-key content-key release-check clean distclean
+.PHONY: deploy all help install-program tools tools-check tools-packages tools-all tools-oci tools-containers tools-rebuild tools-arm64 tools-arm64-check program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-unsigned rebuild-release rebuild-check lock-check keys-check release-list key next-key content-key release-check clean distclean
 all: $(BUILD)/vitrine
 
 help: ## prints this list
@@ -52,9 +52,9 @@ else ifneq ($(PLAIN),)
 endif
 
 # With what tests need, with what packages are made with, with what only make check-all and make bench need, with what
-# container images are made with, and with what their tests need. With what compiles for arm64, and with what its test
-# hosts need.
-tools-check tools-packages tools-all tools-oci tools-containers tools-arm64 tools-arm64-check: tools-%:
+# container images are made with, and with what their tests need. With what tests of releases need. With what compiles for
+# arm64, and with what its test hosts need.
+tools-check tools-packages tools-all tools-oci tools-containers tools-rebuild tools-arm64 tools-arm64-check: tools-%:
 ifneq ($(ENTER),)
 	@./tools/tree/make tools/tree/packages mkosi.tools $*
 else ifneq ($(PLAIN),)
@@ -160,6 +160,22 @@ build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) host/sysupd
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(tools/fixed date) -cf $@ $$(cd build/host-files && find * -type f)
 	@rm -rf build/host-files
 
+# What signs with mkosi.key. A token can be reached by this machine's own openssl alone, and not from the tools tree.
+# PASSPHRASE= names a file with the passphrase or PIN; otherwise openssl asks.
+KEY_KIND := $(shell tools/release/sign kind)
+SIGN = $(if $(filter token,$(KEY_KIND)),PASSPHRASE='$(PASSPHRASE)',$(ENTER) env $(if $(PASSPHRASE),PASSPHRASE=/dev/fd/9))
+WITH_PASSPHRASE = $(if $(PASSPHRASE),9<'$(PASSPHRASE)')
+
+# mkosi cannot sign with a key that has a passphrase or is in a token. It then signs with another one, in another folder, and
+# that signature is replaced.
+ifneq ($(KEY_KIND),plain)
+UNSIGNED_FOLDER = --output-directory=$(BUILD)/unsigned
+UNSIGNED_IMAGE = $(BUILD)/unsigned/vitrine_$(VERSION).raw
+UNSIGNED_KEY := --verity-key=build/unsigned.key --verity-certificate=build/unsigned.crt
+MAKE_UNSIGNED_KEY := [ -e build/unsigned.key ] || tools/release/new-key build/unsigned "Not signed" >/dev/null;
+SIGN_IMAGE = rm -f $(IMAGE) && $(SIGN) tools/release/sign-image $(UNSIGNED_IMAGE) $(WITH_PASSPHRASE) && mv $(UNSIGNED_IMAGE) $(IMAGE) &&
+endif
+
 # HOST is asked for on the command line alone: some shells have a variable of that name.
 deploy: ## installs image and capsule by ssh: SERVER=root@host PAGES=folder [HOST=name]
 	@HOST='$(if $(filter command line,$(origin HOST)),$(HOST))' MAKE='$(MAKE)' deploy/deploy
@@ -174,21 +190,37 @@ packages: build/vitrinectl $(call needs,$(NEED_IMAGE) tools-packages) ## makes t
 	@rm -rf build/package
 
 RELEASE := build/release
-RELEASE_TIME = $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 2025-01-01T00:00:00Z)
+RELEASE_TIME = $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 2025-01-01T00:00:00Z)
+COMMIT = $(shell git rev-parse HEAD 2>/dev/null)
+CHANGED = $(shell [ -z "$$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || echo changed)
 
 # The day from whose beginning hosts no longer take the list of versions.
 RELEASE_DAYS ?= 90
 UNTIL := $(shell date --utc --date='+$(RELEASE_DAYS) days' +%Y-%m-%d)
 
-release: $(call needs,host-files packages oci) ## makes a release, build/release/, signed: [RELEASE_DAYS=90] [REGISTRY=]
+# Without the signatures of list and statement: the rest can be rebuilt by anybody.
+release-unsigned: $(call needs,host-files packages oci)
 	@mkdir -p build
 	@tools/release/notes $(VERSION) >build/notes.md
-	@$(ENTER) tools/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE) $(UNTIL) <build/notes.md
+	@$(ENTER) tools/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE).new '$(COMMIT)' $(CHANGED) <build/notes.md
 	@rm build/notes.md
+
+release: release-unsigned ## makes a release, build/release/, signed: [RELEASE_DAYS=90] [REGISTRY=]
+	@$(SIGN) tools/release/statement sign $(RELEASE).new $(VERSION) $(WITH_PASSPHRASE)
+	@$(SIGN) tools/release/list $(RELEASE).new $(UNTIL) $(WITH_PASSPHRASE)
+	@rm -rf $(RELEASE) && mv $(RELEASE).new $(RELEASE)
+	@echo 'release: $(RELEASE)/: '$$(find $(RELEASE) -type f | wc -l)' files, signed with mkosi.key; hosts take the list until $(UNTIL) (make release-list renews it)'
 	@[ -z "$(REGISTRY)" ] || $(MAKE) --no-print-directory PREPARED=1 oci-push
 
+# The certificate must be one that is known from before. This is for the releases of one's own key.
+CERTIFICATE ?= mkosi.crt
+
+rebuild-release: ## makes a release again, without its key, and compares: DIR= [CERTIFICATE=]
+	@[ -d "$(DIR)" ] || { echo 'say which folder holds the release: make rebuild-release DIR=folder CERTIFICATE=vitrine.crt' >&2; exit 64; }
+	@tools/release/rebuild '$(DIR)' '$(CERTIFICATE)'
+
 release-list: ## signs the list again with a new expiry date: [RELEASE_DAYS=90]
-	@$(ENTER) tools/release/list $(RELEASE) $(UNTIL)
+	@$(SIGN) tools/release/list $(RELEASE) $(UNTIL) $(WITH_PASSPHRASE)
 
 key: | tools ## makes the key that signs images, mkosi.key, if there is none
 	@[ -e mkosi.key ] && [ -e mkosi.crt ] || { $(ENTER) tools/release/new-key mkosi "Vitrine image" >/dev/null && \
@@ -204,6 +236,15 @@ release-check: $(call needs,release variants) ## checks that a release is comple
 	@$(MAKE) --no-print-directory release RELEASE=build/release-again UNTIL=$(UNTIL) >/dev/null
 	@failed=0; $(ENTER) image-tests/check-release build/release build/release-again || failed=1; \
 	    tools/check-notes || failed=1; rm -rf build/release-again; exit $$failed
+
+keys-check: $(call needs,image release tools-rebuild) ## signs with a passphrase and by a token: are the bytes the same?
+	@$(ENTER) image-tests/check-keys $(IMAGE) $(RELEASE)
+
+lock-check: $(call needs,release) ## tests the lock of the tools tree
+	@$(ENTER) unshare --net image-tests/check-lock
+
+rebuild-check: $(call needs,release tools-rebuild variants) ## rebuilds the release as another user would, half a year later
+	@image-tests/check-rebuild $(RELEASE)
 
 clean: ## removes build/ except downloads and trees of test hosts
 	@find build -mindepth 1 -maxdepth 1 ! -name downloads ! -name trees -exec rm -rf --one-file-system {} + 2>/dev/null || :

@@ -3,7 +3,7 @@
 
 OCI := build/vitrine_$(VERSION).oci.tar
 # mkosi makes the same tree as for the disk image; zstd because gzip writes the time into its header.
-oci_layout = mkosi --format=oci --output-directory=$(1) --output=layout --compress-output=zstd --force build >$(1).log 2>&1 || \
+oci_layout = $(MAKE_UNSIGNED_KEY) mkosi $(UNSIGNED_KEY) --format=oci --output-directory=$(1) --output=layout --compress-output=zstd --force build >$(1).log 2>&1 || \
     { cat $(1).log; exit 1; }
 # What podman login, skopeo login or docker login wrote for whoever runs this.
 AUTH ?= $(firstword $(wildcard $(REGISTRY_AUTH_FILE) $(XDG_RUNTIME_DIR)/containers/auth.json $(HOME)/.config/containers/auth.json \

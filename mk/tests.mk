@@ -30,10 +30,10 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
 ifeq ($(PLAIN),)
 image: key $(call needs,$(BUILD)/vitrine) ## builds the signed disk image, build/vitrine_VERSION.raw: [ARCH=arm64]
-	@[ -e $(IMAGE) ] && [ -e $(BUILD)/image.log ] && [ -z "$$(find mkosi.[!t]* units $(BUILD)/vitrine -newer $(IMAGE))" ] || \
-	    $(ENTER) sh -c 'mkosi --force $(MKOSI_FOR) build >$(BUILD)/image.log 2>&1 || { cat $(BUILD)/image.log; rm -f $(IMAGE); exit 1; }; \
-	        for unit in vitrine vitrine-keys; do tools/exposure $(IMAGE) $$unit.service 2>/dev/null; done | \
-	        sed -n "s/.* level for /image: exposure of /p" >>$(BUILD)/image.log'
+	@[ -e $(IMAGE) ] && [ -e $(BUILD)/image.log ] && [ -z "$$(find mkosi.[!t]* units $(BUILD)/vitrine -newer $(IMAGE))" ] || { \
+	    $(ENTER) sh -c '$(MAKE_UNSIGNED_KEY) mkosi --force $(MKOSI_FOR) $(UNSIGNED_FOLDER) $(UNSIGNED_KEY) build >$(BUILD)/image.log 2>&1 || { cat $(BUILD)/image.log; rm -f $(IMAGE); exit 1; }' && \
+	    $(SIGN_IMAGE) $(ENTER) sh -c 'for unit in vitrine vitrine-keys; do tools/exposure $(IMAGE) $$unit.service 2>/dev/null; done | \
+	        sed -n "s/.* level for /image: exposure of /p" >>$(BUILD)/image.log'; }
 	@grep '^image: ' $(BUILD)/image.log
 else
 image:
