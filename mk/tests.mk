@@ -19,8 +19,8 @@ ARM64_PARTS := $(addsuffix -arm64,program image image-file-check reproducible-ch
 HOST_TREES := $(shell awk -F ' *[|] *' '!/^\#/ && $$2 { sub("systemd", "host-tree", $$2); print $$2 }' image-tests/hosts/kinds | grep -v arm64 | sort -u)
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
-.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-hosts bench-starts bench-check comparison comparison-check moving-check
-.PHONY: by-hand-check plain-check packager-check mkosi-check tools-mkosi profiles-check surface surface-check specification-check bots-check port-check clients-check image run boot server-check image-check image-host-check
+.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-hosts bench-fleet bench-starts bench-check comparison comparison-check moving-check
+.PHONY: by-hand-check plain-check packager-check mkosi-check tools-mkosi profiles-check surface surface-check specification-check bots-check fleet-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
@@ -74,6 +74,9 @@ specification-check: $(call needs,host-files test-programs) ## checks the number
 
 bots-check: $(call needs,build/vitrine tools-check) ## tests the recipes in docs/bots.md with the server's log
 	@$(ENTER) image-tests/check-bots build/vitrine
+
+fleet-check: $(call needs,build/vitrine tools-fleet) ## tests three machines behind two load balancers: [VISITS=240]
+	@$(ENTER) env VISITS=$(VISITS) image-tests/check-fleet build/vitrine
 
 port-check: $(call needs,build/vitrine test-programs) ## tests that the port recovers after its socket was shut down
 	@$(ENTER) image-tests/check-port
@@ -272,6 +275,9 @@ bench: $(call needs,bench-programs tools-all) ## measures what a visit costs, be
 
 bench-hosts: $(call needs,build/vitrine tools-check) ## measures starts, reloads and memory: [HOST_COUNTS="1 1000 10000"]
 	@$(ENTER) image-tests/bench/hosts build/vitrine $(HOST_COUNTS)
+
+bench-fleet: $(call needs,bench-programs tools-fleet) ## measures what a load balancer in front costs: [ROUNDS=5]
+	@$(ENTER) image-tests/bench/fleet build/vitrine $(ROUNDS)
 
 bench-starts: $(WITH_HOSTS) $(call needs,bench-programs variants) ## measures the time to the first page, and of builds: [ROUNDS=5]
 	@$(ENTER) image-tests/bench/starts $(IMAGE) $(ROUNDS)
