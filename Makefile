@@ -198,11 +198,14 @@ CHANGED = $(shell [ -z "$$(git status --porcelain --untracked-files=no 2>/dev/nu
 RELEASE_DAYS ?= 90
 UNTIL := $(shell date --utc --date='+$(RELEASE_DAYS) days' +%Y-%m-%d)
 
+# An image for each kind of machine, as KIND=FILE.
+RELEASED := $(if $(filter aarch64,$(HERE)),arm64,x86-64)=build/vitrine_$(VERSION).raw $(foreach arch,$(ALSO_FOR),$(arch)=build/$(arch)/vitrine_$(VERSION).raw)
+
 # Without the signatures of list and statement: the rest can be rebuilt by anybody.
-release-unsigned: $(call needs,host-files packages oci)
+release-unsigned: $(call needs,host-files packages oci $(ALSO_FOR:%=image-%))
 	@mkdir -p build
 	@tools/release/notes $(VERSION) >build/notes.md
-	@$(ENTER) tools/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE).new '$(COMMIT)' $(CHANGED) <build/notes.md
+	@$(ENTER) tools/release/make $(VERSION) $(RELEASE_TIME) $(RELEASE).new '$(COMMIT)' '$(CHANGED)' $(RELEASED) <build/notes.md
 	@rm build/notes.md
 
 release: release-unsigned ## makes a release, build/release/, signed: [RELEASE_DAYS=90] [REGISTRY=]

@@ -18,6 +18,9 @@ endif
 override BUILD := $(BUILD)/$(FOR)
 endif
 
+# Container images and releases are for this kind of machine and, where a program for it can be compiled here, for this one.
+ALSO_FOR := $(if $(filter x86_64,$(HERE)),arm64)
+
 # The compiler on musl, and the one with which it is linked.
 MUSL_GCC := $(if $(FOREIGN),$(MACHINE)-linux-musl-gcc,musl-gcc)
 GCC := $(if $(FOREIGN),$(MACHINE)-linux-gnu-)gcc

@@ -3,8 +3,8 @@
 
 OCI := build/vitrine_$(VERSION).oci.tar
 # mkosi makes the same tree as for the disk image; zstd because gzip writes the time into its header.
-oci_layout = $(MAKE_UNSIGNED_KEY) mkosi $(UNSIGNED_KEY) --format=oci --output-directory=$(1) --output=layout --compress-output=zstd --force build >$(1).log 2>&1 || \
-    { cat $(1).log; exit 1; }
+oci_layout = $(MAKE_UNSIGNED_KEY) { mkosi $(UNSIGNED_KEY) --format=oci $(2:%=--architecture=%) --output-directory=$(1) --output=layout \
+    --compress-output=zstd --force build >$(1).log 2>&1 || { cat $(1).log; exit 1; }; }
 # What podman login, skopeo login or docker login wrote for whoever runs this.
 AUTH ?= $(firstword $(wildcard $(REGISTRY_AUTH_FILE) $(XDG_RUNTIME_DIR)/containers/auth.json $(HOME)/.config/containers/auth.json \
     $(HOME)/.docker/config.json))
@@ -12,10 +12,11 @@ AUTH ?= $(firstword $(wildcard $(REGISTRY_AUTH_FILE) $(XDG_RUNTIME_DIR)/containe
 .PHONY: oci oci-key oci-push oci-check container-check quadlet-check
 
 ifeq ($(PLAIN),)
-oci: key oci-key $(call needs,build/vitrine) ## builds the container image, build/vitrine_VERSION.oci.tar, signed with oci.key
-	@mkdir -p build/oci
-	@[ -e $(OCI) ] && [ -z "$$(find mkosi.[!t]* units tools/oci tools/release/bill build/vitrine -newer $(OCI))" ] || \
-	    $(ENTER) sh -c '$(call oci_layout,build/oci) && tools/oci/make $(OCI) $(VERSION) build/oci/layout'
+oci: key oci-key $(call needs,build/vitrine $(ALSO_FOR:%=program-%)) ## builds the container image, build/vitrine_VERSION.oci.tar, signed with oci.key
+	@mkdir -p build/oci $(ALSO_FOR:%=build/oci/%)
+	@[ -e $(OCI) ] && [ -z "$$(find mkosi.[!t]* units tools/oci tools/release/bill build/vitrine $(ALSO_FOR:%=build/%/vitrine) -newer $(OCI))" ] || \
+	    $(ENTER) sh -c '$(call oci_layout,build/oci)$(foreach arch,$(ALSO_FOR), && $(call oci_layout,build/oci/$(arch),$(arch))) && \
+	        tools/oci/make $(OCI) $(VERSION) build/oci/layout $(ALSO_FOR:%=build/oci/%/layout)'
 	@$(ENTER) tools/oci/sign $(OCI)
 else
 oci:
@@ -29,8 +30,8 @@ oci-push: $(call needs,oci) ## copies the container image to a registry, signed:
 	@[ -z "$(AUTH)" ] || [ -r "$(AUTH)" ] || { echo 'oci: AUTH=$(AUTH) cannot be read; name the file that podman login wrote' >&2; exit 66; }
 	@cat $(AUTH) /dev/null | $(ENTER) tools/oci/push $(OCI) $(VERSION) '$(REGISTRY)'
 
-oci-check: $(call needs,image oci tools-containers) ## tests the container image, its signature, and a registry
-	@$(ENTER) unshare --net image-tests/check-oci $(OCI) $(IMAGE)
+oci-check: $(call needs,image $(ALSO_FOR:%=image-%) oci tools-containers) ## tests the container image, its signature, and a registry
+	@$(ENTER) unshare --net image-tests/check-oci $(OCI) $(IMAGE) $(foreach arch,$(ALSO_FOR),build/$(arch)/$(notdir $(IMAGE)))
 
 container-check: $(call needs,oci tools-containers) ## tests the container image under podman, with the units of deploy/podman/
 	@$(ENTER) image-tests/check-container $(OCI)

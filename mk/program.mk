@@ -41,8 +41,11 @@ TEST_FLAGS := $(SERVER) -O1 -g
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 program: $(BUILD)/vitrine
+# Without holes, as the linker leaves them between segments: tar would write its process ID into an archive of them.
 install-in-image: $(BUILD)/vitrine
-	@install -D -m 0755 $< $(DESTDIR)/usr/bin/vitrine
+	@install -d $(DESTDIR)/usr/bin
+	@cp --sparse=never $< $(DESTDIR)/usr/bin/vitrine
+	@chmod 0755 $(DESTDIR)/usr/bin/vitrine
 unit-tests: $(BUILD)/unit-tests $(BUILD)/unit-tests-sanitized
 source: $(ARCHIVE)
 

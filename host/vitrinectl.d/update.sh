@@ -5,6 +5,11 @@ fetched=/var/lib/vitrine-fetched # the only folder that vitrine-fetch.service ca
 transfers=/etc/sysupdate.vitrine.d
 list_size=65536 # maximum bytes of the list of versions and the files that come with it
 silence=14      # days without a valid list, after which status warns
+# What a release calls the images for this kind of machine: vitrine_VERSION.raw, or vitrine-arm64_VERSION.raw.
+case $architecture in
+    x86-64) published=vitrine ;;
+    *) published=vitrine-$architecture ;;
+esac
 
 is_newer() { # VERSION THAN
     systemd-analyze compare-versions "$1" gt "$2" 2>/dev/null
@@ -52,7 +57,7 @@ set_source() { # ADDRESS
     done
     [ -e "$template" ] || refuse 78 "the file vitrine.transfer, which tells systemd-sysupdate what to fetch, is missing; unpack vitrine-host_VERSION.tar again, or run: make install"
     # Keeps changes that an administrator made in it.
-    mkdir -p "$transfers" && sed "/^\[Source\]/,/^\[Target\]/s|^Path=.*|Path=${1//%/%%}|" "$template" >"$file.new" && sync "$file.new" &&
+    mkdir -p "$transfers" && sed "/^\[Source\]/,/^\[Target\]/{s|^Path=.*|Path=${1//%/%%}|;s|^MatchPattern=vitrine_@v\.raw$|MatchPattern=${published}_@v.raw|}" "$template" >"$file.new" && sync "$file.new" &&
         mv "$file.new" "$file" && ln -sfn vitrine.transfer "$transfers/vitrine.conf" || # the name that systemd before 257 knows
         refuse 73 "cannot write to $transfers (see above); free some space there and try again"
 }
@@ -206,7 +211,7 @@ newest_listed() {
         if [ -z "$newest" ] || is_newer "$version" "$newest"; then
             newest=$version
         fi
-    done < <(sed -n 's/^[0-9a-f]* [ *]vitrine_\([A-Za-z0-9.+~^-]*\)\.raw$/\1/p' "$workspace/list")
+    done < <(sed -n "s/^[0-9a-f]* [ *]${published}_\([A-Za-z0-9.+~^-]*\)\.raw\$/\1/p" "$workspace/list")
     echo "$newest"
 }
 
@@ -238,7 +243,9 @@ update() {
     present=$(version_of "$before")
     known=$(highest)
     newest=$(newest_listed)
-    if [ -z "$newest" ] || ! is_newer "$newest" "$known"; then
+    [ -n "$newest" ] ||
+        refuse 69 "the list of versions at $(source_of_updates) has no image for $architecture; ask who runs the web server"
+    if ! is_newer "$newest" "$known"; then
         if [ "$(recall failed)" = "$known" ] && [ "$known" != "$present" ]; then
             refuse 70 "Vitrine $known did not become ready and is not tried again; Vitrine $present keeps running until there is a newer version"
         fi
@@ -247,7 +254,7 @@ update() {
     fi
 
     file=$fetched/vitrine_$newest.raw
-    wanted=$(listed "vitrine_${newest//./\\.}\.raw")
+    wanted=$(listed "${published}_${newest//./\\.}\.raw")
     end_workspace
     take_listed "$newest" "$wanted"
     examine "$doomed" server "$file"
@@ -274,5 +281,5 @@ take_listed() { # VERSION SHA-256
     take_fetched "$name" "$doomed" 536870912
     chmod 0644 "$doomed"
     [ "$(sha256sum <"$doomed" | cut -c 1-64)" = "$2" ] ||
-        refuse 65 "$name at $(source_of_updates) does not match the list of versions; ask who runs the web server"
+        refuse 65 "${published}_$1.raw at $(source_of_updates) does not match the list of versions; ask who runs the web server"
 }
