@@ -46,7 +46,7 @@ install-in-image: $(BUILD)/vitrine
 	@install -d $(DESTDIR)/usr/bin
 	@cp --sparse=never $< $(DESTDIR)/usr/bin/vitrine
 	@chmod 0755 $(DESTDIR)/usr/bin/vitrine
-unit-tests: $(BUILD)/unit-tests $(BUILD)/unit-tests-sanitized
+unit-tests: $(BUILD)/unit-tests $(if $(FOREIGN),,$(BUILD)/unit-tests-sanitized)
 source: $(ARCHIVE)
 
 # ---- wolfSSL ----
@@ -123,16 +123,19 @@ $(GENERATED)/media-table.h: server/content/media-table.sh $(MEDIA_TYPES)
 
 TESTED := $(filter-out server/main.c,$(SOURCES))
 
+# For another kind of machine they are made with what a tree of its packages has (make tree-units-arm64).
+TEST_GCC := $(if $(FOREIGN),$(GCC) --sysroot=$(CURDIR)/build/trees/units-$(FOR),gcc)
+
 # What a test makes fail (test_sandbox.c), and the date that it pretends (pretended.c).
 WRAPPED := --wrap=syscall,--wrap=prctl,--wrap=setrlimit,--wrap=sigaction,--wrap=time
 
 define test_variant
 $(BUILD)/unit-tests$(1): $$(TESTED:server/%.c=$(OBJECTS)/tests$(1)/%.o) $$(TESTS:server/%.c=$(OBJECTS)/tests$(1)/%.o)
-	$$(call QUIET,LINK)gcc $(2) -Wl,$(WRAPPED) -o $$@ $$^ $(WOLFSSL)/lib/libwolfssl.a -lcriterion -lm
+	$$(call QUIET,LINK)$(TEST_GCC) $(2) -Wl,$(WRAPPED) -o $$@ $$^ $(WOLFSSL)/lib/libwolfssl.a -lcriterion -lm
 
 $(OBJECTS)/tests$(1)/%.o: server/%.c mk/program.mk mk/flags.mk | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $$(@D)
-	$$(call QUIET,CC)gcc $(TEST_FLAGS) $(2) -c -o $$@ $$<
+	$$(call QUIET,CC)$(TEST_GCC) $(TEST_FLAGS) $(2) -c -o $$@ $$<
 endef
 $(eval $(call test_variant,,))
 $(eval $(call test_variant,-sanitized,$(SANITIZERS)))

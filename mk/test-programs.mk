@@ -2,9 +2,9 @@
 #
 # Builds the tests that speak with the running server: glibc, OpenSSL and Criterion. Runs in the tools tree.
 #
-#   make -f mk/test-programs.mk [BUILD=folder] [server-tests|image-tests|soak|surface]
+#   make -f mk/test-programs.mk [ARCH=arm64] [BUILD=folder] [server-tests|image-tests|soak|surface|first]
 
-.PHONY: server-tests image-tests soak surface
+.PHONY: server-tests image-tests soak surface first
 server-tests:
 include mk/flags.mk
 
@@ -18,6 +18,7 @@ server-tests: $(BUILD)/server-tests
 image-tests: $(BUILD)/image-tests $(BUILD)/spoil $(BUILD)/inside
 soak: $(BUILD)/soak
 surface: $(BUILD)/surface
+first: $(BUILD)/first
 
 $(BUILD)/server-tests: $(call objects,server/tests/running) $(LIB)
 	$(call QUIET,LINK)gcc -o $@ $^ -lcriterion -lssl -lcrypto
@@ -32,6 +33,11 @@ $(BUILD)/soak: $(call objects,image-tests/soak) $(filter %/client.o,$(LIB))
 $(BUILD)/surface: image-tests/surface.c server/common/sandbox_rules.h
 	@mkdir -p $(@D)
 	$(call QUIET,CC)musl-gcc -static $(filter-out -MMD -MP,$(FLAGS)) -Iserver -o $@ $<
+
+# The first process of an emulated machine, which has nothing else.
+$(BUILD)/first: image-tests/first.c
+	@mkdir -p $(@D)
+	$(call QUIET,CC)$(MUSL_GCC) -static $(filter-out -MMD -MP,$(FLAGS)) -o $@ $<
 
 # These run in any test host.
 $(BUILD)/spoil $(BUILD)/inside: $(BUILD)/%: $(PROBES)/image-tests/%.o

@@ -25,7 +25,7 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
 .PHONY: packages-check packages-lint deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
-.PHONY: named vm-check-arm64 host-tree-257-arm64 $(ARM64_PARTS) $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
+.PHONY: named vm-check-arm64 unit-check-arm64 tree-units-arm64 boot-check-arm64 host-tree-257-arm64 $(ARM64_PARTS) $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
 .PHONY: vm-check intruder-check-short intruder intruder-check intruder-programs $(INTRUDERS)
 
 ifeq ($(PLAIN),)
@@ -210,12 +210,26 @@ image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## runs tes
 vm-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests what needs a virtual machine: signed dm-verity, and a page
 	@$(ENTER) image-tests/on-hosts $(IMAGE) qemu-257 '@(served|refused)/*'
 
-# Where the image for arm64 is. The tests themselves, and the files of the host, are the same for all.
+# Where the image for arm64 is. The tests themselves, and the files of the host, are the same for all. Each kind of host
+# has another processor (image-tests/lib/arm64.sh).
 IMAGE_ARM64 := build/arm64/vitrine_$(VERSION).raw
+ARM64_KINDS := $(call kinds_for,arm64)
 WITH_ARM64 := $(call needs,image-arm64 image host-files host-tree-257-arm64 tools-check test-programs)
 
-vm-check-arm64: $(WITH_ARM64) ## tests the image for arm64 in a virtual machine with arm64
-	@$(ENTER) image-tests/on-hosts $(IMAGE_ARM64) qemu-arm64-257 $(or $(TEST),'served/*')
+first_process = $(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk ARCH=arm64 -s first
+
+boot-check-arm64: $(call needs,image-arm64 tools-arm64-boot tools-check) ## boots the image for arm64 by itself on emulated processors: [PROCESSORS=]
+	@$(first_process)
+	@$(ENTER) image-tests/check-boot $(IMAGE_ARM64) $(PROCESSORS)
+
+vm-check-arm64: $(WITH_ARM64) ## tests the image for arm64 on test hosts: [HOSTS=qemu-arm64-257]
+	@failed=0; for kind in $(or $(HOSTS),$(ARM64_KINDS)); do \
+	    $(ENTER) image-tests/on-hosts $(IMAGE_ARM64) $$kind $(or $(TEST),'served/*') || failed=1; done; exit $$failed
+
+unit-check-arm64: $(call needs,program-arm64 tree-units-arm64 tools-arm64-boot tools-check) ## runs the unit tests on an emulated processor: [TEST=suite/name]
+	@$(MAKE) --no-print-directory ARCH=arm64 PREPARED=1 unit-tests
+	@$(first_process)
+	@$(ENTER) image-tests/check-units build/trees/units-arm64 build/arm64/unit-tests "make $@" $(if $(TEST),--filter '$(TEST)')
 
 $(HOST_PARTS): hosts-%: $(WITH_HOSTS) $(call needs,variants test-programs)
 	@$(ENTER) image-tests/on-hosts $(IMAGE) $* $(TEST)
@@ -226,6 +240,9 @@ host-trees: $(HOST_TREES) ## makes test hosts with other versions of systemd
 host-tree-257-arm64: | tools-arm64-check
 $(HOST_TREES) host-tree-257-arm64: host-tree-%:
 	@./tools/tree/make image-tests/hosts/trees/systemd-$* build/trees/systemd-$*
+
+tree-units-arm64:
+	@./tools/tree/make image-tests/hosts/trees/units-arm64 build/trees/units-arm64
 
 breach-programs: $(call needs,image)
 	@$(IN_ATTACKS) breach

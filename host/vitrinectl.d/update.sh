@@ -271,7 +271,7 @@ update() {
 
 # Copies what was fetched. Nothing reads it before its bytes are known to be those in the signed list.
 take_listed() { # VERSION SHA-256
-    local name=vitrine_$1.raw
+    local name=vitrine_$1.raw listed_as=${published}_$1.raw
     doomed=$portables/.incoming.$$
     if [ ! -e "$fetched/$name" ] || [ -L "$fetched/$name" ]; then
         # Remove the wrong file, so that it is not in the way next time.
@@ -281,5 +281,5 @@ take_listed() { # VERSION SHA-256
     take_fetched "$name" "$doomed" 536870912
     chmod 0644 "$doomed"
     [ "$(sha256sum <"$doomed" | cut -c 1-64)" = "$2" ] ||
-        refuse 65 "${published}_$1.raw at $(source_of_updates) does not match the list of versions; ask who runs the web server"
+        refuse 65 "$listed_as at $(source_of_updates) does not match the list of versions; ask who runs the web server"
 }

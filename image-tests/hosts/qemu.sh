@@ -7,13 +7,16 @@
 #
 # It boots once; each machine goes on from the state in which that one was when it was up.
 
+# shellcheck source=image-tests/lib/modules.sh
+. image-tests/lib/modules.sh
+
 # Other kinds of machines set these once more (qemu-arm64.sh): the tree of the host, where its machine is kept, which of
-# the kernels in the tools tree it runs, the modules that reach the disk, in their order, the emulator with the machine,
-# its network card, its serial console, and what Linux is told about its clock.
+# the kernels in the tools tree it runs, the modules that reach the disk, the emulator with the machine, its network card,
+# its serial console, and what Linux is told about its clock.
 tree=build/trees/systemd-$version
 virtual=$PWD/build/virtual-$version
 flavour=cloud-amd64
-initial_modules=virtio_blk
+initial_modules='virtio_pci virtio_blk ext4'
 qemu='qemu-system-x86_64 -M q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off -cpu max -device vmgenid,guid=auto'
 card=virtio-net-pci
 serial=ttyS0
@@ -55,6 +58,8 @@ freeze() {
     emulator=$!
     cat "$monitor.out" >/dev/null &
     until grep -q 'the host is up' "$console"; do
+        # On a machine that is busy for minutes, systemd gives up on its own processes.
+        ! grep -q 'systemd.*: Freezing execution' "$console" || kill "$emulator"
         kill -0 "$emulator" 2>/dev/null || { cat "$console" >&2; fail "the virtual machine did not start; above is what it wrote"; }
         sleep 0.2
     done
@@ -71,17 +76,14 @@ copy_shell() { # TARGET: the shell of the initial file system
 
 prepare_initial() { # FOLDER RELEASE
     # Only what reaches the disk; the rest is loaded from there.
-    local module
     copy_shell "$1/bin/busybox"
-    for module in $initial_modules; do
-        module=$(find "/usr/lib/modules/$2/kernel" -name "$module.ko.xz")
-        xz -dc "$module" >"$1/lib/$(basename "$module" .xz)"
-    done
+    # shellcheck disable=SC2086 # several
+    copy_modules "$1/lib" "$2" $initial_modules
     cat >"$1/init" <<INIT
 #!/bin/busybox sh
 /bin/busybox mkdir -p /dev /root
 /bin/busybox mount -t devtmpfs devtmpfs /dev
-for module in $initial_modules; do /bin/busybox insmod /lib/\$module.ko; done
+for module in /lib/*.ko; do /bin/busybox insmod \$module; done
 /bin/busybox mount -t ext4 -o noatime /dev/vda /root
 /bin/busybox mount --move /dev /root/dev
 exec /bin/busybox switch_root /root /usr/lib/systemd/systemd
