@@ -9,7 +9,7 @@ oci_layout = $(MAKE_UNSIGNED_KEY) { mkosi $(UNSIGNED_KEY) --format=oci $(2:%=--a
 AUTH ?= $(firstword $(wildcard $(REGISTRY_AUTH_FILE) $(XDG_RUNTIME_DIR)/containers/auth.json $(HOME)/.config/containers/auth.json \
     $(HOME)/.docker/config.json))
 
-.PHONY: oci oci-key oci-push oci-check container-check quadlet-check
+.PHONY: oci oci-key oci-push content-oci oci-check container-check quadlet-check
 
 ifeq ($(PLAIN),)
 oci: key oci-key $(call needs,build/vitrine $(ALSO_FOR:%=program-%)) ## builds the container image, build/vitrine_VERSION.oci.tar, signed with oci.key
@@ -29,6 +29,12 @@ oci-key: | $(call needs,tools-oci) ## makes the key that signs container images,
 oci-push: $(call needs,oci) ## copies the container image to a registry, signed: REGISTRY=host/name [AUTH=]
 	@[ -z "$(AUTH)" ] || [ -r "$(AUTH)" ] || { echo 'oci: AUTH=$(AUTH) cannot be read; name the file that podman login wrote' >&2; exit 66; }
 	@cat $(AUTH) /dev/null | $(ENTER) tools/oci/push $(OCI) $(VERSION) '$(REGISTRY)'
+
+TAG ?= 1
+content-oci: oci-key ## makes a container image of your capsules, signed with oci.key: DIR=folder [TAG=1]
+	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content-oci DIR=/srv/gemini' >&2; exit 64; }
+	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/oci/content 'build/capsules_$(TAG).oci.tar' '$(TAG)'
+	@$(ENTER) tools/oci/sign 'build/capsules_$(TAG).oci.tar'
 
 oci-check: $(call needs,image $(ALSO_FOR:%=image-%) oci tools-containers) ## tests the container image, its signature, and a registry
 	@$(ENTER) unshare --net image-tests/check-oci $(OCI) $(IMAGE) $(foreach arch,$(ALSO_FOR),build/$(arch)/$(notdir $(IMAGE)))
