@@ -367,6 +367,7 @@ status() { # [--json]
     image=$(attached_image)
     [ -n "$image" ] || [ -e "$memory/journal" ] || refuse 75 "no image is attached; run: vitrinectl attach IMAGE"
     [ -n "$json" ] || echo "Vitrine, $(printable "$(basename "${image:-nothing attached}")")"
+    fact machine "$(quoted "$(uname -n)")"
     fact image "$(quoted "${image##*/}")"
     show_interrupted
     if [ -n "$image" ]; then
