@@ -265,6 +265,7 @@ static const struct verb *verb_named(const char *name) {
 int main(int count, char **arguments) {
     const struct verb *verb = count < 2 ? NULL : verb_named(arguments[1]);
     log_open();
+    tls_take_memory();
     if (verb)
         return verb->run(&arguments[2]);
     /* An init is started without a command; its arguments are meant for other kinds of init. */

@@ -542,6 +542,7 @@ static void visits_open(void) {
     HOLDS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0);
     signing_client_open(&signing_client, channel[0]);
     key_process = channel[1];
+    tls_take_memory();
     tls_clients_open();
     __lsan_disable(); /* keys lie in memory of their own, where it does not look */
     open_identities();

@@ -296,11 +296,23 @@ static WOLFSSL_CTX *context_for(struct tls *tls, size_t index) {
     return found->handle;
 }
 
+void tls_take_memory(void) {
+    wolfSSL_SetAllocators(block_cache_take, block_cache_give, block_cache_resize);
+}
+
+/* Else what clients leave behind would not be zeroed. */
+static bool memory_is_taken(void) {
+    wolfSSL_Malloc_cb take;
+    wolfSSL_Free_cb give;
+    wolfSSL_Realloc_cb resize;
+    return wolfSSL_GetAllocators(&take, &give, &resize) == 0 && take == block_cache_take && give == block_cache_give &&
+           resize == block_cache_resize;
+}
+
 struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
                      struct tls_channel *channel, struct signing_client *signing_client) {
     struct tls *tls = calloc(1, sizeof *tls);
-    if (!tls || wolfSSL_SetAllocators(block_cache_take, block_cache_give, block_cache_resize) != 0 ||
-        wolfSSL_Init() != WOLFSSL_SUCCESS) {
+    if (!tls || !memory_is_taken() || wolfSSL_Init() != WOLFSSL_SUCCESS) {
         log_failure();
         free(tls);
         return NULL;

@@ -44,10 +44,16 @@ struct tls;
 struct tls_session;
 
 /*
+ * Gives wolfSSL its memory from the block cache (block_cache.h). To be called before anything else of wolfSSL, in every
+ * process: a block that it took from elsewhere before would end the process when it is given back.
+ */
+void tls_take_memory(void);
+
+/*
  * Sets up TLS for these certificates; signatures come from the signing client, and no private key is ever here.
  * certificates, channel and signing client must outlive the result. Returns NULL after logging one sentence. fallback:
  * the host whose identity clients with an unknown server name get; also clients without one, unless it is not `default`
- * and a certificate is for an address. only_1_3: refuse TLS 1.2.
+ * and a certificate is for an address. only_1_3: refuse TLS 1.2. It fails unless tls_take_memory was called.
  */
 struct tls *tls_open(const struct certificates *certificates, const char *fallback, bool only_1_3,
                      struct tls_channel *channel, struct signing_client *signing_client);

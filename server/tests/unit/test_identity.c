@@ -16,6 +16,7 @@
 #include "worker/tls.h"
 
 static void begin(void) {
+    tls_take_memory();
     cr_assert_eq(random_open(), 0);
 }
 

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 /* Its own functions, beside those of the program that is linked. */
+#define tls_take_memory test_tls_take_memory
 #define tls_open test_tls_open
 #define tls_close test_tls_close
 #define tls_bars test_tls_bars
@@ -25,6 +26,8 @@
 
 static struct tls_channel channel;
 static struct signing_client signing_client;
+
+TestSuite(tls, .init = tls_take_memory);
 
 /* ---- signatures ---- */
 
@@ -254,6 +257,20 @@ Test(tls, whose_certificate_a_client_gets) {
     cr_assert_not_null(tls);
     cr_expect_str_eq(host_for(tls, "other.example"), "192.0.2.7");
     tls_close(tls);
+    certificates_dispose(&certificates);
+}
+
+/* Memory that is not zeroed when it is given back is never used for clients. */
+Test(tls, memory_of_another_kind_is_refused) {
+    struct certificates certificates = {0};
+    cr_assert_eq(random_open(), 0);
+    add(&certificates, "a.example");
+    struct tls *tls = tls_open(&certificates, "a.example", false, &channel, &signing_client);
+    cr_expect_not_null(tls);
+    tls_close(tls);
+    cr_assert_eq(wolfSSL_SetAllocators(malloc, free, realloc), 0);
+    cr_expect_null(tls_open(&certificates, "a.example", false, &channel, &signing_client));
+    tls_take_memory();
     certificates_dispose(&certificates);
 }
 
