@@ -26,7 +26,7 @@ static int visit_setsockopt(int socket, int level, int name, const void *value, 
 static int visit_ioctl(int socket, unsigned long request, int *bytes);
 static int visit_close(int socket);
 static ssize_t visit_pread(int file, void *bytes, size_t size, off_t at);
-static void *visit_malloc(size_t size);
+static void *visit_take(size_t size);
 static void visit_log(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #include <netinet/tcp.h>
@@ -42,8 +42,7 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 #define ioctl visit_ioctl
 #define close visit_close
 #define pread visit_pread
-#define malloc visit_malloc
-#define free block_cache_give
+#define block_cache_take visit_take
 #define log_line visit_log
 #include "worker/connection.c"
 #include "worker/connection_io.c"
@@ -56,8 +55,7 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 #undef ioctl
 #undef close
 #undef pread
-#undef malloc
-#undef free
+#undef block_cache_take
 #undef log_line
 
 #define VISITS 2
@@ -204,7 +202,7 @@ static ssize_t visit_pread(int file, void *bytes, size_t size, off_t at) {
     return pread(file, bytes, size, at);
 }
 
-static void *visit_malloc(size_t size) {
+static void *visit_take(size_t size) {
     if (memory_short) {
         memory_short = false;
         return NULL;

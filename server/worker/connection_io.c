@@ -2,24 +2,25 @@
 #include "connection_io.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "block_cache.h"
+
 /* ---- bytes that wait ---- */
 
 void pending_drop(struct pending *pending) {
-    free(pending->bytes);
+    block_cache_give(pending->bytes);
     *pending = (struct pending){0};
 }
 
 bool pending_keep(struct pending *pending, const void *bytes, size_t size) {
-    uint8_t *copy = malloc(size);
+    uint8_t *copy = block_cache_take(size);
     if (!copy)
         return false;
     memcpy(copy, bytes, size);
-    free(pending->bytes);
+    block_cache_give(pending->bytes);
     *pending = (struct pending){copy, size};
     return true;
 }
