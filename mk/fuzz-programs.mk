@@ -25,13 +25,14 @@ $(BUILD)/fuzz/%: $(FUZZ_OBJECTS)/fuzz/%.o $(FUZZ_OBJECTS)/server.a $(WOLFSSL)/li
 	@mkdir -p $(@D)
 	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ -Wl,--start-group $^ -Wl,--end-group -lssl -lcrypto -lm
 
-# The one target that has wolfSSL under it sees into it, too: the same parts, their C under the sanitizer.
+# The one target that has wolfSSL under it sees into it, too: the same parts, their C under the sanitizer. There, a key
+# encrypts one record, and not 2^24.5 (RFC 8446 section 5.5), so that every longer body has new keys in it.
 $(BUILD)/fuzz/connection: $(FUZZ_OBJECTS)/fuzz/connection.o $(FUZZ_OBJECTS)/server.a $(FUZZ_OBJECTS)/wolfssl/lib/libwolfssl.a
 	@mkdir -p $(@D)
 	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ -Wl,--start-group $^ -Wl,--end-group -lssl -lcrypto -lm
 
-$(FUZZ_OBJECTS)/wolfssl/lib/libwolfssl.a: $(ARCHIVE) $(WOLFSSL_RECIPE)
-	@server/wolfssl/build $(ARCHIVE) $(FUZZ_OBJECTS)/wolfssl clang -g -O1 -fsanitize=address,fuzzer-no-link -fno-omit-frame-pointer
+$(FUZZ_OBJECTS)/wolfssl/lib/libwolfssl.a: $(ARCHIVE) $(WOLFSSL_RECIPE) mk/fuzz-programs.mk server/fuzz/one_record.h
+	@server/wolfssl/build $(ARCHIVE) $(FUZZ_OBJECTS)/wolfssl clang -g -O1 -fsanitize=address,fuzzer-no-link -fno-omit-frame-pointer -include $(CURDIR)/server/fuzz/one_record.h
 	@touch $@
 
 $(FUZZ_OBJECTS)/%.o: server/%.c mk/fuzz-programs.mk mk/program.mk | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a

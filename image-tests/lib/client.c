@@ -123,6 +123,9 @@ static bool open_session(struct gemini_client *client) {
     if (way->identity && (SSL_CTX_use_certificate_chain_file(client->context, way->identity) != 1 ||
                           SSL_CTX_use_PrivateKey_file(client->context, way->identity, SSL_FILETYPE_PEM) != 1))
         return false;
+    if (way->cipher && SSL_CTX_set_ciphersuites(client->context, way->cipher) != 1 &&
+        SSL_CTX_set_cipher_list(client->context, way->cipher) != 1)
+        return false;
     client->session = SSL_new(client->context);
     client->from_peer = BIO_new(BIO_s_mem());
     client->to_peer = BIO_new(BIO_s_mem());

@@ -27,6 +27,7 @@ struct gemini_way {
     const char *server_name;            /* for SNI; NULL: send none */
     int oldest_version, newest_version; /* TLS1_2_VERSION and so on; 0: OpenSSL's default */
     const char *groups;                 /* for the key exchange, OpenSSL's names; NULL: its own choice */
+    const char *cipher;                 /* the only one that the client offers, OpenSSL's name; NULL: its own choice */
     const char *identity;               /* file (PEM) with certificate, its chain if any, and key; NULL: none */
     size_t piece;                       /* maximum bytes of each send; 0: no limit */
     int receive_buffer;                 /* SO_RCVBUF in bytes; 0: the system's default */

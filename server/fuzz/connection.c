@@ -109,6 +109,13 @@ static void check_form(const struct tls_client *tls_client) {
     HOLDS(status == STATUS_SUCCESS || stop + 2 == heard + tls_client->heard_size);
 }
 
+/* A key encrypts one record (mk/fuzz-programs.mk), if it is AES's. */
+static bool has_enough_keys(const struct tls_client *tls_client) {
+    return tls_client->heard_size == 0 || SSL_version(tls_client->session) != TLS1_3_VERSION ||
+           !strstr(SSL_get_cipher_name(tls_client->session), "AES") ||
+           tls_client->new_keys >= (tls_client->heard_size - 1) / TLS_RECORD_MAX;
+}
+
 /* Holds what the client has heard against what it had to hear. */
 static void judge(const struct visit *visit) {
     static char expected[HEARD_MAX];
@@ -128,6 +135,7 @@ static void judge(const struct visit *visit) {
         return;
     HOLDS(tls_client->finished && !tls_client->failed);
     HOLDS(tls_client->heard_size == whole && visit->replies == (size > 0));
+    HOLDS(has_enough_keys(tls_client));
     if (size > 0)
         HOLDS(visit->complete == (whole == size) && tls_client->shutdown_grace == (whole == size));
     else

@@ -50,6 +50,7 @@ struct tls_client {
     size_t said_size, told;
     char *heard; /* HEARD_MAX bytes */
     size_t heard_size;
+    size_t new_keys; /* how often the server has changed its keys */
 };
 
 #define KINDS 3
@@ -181,6 +182,14 @@ static void tls_client_show_certificate(struct tls_client *tls_client) {
     free(der);
 }
 
+/* OpenSSL calls it with each message; see SSL_set_msg_callback(3). */
+static void count_keys(int is_sent, int version, int type, const void *bytes, size_t size, SSL *session, void *client) {
+    struct tls_client *tls_client = client;
+    (void)version, (void)session;
+    if (!is_sent && type == SSL3_RT_HANDSHAKE && size > 0 && *(const uint8_t *)bytes == SSL3_MT_KEY_UPDATE)
+        tls_client->new_keys++;
+}
+
 static void tls_client_begin(struct tls_client *tls_client) {
     tls_client->session = SSL_new(tls_clients);
     tls_client->incoming = BIO_new(BIO_s_mem());
@@ -189,6 +198,8 @@ static void tls_client_begin(struct tls_client *tls_client) {
     BIO_set_mem_eof_return(tls_client->incoming, -1);
     SSL_set_bio(tls_client->session, tls_client->incoming, tls_client->outgoing);
     SSL_set_app_data(tls_client->session, tls_client);
+    SSL_set_msg_callback(tls_client->session, count_keys);
+    SSL_set_msg_callback_arg(tls_client->session, tls_client);
     SSL_set_connect_state(tls_client->session);
     if (tls_client->version) {
         SSL_set_min_proto_version(tls_client->session, tls_client->version);

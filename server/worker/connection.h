@@ -95,7 +95,6 @@ struct worker_context {
     struct tls_channel channel;
     uint8_t received[RECEIVED_MAX];
     char line[REQUEST_LINE_MAX + 2];
-    char plain[TLS_RECORDS_AT_ONCE * TLS_RECORD_MAX];
 };
 
 /* A response that is being sent (response.h). */

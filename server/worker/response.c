@@ -20,18 +20,18 @@
 
 /* ---- reply ---- */
 
-/* Appends the next part of the body to `filled` bytes of plain text. Returns the new length; sets broken. */
-static size_t fill_body(struct response *response, struct worker_context *context, size_t filled) {
+/* Reads the next part of the body to `bytes`, as much as there is room for. Returns its length; sets broken. */
+static size_t read_body(struct response *response, uint8_t *bytes, size_t room) {
     struct reply *reply = &response->reply;
-    uint64_t missing = reply->body_size - response->sent;
-    while (missing > 0 && filled < sizeof context->plain) {
-        size_t room = sizeof context->plain - filled;
-        size_t wanted = missing < room ? (size_t)missing : room;
+    size_t size = 0;
+    while (size < room && response->sent < reply->body_size) {
+        uint64_t missing = reply->body_size - response->sent;
+        size_t wanted = missing < room - size ? (size_t)missing : room - size;
         ssize_t got = (ssize_t)wanted;
         if (reply->text)
-            memcpy(context->plain + filled, reply->text->bytes + response->sent, wanted);
+            memcpy(bytes + size, reply->text->bytes + response->sent, wanted);
         else
-            got = pread(reply->body, context->plain + filled, wanted, (off_t)response->sent);
+            got = pread(reply->body, bytes + size, wanted, (off_t)response->sent);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) { /* shrunk or unreadable */
@@ -39,23 +39,41 @@ static size_t fill_body(struct response *response, struct worker_context *contex
             break;
         }
         response->sent += (uint64_t)got;
-        filled += (size_t)got;
-        missing -= (uint64_t)got;
+        size += (size_t)got;
     }
-    if (missing == 0) { /* a client that reads slowly must not hold a text that is no longer needed */
+    /* A client that reads slowly must not hold a text that is no longer needed. */
+    if (response->sent == reply->body_size) {
         reply_text_release(reply->text);
         reply->text = NULL;
     }
-    return filled;
+    return size;
 }
 
-/* Makes the next records. The worker context already contains `filled` bytes of plain text, the header. */
-static bool make_records(struct connection *connection, struct worker_context *context, size_t filled) {
+/* The header line, which is sent before the body. */
+struct header {
+    char bytes[REPLY_HEADER_MAX];
+    size_t size;
+};
+
+/* Makes the next records, where they are sent from. header: NULL if it was sent. */
+static bool make_records(struct connection *connection, const struct header *header) {
     struct response *response = connection->response;
-    filled = fill_body(response, context, filled);
-    if (filled > 0 && tls_write(connection->session, context->plain, filled) != TLS_DONE)
-        return false;
-    if (response->broken || response->sent == response->reply.body_size) {
+    bool is_last = false;
+    for (int i = 0; i < TLS_RECORDS_AT_ONCE && !is_last; i++) {
+        size_t room, size = 0;
+        uint8_t *bytes = tls_record_begin(connection->session, &room);
+        if (!bytes || (header && room < header->size))
+            return false;
+        if (header && i == 0) {
+            size = header->size;
+            memcpy(bytes, header->bytes, size);
+        }
+        size += read_body(response, bytes + size, room - size);
+        if (size > 0 && tls_record_end(connection->session, size) != TLS_DONE)
+            return false;
+        is_last = response->broken || response->sent == response->reply.body_size;
+    }
+    if (is_last) {
         connection->state = STATE_LAST_BYTES;
         if (!response->broken)
             tls_close_notify(connection->session); /* in the same send as the last data */
@@ -81,8 +99,8 @@ static enum next say_goodbye(struct connection *connection, struct worker_contex
     return there ? connection_continue_linger(connection) : WANT_CLOSE;
 }
 
-/* As response_continue. filled: see make_records. */
-static enum next deliver(struct connection *connection, struct worker_context *context, size_t filled) {
+/* As response_continue. header: see make_records. */
+static enum next deliver(struct connection *connection, struct worker_context *context, const struct header *header) {
     for (int turn = 0; turn < TURNS_AT_ONCE; turn++) {
         enum sent sent = SENT_ALL;
         if (connection->pending_out.bytes) {
@@ -90,9 +108,9 @@ static enum next deliver(struct connection *connection, struct worker_context *c
         } else if (connection->state == STATE_LAST_BYTES) {
             return say_goodbye(connection, context);
         } else {
-            if (!make_records(connection, context, filled))
+            if (!make_records(connection, header))
                 return WANT_CLOSE;
-            filled = 0;
+            header = NULL;
             sent = connection_flush(connection, context);
         }
         if (sent == SENT_NONE)
@@ -168,14 +186,15 @@ enum next response_answer(struct connection *connection, struct worker_context *
         decide(connection, context, verdict, request);
     }
     describe(response, request);
-    size_t header = reply_header(&response->reply, context->plain);
+    struct header header;
+    header.size = reply_header(&response->reply, header.bytes);
     if (response->reply.status != STATUS_SUCCESS)
         response->reply.body_size = 0;
-    return deliver(connection, context, header);
+    return deliver(connection, context, &header);
 }
 
 enum next response_continue(struct connection *connection, struct worker_context *context) {
-    return deliver(connection, context, 0);
+    return deliver(connection, context, NULL);
 }
 
 void response_abandon(struct connection *connection, struct worker_context *context) {

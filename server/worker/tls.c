@@ -76,7 +76,9 @@ static int transmit(WOLFSSL *session, char *bytes, int size, void *context) {
     if (sizeof channel->output - channel->output_size < (size_t)size)
         return WOLFSSL_CBIO_ERR_GENERAL; /* a client that requests new keys dozens of times at once is disconnected here
                                           */
-    memcpy(channel->output + channel->output_size, bytes, (size_t)size);
+    uint8_t *end = channel->output + channel->output_size;
+    if ((uint8_t *)bytes != end) /* else a record that was encrypted in its place */
+        memcpy(end, bytes, (size_t)size);
     channel->output_size += (size_t)size;
     return size;
 }
@@ -379,12 +381,12 @@ struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, 
         return NULL;
     }
     WOLFSSL_CTX *context = context_for(tls, index);
-    struct tls_session *session = context ? calloc(1, sizeof *session) : NULL;
+    struct tls_session *session = context ? block_cache_take_zeroed(sizeof *session) : NULL;
     if (!session)
         return NULL;
     session->handle = wolfSSL_new(context);
     if (!session->handle) {
-        free(session);
+        block_cache_give(session);
         return NULL;
     }
     session->tls = tls;
@@ -406,7 +408,7 @@ void tls_session_end(struct tls_session *session) {
         return;
     signing_client_forget(session->tls->signing_client, &session->request);
     wolfSSL_free(session->handle);
-    free(session);
+    block_cache_give(session);
 }
 
 /* The alert for an error of wolfSSL (RFC 8446 section 6.2, RFC 5246 section 7.2.2). */
@@ -498,8 +500,23 @@ enum tls_progress tls_read(struct tls_session *session, void *bytes, size_t size
     return result > 0 ? TLS_DONE : progress(session, result);
 }
 
-enum tls_progress tls_write(struct tls_session *session, const void *bytes, size_t size) {
-    int result = wolfSSL_write(session->handle, bytes, (int)size);
+/* These two functions are from our own patch (server/wolfssl/patches/0031-records-in-place.patch). */
+uint8_t *tls_record_begin(struct tls_session *session, size_t *room) {
+    struct tls_channel *channel = session->tls->channel;
+    int offset = wolfSSL_BeginRecord(session->handle); /* it may put a record with new keys into the output */
+    size_t left = sizeof channel->output - channel->output_size;
+    if (offset < 0)
+        return NULL;
+    *room = left > TLS_RECORD_OVERHEAD + TLS_OTHER_MAX / 2 ? left - TLS_RECORD_OVERHEAD - TLS_OTHER_MAX / 2 : 0;
+    if (*room > TLS_RECORD_MAX)
+        *room = TLS_RECORD_MAX;
+    return channel->output + channel->output_size + offset;
+}
+
+enum tls_progress tls_record_end(struct tls_session *session, size_t size) {
+    struct tls_channel *channel = session->tls->channel;
+    int result = wolfSSL_EndRecord(session->handle, channel->output + channel->output_size,
+                                   (unsigned)(sizeof channel->output - channel->output_size), (int)size);
     return result == (int)size ? TLS_DONE : TLS_FAILED;
 }
 

@@ -20,8 +20,9 @@
 
 #define TLS_RECORD_MAX 16384 /* bytes of plain text in one record (RFC 8446 section 5.1) */
 #define TLS_RECORD_OVERHEAD 64
+#define TLS_OTHER_MAX 2048 /* bytes of other records: alerts, new keys, a flight of the handshake */
 #define TLS_RECORDS_AT_ONCE 2
-#define TLS_OUTPUT_MAX (TLS_RECORDS_AT_ONCE * (TLS_RECORD_MAX + TLS_RECORD_OVERHEAD) + 2048)
+#define TLS_OUTPUT_MAX (TLS_RECORDS_AT_ONCE * (TLS_RECORD_MAX + TLS_RECORD_OVERHEAD) + TLS_OTHER_MAX)
 
 /* The input and output of a session. Each worker has one, for the connection that it serves at the moment. */
 struct tls_channel {
@@ -89,10 +90,16 @@ enum tls_progress tls_handshake(struct tls_session *session);
 enum tls_progress tls_read(struct tls_session *session, void *bytes, size_t size, size_t *got);
 
 /*
- * Encrypts plain text into the channel's output. If the output is empty, TLS_RECORDS_AT_ONCE * TLS_RECORD_MAX bytes
- * always fit.
+ * Begins a record in the channel's output. Returns where its plain text belongs, or NULL if the session is over. *room:
+ * how many bytes of it fit; TLS_RECORD_MAX for the first TLS_RECORDS_AT_ONCE records after the output was empty, 0 if
+ * it is full. Until tls_record_end, nothing else may be called for this session.
  */
-enum tls_progress tls_write(struct tls_session *session, const void *bytes, size_t size);
+uint8_t *tls_record_begin(struct tls_session *session, size_t *room);
+
+/*
+ * Ends the record: encrypts the plain text where it is. size: how many bytes it has; at least one, at most the room.
+ */
+enum tls_progress tls_record_end(struct tls_session *session, size_t size);
 
 /* Puts close_notify into the channel's output (RFC 8446 section 6.1). */
 void tls_close_notify(struct tls_session *session);

@@ -317,3 +317,86 @@ Test(replies, row_27_a_connection_that_says_nothing_gets_no_byte) {
     cr_expect_neq(client->progress, GEMINI_TOO_LATE, "an idle connection stays open for ever");
     gemini_end(client);
 }
+
+/* ---- every byte, by every cipher ---- */
+
+/* Bytes that do not repeat at any length that could hide a record that is missing, twice there or out of order. */
+static char *make_bytes(size_t size) {
+    char *bytes = malloc(size + 1);
+    uint64_t state = 88172645463325252u;
+    cr_assert_not_null(bytes);
+    for (size_t i = 0; i < size; i++) {
+        state ^= state << 13, state ^= state >> 7, state ^= state << 17; /* xorshift64 */
+        bytes[i] = (char)(state >> 56);
+    }
+    return bytes;
+}
+
+#define RECORD 16384
+#define HEADER (sizeof "20 application/octet-stream\r\n" - 1)
+#define BODY_MAX (40 * RECORD + 77)
+
+/* Ciphers of each version, by OpenSSL's names. */
+static const struct {
+    int version;
+    const char *name;
+} ciphers[] = {
+    {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256"},        {TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384"},
+    {TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256"},  {TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256"},
+    {TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384"}, {TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305"},
+};
+
+/* Fetches /body.bin, by steps of so many bytes with a pause after each (0: at once), and compares it. */
+static void expect_body(size_t cipher, const char *bytes, size_t size, int buffer, size_t step) {
+    struct gemini_way way = way_to(&server);
+    struct gemini_reply reply = {0};
+    way.oldest_version = way.newest_version = ciphers[cipher].version;
+    way.cipher = ciphers[cipher].name;
+    way.receive_buffer = buffer;
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert_not_null(client);
+    cr_assert(gemini_shake_hands(client));
+    cr_expect_str_eq(SSL_get_cipher_name(client->session), ciphers[cipher].name);
+    char line[128];
+    snprintf(line, sizeof line, "gemini://localhost:%u/body.bin\r\n", (unsigned)server.port);
+    cr_assert(gemini_send(client, line, strlen(line)));
+    for (size_t enough = step; step > 0 && gemini_receive(client, &reply, enough) == GEMINI_OPEN;
+         enough = reply.size + step)
+        usleep(2000);
+    cr_expect_eq(gemini_receive(client, &reply, 0), GEMINI_CLOSE_NOTIFY, "%s, %zu bytes", ciphers[cipher].name, size);
+    cr_expect_eq(reply.body_size, size, "%s: %zu of %zu bytes", ciphers[cipher].name, reply.body_size, size);
+    cr_expect(reply.body_size == size && memcmp(reply.body, bytes, size) == 0, "%s, %zu bytes: others",
+              ciphers[cipher].name, size);
+    gemini_reply_end(&reply);
+    gemini_end(client);
+}
+
+/* Bodies that end just before, at and behind the end of a record, and of the records that are made at once. */
+Test(replies, bodies_of_every_length_arrive_by_every_cipher) {
+    static const size_t sizes[] = {0,
+                                   1,
+                                   RECORD - HEADER - 1,
+                                   RECORD - HEADER,
+                                   RECORD - HEADER + 1,
+                                   2 * RECORD - HEADER,
+                                   2 * RECORD - HEADER + 1,
+                                   8 * RECORD - HEADER,
+                                   8 * RECORD - HEADER + 1,
+                                   BODY_MAX};
+    char *bytes = make_bytes(BODY_MAX);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        server_put(&server, "localhost/body.bin", bytes, sizes[i]);
+        for (size_t cipher = 0; cipher < sizeof ciphers / sizeof *ciphers; cipher++)
+            expect_body(cipher, bytes, sizes[i], 0, 0);
+    }
+    free(bytes);
+}
+
+/* The kernel takes only parts of what is sent at once, and what is left goes on where it stopped. */
+Test(replies, bodies_arrive_at_slow_readers_by_every_cipher) {
+    char *bytes = make_bytes(BODY_MAX);
+    server_put(&server, "localhost/body.bin", bytes, BODY_MAX);
+    for (size_t cipher = 0; cipher < sizeof ciphers / sizeof *ciphers; cipher++)
+        expect_body(cipher, bytes, BODY_MAX, 4096, 20011);
+    free(bytes);
+}

@@ -12,7 +12,8 @@
 #define tls_session_sign test_tls_session_sign
 #define tls_handshake test_tls_handshake
 #define tls_read test_tls_read
-#define tls_write test_tls_write
+#define tls_record_begin test_tls_record_begin
+#define tls_record_end test_tls_record_end
 #define tls_close_notify test_tls_close_notify
 #define tls_client_of test_tls_client_of
 #define tls_version test_tls_version
