@@ -156,6 +156,7 @@ static void give_back(struct signing_client *signing_client, uint32_t slot) {
     signing_client->slots[slot].taken = false;
     signing_client->slots[slot].request = NULL;
     signing_client->slots[slot].epoch++;
+    signing_client->under_way--;
     signing_client->lines[line].under_way--;
     network_of(signing_client, &signing_client->lines[line])->under_way--;
     line_up(signing_client, line);
@@ -170,6 +171,7 @@ static void take_slots(struct signing_client *signing_client) {
         signing_client->slots[slot].request = request;
         signing_client->slots[slot].line = request->line;
         signing_client->slots[slot].taken = true;
+        signing_client->under_way++;
         signing_client->unsent[signing_client->unsent_count++] = slot;
         request->question.request_id = request_id_of(signing_client, slot);
         request->state = SIGNING_CLIENT_IS_UNDER_WAY;
@@ -252,7 +254,8 @@ bool signing_client_receive(struct signing_client *signing_client,
                             void (*each)(void *owner, const uint8_t *signature, size_t size, void *context),
                             void *context) {
     struct signing_answer answer;
-    for (int i = 0; i < ANSWERS_AT_ONCE; i++) {
+    /* Once at least: whatever is there is read. Where no answer is to come, another try would be a call for nothing. */
+    for (int i = 0; i < ANSWERS_AT_ONCE && (i == 0 || signing_client->under_way > 0); i++) {
         ssize_t got = recv(signing_client->channel, &answer, sizeof answer, MSG_DONTWAIT | MSG_TRUNC);
         if (got < 0)
             return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;

@@ -59,6 +59,7 @@ struct signing_client {
     int channel;
     struct signing_client_line lines[SIGNING_CLIENT_LINES];
     struct signing_client_network networks[SIGNING_CLIENT_NETWORKS];
+    uint32_t under_way;                   /* questions in the channel, or about to be */
     uint64_t turn;                        /* of the network that had the last turn; new networks begin there */
     uint32_t alike[SIGNING_CLIENT_LINES]; /* the first line whose prefix has this remainder */
     uint32_t free_line;                   /* the first one; SIGNING_CLIENT_LINES ends all lists */
