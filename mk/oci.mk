@@ -31,7 +31,7 @@ oci-push: $(call needs,oci) ## copies the container image to a registry, signed:
 	@cat $(AUTH) /dev/null | $(ENTER) tools/oci/push $(OCI) $(VERSION) '$(REGISTRY)'
 
 TAG ?= 1
-content-oci: oci-key ## makes a container image of your capsules, signed with oci.key: DIR=folder [TAG=1]
+content-oci: oci-key ## makes a container image of your capsules, signed: DIR=folder [TAG=1]
 	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content-oci DIR=/srv/gemini' >&2; exit 64; }
 	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/oci/content 'build/capsules_$(TAG).oci.tar' '$(TAG)'
 	@$(ENTER) tools/oci/sign 'build/capsules_$(TAG).oci.tar'
