@@ -43,12 +43,16 @@ static const char *read_entry(struct access_entry *entry, const char *at, const 
     return NULL;
 }
 
+/* There is room for the next power of two: growing by one would copy a long list a thousand times. */
 static bool append(struct access_list *list, const struct access_entry *entry) {
-    struct access_entry *longer = reallocarray(list->entries, list->count + 1, sizeof *longer);
-    if (!longer)
-        return false;
-    list->entries = longer;
-    longer[list->count++] = *entry;
+    if ((list->count & (list->count - 1)) == 0) {
+        struct access_entry *longer =
+            reallocarray(list->entries, list->count == 0 ? 1 : 2 * list->count, sizeof *longer);
+        if (!longer)
+            return false;
+        list->entries = longer;
+    }
+    list->entries[list->count++] = *entry;
     return true;
 }
 

@@ -143,21 +143,28 @@ bool path_rules_admit_to_folder(struct lookup *lookup, int folder) {
     return !lookup->refused;
 }
 
+/* Returns the name after this one, or the NUL at the end. */
+static const char *next_name(const char *at) {
+    at += strcspn(at, "/");
+    return at + strspn(at, "/");
+}
+
+static bool has_private_name(const char *at, const char *end) {
+    while (at < end && (at[0] != '.' || at[1] == '.'))
+        at = next_name(at);
+    return at < end;
+}
+
 bool path_rules_is_private(const struct lookup *lookup) {
     static const char well_known[] = ".well-known";
-    const char *at = lookup->path.text + lookup->path.root;
+    const char *text = lookup->path.text, *root = text + lookup->path.root, *at = root;
     size_t length = strcspn(at, "/");
     if (lookup->path.root == 0)
         return false;
     if (length == sizeof well_known - 1 && memcmp(at, well_known, length) == 0)
-        at += length + (at[length] == '/');
-    while (*at != '\0') {
-        if (at[0] == '.' && at[1] != '.')
-            return true;
-        at += strcspn(at, "/");
-        at += strspn(at, "/");
-    }
-    return false;
+        at = next_name(at);
+    /* A capsule that is a link may lead through a folder of versions beside it, but not into one of another capsule. */
+    return has_private_name(at, text + strlen(text)) || has_private_name(next_name(text), root);
 }
 
 void path_rules_leave(struct lookup *lookup) {

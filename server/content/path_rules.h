@@ -10,7 +10,7 @@
  * content folder, which belongs to the administrator, may lead anywhere in it.
  *
  * Changes apply at once: access lists are read at each request, and parsed metadata is kept only while its file does
- * not change. Faults are logged once for each version of a file.
+ * not change. Faults are logged once for each version of a file, within bounds (rules_file.h).
  */
 
 #include <stdbool.h>

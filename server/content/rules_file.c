@@ -7,36 +7,54 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
 
-#define REMEMBERED 64 /* versions of files whose faults were logged */
+#define HOUR 3600 /* seconds */
 
 /* ---- faults are logged once ---- */
 
-static struct file_version remembered[REMEMBERED];
+/* Those whose faults were logged, and at which time each. The oldest is replaced only when an hour is over. */
+static struct file_version remembered[RULES_FILES_HOURLY];
+static time_t logged_at[RULES_FILES_HOURLY];
 static size_t remembered_next;
+static bool is_full;
 
 static bool is_news(const struct stat *status) {
     const struct file_version version = file_version_of(status);
-    for (size_t i = 0; i < REMEMBERED && i < remembered_next; i++) {
+    time_t now = time(NULL), oldest = logged_at[remembered_next];
+    for (size_t i = 0; i < RULES_FILES_HOURLY; i++) {
         if (file_version_same(&remembered[i], &version))
             return false;
     }
-    remembered[remembered_next++ % REMEMBERED] = version;
+    if (oldest != 0 && now >= oldest && now - oldest < HOUR) {
+        if (!is_full)
+            log_line(LOG_LEVEL_WARNING, "faults of more files are not logged within this hour; to list all faults, "
+                                        "run: vitrine check");
+        is_full = true;
+        return false;
+    }
+    is_full = false;
+    remembered[remembered_next] = version;
+    logged_at[remembered_next] = now;
+    remembered_next = (remembered_next + 1) % RULES_FILES_HOURLY;
     return true;
 }
 
 void rules_file_report(unsigned line, const char *problem, void *context) {
     struct rules_file *file = context;
     char path[2 * BENEATH_PATH_SIZE];
-    if (!file->is_faulty) {
-        file->is_faulty = true;
+    if (file->faults++ == 0)
         file->is_news = is_news(&file->status);
-    }
-    if (file->is_news)
-        log_line(LOG_LEVEL_WARNING, "%s:%u: %s", log_quote(path, sizeof path, file->path), line, problem);
+    if (!file->is_news || file->faults > RULES_FILE_FAULTS + 1)
+        return;
+    log_quote(path, sizeof path, file->path);
+    if (file->faults <= RULES_FILE_FAULTS)
+        log_line(LOG_LEVEL_WARNING, "%s:%u: %s", path, line, problem);
+    else
+        log_line(LOG_LEVEL_WARNING, "%s has more faults; to list all faults, run: vitrine check", path);
 }
 
 /* ---- files ---- */
@@ -49,7 +67,8 @@ static bool is_absence(int error) {
 
 int rules_file_find(struct rules_file *file, int folder, const char *path, size_t length, const char *name) {
     file->status = (struct stat){0};
-    file->is_faulty = file->is_news = false;
+    file->faults = 0;
+    file->is_news = false;
     int found = fstatat(folder, name, &file->status, AT_SYMLINK_NOFOLLOW) == 0 ? 1 : is_absence(errno) ? 0 : -errno;
     if (found != 0)
         snprintf(file->path, sizeof file->path, "%.*s%s", (int)length, path, name);

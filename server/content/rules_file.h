@@ -4,7 +4,7 @@
 /*
  * Reads an owner's file with rules (`.access`, `.meta`) in a folder that a lookup has just entered: from the folder's
  * descriptor, without walking to it again. A link is followed, but must not lead out of its capsule. Faults are logged
- * once for each version of a file.
+ * once for each version of a file, and bounded: authors must not fill the log.
  */
 
 #include <stdbool.h>
@@ -14,10 +14,14 @@
 #include "common/beneath.h"
 #include "trail.h"
 
+#define RULES_FILE_FAULTS 8   /* of a file that are logged; `vitrine check` shows all */
+#define RULES_FILES_HOURLY 64 /* files whose faults a worker logs within an hour */
+
 struct rules_file {
     char path[BENEATH_PATH_SIZE + 16]; /* in the content folder */
     struct stat status;                /* of the file, or of a link to it that cannot be followed */
-    bool is_faulty, is_news;           /* a fault was reported; it was not logged before */
+    unsigned faults;                   /* that were reported */
+    bool is_news;                      /* they were not logged before */
 };
 
 /*

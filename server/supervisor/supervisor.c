@@ -297,6 +297,9 @@ static int run(struct supervisor *supervisor) {
         uint64_t now = clock_milliseconds(), wake = children_wake(children, next);
         wake = stop_at > 0 && stop_at < wake ? stop_at : wake;
         int signal = children_wait(children, wake > now ? wake - now : 0);
+        /* Before anything that ends this: a stop waits for workers that have not been reaped. */
+        if (signal == SIGCHLD)
+            children_reap(children);
         if (is_stop(signal) && !put_off(supervisor, &stop_at))
             return EX_OK;
         if (stop_at > 0 && clock_milliseconds() >= stop_at)
@@ -306,8 +309,6 @@ static int run(struct supervisor *supervisor) {
                                       "opens a new one (OpenFile=)");
             return EX_UNAVAILABLE;
         }
-        if (signal == SIGCHLD)
-            children_reap(children);
         if (signal == SIGHUP)
             reload(supervisor);
         children_look_after(children);

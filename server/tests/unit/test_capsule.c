@@ -234,6 +234,10 @@ Test(capsule, links_to_dotfiles) {
     expect_page("example.org", "/mounted.gmi", "text/gemini", "mounted");
     expect_status("example.org", "/..data/page.gmi", STATUS_NOT_FOUND);
     expect_page("released.example", "/", "text/gemini", "released");
+    cr_assert_eq(symlink("example.org/.git", "content/hidden.example"), 0);
+    cr_assert_eq(symlink("example.org/dirlink/.well-known", "content/deeper.example"), 0);
+    expect_status("hidden.example", "/config", STATUS_NOT_FOUND);
+    expect_status("deeper.example", "/security.txt", STATUS_NOT_FOUND);
 }
 
 /* Each capsule may have an author of its own: what they can link to ends at their capsule. */

@@ -13,6 +13,7 @@
 
 #include "content/capsule.h"
 #include "content/folder_listing.h"
+#include "content/rules_file.h"
 #include "logged.h"
 #include "pretended.h"
 
@@ -288,6 +289,20 @@ Test(path_rules, faults_are_told_once_for_each_version) {
     cr_expect_eq(logged("/page.gmi", 3, ".meta"), 0);
 }
 
+/* An author must not fill the log. */
+Test(path_rules, faults_are_told_within_bounds) {
+    char text[16 * RULES_FILE_FAULTS] = "";
+    for (int i = 0; i < 4 * RULES_FILE_FAULTS; i++)
+        strcat(text, "x\n");
+    put("host/.meta", text);
+    cr_expect_eq(logged("/page.gmi", 3, "\"host/.meta\":"), RULES_FILE_FAULTS);
+    put("host/.meta", text);
+    cr_expect_eq(logged("/page.gmi", 3, "\"host/.meta\" has more faults; to list all"), 1);
+    strcpy(text + 2 * RULES_FILE_FAULTS, "");
+    put("host/.meta", text);
+    cr_expect_eq(logged("/page.gmi", 3, "more faults"), 0, "that were all");
+}
+
 Test(path_rules, files_that_cannot_be_opened_are_told_of) {
     static const struct {
         const char *name, *target;
@@ -449,27 +464,28 @@ static size_t lines_logged_by(const char *path) {
     return logged_count(logged_end(), "\n");
 }
 
-/* Of more faulty files than are remembered: each is told when it is new, and the last ones are still known. */
+/* Within an hour, a worker tells of so many files and no more. It says so once. */
 Test(path_rules, faults_of_many_files_are_told_once) {
     char path[64];
+    size_t all = RULES_FILES_HOURLY + 10;
     put("host/.meta", "fine.gmi: ;lang=en\n"); /* no fault there: it would be one of those remembered */
-    for (int i = 0; i < 150; i++) {
-        snprintf(path, sizeof path, "host/faulty/%d/.meta", i);
+    for (size_t i = 0; i < all; i++) {
+        snprintf(path, sizeof path, "host/faulty/%zu/.meta", i);
         put(path, "no colon\n");
-        snprintf(path, sizeof path, "host/faulty/%d/page.gmi", i);
+        snprintf(path, sizeof path, "host/faulty/%zu/page.gmi", i);
         put(path, "# Page\n");
     }
-    for (int i = 0; i < 150; i++) {
-        snprintf(path, sizeof path, "/faulty/%d/page.gmi", i);
-        cr_expect_geq(lines_logged_by(path), 1, "%s", path);
+    for (size_t i = 0; i < all; i++) {
+        snprintf(path, sizeof path, "/faulty/%zu/page.gmi", i);
+        cr_expect_eq(lines_logged_by(path), i <= RULES_FILES_HOURLY ? 1 : 0, "%s", path);
         cr_expect_eq(lines_logged_by(path), 0, "%s is told twice", path);
     }
-    for (int i = 149; i > 149 - 64; i--) {
-        snprintf(path, sizeof path, "/faulty/%d/page.gmi", i);
-        cr_expect_eq(lines_logged_by(path), 0, "%s is forgotten", path);
-    }
-    cr_expect_geq(lines_logged_by("/faulty/85/page.gmi"), 1, "64 versions are remembered, and no more");
-    cr_expect_geq(lines_logged_by("/faulty/0/page.gmi"), 1, "the first ones are forgotten by now");
+    cr_expect_eq(lines_logged_by("/faulty/0/page.gmi"), 0, "nothing is forgotten");
+    pretended_time = real_time() + 3590;
+    cr_expect_eq(lines_logged_by(path), 0, "it is still the same hour");
+    pretended_time = real_time() + 3601;
+    cr_expect_eq(lines_logged_by(path), 1, "the next hour");
+    cr_expect_eq(lines_logged_by(path), 0);
 }
 
 /* An owner may keep one list for several folders. */

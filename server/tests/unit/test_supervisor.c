@@ -571,6 +571,11 @@ Test(supervisor, what_ends_it) {
     cr_expect_eq(run(&supervisor), EX_UNAVAILABLE);
     cr_expect_not_null(strstr(logged_end(), "the key service closed the connection"));
     expect_called("wait 1000;");
+    /* Workers end with their key process. Whoever waits for them at a stop must not miss that. */
+    world.signals[0] = SIGCHLD;
+    cr_expect_eq(run(&supervisor), EX_UNAVAILABLE);
+    expect_called("wait 1000;reap;");
+    world.signals[0] = 0;
     world.gone = false;
     supervisor.listeners[0] = (struct listener){-1, 1965};
     supervisor.listener_count = 1;
