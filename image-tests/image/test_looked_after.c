@@ -213,8 +213,22 @@ Test(looked_after, capsules_in_an_image_of_their_own) {
         host_run(&host, "touch /proc/$(systemctl show --value --property=MainPID vitrine.service)/root/srv/gemini/x"),
         1, "%s", host_output);
 
-    cr_expect_eq(host_run(&host, "vitrinectl content --none"), 0, "%s", host_output);
+    /* From one image to another: nobody is turned away, and no mount of the one before stays. */
+    host_copy(&host, "build/variants/content-second.raw", "/run");
+    visits = host_visit_during(
+        &host,
+        "mounts() { for process in 1 $(systemctl show --value --property=MainPID vitrine.service); do "
+        "wc -l </proc/$process/mountinfo; done; }; before=$(mounts); "
+        "for round in 1 2 3; do vitrinectl content /run/content-second.raw && vitrinectl content /run/content.raw "
+        "|| exit; done; vitrinectl content /run/content-second.raw && after=$(mounts); "
+        "[ \"$before\" = \"$after\" ] && echo \"as many mounts\"; echo $before, $after");
+    cr_expect_eq(visits.turned_away, 0, "%d of %d", visits.turned_away, visits.asked);
+    cr_expect(said("as many mounts"), "%s", host_output);
     cr_expect_eq(host_ask(&host, "/only-in-the-image.gmi")->status, 51);
+    cr_expect_eq(host_ask(&host, "/only-in-the-second.gmi")->status, 20);
+
+    cr_expect_eq(host_run(&host, "vitrinectl content --none"), 0, "%s", host_output);
+    cr_expect_eq(host_ask(&host, "/only-in-the-second.gmi")->status, 51);
     cr_expect_eq(host_ask(&host, "/")->status, 20);
     cr_expect(host_stop(&host), "%s", host_output);
 }
