@@ -11,6 +11,11 @@
 . image-tests/hosts/container.sh
 in_memory=() # further folders of the host that are file systems of their own
 
+# What a kind of host that takes this in has besides.
+prepare_more() {
+    :
+}
+
 drop_in() {
     mkdir -p "$root/etc/systemd/system/$1.d"
     cat >"$root/etc/systemd/system/$1.d/99-${2-host}.conf"
@@ -81,6 +86,7 @@ kind_become() {
     mount -t overlay overlay -o "lowerdir=$tree,upperdir=/run/host/upper,workdir=/run/host/work" "$root"
     mkdir --mode=1777 "$root/var/tmp"
     prepare_root
+    prepare_more
     mountpoint --fs-devno "$root" >"$folder/device"
     # Block devices of images come and go in the machine's own /dev, so the host needs that; read-only, so that it leaves
     # nothing in it. Only the console, which may be a real one, is hidden.

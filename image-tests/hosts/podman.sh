@@ -12,32 +12,37 @@
 in_memory=(/dev/shm:mode=1777 /var/lib/containers:mode=0700)
 keys_apart=''
 
+# What lies beside the units of containers, for both forms. The settings are there, as the page has it.
+prepare_more() {
+    local unit folder
+    printf '[containers]\nkeyring = false\n' >"$root/etc/containers/containers.conf"
+    mkdir -p "$root/etc/vitrine" "$root/srv/gemini"
+    for unit in vitrine vitrine-keys; do
+        folder=$root/etc/containers/systemd/$unit.container.d
+        mkdir -p "$folder"
+        printf '[Container]\nPidsLimit=\nPodmanArgs=--cgroups=disabled\n' >"$folder/zz-host.conf"
+    done
+    echo Volume=/etc/vitrine:/etc/vitrine:ro >>"$root/etc/containers/systemd/vitrine.container.d/zz-host.conf"
+}
+
 # The lines of docs/containers.md, for an archive that is there.
 kind_attach() {
-    local units=(vitrine.container) file version
-    version=$(cat mkosi.version)
-    [ -z "$keys_apart" ] || units+=(vitrine-keys.container)
+    local file
     copy "$name" "$1" /var/tmp/vitrine.oci.tar
     for file in deploy/podman/*; do
         copy "$name" "$file" /var/tmp
     done
     kind_run sh -euc '
         cd /var/tmp
-        printf "[containers]\nkeyring = false\n" >/etc/containers/containers.conf
         podman load --quiet --input vitrine.oci.tar >/dev/null
-        mkdir -p /etc/vitrine /srv/gemini
-        install -D -m 0644 vitrine.socket /etc/systemd/system/vitrine.socket
-        for unit; do
-            install -D -m 0644 "$unit" "/etc/containers/systemd/$unit"
-            mkdir -p "/etc/containers/systemd/$unit.d"
-            printf "[Container]\nPidsLimit=\nPodmanArgs=--cgroups=disabled\n" >"/etc/containers/systemd/$unit.d/zz-host.conf"
-        done
-        echo Volume=/etc/vitrine:/etc/vitrine:ro >>/etc/containers/systemd/vitrine.container.d/zz-host.conf
-        if [ -e /etc/containers/systemd/vitrine-keys.container ]; then
+        rm vitrine.oci.tar
+        install -m 0644 vitrine.container /etc/containers/systemd/vitrine.container
+        install -m 0644 vitrine.socket /etc/systemd/system/vitrine.socket
+        if [ -n "$1" ]; then
             install -m 0644 keys.conf /etc/containers/systemd/vitrine.container.d/keys.conf
+            install -m 0644 vitrine-keys.container /etc/containers/systemd/vitrine-keys.container
             install -m 0644 vitrine-keys.socket /etc/systemd/system/vitrine-keys.socket
         fi
-        rm vitrine.oci.tar
         systemctl daemon-reload
-        systemctl start vitrine.socket vitrine.service' sh "${units[@]}"
+        systemctl start vitrine.socket vitrine.service' sh "$keys_apart"
 }
