@@ -215,6 +215,7 @@ static const struct rule keys_rules[] = {
     LOOK_AT_FILES,
     RULE(newfstatat, ONLY(3, AT_SYMLINK_NOFOLLOW)),
     RULE(openat, ONLY(2, OPEN_TO_READ)),
+    ANY(readlinkat), /* given identities may be links, as Kubernetes makes them */
     RULE(openat, IS(2, OPEN_TO_MAKE), IS(3, 0600)),
 #ifdef SYS_open
     RULE(open, ONLY(1, OPEN_TO_READ)),

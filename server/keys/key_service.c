@@ -58,6 +58,7 @@ struct keys {
     struct channel channels[KEY_SERVICE_CHANNELS_MAX];
     size_t channel_count;
     int listener;
+    bool patient;      /* stops after its servers */
     uint64_t next_day; /* when certificates are checked again, in milliseconds */
 };
 
@@ -65,7 +66,7 @@ static volatile sig_atomic_t told_to_stop, told_to_reload;
 
 static void stop(int signal) {
     (void)signal;
-    told_to_stop = 1;
+    told_to_stop++;
 }
 
 static void reload(int signal) {
@@ -309,6 +310,12 @@ static void warn_daily(struct keys *keys, uint64_t now) {
     keys->next_day = now + DAY;
 }
 
+static bool goes_on(const struct keys *keys) {
+    if (told_to_stop > 0)
+        return keys->patient && told_to_stop == 1 && keys->control_count > 0;
+    return keys->listener >= 0 || keys->control_count > 0;
+}
+
 static int run(struct keys *keys) {
     struct watch watch;
     unsigned watchdog = systemd_watchdog_milliseconds();
@@ -316,7 +323,7 @@ static int run(struct keys *keys) {
     uint64_t next = clock_milliseconds() + (unsigned)tick;
     keys->next_day = clock_milliseconds() + DAY;
     tell(keys, "READY=1\n");
-    while (!told_to_stop && (keys->listener >= 0 || keys->control_count > 0)) {
+    while (goes_on(keys)) {
         int wait = prepare(keys, &watch);
         sigset_t during_wait;
         sigemptyset(&during_wait); /* SIGTERM and SIGHUP are delivered only while nothing is half done */
@@ -350,6 +357,7 @@ int key_service_serve(const struct key_service_options *options) {
     sigaction(SIGTERM, &action, NULL);
     mlockall(MCL_CURRENT | MCL_FUTURE); /* best effort: keep this process out of swap */
     keys.listener = options->listener;
+    keys.patient = options->patient;
     status = identity_store_open(&keys.store, options->state, options->credentials);
     if (status != EX_OK)
         return status;
@@ -399,6 +407,7 @@ int key_service_run(const char *state, const char *path) {
         int status = key_listener_open(path, &options.listener);
         if (status != EX_OK)
             return status;
+        options.patient = true; /* no service manager is here, which would stop the server first */
     }
     if (options.listener < 0) {
         log_line(

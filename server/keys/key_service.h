@@ -29,11 +29,12 @@ struct key_service_options {
     size_t channel_count;
     const struct certificates *certificates; /* what the workers at these channels serve; NULL: not known */
     int listener;                            /* a listening control socket, or -1 */
+    bool patient;                            /* at the first SIGTERM, go on until the last control socket is closed */
 };
 
 /*
- * Serves until SIGTERM, or, without a listener, until the last control socket is closed. Returns the exit status: 0;
- * EX_NOINPUT if a folder is missing; EX_OSERR. Unless it is 0, one sentence has been logged.
+ * Serves until SIGTERM (see also patient), or, without a listener, until the last control socket is closed. Returns the
+ * exit status: 0; EX_NOINPUT if a folder is missing; EX_OSERR. Unless it is 0, one sentence has been logged.
  */
 int key_service_serve(const struct key_service_options *options);
 
@@ -41,7 +42,8 @@ int key_service_serve(const struct key_service_options *options);
  * Runs the key process as a service of its own: takes its sockets from the service manager, which also keeps those of
  * supervisors and workers (sd_notify(3), FDSTORE=1), so that the next key process can continue with them. Returns the
  * exit status: as key_service_serve, or EX_USAGE if there is no listening socket. path: where to listen if the service
- * manager passes no socket (key_listener.h); NULL: nowhere.
+ * manager passes no socket (key_listener.h); NULL: nowhere. Where it listens itself, it stops after its servers, for
+ * container engines tell both to stop at the same time; a second SIGTERM ends it at once.
  */
 int key_service_run(const char *state, const char *path);
 

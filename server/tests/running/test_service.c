@@ -164,6 +164,68 @@ Test(service, keys_listen_by_themselves) {
     }
 }
 
+/* A secret as Kubernetes mounts it: each file is a link to one behind ..data, itself a link to a folder. */
+Test(service, keys_take_a_secret_of_links) {
+    char command[1024], made[192], file[192];
+    use_keys_at_path();
+    snprintf(file, sizeof file, "%s/given", server.folder);
+    snprintf(
+        command, sizeof command,
+        "mkdir -p %s/..2026 && cd %s && ln -s ..2026 ..data && ln -s ..data/identity.localhost.pem . && "
+        "openssl req -x509 -newkey ed25519 -nodes -days 90 -subj /CN=localhost -addext subjectAltName=DNS:localhost "
+        "-out ..2026/x -keyout ..2026/y 2>/dev/null && cat ..2026/x ..2026/y >..2026/identity.localhost.pem",
+        file, file);
+    cr_assert_eq(system(command), 0, "%s", command);
+    setenv("CREDENTIALS_DIRECTORY", file, 1);
+    pid_t keys = start_listening_keys(keys_path, keys_state);
+    unsetenv("CREDENTIALS_DIRECTORY");
+    server_start(&server);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    snprintf(made, sizeof made, "%s/localhost.pem", keys_state);
+    cr_expect_neq(access(made, F_OK), 0, "an identity was made in place of the given one");
+    cr_expect_eq(server_stop(&server, SIGTERM), 0);
+    end_keys(keys, SIGTERM);
+}
+
+/* Engines tell all containers of a pod to stop at the same time; the server still needs signatures (stop-delay). */
+Test(service, keys_that_listen_stop_after_their_server) {
+    static char settings[160];
+    int status = -1;
+    use_keys_at_path();
+    snprintf(settings, sizeof settings, "%s/vitrine.conf", server.folder);
+    FILE *file = fopen(settings, "w");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs("stop-delay = 2s\n", file), 0);
+    cr_assert_eq(fclose(file), 0);
+    server.arguments[4] = "--settings";
+    server.arguments[5] = settings;
+    pid_t keys = start_listening_keys(keys_path, keys_state);
+    server_start(&server);
+    uint64_t begun = gemini_now();
+    kill(keys, SIGTERM);
+    kill(server.process, SIGTERM);
+    while (gemini_now() - begun < 1500)
+        expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    cr_expect_eq(server_stop(&server, 0), 0);
+    cr_expect_eq(waitpid(keys, &status, 0), keys);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
+}
+
+/* Nobody has to wait for a server that does not stop. */
+Test(service, keys_that_listen_stop_at_the_second_signal) {
+    int status = -1;
+    use_keys_at_path();
+    pid_t keys = start_listening_keys(keys_path, keys_state);
+    server_start(&server);
+    kill(keys, SIGTERM);
+    nap(500);
+    expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
+    kill(keys, SIGTERM);
+    cr_expect_eq(waitpid(keys, &status, 0), keys);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
+    cr_expect_eq(server_stop(&server, 0), 69, "the server ends without its key process");
+}
+
 /* The attack: another user of the machine, or of the pod, asks for signatures. */
 Test(service, strangers_cannot_connect_to_the_key_process) {
     struct stat status;
