@@ -38,7 +38,7 @@ endif
 endif
 
 export WERROR
-.PHONY: deploy all help install-program tools tools-check tools-packages tools-all tools-oci tools-containers tools-rebuild tools-fleet tools-arm64 tools-arm64-boot tools-arm64-check program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-unsigned rebuild-release rebuild-check lock-check keys-check release-list key next-key content-key release-check clean distclean
+.PHONY: deploy all help install-program tools tools-check tools-packages tools-all tools-oci tools-containers tools-rebuild tools-fleet tools-manifests tools-arm64 tools-arm64-boot tools-arm64-check program unit-tests check check-all precommit compile-commands unit-check mutants lint manual-check pictures screenshot format install uninstall host-files packages release release-unsigned rebuild-release rebuild-check lock-check keys-check release-list key next-key content-key release-check clean distclean
 all: $(BUILD)/vitrine
 
 help: ## prints this list
@@ -52,9 +52,9 @@ else ifneq ($(PLAIN),)
 endif
 
 # With what tests need, with what packages are made with, with what only make check-all and make bench need, with what
-# container images are made with, and with what their tests need. With what tests of releases need. With load balancers.
-# With what compiles for arm64, emulates it, and makes the tree of its test hosts.
-tools-check tools-packages tools-all tools-oci tools-containers tools-rebuild tools-fleet tools-arm64 tools-arm64-boot tools-arm64-check: tools-%:
+# container images are made with, and with what their tests need. With what tests of releases need. With load balancers,
+# and with what checks manifests. With what compiles for arm64, emulates it, and makes the tree of its test hosts.
+tools-check tools-packages tools-all tools-oci tools-containers tools-rebuild tools-fleet tools-manifests tools-arm64 tools-arm64-boot tools-arm64-check: tools-%:
 ifneq ($(ENTER),)
 	@./tools/tree/make tools/tree/packages mkosi.tools $*
 else ifneq ($(PLAIN),)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The container image, and its tests. The top Makefile includes this.
+# The container image, what runs it, and the tests of both. The top Makefile includes this.
 
 OCI := build/vitrine_$(VERSION).oci.tar
 # mkosi makes the same tree as for the disk image; zstd because gzip writes the time into its header.
@@ -9,7 +9,7 @@ oci_layout = $(MAKE_UNSIGNED_KEY) { mkosi $(UNSIGNED_KEY) --format=oci $(2:%=--a
 AUTH ?= $(firstword $(wildcard $(REGISTRY_AUTH_FILE) $(XDG_RUNTIME_DIR)/containers/auth.json $(HOME)/.config/containers/auth.json \
     $(HOME)/.docker/config.json))
 
-.PHONY: oci oci-key oci-push content-oci oci-check container-check quadlet-check
+.PHONY: oci oci-key oci-push content-oci oci-check container-check quadlet-check manifests-check
 
 ifeq ($(PLAIN),)
 oci: key oci-key $(call needs,build/vitrine $(ALSO_FOR:%=program-%)) ## builds the container image, build/vitrine_VERSION.oci.tar, signed with oci.key
@@ -44,3 +44,6 @@ container-check: $(call needs,oci tools-containers) ## tests the container image
 
 quadlet-check: $(call needs,oci tools-containers) ## tests the units of deploy/podman/ under systemd; time to the first page
 	@$(ENTER) image-tests/check-quadlet $(OCI)
+
+manifests-check: $(call needs,build/vitrine tools-manifests) ## checks deploy/kubernetes/: schema, Pod Security, and the containers
+	@$(ENTER) image-tests/check-manifests build/vitrine
