@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
+#include <sys/klog.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
@@ -80,6 +81,7 @@ static void tell_processor(void) {
 
 static void enter_root(const char *disk) {
     mount_on("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+    klogctl(8, NULL, 7); /* what the kernel says of that file system, also if it is a mere notice */
     mount_on(disk, "/root", "erofs", MS_RDONLY, NULL);
     mount_on("devtmpfs", "/root/dev", "devtmpfs", 0, NULL);
     mount_on("proc", "/root/proc", "proc", 0, NULL);
