@@ -248,7 +248,7 @@ static struct seen {
     int death_signal, descriptors, channel_count;
     uid_t user;
     struct deadlines deadlines;
-    size_t listener_count, shared_count, connections_max;
+    size_t listener_count, shared_count, connections_max, kept_most;
     uint8_t hash_key;
     int sandbox;
 } *seen; /* of each worker, then of the key process */
@@ -316,6 +316,7 @@ int pretended_worker(const struct worker_setup *setup) {
     one->listener_count = setup->listener_count;
     one->shared_count = setup->shared_count;
     one->connections_max = setup->settings->max_connections;
+    one->kept_most = setup->kept_most;
     one->hash_key = setup->hash_key[5];
     one->channel_count = fcntl(setup->channel, F_GETFD) >= 0;
     setup->shared->counters.answered = 3;
@@ -475,6 +476,7 @@ Test(children, workers_of_two_generations) {
         cr_expect_eq(seen[i].listener_count, 1);
         cr_expect_eq(seen[i].shared_count, children.shared_count);
         cr_expect_eq(seen[i].connections_max, 14);
+        cr_expect_eq(seen[i].kept_most, BOUND_KEPT / count, "together they keep no more than the bound");
         cr_expect_eq(seen[i].hash_key, 77);
         cr_expect_eq(seen[i].channel_count, 1);
         static const struct deadlines expected = {.of = {11, 11, 12, 13, 2000}, .shutdown_grace = 5000};

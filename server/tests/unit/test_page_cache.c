@@ -33,7 +33,8 @@ static void begin(void) {
     run("mkdir -p host/a/b other sub/inner; echo one >host/page.gmi; echo two >host/a/b/page.gmi; "
         "echo three >host/a/b/index.gemini; echo '**/*.gmi: ;lang=de' >host/a/.meta; echo '#' >host/a/b/.meta; "
         "ln -s page.gmi host/link.gmi; ln -s a host/folder; ln -s host alias; echo four >sub/inner/page.gmi; "
-        "ln -s sub/inner deep; echo '*: ;lang=nl' >host/rules; ln -s ../rules host/a/b/.more; echo >other/page.gmi");
+        "ln -s sub/inner deep; echo '*: ;lang=nl' >host/rules; ln -s ../rules host/a/b/.more; echo >other/page.gmi; "
+        "mkdir host/links; ln -s ../rules host/links/now; echo '*: ;lang=pt' >host/links/next");
     cr_assert_eq(capsules_open(&capsules, root), 0);
     kept_open(1048576);
     reply.body = -1;
@@ -213,6 +214,10 @@ Test(page_cache, changes_count_at_once) {
          "20 text/gemini;lang=nl:two\n"},
         {"echo '*: ;lang=es' >host/a/b/rules", "host", "/a/b/page.gmi", "20 text/gemini;lang=es:two\n"},
         {"rm host/a/b/.meta", "host", "/a/b/page.gmi", "20 text/gemini:two\n"},
+        {"ln -s ../../links/now host/a/b/.meta; echo '*: ;lang=nl' >host/rules", "host", "/a/b/page.gmi",
+         "20 text/gemini;lang=nl:two\n"},
+        {"mv host/links/next host/links/now", "host", "/a/b/page.gmi", "20 text/gemini;lang=pt:two\n"},
+        {"rm host/a/b/.meta host/rules", "host", "/a/b/page.gmi", "20 text/gemini:two\n"},
         {"echo four >host/a/b/index.gmi", "host", "/a/b/", "20 text/gemini:four\n"},
         {"mkdir -p new/b; echo five >new/b/page.gmi; mv host/a old; mv new host/a", "host", "/a/b/page.gmi",
          "20 text/gemini:five\n"},
@@ -263,6 +268,72 @@ Test(page_cache, metadata_is_kept) {
     run("echo '*: ;lang=fr' >host/a/b/.meta");
     get("host", "/a/b/large.gmi");
     cr_expect_str_eq(reply.meta, "text/gemini;lang=fr");
+}
+
+/* Gives up root, which may read everything, or takes it back. Says whether it could. */
+static bool be(uid_t user) {
+    return geteuid() == user || (getuid() == 0 && seteuid(user) == 0);
+}
+
+/* What could not be read may be readable in a moment, without another version of anything that was looked at. */
+Test(page_cache, nothing_is_kept_without_its_metadata) {
+    static const char *const paths[] = {"/a/page.gmi", "/a/large.gmi"};
+    uid_t usual = geteuid();
+    run("chmod 755 .; echo five >host/a/page.gmi; head -c 20000 /dev/zero >host/a/large.gmi; chmod 0 host/a/.meta");
+    usleep(50000);
+    pretended_time = real_time() + 20;
+    cr_assert(be(usual == 0 ? 65534 : usual));
+    for (size_t i = 0; i < 2; i++) {
+        get("host", paths[i]);
+        cr_expect_str_eq(reply.meta, "text/gemini");
+        cr_expect_null(reply.text, "%s is kept without its metadata", paths[i]);
+    }
+    cr_expect_eq(kept_total(), 0);
+    cr_assert(be(usual));
+    run("chmod 644 host/a/.meta");
+    cr_assert(be(usual == 0 ? 65534 : usual));
+    for (size_t i = 0; i < 2; i++) {
+        get("host", paths[i]);
+        cr_expect_str_eq(reply.meta, "text/gemini;lang=de", "%s: %s", paths[i], reply.meta);
+    }
+    cr_assert(be(usual));
+}
+
+/* Is the metadata in this file kept? */
+static bool metadata_stays(const char *path) {
+    struct stat status;
+    cr_assert_eq(fstatat(capsules.folder, path, &status, 0), 0);
+    const struct file_version version = file_version_of(&status);
+    return kept_find(KEPT_METADATA, &version, sizeof version) != NULL;
+}
+
+/* Each capsule pays for its own pages and metadata: the one with the most loses its own. */
+Test(page_cache, a_capsule_with_much_takes_nothing_from_another) {
+    /* Pages that are kept, and metadata of pages that are too large for that; through an alias as well. */
+    static const char *const hosts[] = {"other", "guest"}, *const paths[] = {"/%d.gmi", "/%d/large.gmi"};
+    char path[32];
+    run("for i in $(seq 40); do mkdir other/$i; head -c 3000 /dev/zero >other/$i.gmi; "
+        "head -c 20000 /dev/zero >other/$i/large.gmi; { echo '*: ;lang=fr'; yes '# rule' | head -n 400; } "
+        ">other/$i/.meta; done; ln -s other guest; echo '*: ;lang=de' >host/.meta");
+    usleep(50000);
+    pretended_time = real_time() + 20;
+    for (size_t round = 0; round < 4; round++) {
+        const char *pattern = paths[round / 2];
+        kept_open(65536);
+        get("host", "/page.gmi");
+        struct reply_text *text = reply_text_share(reply.text); /* so another one has another address */
+        cr_assert_not_null(text);
+        cr_assert(metadata_stays("host/.meta"));
+        for (int i = 1; i <= 40; i++) {
+            snprintf(path, sizeof path, pattern, i);
+            get(hosts[round % 2], path);
+            cr_expect_eq(reply.status, STATUS_SUCCESS);
+        }
+        cr_expect_gt(kept_total(), 65536 - 6000, "%s: %zu: it was never full", pattern, kept_total());
+        cr_expect(metadata_stays("host/.meta"), "beside many %s", pattern);
+        cr_expect_eq(get("host", "/page.gmi"), text, "beside many %s", pattern);
+        reply_text_release(text);
+    }
 }
 
 /*

@@ -49,6 +49,8 @@ Test(worker, the_end_of_a_worker) {
     context.now = clock_milliseconds();
     all_shared[0].ready = 1;
     queue_one(STATE_HANDSHAKE, 0, false)->deadline = context.now + 100;
+    kept_open(65536);
+    cr_assert_not_null(kept_make(KEPT_PAGE, "a", 1, 0, 100, 0, NULL));
     raise(SIGHUP);
     uint64_t begun = context.now, beats = all_shared[0].beats;
     run(&worker);
@@ -56,6 +58,7 @@ Test(worker, the_end_of_a_worker) {
     cr_expect_eq(context.counters->late, 1);
     cr_expect_eq(worker.open, 0);
     cr_expect_eq(all_shared[0].ready, 0);
+    cr_expect_eq(kept_total(), 0, "its successor keeps pages in this memory");
     cr_expect_gt(all_shared[0].beats, beats);
     cr_expect_not(worker.told_to_hurry);
     /* In a hurry. */
