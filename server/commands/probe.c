@@ -23,10 +23,11 @@
 #include "common/random.h"
 #include "common/sandbox.h"
 #include "common/socket_address.h"
+#include "content/reply.h"
 #include "content/uri_host.h"
 
 #define PATIENCE 8000 /* milliseconds for everything */
-#define NO_SUCCESS 1  /* exit status for a response that is none */
+#define NO_SUCCESS 1  /* exit status for a response that shows a fault */
 
 struct visit {
     const char *address; /* as it was given */
@@ -149,6 +150,15 @@ static int tell_failure(const struct visit *visit, const char *what) {
     return visit->error == ETIMEDOUT ? EX_UNAVAILABLE : EX_PROTOCOL;
 }
 
+/*
+ * Does a server with this status work, and serve the host? Authors decide that a first page is missing, or only for
+ * members: a restart would change nothing.
+ */
+static bool is_healthy(int status) {
+    return status < STATUS_TEMPORARY_FAILURE || (status >= STATUS_PERMANENT_FAILURE && status <= STATUS_GONE) ||
+           status >= STATUS_CERTIFICATE_REQUIRED;
+}
+
 /* Asks, over a connection. Returns the exit status. */
 static int ask(struct visit *visit, WOLFSSL *session, const char *authority, uint16_t port) {
     char request[URI_HOST_SIZE + 32];
@@ -158,7 +168,7 @@ static int ask(struct visit *visit, WOLFSSL *session, const char *authority, uin
     int status = wolfSSL_write(session, request, size) == size ? read_status(session) : 0;
     if (status == 0)
         return tell_failure(visit, "no Gemini response");
-    if (status < 40)
+    if (is_healthy(status))
         return EX_OK;
     log_line(LOG_LEVEL_ERROR, "status %d at %s for host %s; the server's log has more", status, visit->address,
              authority);

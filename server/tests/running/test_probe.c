@@ -71,11 +71,23 @@ Test(probe, a_page_is_0) {
     cr_expect_eq(probe_at("[::1]", server.port, "localhost"), 0, "%s", output);
 }
 
-Test(probe, statuses_from_10_to_39_are_0_and_others_1) {
+/* What authors decide about a page is no fault of the server. */
+Test(probe, what_shows_a_fault_is_1_and_other_statuses_are_0) {
     static const struct {
         const char *rule;
         int expected;
-    } cases[] = {{"10 What do you look for?", 0}, {"20", 0}, {"30 /elsewhere.gmi", 0}, {"52", 1}, {"60 A member?", 1}};
+    } cases[] = {{"10 What do you look for?", 0},
+                 {"20", 0},
+                 {"30 /elsewhere.gmi", 0},
+                 {"40", 1},
+                 {"44 10", 1},
+                 {"50", 0},
+                 {"51", 0},
+                 {"52", 0},
+                 {"53", 1},
+                 {"59", 1},
+                 {"60 A member?", 0},
+                 {"62", 0}};
     start_with("");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char rules[128], status[3] = "";
@@ -92,6 +104,14 @@ Test(probe, statuses_from_10_to_39_are_0_and_others_1) {
             expect_sentence(result, 1, status);
     }
     expect_sentence(probe_at("127.0.0.1", server.port, "elsewhere.example"), 1, "53");
+}
+
+Test(probe, a_capsule_of_members_is_healthy) {
+    server_put_text(&server, "localhost/.access", "");
+    start_with("");
+    expect_status(&server, "gemini://localhost:PORT/", 60);
+    cr_expect_eq(probe_at("127.0.0.1", server.port, "localhost"), 0, "%s", output);
+    cr_expect_str_eq(output, "");
 }
 
 Test(probe, where_nothing_listens_it_is_69) {
