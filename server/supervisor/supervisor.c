@@ -43,6 +43,7 @@ struct supervisor {
     struct generation_sources sources;
     struct generation generation;
     bool not_reloaded; /* the last reload failed */
+    uint32_t workers;  /* the setting, as it was at the start */
     struct children children;
 };
 
@@ -195,6 +196,12 @@ static void wait_for_takeover(const struct children *children) {
         ppoll(NULL, 0, &(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
+/* Places for workers are made once. Says once for each change that it counts later. */
+static void compare_workers(const struct supervisor *supervisor, const struct settings *next) {
+    if (next->workers != supervisor->workers && next->workers != supervisor->generation.settings.workers)
+        log_line(LOG_LEVEL_WARNING, "the setting workers has changed; restart the server, so that it takes effect");
+}
+
 /* A complete new generation takes over, or nothing changes. */
 static void reload(struct supervisor *supervisor) {
     struct generation next;
@@ -213,6 +220,7 @@ static void reload(struct supervisor *supervisor) {
         tell(supervisor, "READY=1\n");
         return;
     }
+    compare_workers(supervisor, &next.settings);
     generation_dispose(&supervisor->generation);
     supervisor->generation = next;
     children_renew(&supervisor->children);
@@ -373,7 +381,7 @@ int supervisor_serve(const struct serve_options *options) {
     if (status == 0 && !children->keys_apart)
         status = check_state(options->state);
     probe_address(children->probe);
-    size_t workers = supervisor.generation.settings.workers;
+    size_t workers = supervisor.workers = supervisor.generation.settings.workers;
     if (workers == 0)
         workers = processors_allowed();
     /* All later child processes inherit it and give up more. */

@@ -34,6 +34,7 @@ static uint64_t moment = 1000000;
 static struct {
     int open, identify; /* statuses of a generation */
     size_t capsules;    /* that it holds */
+    uint32_t workers;   /* that its settings want */
     size_t ready, ready_after;
     int signals[8];
     unsigned long_waits[8]; /* how long each of these waits takes, in milliseconds */
@@ -118,6 +119,7 @@ static int pretended_generation_open(struct generation *generation, const struct
     memset(generation, 0, sizeof *generation);
     generation->capsules.folder = -1;
     generation->capsule_count = world.capsules;
+    generation->settings.workers = world.workers;
     note("open generation");
     return world.open;
 }
@@ -457,6 +459,23 @@ Test(supervisor, a_reload_that_works) {
     reload(&supervisor);
     cr_expect_eq(moment, begun + 3000, "it goes on some time");
     cr_expect_not_null(strstr(told, "READY=1\nSTATUS=Serving 7 capsules"));
+}
+
+/* The number of workers stays as it was at the start. The administrator reads so once, for each change. */
+Test(supervisor, a_reload_with_another_number_of_workers) {
+    static const struct {
+        uint32_t workers;
+        size_t warnings;
+    } reloads[] = {{2, 0}, {3, 1}, {3, 0}, {4, 1}, {2, 0}, {2, 0}, {0, 1}};
+    supervisor.workers = supervisor.generation.settings.workers = 2;
+    for (size_t i = 0; i < sizeof reloads / sizeof *reloads; i++) {
+        world.workers = reloads[i].workers;
+        logged_begin();
+        reload(&supervisor);
+        const char *text = logged_end();
+        cr_expect_eq(logged_count(text, "the setting workers has changed; restart the server"), reloads[i].warnings,
+                     "reload %zu: %s", i, text);
+    }
 }
 
 Test(supervisor, a_reload_that_fails_changes_nothing) {
