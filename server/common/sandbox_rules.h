@@ -99,9 +99,10 @@ struct rule {
 #define PROCESS_MAX 0x7fffffff
 
 /* The process's own memory. No mapping can replace another, and none can become executable. */
-#define MEMORY                                                                                                         \
-    RULE(mmap, ONLY(2, PROT_READ | PROT_WRITE), IS(3, MAP_PRIVATE | MAP_ANONYMOUS), IS_INT(4, -1)), ANY(munmap),       \
+#define MEMORY_TAKEN                                                                                                   \
+    RULE(mmap, ONLY(2, PROT_READ | PROT_WRITE), IS(3, MAP_PRIVATE | MAP_ANONYMOUS), IS_INT(4, -1)),                    \
         RULE(mremap, IS(3, MREMAP_MAYMOVE)), RULE(madvise, IS_INT(2, MADV_FREE)), ANY(brk)
+#define MEMORY MEMORY_TAKEN, ANY(munmap)
 
 /* Reads files and links, but creates and writes nothing. */
 #define OPEN_TO_READ (O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_DIRECTORY | O_PATH | O_NONBLOCK | O_NOCTTY | O_LARGEFILE)
@@ -186,7 +187,7 @@ static const struct rule probe_rules[] = {
     RULE(sendto, IS(3, MSG_NOSIGNAL | MSG_DONTWAIT), NULL_AT(4), IS(5, 0)),
     ANY(ppoll),
     RULE(write, IS(0, STDERR_FILENO)),
-    MEMORY,
+    MEMORY_TAKEN, /* what one handshake needs is kept when it is freed (block_cache.h) */
     NO_MEMORY(mprotect),
     RULE(getrandom, IS(2, 0)),
     CLOCKS,
