@@ -323,6 +323,8 @@ static int run(struct keys *keys) {
     uint64_t next = clock_milliseconds() + (unsigned)tick;
     keys->next_day = clock_milliseconds() + DAY;
     tell(keys, "READY=1\n");
+    if (keys->patient) /* otherwise the service manager or the supervisor says so */
+        log_line(LOG_LEVEL_NOTICE, "keys: ready; waiting for servers (vitrine serve --keys)");
     while (goes_on(keys)) {
         int wait = prepare(keys, &watch);
         sigset_t during_wait;
@@ -416,10 +418,12 @@ int key_service_run(const char *state, const char *path) {
             "vitrine-keys.socket, name a path with --listen, or run vitrine serve, which has a key process of its own");
         return EX_USAGE;
     }
-    signal(SIGINT, SIG_IGN); /* like SIGTERM of the service: workers still finish handshakes */
+    /* Ctrl-C: a service manager decides when this process stops, since workers still finish handshakes. */
+    signal(SIGINT, options.patient ? stop : SIG_IGN);
     signal(SIGHUP, reload);
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGTERM); /* unblocked only while nothing is half done */
+    sigaddset(&blocked, SIGINT);
     sigaddset(&blocked, SIGHUP);
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     int result = sandbox_enter(SANDBOX_KEYS, -1);

@@ -29,12 +29,13 @@ struct key_service_options {
     size_t channel_count;
     const struct certificates *certificates; /* what the workers at these channels serve; NULL: not known */
     int listener;                            /* a listening control socket, or -1 */
-    bool patient;                            /* at the first SIGTERM, go on until the last control socket is closed */
+    bool patient; /* at the first signal to stop, go on until the last control socket is closed */
 };
 
 /*
- * Serves until SIGTERM (see also patient), or, without a listener, until the last control socket is closed. Returns the
- * exit status: 0; EX_NOINPUT if a folder is missing; EX_OSERR. Unless it is 0, one sentence has been logged.
+ * Serves until SIGTERM, or SIGINT if the caller sets it (see also patient), or, without a listener, until the last
+ * control socket is closed. Returns the exit status: 0; EX_NOINPUT if a folder is missing; EX_OSERR. Unless it is 0,
+ * one sentence has been logged.
  */
 int key_service_serve(const struct key_service_options *options);
 

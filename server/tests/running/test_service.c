@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -114,12 +115,16 @@ Test(service, keys_are_asked_for_at_the_path_that_it_was_told) {
     cr_expect_eq(waitpid(keys, NULL, 0), keys);
 }
 
+static int keys_log = -1; /* standard error of the key process, or -1: that of the test */
+
 /* `vitrine keys --listen`, as in a container of its own. */
 static pid_t start_listening_keys(const char *path, const char *state) {
     mkdir(state, 0700);
     pid_t process = fork();
     if (process == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (keys_log >= 0)
+            dup2(keys_log, STDERR_FILENO);
         close_range(3, ~0u, 0);
         unsetenv("NOTIFY_SOCKET");
         execl(server_program(), server_program(), "keys", "--listen", path, "--state", state, NULL);
@@ -212,18 +217,49 @@ Test(service, keys_that_listen_stop_after_their_server) {
 }
 
 /* Nobody has to wait for a server that does not stop. */
-Test(service, keys_that_listen_stop_at_the_second_signal) {
+static void expect_end_at_the_second(int signal) {
     int status = -1;
     use_keys_at_path();
     pid_t keys = start_listening_keys(keys_path, keys_state);
     server_start(&server);
-    kill(keys, SIGTERM);
+    kill(keys, signal);
     nap(500);
     expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
-    kill(keys, SIGTERM);
+    kill(keys, signal);
     cr_expect_eq(waitpid(keys, &status, 0), keys);
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
     cr_expect_eq(server_stop(&server, 0), 69, "the server ends without its key process");
+}
+
+Test(service, keys_that_listen_stop_at_the_second_signal) {
+    expect_end_at_the_second(SIGTERM);
+}
+
+Test(service, keys_that_listen_stop_at_the_second_sigint) {
+    expect_end_at_the_second(SIGINT);
+}
+
+/* Somebody starts it in a terminal: sees that it is ready, and ends it with Ctrl-C. */
+Test(service, keys_by_hand_say_that_they_are_ready_and_stop_at_sigint) {
+    char line[256] = "";
+    int ends[2], status = -1;
+    use_keys_at_path();
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    keys_log = ends[1];
+    pid_t keys = start_listening_keys(keys_path, keys_state);
+    keys_log = -1;
+    close(ends[1]);
+    struct pollfd log = {ends[0], POLLIN, 0};
+    cr_assert_eq(poll(&log, 1, 20000), 1, "it says nothing");
+    cr_assert_gt(read(ends[0], line, sizeof line - 1), 0);
+    cr_expect_not_null(strstr(line, "keys: ready"), "%s", line);
+    cr_expect_eq(connect_to(keys_path), 0, "it says so too early");
+    kill(keys, SIGINT);
+    cr_expect(poll(&log, 1, 20000) == 1 && read(ends[0], line, sizeof line) == 0, "it goes on, or says more");
+    kill(keys, SIGKILL);
+    cr_expect_eq(waitpid(keys, &status, 0), keys);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
+    close(ends[0]);
 }
 
 /* The attack: another user of the machine, or of the pod, asks for signatures. */
