@@ -171,10 +171,13 @@ kind_run() {
     connect root@127.0.0.1 -- "$(printf '%q ' "$@")"
 }
 
-# The port is the same in there as out here: the server answers no request that names another.
+# The port is the same in there as out here: the server answers no request that names another. And an emulated machine
+# beside others can stand still for longer than the watchdog allows.
 serve_port() {
-    kind_run sh -euc 'mkdir -p /etc/systemd/system/vitrine.socket.d
-        printf "[Socket]\nListenStream=\nListenStream=0.0.0.0:%s\nListenStream=[::]:%s\n" "$1" "$1" >/etc/systemd/system/vitrine.socket.d/99-host.conf' sh "$port"
+    kind_run sh -euc 'cd /etc/systemd/system
+        mkdir -p vitrine.socket.d vitrine.service.d vitrine-keys.service.d
+        printf "[Socket]\nListenStream=\nListenStream=0.0.0.0:%s\nListenStream=[::]:%s\n" "$1" "$1" >vitrine.socket.d/99-host.conf
+        printf "[Service]\nWatchdogSec=60s\n" | tee vitrine.service.d/99-host.conf >vitrine-keys.service.d/99-host.conf' sh "$port"
 }
 
 # It goes on with the time at which it was frozen.
