@@ -47,6 +47,8 @@ static int take_session(SSL *session, SSL_SESSION *ticket) {
 static void leave(struct visits *visits, struct visit *visit, bool keep) {
     if (visit->session) {
         visits->reused += keep || !visits->resumed ? 0 : (size_t)SSL_session_reused(visit->session);
+        /* Sends nothing. Without it, OpenSSL resumes no session of a connection that did not send close_notify. */
+        SSL_set_shutdown(visit->session, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
         SSL_free(visit->session);
     }
     if (keep) /* or its events would count for the next one in this place */
@@ -94,8 +96,11 @@ static bool begin(struct visits *visits, struct visit *visit, int events) {
     }
     SSL_set_tlsext_host_name(visit->session, visits->host);
     SSL_set_connect_state(visit->session);
-    if (visits->resumed && visits->session)
-        SSL_set_session(visit->session, visits->session);
+    if (visits->resumed && visits->session) { /* of its own: OpenSSL resumes each session once */
+        SSL_SESSION *session = SSL_SESSION_dup(visits->session);
+        SSL_set_session(visit->session, session);
+        SSL_SESSION_free(session);
+    }
     EVP_DigestInit_ex(visit->digest, EVP_sha256(), NULL);
     return connect(visit->socket, (const struct sockaddr *)&visits->address, visits->address_size) == 0 ||
            errno == EINPROGRESS;
