@@ -6,7 +6,7 @@
 #
 # breach    the attempts as a program of their own, the decoys that they aim at, and the program with the attempts in it
 # intruder  the watcher, and the program with an engine in it that makes random system calls
-# measured  the program without a sandbox, the keys apart and inside the worker (image-tests/bench/split)
+# measured  the program without a sandbox, the keys apart and inside the worker (image-tests/bench/split, instructions)
 
 .PHONY: breach intruder measured
 breach:
@@ -66,6 +66,8 @@ $(BUILD)/breach/vitrine: MORE := \
 $(BUILD)/intruder/vitrine: $(PROGRAM_OBJECTS) $(IN_INTRUDER)
 $(BUILD)/intruder/vitrine: MORE := \
     -Wl,--wrap=main,--wrap=processors_allowed,--wrap=syscall,--wrap=worker_serve,--wrap=send,--wrap=epoll_wait
+# With names of functions, so that callgrind can say which ones are dear (image-tests/bench/instructions).
+$(BUILD)/vitrine-apart: private STRIPPED :=
 $(BUILD)/vitrine-apart: $(MEASURED)
 $(BUILD)/vitrine-inside: $(INSIDE)
 

@@ -19,7 +19,7 @@ ARM64_PARTS := $(addsuffix -arm64,program image image-file-check reproducible-ch
 HOST_TREES := $(shell awk -F ' *[|] *' '!/^\#/ && $$2 { sub("systemd", "host-tree", $$2); print $$2 }' image-tests/hosts/kinds | grep -v arm64 | sort -u)
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
-.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-hosts bench-fleet bench-starts bench-check calls-check comparison comparison-check moving-check
+.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-hosts bench-fleet bench-starts bench-aims bench-growth bench-check instructions-check calls-check comparison comparison-check moving-check
 .PHONY: by-hand-check plain-check packager-check mkosi-check tools-mkosi profiles-check surface surface-check specification-check bots-check fleet-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of these.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
@@ -303,6 +303,10 @@ bench-starts: $(WITH_HOSTS) $(call needs,bench-programs variants) ## measures th
 bench-check: $(call needs,bench-programs) ## checks the load client, and what a page and the most expensive handshake cost
 	@$(ENTER) image-tests/bench/check build/vitrine
 	@$(ENTER) image-tests/bench/dearest build/vitrine 30
+
+instructions-check: $(call needs,bench-programs tools-all) ## counts the instructions of a page, by callgrind: [SHOW=yes]
+	@$(IN_ATTACKS) measured
+	@$(ENTER) env SHOW=$(SHOW) image-tests/bench/instructions build/vitrine-apart
 
 calls-check: $(call needs,bench-programs) ## counts the system calls of a visit: [SHOW=yes]
 	@$(ENTER) env SHOW=$(SHOW) image-tests/check-calls build/vitrine

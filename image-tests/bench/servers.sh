@@ -1,19 +1,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# Sourced by the measurements: servers on 127.0.0.1 with the same pages, one at a time, and the end of it all. `program`
-# is the one under test.
+# Sourced by the measurements: servers on 127.0.0.1 with the same pages, and the end of it all. `program` is the one under
+# test. `server` and `port` are those of the server that is measured; others may run beside it.
 : "${program:?}"
 
 folder=$(mktemp -d)
 server='' port=''
+# What the next server under test gets.
+content=$folder/capsules state=$folder/state
+declare -A beside=() # process ID and port of others, by name
 
 stop_server() {
     [ -z "$server" ] || { kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; } || true
     server=''
 }
+# The server that runs now goes on under this name.
+keep_beside() { # NAME
+    beside[$1]="$server $port"
+    server=''
+}
+turn_to() { # NAME
+    read -r server port <<<"${beside[$1]}"
+}
+stop_beside() { # NAME
+    turn_to "$1"
+    stop_server
+    unset "beside[$1]"
+}
 finish() {
+    local name
     trap '' INT TERM
     stop_server
+    for name in "${!beside[@]}"; do
+        stop_beside "$name"
+    done
     rm -rf --one-file-system "$folder"
 }
 trap finish EXIT
@@ -30,12 +50,33 @@ make_capsule() {
     openssl req -config /dev/null -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -quiet -days 30 \
         -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout "$folder/key.pem" -out "$folder/certificate.pem" 2>"$folder/log" ||
         { cat "$folder/log" >&2; return 1; }
+    cat "$folder/certificate.pem" "$folder/key.pem" >"$folder/client.pem"
     printf '%s\n' 'max-connections = 20000' 'max-connections-per-address = 20000' 'max-connections-from-loopback = 20000' \
         'handshake-timeout = 10min' 'request-timeout = 10min' >"$folder/patient.conf"
 }
 
+# Pages that an owner's files make dearer: under eight folders with metadata, beside 1,000 rules, a listing of 50 files.
+# What has just changed is not kept, so this waits.
+make_rules() {
+    local capsule=$folder/capsules/localhost deep level
+    mkdir -p "$capsule"/{1/2/3/4/5/6/7/8,many,listed}
+    make_rules_file 1000 >"$capsule/many/.meta"
+    deep=$capsule
+    for level in 1 2 3 4 5 6 7 8; do
+        deep=$deep/$level
+        make_rules_file 10 >"$deep/.meta"
+    done
+    cp "$capsule/small.gmi" "$deep/"
+    cp "$capsule/small.gmi" "$capsule/middle.bin" "$capsule/many/"
+    touch "$capsule/listed/.directory-listing-ok" "$capsule"/listed/page-{1..50}.gmi
+    sleep 3
+}
+make_rules_file() { # RULES
+    seq -f 'page-%.0f.gmi: ;lang=en' "$1"
+}
+
 start_vitrine() { # [SERVE-OPTION...]
-    "$program" serve --listen "127.0.0.1:$port" --content "$folder/capsules" --state "$folder/state" "$@" 2>"$folder/log" &
+    "$program" serve --listen "127.0.0.1:$port" --content "$content" --state "$state" "$@" 2>"$folder/log.$port" &
     server=$!
 }
 
@@ -49,14 +90,14 @@ DocBase = "$folder/capsules/localhost"
 AccessLog = "$folder/access.log"
 ErrorLog = "$folder/error.log"
 CONF
-    molly-brown -c "$folder/molly.conf" >/dev/null 2>"$folder/log" &
+    molly-brown -c "$folder/molly.conf" >/dev/null 2>"$folder/log.$port" &
     server=$!
 }
 
 # It knows nothing of Gemini: only its handshakes count.
 start_openssl() {
     openssl s_server -accept "127.0.0.1:$port" -cert "$folder/certificate.pem" -key "$folder/key.pem" -www \
-        -no_ticket -num_tickets 0 >/dev/null 2>"$folder/log" &
+        -no_ticket -num_tickets 0 >/dev/null 2>"$folder/log.$port" &
     server=$!
 }
 
@@ -64,13 +105,15 @@ start_openssl() {
 start() { # SERVER [OPTION...]
     local name=$1
     shift
-    port=$((20000 + RANDOM % 10000))
+    until port=$((20000 + RANDOM % 10000)) && ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+        :
+    done
     "start_$name" "$@"
     for _ in {1..100}; do
         ! build/bench/load --port="$port" --handshakes --requests=1 --at-once=1 >/dev/null 2>&1 || return 0
         sleep 0.1
     done
-    cat "$folder/log" >&2
+    cat "$folder/log"* >&2
     echo "bench: $name does not serve" >&2
     return 1
 }
