@@ -1,40 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Medians and ratios of build/bench/visits.csv, and whether each aim of docs/SPECIFICATION.md is reached.
-
-function sort(list, n,    i, j, swap) {
-    for (i = 2; i <= n; i++)
-        for (j = i; j > 1 && list[j - 1] + 0 > list[j] + 0; j--) {
-            swap = list[j]
-            list[j] = list[j - 1]
-            list[j - 1] = swap
-        }
-}
-
-# Sets least and most too.
-function median_of(text,    list, n) {
-    n = split(text, list, " ")
-    sort(list, n)
-    least = list[1]
-    most = list[n]
-    return n ? list[int((n + 1) / 2)] : 0
-}
+# Medians and ratios of build/bench/visits.csv, and whether each aim of docs/SPECIFICATION.md is reached. After
+# figures.awk, whose aim() asks tools/promised.
 
 function median(server, case_name) {
     return median_of(figures[server, case_name])
 }
 
-function cell(server, case_name,    middle) {
-    middle = median(server, case_name)
-    return middle ? sprintf("%.0f (%.0f to %.0f)", middle, least, most) : "-"
+function cell(server, case_name) {
+    return median(server, case_name) ? spread(figures[server, case_name], 0) : "-"
 }
 
-# id: a row of docs/SPECIFICATION.md
-function aim(id, what, figure, unit,    limit) {
-    if ((("tools/promised " id) | getline limit) != 1)
-        exit 1
-    close("tools/promised " id)
-    printf "%-4s %-64s %6.2f%s, aim: at most %.2f%s\n", figure <= limit ? "met" : "NOT", what, figure, unit, limit, unit
-    missed += figure > limit
+function part(what, cost,    bar) {
+    for (bar = ""; length(bar) < cost / 4; bar = bar "#")
+        ;
+    printf "%-32s %6.0f  %s\n", what, (cost > 0 ? cost : 0), bar
 }
 
 NR > 1 {
@@ -49,17 +28,25 @@ NR > 1 {
 
 END {
     print "Processor time of the server for a visit, in microseconds: median (least to most)\n"
-    printf "%-24s %24s %30s %22s\n", "", "vitrine", "molly-brown", "openssl s_server"
+    printf "%-32s %24s %30s %22s\n", "", "vitrine", "molly-brown", "openssl s_server"
     for (i = 1; i <= count; i++)
-        printf "%-24s %24s %30s %22s\n", order[i], cell("vitrine", order[i]), cell("molly-brown", order[i]), cell("openssl", order[i])
+        printf "%-32s %24s %30s %22s\n", order[i], cell("vitrine", order[i]), cell("molly-brown", order[i]), cell("openssl", order[i])
     floor = median("arithmetic", "handshake")
-    printf "%-24s %24s\n", "the arithmetic alone", cell("arithmetic", "handshake")
-    printf "%-24s %24s\n", "the packets alone", cell("packets", "1 KiB")
+    printf "%-32s %24s\n", "the arithmetic alone", cell("arithmetic", "handshake")
+    printf "%-32s %24s\n", "the packets alone", cell("packets", "1 KiB")
     print "\nFrom connect to the last byte, in microseconds, 8 at once: half of the visits, and 99 of 100, are faster than\n"
     for (i = 1; i <= count; i++)
         if (("vitrine", order[i]) in middles && ("molly-brown", order[i]) in middles)
-            printf "%-24s %10d %10d %18s %10d %10d\n", order[i], median_of(middles["vitrine", order[i]]), median_of(tails["vitrine", order[i]]), "molly-brown:", median_of(middles["molly-brown", order[i]]), median_of(tails["molly-brown", order[i]])
+            printf "%-32s %10d %10d %18s %10d %10d\n", order[i], median_of(middles["vitrine", order[i]]), median_of(tails["vitrine", order[i]]), "molly-brown:", median_of(middles["molly-brown", order[i]]), median_of(tails["molly-brown", order[i]])
     page = median("vitrine", "1 KiB")
+    packets = median("packets", "1 KiB")
+    shaken = median("vitrine", "handshake")
+    without_tls = floor + packets
+    print "\nWhat a page of 1 KiB costs, part by part, in microseconds (each # is 4)\n"
+    part("the arithmetic", floor)
+    part("the packets", packets)
+    part("the rest of the handshake", shaken - without_tls)
+    part("request, file, response, log", page - (shaken > without_tls ? shaken : without_tls))
     print ""
     aim("page-to-molly-brown", "a page of 1 KiB, to molly-brown", page / median("molly-brown", "1 KiB"), "")
     aim("page-to-arithmetic", "a page of 1 KiB, to the arithmetic alone", page / floor, "")
