@@ -289,6 +289,14 @@ bench: $(call needs,bench-programs tools-all) ## measures what a visit costs, be
 	@$(ENTER) image-tests/bench/rules build/vitrine $(ROUNDS)
 	@$(IN_ATTACKS) measured
 	@$(ENTER) image-tests/bench/split build/vitrine-apart build/vitrine-inside
+	@$(ENTER) image-tests/bench/instructions build/vitrine-apart
+	@$(ENTER) env SHOW=yes image-tests/check-calls build/vitrine
+
+bench-aims: $(call needs,bench-programs tools-check) ## measures the aims beside molly-brown, and the noise: [ROUNDS=19]
+	@$(ENTER) image-tests/bench/aims build/vitrine $(ROUNDS)
+
+bench-growth: $(call needs,bench-programs tools-all) ## measures how the cost of a visit grows: [ROUNDS=3] [POINTS=5]
+	@$(ENTER) image-tests/bench/growth build/vitrine $(or $(ROUNDS),3) $(POINTS)
 
 bench-hosts: $(call needs,build/vitrine tools-check) ## measures starts, reloads and memory: [HOST_COUNTS="1 1000 10000"]
 	@$(ENTER) image-tests/bench/hosts build/vitrine $(HOST_COUNTS)
