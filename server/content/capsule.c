@@ -13,7 +13,6 @@
 #include "common/beneath.h"
 #include "common/directory.h"
 #include "common/hostname.h"
-#include "file_version.h"
 #include "serve.h"
 
 int capsules_open(struct capsules *capsules, const char *folder) {
@@ -28,7 +27,6 @@ int capsules_open(struct capsules *capsules, const char *folder) {
         capsules_close(capsules);
         return error;
     }
-    file_version_below(capsules->folder);
     return 0;
 }
 

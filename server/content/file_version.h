@@ -28,9 +28,9 @@ struct file_version file_version_of(const struct stat *status);
 bool file_version_same(const struct file_version *a, const struct file_version *b);
 
 /*
- * Says which folder the files are below. Only the file system of that folder stays as long as the folder is open. One
- * that is mounted below it can go, and the next one can have the same device number, and, if it is an image whose times
- * are fixed, the same versions.
+ * Says which folder the files are below; before that, nothing is settled. Only the file system of that folder stays as
+ * long as the folder is open. One that is mounted below it can go, and the next one can have the same device number,
+ * and, if it is an image whose times are fixed, the same versions.
  */
 void file_version_below(int folder);
 

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/sandbox.h"
+#include "content/file_version.h"
 #include "content/kept.h"
 #include "listening.h"
 #include "loop.h"
@@ -179,6 +180,7 @@ int worker_serve(const struct worker_setup *setup) {
         goto end;
     setup->shared->ready = 1;
     kept_open(setup->kept_most);
+    file_version_below(setup->capsules->folder);
     run(&worker);
     status = 0;
     goto end;

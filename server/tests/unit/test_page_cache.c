@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "content/capsule.h"
+#include "content/file_version.h"
 #include "content/folder_listing.h"
 #include "content/kept.h"
 #include "content/page_cache.h"
@@ -36,6 +37,7 @@ static void begin(void) {
         "ln -s sub/inner deep; echo '*: ;lang=nl' >host/rules; ln -s ../rules host/a/b/.more; echo >other/page.gmi; "
         "mkdir host/links; ln -s ../rules host/links/now; echo '*: ;lang=pt' >host/links/next");
     cr_assert_eq(capsules_open(&capsules, root), 0);
+    file_version_below(capsules.folder);
     kept_open(1048576);
     reply.body = -1;
     usleep(50000); /* past the tick in which all this was made */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "content/capsule.h"
+#include "content/file_version.h"
 #include "content/folder_listing.h"
 #include "content/rules_file.h"
 #include "logged.h"
@@ -79,6 +80,7 @@ static void begin(void) {
     snprintf(path, sizeof path, "%s/host/broken/.access", root);
     cr_assert_eq(mkdir(path, 0755), 0);
     cr_assert_eq(capsules_open(&capsules, root), 0);
+    file_version_below(capsules.folder);
     capsules.language = "en";
 }
 
