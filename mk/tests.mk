@@ -47,6 +47,15 @@ content: image ## makes a signed image of your capsules: DIR=folder [ARCH=arm64]
 	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
 	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/bake-content $(BUILD)/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt $(FOR)
 
+# Said before anything is made. One command, since a prerequisite beside others could come after them.
+ifneq ($(filter run boot,$(MAKECMDGOALS)),)
+ifneq ($(CONTENT),)
+ifneq ($(shell test -d '$(CONTENT)' && echo there),there)
+$(error there is no folder $(CONTENT) to show; CONTENT= names one that holds a folder for each host name)
+endif
+endif
+endif
+
 run: $(if $(PLAIN),program,image host-files) ## runs the image on a test host in a container: [PORT=1965] [CONTENT=folder]
 	@tools/run $(if $(PLAIN),program build/vitrine,nspawn-257 $(IMAGE)) $(PORT) "$(CONTENT)"
 

@@ -143,7 +143,10 @@ static size_t apply(struct keys *keys, const struct control_request *request, si
     return 0;
 }
 
-/* Takes one request and answers it. Returns false when the supervisor is gone. */
+/*
+ * Takes one request and answers it. Returns false when the supervisor is gone, or does not take its answers: an honest
+ * one waits for each, and nobody else may wait for one that does not.
+ */
 static bool answer_control(struct keys *keys, int control) {
     static struct control_response response;
     struct control_request request;
@@ -152,9 +155,13 @@ static bool answer_control(struct keys *keys, int control) {
     if (got <= 0)
         return got == -EINTR || got == -EAGAIN;
     size_t size = apply(keys, &request, (size_t)got, descriptor, &response);
-    if (size > 0 && send(control, &response, size, MSG_NOSIGNAL) < 0)
+    if (size == 0 || send(control, &response, size, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+        return true;
+    if (errno == EAGAIN)
+        log_line(LOG_LEVEL_WARNING, "keys: closed the connection of a server that does not take its answers");
+    else
         log_line(LOG_LEVEL_ERROR, "keys: cannot answer the supervisor: %s", strerror(errno));
-    return true;
+    return errno != EAGAIN;
 }
 
 /* ---- channels ---- */
@@ -455,8 +462,9 @@ static bool exchange(int control, const struct control_request *request, struct 
     unsigned watchdog = systemd_watchdog_milliseconds();
     uint64_t slice = watchdog > 0 ? watchdog / 3 : ANSWER_WITHIN;
     uint64_t give_up = clock_milliseconds() + ANSWER_WITHIN, now;
-    bool sent = control_send(control, request, -1) == 0;
-    while (sent && (now = clock_milliseconds()) < give_up) {
+    int sent = control_send(control, request, -1);
+    bool closed = sent == -EPIPE || sent == -ECONNRESET;
+    while (sent == 0 && !closed && (now = clock_milliseconds()) < give_up) {
         struct pollfd ready = {control, POLLIN, 0};
         if (poll(&ready, 1, (int)(give_up - now < slice ? give_up - now : slice)) == 0) {
             if (watchdog > 0)
@@ -464,6 +472,7 @@ static bool exchange(int control, const struct control_request *request, struct 
             continue;
         }
         ssize_t got = recv(control, response, sizeof *response, MSG_TRUNC);
+        closed = got == 0 || (got < 0 && errno == ECONNRESET);
         if (got <= 0)
             break;
         if (!control_response_is_valid(response, (size_t)got) || response->result == CONTROL_REFUSED) {
@@ -473,8 +482,12 @@ static bool exchange(int control, const struct control_request *request, struct 
         if (response->request_id == request->request_id)
             return true;
     }
-    log_line(LOG_LEVEL_ERROR, "identity %s: the key process does not answer; check that it runs, then try again",
-             request->host);
+    if (closed) /* it has ended, or has as many servers as it may have */
+        log_line(LOG_LEVEL_ERROR, "identity %s: the key process closed the connection; see its log, then try again",
+                 request->host);
+    else
+        log_line(LOG_LEVEL_ERROR, "identity %s: the key process does not answer; check that it runs, then try again",
+                 request->host);
     return false;
 }
 

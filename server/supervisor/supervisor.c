@@ -33,6 +33,7 @@
 #define START_WITHIN 20000   /* milliseconds until all workers must be ready */
 #define KEYS_WITHIN 5000     /* milliseconds until a key service must listen */
 #define TAKEOVER_WITHIN 3000 /* milliseconds */
+#define STOPS_WITHIN 10000   /* milliseconds in which all has ended, after stop-delay */
 
 /* The signal with which systemd-nspawn asks an init to stop: SIGRTMIN+3 of glibc, which musl calls SIGRTMIN+2. */
 #define SIGNAL_HALT 37
@@ -291,6 +292,10 @@ static bool put_off(const struct supervisor *supervisor, uint64_t *stop_at) {
     if (delay == 0 || *stop_at > 0)
         return false;
     *stop_at = clock_milliseconds() + delay;
+    /* A service manager waits for its own time to stop, which need not be known to whoever wrote the settings. */
+    char message[64];
+    snprintf(message, sizeof message, "EXTEND_TIMEOUT_USEC=%" PRIu64, (uint64_t)(delay + STOPS_WITHIN) * 1000);
+    systemd_notify(message);
     log_line(LOG_LEVEL_NOTICE, "told to stop; serving for %u milliseconds more (stop-delay)", delay);
     return true;
 }

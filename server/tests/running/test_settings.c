@@ -163,6 +163,7 @@ Test(settings, a_stop_waits_for_its_delay_and_serves_meanwhile) {
     uint64_t begun = gemini_now();
     kill(server.process, SIGTERM);
     cr_assert(server_logged(&server, "told to stop"));
+    cr_expect_not_null(server_told(&server, "EXTEND_TIMEOUT_USEC=14000000", 5000), "systemd would kill it first");
     while (gemini_now() - begun < 2500)
         expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
     cr_expect_eq(server_stop(&server, 0), 0);

@@ -421,6 +421,25 @@ Test(key_service, answers_that_find_no_room) {
     cr_expect_not(channel->full);
 }
 
+/* Nobody waits for a server that asks and takes no answers: the others would get no signatures meanwhile. */
+Test(key_service, who_takes_no_answers_is_left) {
+    struct control_request request;
+    size_t asked = 0;
+    open_keys();
+    log_limit(LOG_LEVEL_WARNING);
+    logged_begin();
+    cr_assert_eq(fcntl(pair[1], F_SETFL, fcntl(pair[1], F_GETFL) & ~O_NONBLOCK), 0);
+    cr_assert(control_ask(&request, CONTROL_PROVIDE, 1, 1001, "a"));
+    alarm(20); /* it would wait for ever */
+    do
+        ask_bytes(&request, sizeof request);
+    while (answer_control(&keys, pair[1]) && ++asked < 10000);
+    alarm(0);
+    cr_expect_gt(asked, 3);
+    cr_expect_lt(asked, 10000);
+    cr_expect_not_null(strstr(logged_end(), "keys: closed the connection of a server that does not take its answers"));
+}
+
 /* A connection to an address that the kernel chose. */
 static int connect_to(int listener) {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -1007,7 +1026,7 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
     cr_expect(test_are_gone(pair[0]));
     logged_begin();
     cr_expect_eq(test_provide(pair[0], "a", &certificates), KEY_SERVICE_SILENT);
-    cr_expect_not_null(strstr(logged_end(), "identity a: the key process does not answer"));
+    cr_expect_not_null(strstr(logged_end(), "identity a: the key process closed the connection"));
 }
 
 /* What a key process of another version says is told at once, and not waited out. */
