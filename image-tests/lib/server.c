@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +121,7 @@ static void write_output_to(const char *folder) {
 }
 
 static void collect_arguments(const struct server *server, const char **arguments) {
-    static char address[64], content[128], state[128];
+    static char address[64], proxied[64], content[128], state[128];
     size_t count = 0;
     snprintf(address, sizeof address, "127.0.0.1:%u", server->port);
     snprintf(content, sizeof content, "%s/content", server->folder);
@@ -135,6 +136,15 @@ static void collect_arguments(const struct server *server, const char **argument
         arguments[count++] = "--listen";
         arguments[count++] = address;
     }
+    if (server->proxied_port > 0) {
+        snprintf(proxied, sizeof proxied, "127.0.0.1:%u", server->proxied_port);
+        arguments[count++] = "--listen";
+        arguments[count++] = proxied;
+    }
+    if (server->settings[0]) {
+        arguments[count++] = "--settings";
+        arguments[count++] = server->settings;
+    }
     for (size_t i = 0; i < SERVER_ARGUMENTS_MAX && server->arguments[i]; i++)
         arguments[count++] = server->arguments[i];
     arguments[count] = NULL;
@@ -142,7 +152,7 @@ static void collect_arguments(const struct server *server, const char **argument
 
 /* In the child: becomes the server. */
 static void become_server(const struct server *server) {
-    const char *arguments[SERVER_ARGUMENTS_MAX + 9];
+    const char *arguments[SERVER_ARGUMENTS_MAX + 13];
     char notify[128];
     write_output_to(server->folder);
     snprintf(notify, sizeof notify, "%s/notify", server->folder);
@@ -189,6 +199,32 @@ void server_launch(struct server *server) {
         become_server(server);
     }
     cr_assert_gt(server->process, 0);
+}
+
+static void put_settings(struct server *server, const char *first, const char *format, va_list arguments) {
+    snprintf(server->settings, sizeof server->settings, "%s/vitrine.conf", server->folder);
+    FILE *file = fopen(server->settings, "w");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs(first, file), 0);
+    cr_assert_geq(vfprintf(file, format, arguments), 0);
+    cr_assert_eq(fclose(file), 0);
+}
+
+void server_put_settings(struct server *server, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    put_settings(server, "", format, arguments);
+    va_end(arguments);
+}
+
+void server_put_settings_proxied(struct server *server, const char *format, ...) {
+    char first[64];
+    va_list arguments;
+    server->proxied_port = free_port();
+    snprintf(first, sizeof first, "proxy-ports = %u\nadvertised-ports = %u\n", server->proxied_port, server->port);
+    va_start(arguments, format);
+    put_settings(server, first, format, arguments);
+    va_end(arguments);
 }
 
 void server_start(struct server *server) {

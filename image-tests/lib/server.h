@@ -28,6 +28,9 @@ struct server {
     size_t descriptors;                          /* RLIMIT_NOFILE */
     bool as_init;                                /* run as PID 1 of a PID namespace */
     int handed_over;                             /* a listening socket, for socket activation; 0: none */
+
+    char settings[128];    /* the path of vitrine.conf; "": none, until server_put_settings */
+    uint16_t proxied_port; /* listens on it, too, where a PROXY protocol header comes first; 0: none */
 };
 
 /* Makes the folder, with content/localhost/index.gmi, and chooses a port. */
@@ -35,6 +38,12 @@ void server_prepare(struct server *server);
 
 /* The path of the program under test. */
 const char *server_program(void);
+
+/* Writes these settings, with which the program starts, or which it reads at the next reload. */
+void server_put_settings(struct server *server, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same, and a second port on 127.0.0.1 where a PROXY protocol header comes first: server->proxied_port. */
+void server_put_settings_proxied(struct server *server, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Starts the program and waits for READY=1. */
 void server_start(struct server *server);

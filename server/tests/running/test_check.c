@@ -13,16 +13,13 @@
 #include "lib/server.h"
 
 static struct server server;
-static char output[65536], content[128], state[128], settings[128];
+static char output[65536], content[128], state[128];
 
 static void begin(void) {
     server_prepare(&server);
     snprintf(content, sizeof content, "%s/content", server.folder);
     snprintf(state, sizeof state, "%s/state", server.folder);
-    snprintf(settings, sizeof settings, "%s/vitrine.conf", server.folder);
-    FILE *file = fopen(settings, "w");
-    cr_assert_not_null(file);
-    fclose(file);
+    server_put_settings(&server, "%s", "");
 }
 
 static void end(void) {
@@ -32,7 +29,8 @@ static void end(void) {
 TestSuite(check, .init = begin, .fini = end, .timeout = 60);
 
 static int check(const char *option) {
-    const char *arguments[] = {"check", "--content", content, "--state", state, "--settings", settings, option, NULL};
+    const char *arguments[] = {"check",      "--content",     content, "--state", state,
+                               "--settings", server.settings, option,  NULL};
     return run_program(output, sizeof output, arguments);
 }
 
@@ -124,9 +122,7 @@ Test(check, every_fault_is_reported) {
     file = fopen(path, "w");
     fputs("no certificate\n", file);
     fclose(file);
-    file = fopen(settings, "w");
-    fputs("no-such-key = 1\n", file);
-    fclose(file);
+    server_put_settings(&server, "no-such-key = 1\n");
 
     cr_expect_eq(check(NULL), 1);
     for (size_t i = 0; i < sizeof findings / sizeof findings[0]; i++)

@@ -146,7 +146,6 @@ static const struct hostility hostilities[] = {
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 static struct server server;
-static char settings_path[128], listen_option[2][64];
 static pid_t attackers;
 static struct attack_course *course;
 
@@ -172,20 +171,12 @@ static void make_identity(const char *kind) {
 }
 
 static uint16_t start_with(const struct hostility *hostility) {
-    uint16_t proxied = free_port();
     if (hostility->identity)
         make_identity(hostility->identity);
-    FILE *file = fopen(settings_path, "w");
-    cr_assert_not_null(file);
-    fprintf(file, "log-addresses = full\nproxy-ports = %u\nadvertised-ports = %u\n%s", proxied, server.port,
-            hostility->settings ? hostility->settings : SHORT ROOM);
-    cr_assert_eq(fclose(file), 0);
-    snprintf(listen_option[0], sizeof listen_option[0], "127.0.0.1:%u", server.port);
-    snprintf(listen_option[1], sizeof listen_option[1], "127.0.0.1:%u", proxied);
-    const char *arguments[] = {"--listen", listen_option[0], "--listen", listen_option[1], "--settings", settings_path};
-    memcpy(server.arguments, arguments, sizeof arguments);
+    server_put_settings_proxied(&server, "log-addresses = full\n%s",
+                                hostility->settings ? hostility->settings : SHORT ROOM);
     server_start(&server);
-    return hostility->attack.proxied_addresses > 0 ? proxied : server.port;
+    return hostility->attack.proxied_addresses > 0 ? server.proxied_port : server.port;
 }
 
 static void begin(void) {
@@ -195,7 +186,6 @@ static void begin(void) {
     memset(few, 'b', sizeof few);
     server_put(&server, "localhost/few.gmi", few, sizeof few);
     server_put_text(&server, "localhost/page.gmi", "# Page\n");
-    snprintf(settings_path, sizeof settings_path, "%s/vitrine.conf", server.folder);
     char *bytes = calloc(1, LARGE);
     cr_assert_not_null(bytes);
     server_put(&server, "localhost/large.bin", bytes, LARGE);

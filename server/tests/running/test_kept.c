@@ -108,16 +108,7 @@ static void expect_change(unsigned round, size_t number) {
 }
 
 static void start(void) {
-    static char settings[128], listen_option[64];
-    snprintf(settings, sizeof settings, "%s/vitrine.conf", server.folder);
-    FILE *file = fopen(settings, "w");
-    cr_assert_not_null(file);
-    fputs("max-handshakes-per-minute = 0\nmax-requests-per-minute = 0\n", file);
-    fclose(file);
-    snprintf(listen_option, sizeof listen_option, "--listen=127.0.0.1:%u", server.port);
-    server.arguments[0] = listen_option;
-    server.arguments[1] = "--settings";
-    server.arguments[2] = settings;
+    server_put_settings(&server, "max-handshakes-per-minute = 0\nmax-requests-per-minute = 0\n");
     /* One worker answers everything: what it keeps is asked for. */
     cpu_set_t all, one;
     cr_assert_eq(sched_getaffinity(0, sizeof all, &all), 0);

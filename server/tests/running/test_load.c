@@ -167,17 +167,8 @@ Test(load, a_visitor_who_does_not_read_does_not_live_for_ever) {
 
 /* ---- slow readers, wake-ups, deadlines ---- */
 
-static char settings[128];
-
 static void start_with(const char *text) {
-    snprintf(settings, sizeof settings, "%s/vitrine.conf", server.folder);
-    FILE *file = fopen(settings, "w");
-    cr_assert(file && fputs(text, file) >= 0 && fclose(file) == 0);
-    static char listen_option[64];
-    snprintf(listen_option, sizeof listen_option, "--listen=127.0.0.1:%u", server.port);
-    server.arguments[0] = listen_option;
-    server.arguments[1] = "--settings";
-    server.arguments[2] = settings;
+    server_put_settings(&server, "%s", text);
     server_start(&server);
 }
 

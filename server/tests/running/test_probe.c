@@ -17,8 +17,7 @@
 #include "lib/server.h"
 
 static struct server server;
-static char output[8192], settings[128], listen_option[64], proxy_option[64], six_option[64];
-static uint16_t proxy_port;
+static char output[8192], four[64], six[64];
 
 static void begin(void) {
     server_prepare(&server);
@@ -32,20 +31,11 @@ TestSuite(probe, .init = begin, .fini = end, .timeout = 90);
 
 /* Listens on 127.0.0.1 and ::1, and on a port with PROXY headers; `more` are further settings. */
 static void start_with(const char *more) {
-    proxy_port = free_port();
-    snprintf(settings, sizeof settings, "%s/vitrine.conf", server.folder);
-    FILE *file = fopen(settings, "w");
-    cr_assert_not_null(file);
-    fprintf(file, "log-addresses = full\nproxy-ports = %u\nadvertised-ports = %u\n%s", proxy_port, server.port, more);
-    fclose(file);
-    snprintf(listen_option, sizeof listen_option, "--listen=127.0.0.1:%u", server.port);
-    snprintf(six_option, sizeof six_option, "--listen=[::1]:%u", server.port);
-    snprintf(proxy_option, sizeof proxy_option, "--listen=127.0.0.1:%u", proxy_port);
-    server.arguments[0] = listen_option;
-    server.arguments[1] = six_option;
-    server.arguments[2] = proxy_option;
-    server.arguments[3] = "--settings";
-    server.arguments[4] = settings;
+    server_put_settings_proxied(&server, "log-addresses = full\n%s", more);
+    snprintf(four, sizeof four, "--listen=127.0.0.1:%u", server.port);
+    snprintf(six, sizeof six, "--listen=[::1]:%u", server.port);
+    server.arguments[0] = four;
+    server.arguments[1] = six;
     server_start(&server);
 }
 
@@ -235,7 +225,7 @@ Test(probe, a_proxy_header_with_its_address_does_not_keep_out_of_the_log) {
     char header[108], line[128], logged[128];
     struct gemini_reply reply = {0};
     start_with("");
-    struct gemini_way way = {.port = proxy_port, .server_name = "localhost"};
+    struct gemini_way way = {.port = server.proxied_port, .server_name = "localhost"};
     struct gemini_client *client = gemini_connect(&way);
     cr_assert_not_null(client);
     snprintf(header, sizeof header, "PROXY TCP4 %s 192.0.2.200 40000 1965\r\n", address_of_probe());

@@ -194,16 +194,9 @@ Test(service, keys_take_a_secret_of_links) {
 
 /* Engines tell all containers of a pod to stop at the same time; the server still needs signatures (stop-delay). */
 Test(service, keys_that_listen_stop_after_their_server) {
-    static char settings[160];
     int status = -1;
     use_keys_at_path();
-    snprintf(settings, sizeof settings, "%s/vitrine.conf", server.folder);
-    FILE *file = fopen(settings, "w");
-    cr_assert_not_null(file);
-    cr_assert_geq(fputs("stop-delay = 2s\n", file), 0);
-    cr_assert_eq(fclose(file), 0);
-    server.arguments[4] = "--settings";
-    server.arguments[5] = settings;
+    server_put_settings(&server, "stop-delay = 2s\n");
     pid_t keys = start_listening_keys(keys_path, keys_state);
     server_start(&server);
     uint64_t begun = gemini_now();

@@ -16,18 +16,9 @@
 #define LARGE (24 * 1024 * 1024)
 
 static struct server server;
-static char path[128];
-
-static void write_settings(const char *text) {
-    FILE *file = fopen(path, "w");
-    cr_assert_not_null(file);
-    cr_assert_geq(fputs(text, file), 0);
-    cr_assert_eq(fclose(file), 0);
-}
 
 static void begin(void) {
     server_prepare(&server);
-    snprintf(path, sizeof path, "%s/vitrine.conf", server.folder);
 }
 
 static void end(void) {
@@ -36,15 +27,8 @@ static void end(void) {
 
 TestSuite(settings, .init = begin, .fini = end, .timeout = 90);
 
-static char listen_option[64];
-
 static void start_with(const char *text) {
-    write_settings(text);
-    snprintf(listen_option, sizeof listen_option, "127.0.0.1:%u", server.port);
-    server.arguments[0] = "--listen";
-    server.arguments[1] = listen_option;
-    server.arguments[2] = "--settings";
-    server.arguments[3] = path;
+    server_put_settings(&server, "%s", text);
     server_start(&server);
 }
 
@@ -64,11 +48,11 @@ Test(settings, faults_are_named_with_file_and_line) {
     snprintf(content, sizeof content, "%s/content", server.folder);
     snprintf(state, sizeof state, "%s/state", server.folder);
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-        write_settings(faults[i].text);
-        const char *arguments[] = {"serve",   "--listen", listen,       "--content", content,
-                                   "--state", state,      "--settings", path,        NULL};
+        server_put_settings(&server, "%s", faults[i].text);
+        const char *arguments[] = {"serve",   "--listen", listen,       "--content",     content,
+                                   "--state", state,      "--settings", server.settings, NULL};
         cr_expect_eq(run_program(output, sizeof output, arguments), EX_CONFIG, "%s", output);
-        snprintf(place, sizeof place, "%s\":%u: ", path, faults[i].line);
+        snprintf(place, sizeof place, "%s\":%u: ", server.settings, faults[i].line);
         cr_expect(strstr(output, place) && strstr(output, faults[i].about), "'%s' says: %s", faults[i].text, output);
     }
     const char *arguments[] = {"serve",   "--listen", listen,       "--content",        content,
@@ -101,7 +85,7 @@ Test(settings, a_reload_reads_settings_and_capsules_anew) {
     expect_status(&server, "gemini://localhost:7070/", 53);
     expect_status(&server, "gemini://new.example:PORT/", 53);
     server_put_text(&server, "new.example/index.gmi", "# New\n");
-    write_settings("advertised-ports = 7070\n");
+    server_put_settings(&server, "advertised-ports = 7070\n");
     server_reload(&server);
     expect_page(&server, "gemini://localhost:7070/", "# Start\n");
     expect_page(&server, "gemini://new.example:PORT/", "# New\n");
@@ -110,12 +94,12 @@ Test(settings, a_reload_reads_settings_and_capsules_anew) {
 
 Test(settings, what_is_wrong_leaves_everything_as_it_was) {
     start_with("advertised-ports = 7070\n");
-    write_settings("advertised-ports = 8080\nno-such-key = 1\n");
+    server_put_settings(&server, "advertised-ports = 8080\nno-such-key = 1\n");
     cr_expect(strstr(server_reload(&server), "STATUS=Not reloaded"));
     expect_page(&server, "gemini://localhost:7070/", "# Start\n");
     expect_status(&server, "gemini://localhost:8080/", 53);
     cr_expect(server_logged(&server, "vitrine.conf\":2: "));
-    write_settings("advertised-ports = 8080\n");
+    server_put_settings(&server, "advertised-ports = 8080\n");
     cr_expect_null(strstr(server_reload(&server), "Not reloaded"));
     expect_page(&server, "gemini://localhost:8080/", "# Start\n");
 }
@@ -189,7 +173,7 @@ Test(settings, as_many_workers_as_they_say) {
 Test(settings, a_reload_does_not_change_the_number_of_workers) {
     pid_t workers[WORKERS_MAX];
     start_with("workers = 3\n");
-    write_settings("workers = 1\n");
+    server_put_settings(&server, "workers = 1\n");
     server_reload(&server);
     cr_expect_geq(server_workers(&server, workers), 3);
     expect_page(&server, "gemini://localhost:PORT/", "# Start\n");

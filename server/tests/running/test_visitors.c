@@ -15,8 +15,6 @@
 #include "lib/server.h"
 
 static struct server server;
-static char settings[128], proxy_option[64], plain_option[64];
-static uint16_t proxy_port;
 
 static void begin(void) {
     server_prepare(&server);
@@ -36,25 +34,14 @@ TestSuite(visitors, .init = begin, .fini = end, .timeout = 90);
 
 /* A server with a second port, where a PROXY protocol header comes first; `more` are further settings. */
 static void start_with(const char *more) {
-    proxy_port = free_port();
-    snprintf(settings, sizeof settings, "%s/vitrine.conf", server.folder);
-    FILE *file = fopen(settings, "w");
-    cr_assert_not_null(file);
-    fprintf(file, "proxy-ports = %u\nadvertised-ports = %u\n%s", proxy_port, server.port, more);
-    fclose(file);
-    snprintf(plain_option, sizeof plain_option, "--listen=127.0.0.1:%u", server.port);
-    snprintf(proxy_option, sizeof proxy_option, "--listen=127.0.0.1:%u", proxy_port);
-    server.arguments[0] = plain_option;
-    server.arguments[1] = proxy_option;
-    server.arguments[2] = "--settings";
-    server.arguments[3] = settings;
+    server_put_settings_proxied(&server, "%s", more);
     server_start(&server);
 }
 
 /* Connects by the proxy port and sends a header, at once or byte by byte. */
 static struct gemini_client *come_from(const char *header, size_t size, bool slowly) {
     static struct gemini_way way;
-    way = (struct gemini_way){.port = proxy_port, .server_name = "localhost", .patience = 5000};
+    way = (struct gemini_way){.port = server.proxied_port, .server_name = "localhost", .patience = 5000};
     struct gemini_client *client = gemini_connect(&way);
     cr_assert_not_null(client);
     for (size_t at = 0; at < size; at += slowly ? 1 : size) {
@@ -243,6 +230,7 @@ Test(visitors, what_a_dead_worker_had_counted_is_forgotten) {
 
 /* Where no proxy is, it is the address of the connection that counts. */
 Test(visitors, one_address_is_limited_on_a_usual_port, .timeout = 120) {
+    char listen_option[64];
     struct gemini_client *clients[8];
     int good = 0, slowed = 0;
     if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0)
@@ -250,7 +238,8 @@ Test(visitors, one_address_is_limited_on_a_usual_port, .timeout = 120) {
     cr_assert_eq(system("ip link set lo up && ip address add 192.0.2.1/32 dev lo"), 0);
     start_with("max-connections-per-address = 4\nmax-requests-per-minute = 5\n");
     cr_assert_eq(server_stop(&server, SIGTERM), 0);
-    snprintf(plain_option, sizeof plain_option, "--listen=192.0.2.1:%u", server.port);
+    snprintf(listen_option, sizeof listen_option, "--listen=192.0.2.1:%u", server.port);
+    server.arguments[0] = listen_option;
     server_start(&server);
     struct gemini_way way = way_to(&server);
     way.address = way.source = "192.0.2.1";
@@ -470,7 +459,7 @@ Test(visitors, some_connections_at_once_are_no_reason_to_go) {
                                    .proxied_prefixes = 20000};
     struct gemini_client *clients[4];
     start_with("max-connections = 64\n");
-    attack.port = proxy_port;
+    attack.port = server.proxied_port;
     attackers = attack_begin(&attack, &course);
     sleep(3); /* the first ones are silent for long by then */
     for (int round = 0; round < 10; round++) {
