@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Medians of build/bench/aims.csv, of the ratios of its rounds, and whether the aims are reached. After figures.awk, whose
-# aim() asks tools/promised.
+# Medians of build/bench/aims.csv, of the ratios of its rounds, and whether the aims are reached. After figures.awk,
+# whose aim() asks tools/promised.
 
 NR > 1 {
     cost[$1, $2, $3] = $4

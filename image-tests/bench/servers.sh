@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# Sourced by the measurements: servers on 127.0.0.1 with the same pages, and the end of it all. `program` is the one under
-# test. `server` and `port` are those of the server that is measured; others may run beside it.
+# Sourced by the measurements: servers on 127.0.0.1 with the same pages, and the end of it all. `program` is the one
+# under test. `server` and `port` are those of the server that is measured; others may run beside it.
 : "${program:?}"
 
 folder=$(mktemp -d)

@@ -106,8 +106,8 @@ run_plain() { # SETUP PROPERTY...
     shell 'cat "$1/lines"' "$remote" >"$results.$setup"
 }
 
-# Where the real keys are, so that attempts can look for those: on the host, and where they may be for a worker. Processes 1
-# and 2 are the first ones of a container.
+# Where the real keys are, so that attempts can look for those: on the host, and where they may be for a worker.
+# Processes 1 and 2 are the first ones of a container.
 vitrine_surroundings() {
     shell 'cat "$1/work/surroundings"' "$remote" | grep -v '^key_\|^keys_\|^own_key\|^other_key'
     limits

@@ -7,7 +7,8 @@ opened=0
 terminal_name=vitrine-$BASHPID
 
 # Each of its own, with a name that no other one has: the one before may still be ending. What clients remember, such as
-# certificates, is forgotten with $home; bombadillo looks for that in XDG_CONFIG_HOME, and else in the home of /etc/passwd.
+# certificates, is forgotten with $home; bombadillo looks for that in XDG_CONFIG_HOME, and else in the home of
+# /etc/passwd.
 terminal() {
     env -u XDG_DATA_HOME -u XDG_CACHE_HOME HOME="$home" XDG_CONFIG_HOME="$home" TMUX_TMPDIR="$home" \
         TERM=xterm-256color LANG=C.UTF-8 tmux -L "$terminal_name-$opened" -f /dev/null "$@"
@@ -42,7 +43,8 @@ type_line() { # TEXT
     terminal send-keys Enter
 }
 
-# Waits until the screen shows a text, as long as the client is there. Words may be broken over lines, or stand in a box.
+# Waits until the screen shows a text, as long as the client is there. Words may be broken over lines, or stand in a
+# box.
 shows() { # TEXT
     local screen=''
     for _ in {1..300}; do

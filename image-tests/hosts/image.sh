@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck disable=SC2154 # name, folder, port, content, image: image-tests/host sets them
-# No host of services: the image by itself in a container, the server as its init. It shares the machine's network.
+# The image itself, booted in a container with the server as its init. There is no host around it. It shares the network
+# of this machine.
 
 . image-tests/hosts/container.sh
 
@@ -12,8 +13,9 @@ kind_prepare() {
 kind_become() {
     local root=/run/host start size partitions
     [ -n "$image" ] || fail "say which image to boot: --image=IMAGE"
-    # By its place in the image, so that no device nodes of partitions are needed; the loop device goes with the mount.
-    # A command in the background could end after the exec below: systemd-nspawn would then have two children for ever.
+    # Mount the root partition by its offset, which needs no device nodes for partitions. The loop device disappears
+    # with the mount. Do not use a process substitution here: it could outlive the exec below and stay a child of
+    # systemd-nspawn.
     partitions=$(tools/partitions "$image" 2>/dev/null) || fail "$image has no partitions that sfdisk can find"
     read -r start size _ <<<"$partitions"
     mkdir -p "$root"

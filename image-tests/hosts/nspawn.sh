@@ -1,17 +1,17 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck disable=SC2154 # name, folder, port, content, version: image-tests/host sets them
-# A host in a container: a service manager as its init, in systemd-nspawn. That of version 257 is the tools tree's; others
-# have trees of their own. Nothing of the host is on a disk: its tree is the lower layer of an overlay in memory, in a
-# mount namespace that ends with the container.
+# A host in a container: systemd-nspawn runs systemd as its init. Version 257 comes from the tools tree, the other
+# versions from their own trees. The host writes nothing to a disk: its tree is the lower layer of an overlay in memory,
+# in a mount namespace that ends with the container.
 #
-# Unless it is to be apart, it shares the machine's network, so what it serves on 127.0.0.1 and ::1 is served there by the
-# machine. Images are used there without their verity tree: the container cannot be relied on to have a device-mapper.
+# Without --apart it shares the network of this machine, so its server listens on this machine's 127.0.0.1 and ::1. It
+# uses images without dm-verity, because a container may have no device-mapper.
 
 . image-tests/hosts/container.sh
-in_memory=() # further folders of the host that are file systems of their own
+in_memory=() # more folders of the host that need their own file system in memory
 
-# What a kind of host that takes this in has besides.
+# Kinds of hosts that source this can override it.
 prepare_more() {
     :
 }
@@ -21,7 +21,7 @@ drop_in() {
     cat >"$root/etc/systemd/system/$1.d/99-${2-host}.conf"
 }
 
-# What a service manager needs to attach and run a portable service, and nothing else: it is up in a fifth of a second.
+# Sets up only what systemd needs to attach and run a portable service, so it starts in 0.2 seconds.
 prepare_root() {
     local unit
     rm -rf "$root"/usr/lib/systemd/system/*.target.wants "$root"/etc/systemd/system/*.wants
@@ -50,17 +50,17 @@ MemoryPressureWatch=off
 UNIT
     done
     if [ "$version" -lt 254 ]; then
-        # No policy says there that the verity tree is not used.
+        # systemd before 254 has no image policies. This variable turns dm-verity off.
         mkdir -p "$root/etc/systemd/system.conf.d"
         printf '[Manager]\nManagerEnvironment=SYSTEMD_DISSECT_VERITY_EMBEDDED=0\n' >"$root/etc/systemd/system.conf.d/host.conf"
     fi
-    # The host's /dev is the machine's, and read-only: journald cannot make /dev/log in it where the machine has none, which
-    # systemd before 256 has its profiles insist on.
+    # The host has the /dev of this machine, read-only, so journald cannot create a missing /dev/log. The profiles of
+    # systemd before 256 require it; make it optional.
     if [ ! -e /dev/log ] && [ ! -L /dev/log ]; then
         sed -i 's,^BindReadOnlyPaths=/dev/log ,BindReadOnlyPaths=-/dev/log ,' "$root"/usr/lib/systemd/portable/profile/*/service.conf
     fi
     if [ -n "$content" ]; then
-        # What an administrator writes to show the host's own content instead of the image's.
+        # An administrator writes the same drop-in to serve the host's own content instead of the image's.
         drop_in vitrine.service content <<'UNIT'
 [Service]
 BindReadOnlyPaths=/srv/gemini
@@ -81,20 +81,20 @@ kind_become() {
     mkdir -p /run/host
     mount -t tmpfs -o mode=0755 tmpfs /run/host
     mkdir /run/host/upper /run/host/upper/var /run/host/work "$root"
-    # What programs of the tree put into /var/tmp, now and later, is not the host's: a whiteout hides it.
+    # Hide the tree's /var/tmp with a whiteout: other programs that use the tree write files there.
     mknod /run/host/upper/var/tmp c 0 0
     mount -t overlay overlay -o "lowerdir=$tree,upperdir=/run/host/upper,workdir=/run/host/work" "$root"
     mkdir --mode=1777 "$root/var/tmp"
     prepare_root
     prepare_more
     mountpoint --fs-devno "$root" >"$folder/device"
-    # Block devices of images come and go in the machine's own /dev, so the host needs that; read-only, so that it leaves
-    # nothing in it. Only the console, which may be a real one, is hidden.
+    # Block devices of images appear in this machine's /dev, so the host needs it. It is read-only, so that the host
+    # leaves nothing in it. Hide the console, which may be a real one.
     become_container --directory="$root" --boot --capability=CAP_NET_ADMIN,CAP_IPC_LOCK --bind-ro=/dev --bind=/dev/null:/dev/console \
         ${apart:+--private-network} ${content:+--bind-ro="$content:/srv/gemini"} "${in_memory[@]/#/--tmpfs=}" -- --unit=host.target
 }
 
-# The network is the machine's.
+# The host shares the network of this machine.
 kind_reach() {
     :
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck disable=SC2034 # for podman.sh
-# As podman.sh, with a container of its own for the keys.
+# Like podman.sh, with a separate container for the key process.
 
 . image-tests/hosts/podman.sh
 keys_apart=yes

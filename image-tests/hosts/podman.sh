@@ -1,18 +1,19 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck disable=SC2016,SC2154,SC2034 # scripts that the host is to expand; name: image-tests/host sets it; in_memory: for nspawn.sh
-# A host in a container, on which podman runs the container image: podman's own generator makes the services from
-# deploy/podman/, as docs/containers.md says. Key process and workers share a container there (podman-keys.sh: not).
+# A host in a container, on which podman runs the container image. podman's own generator makes the services from
+# deploy/podman/, as docs/containers.md describes. Key process and workers share one container; podman-keys.sh separates
+# them.
 #
-# podman has its files in memory, because overlay cannot lie on the overlay that the host's tree is. It gets no control
-# groups, which need bpf and controllers that a host in a container may not have; so limits on memory and tasks do not
-# hold there, as they do not for services of nspawn-257.
+# podman keeps its files in memory, because the host's tree is an overlay, and an overlay cannot be stacked on that.
+# podman uses no control groups: they need bpf and controllers that a host in a container may not have. So limits on
+# memory and tasks have no effect, as in nspawn-257.
 
 . image-tests/hosts/nspawn.sh
 in_memory=(/dev/shm:mode=1777 /var/lib/containers:mode=0700)
 keys_apart=''
 
-# What lies beside the units of containers, for both forms. The settings are there, as the page has it.
+# Adds drop-ins for both forms, with the mount for settings from docs/containers.md.
 prepare_more() {
     local unit folder
     printf '[containers]\nkeyring = false\n' >"$root/etc/containers/containers.conf"
@@ -25,7 +26,7 @@ prepare_more() {
     echo Volume=/etc/vitrine:/etc/vitrine:ro >>"$root/etc/containers/systemd/vitrine.container.d/zz-host.conf"
 }
 
-# The lines of docs/containers.md, for an archive that is there.
+# Runs the commands of docs/containers.md, with the archive already on the host.
 kind_attach() {
     local file
     copy "$name" "$1" /var/tmp/vitrine.oci.tar

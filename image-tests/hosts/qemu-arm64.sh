@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck disable=SC2154,SC2034 # version: image-tests/host sets it; the rest is for qemu.sh
-# The same virtual machine for arm64. Other kinds name another processor (image-tests/lib/arm64.sh) and source this.
+# The virtual machine of qemu.sh, for arm64. Kinds with another processor (image-tests/lib/arm64.sh) set $processor and
+# source this.
 
 # shellcheck source=image-tests/hosts/qemu.sh
 . image-tests/hosts/qemu.sh

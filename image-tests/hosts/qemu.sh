@@ -1,18 +1,18 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck disable=SC2016,SC2154,SC2317 # name, folder, port, content, version: image-tests/host sets them
-# A virtual machine with a kernel of its own: dm-verity, Landlock and the limits of control groups are real here, which
-# they need not be in a container. It is emulated, so that it works on any machine, and nothing of it is on a disk: what it
-# writes to its disk, QEMU keeps in memory. Commands come in by ssh, with a key that is made for these machines alone.
+# A virtual machine with its own kernel. It has dm-verity, Landlock and the limits of control groups, which may be
+# missing in a container. It is emulated, so it works on any machine. QEMU keeps writes to its disk in memory. Commands
+# run over ssh, with a key that is made only for these machines.
 #
-# It boots once; each machine goes on from the state in which that one was when it was up.
+# It boots only once. The state of the running machine is saved, and each host continues from that state.
 
 # shellcheck source=image-tests/lib/modules.sh
 . image-tests/lib/modules.sh
 
-# Other kinds of machines set these once more (qemu-arm64.sh): the tree of the host, where its machine is kept, which of
-# the kernels in the tools tree it runs, the modules that reach the disk, the emulator with the machine, its network card,
-# its serial console, and what Linux is told about its clock.
+# Other kinds of machines override these (qemu-arm64.sh): the tree of the host, the folder for disk and state, the
+# kernel from the tools tree, the modules needed to mount the disk, the emulator and machine type, the network card, the
+# serial console, and kernel parameters for the clock.
 tree=build/trees/systemd-$version
 virtual=$PWD/build/virtual-$version
 flavour=cloud-amd64
@@ -22,7 +22,8 @@ card=virtio-net-pci
 serial=ttyS0
 clock='tsc=unstable clocksource=hpet no_timer_check'
 
-# The disk and the little file system from which the kernel starts; made once, from the tree and the kernel of the tools.
+# Makes the disk and the initramfs from the host's tree and a kernel of the tools tree. Does so again only if these
+# change.
 kind_prepare() {
     local release root=/run/root
     [ -e "$tree/.recipe" ] || fail "there is no tree for a host with systemd $version; make it with: make host-trees"
@@ -48,7 +49,7 @@ kind_prepare() {
     echo "$recipe" >"$virtual/recipe"
 }
 
-# Boots on the disk itself, so that this is as it was left when the state of the machine was written.
+# Boots the machine and saves its state. It writes to the disk itself, so that disk and saved state match.
 freeze() {
     local emulator console=/run/root/console monitor=/run/root/monitor
     mkfifo "$monitor.in" "$monitor.out"
@@ -58,24 +59,24 @@ freeze() {
     emulator=$!
     cat "$monitor.out" >/dev/null &
     until grep -q 'the host is up' "$console"; do
-        # On a machine that is busy for minutes, systemd gives up on its own processes.
+        # If this machine is busy for minutes, systemd in the virtual machine may time out and freeze.
         ! grep -q 'systemd.*: Freezing execution' "$console" || kill "$emulator"
         kill -0 "$emulator" 2>/dev/null || { cat "$console" >&2; fail "the virtual machine did not start; above is what it wrote"; }
         sleep 0.2
     done
-    sleep 2 # what it still does then is done once and not by each
+    sleep 2 # let it finish its start, so that the hosts need not
     printf 'migrate file:%s\nquit\n' "$virtual/state" >"$monitor.in"
     if ! wait "$emulator" || [ ! -s "$virtual/state" ]; then
         fail "the state of the virtual machine could not be kept"
     fi
 }
 
-copy_shell() { # TARGET: the shell of the initial file system
+copy_shell() { # TARGET: copies the shell for the initramfs
     cp /bin/busybox "$1"
 }
 
 prepare_initial() { # FOLDER RELEASE
-    # Only what reaches the disk; the rest is loaded from there.
+    # Include only the modules needed to mount the disk. All others are loaded from the disk.
     copy_shell "$1/bin/busybox"
     # shellcheck disable=SC2086 # several
     copy_modules "$1/lib" "$2" $initial_modules
@@ -130,9 +131,10 @@ UNIT
     echo "$version" >"$root/etc/hostname"
 }
 
-# The clock is that of a timer which is emulated with the machine's own time: how fast the emulated processor counts,
-# Linux finds out when it starts, and wrongly on a busy machine.
-emulate() { # COMMAND... -- SNAPSHOT [OPTION]...: on or off: whether what is written to the disk is forgotten
+# Replaces this process with QEMU, started through COMMAND. SNAPSHOT is on (discard writes to the disk) or off. The
+# kernel parameters in $clock make Linux use an emulated timer as its clock. Linux measures the speed of the processor's
+# counter (TSC) at its start, and gets it wrong if this machine is busy.
+emulate() { # COMMAND... -- SNAPSHOT [OPTION]...
     local before=() forward='' snapshot machine
     read -ra machine <<<"$qemu"
     while [ "$1" != -- ]; do
@@ -161,7 +163,7 @@ kind_become() {
     emulate -- on -incoming "file:$virtual/state"
 }
 
-# One connection serves all commands: a handshake takes long on an emulated processor.
+# All commands share one ssh connection, because a handshake is slow on an emulated processor.
 connect() { # OPTION... [COMMAND]
     ssh -F none -q -p "$(fact shell)" -i "$virtual/key" -o UserKnownHostsFile="$virtual/known" -o HostKeyAlias=known \
         -o BatchMode=yes -o ControlPath="$folder/control" "$@"
@@ -171,8 +173,8 @@ kind_run() {
     connect root@127.0.0.1 -- "$(printf '%q ' "$@")"
 }
 
-# The port is the same in there as out here: the server answers no request that names another. And an emulated machine
-# beside others can stand still for longer than the watchdog allows.
+# The server listens on the same port as this machine, because it refuses requests that name another port. The watchdog
+# gets a longer time, because the machine may pause for longer than the default when others run beside it.
 serve_port() {
     kind_run sh -euc 'cd /etc/systemd/system
         mkdir -p vitrine.socket.d vitrine.service.d vitrine-keys.service.d
@@ -180,7 +182,7 @@ serve_port() {
         printf "[Service]\nWatchdogSec=60s\n" | tee vitrine.service.d/99-host.conf >vitrine-keys.service.d/99-host.conf' sh "$port"
 }
 
-# It goes on with the time at which it was frozen.
+# The clock continues from the moment at which the state was saved.
 set_clock() {
     kind_run date --set="@$(date +%s.%N)"
 }

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash disable=SC2034 # who sources this uses what it sets
-# The processors with arm64 on which the image is tried, as QEMU emulates them.
+# The arm64 processors on which the image is tested, emulated by QEMU.
 #
-# newest       whatever QEMU can emulate; it signs addresses in the emulator's own way, because that of real processors
-#              would take most of its time
+# newest       everything that QEMU can emulate; pointer authentication uses QEMU's own algorithm, because the standard
+# one
+#              would take most of the time
 # cortex-a72   a server of 2016
 # cortex-a76   a Raspberry Pi 5, whose kernel has pages of 16 KiB
-# without-aes  a Raspberry Pi 4: a cortex-a72 that was built without instructions for AES and SHA-256
+# without-aes  a Raspberry Pi 4: a cortex-a72 without the instructions for AES and SHA-256
 
-# QEMU has no switch for the last one. It is a copy of QEMU in which one constant is another: the register that says what
-# a Cortex-A53, A57 and A72 can do. The constant is looked for in the code of Debian 13's build; in another build it may be
-# written in another way, and then there is no such copy: exit status 3.
+# QEMU has no option to remove these instructions. So this makes a copy of QEMU with another value for the register that
+# lists the instructions of a Cortex-A53, A57 and A72. It looks for the machine code of Debian 13's build. Other builds
+# may differ; if the code is not found, the exit status is 3.
 weaken() { # QEMU COPY
     python3 - "$1" "$2" <<'PYTHON'
 import re, sys
@@ -23,9 +24,9 @@ with open(sys.argv[2], "wb") as copy:
 PYTHON
 }
 
-# Sets emulator, the command with the machine, and flavour, the kernel that it runs. Fails, with the reason in unable, if
-# this tools tree cannot emulate it.
-choose_processor() { # PROCESSOR FOLDER: where the copy is kept
+# Sets $emulator, the QEMU command with the machine, and $flavour, the kernel to boot. If this tools tree cannot emulate
+# the processor, it fails and sets $unable to the reason.
+choose_processor() { # PROCESSOR FOLDER: keeps the copy of QEMU in FOLDER
     local program=qemu-system-aarch64 model=$1
     unable='' flavour=cloud-arm64
     case $1 in
@@ -48,7 +49,7 @@ choose_processor() { # PROCESSOR FOLDER: where the copy is kept
     emulator="$program -M virt,gic-version=3 -cpu $model"
 }
 
-# A first file system with image-tests/first.c as its init, and modules; FOLDER/initial.
+# Makes FOLDER/initial: an initramfs with image-tests/first.c as init, and kernel modules.
 make_initial() { # FOLDER KERNEL MODULE...
     rm -rf "$1/first"
     mkdir -p "$1/first/modules"
@@ -56,7 +57,7 @@ make_initial() { # FOLDER KERNEL MODULE...
     copy_modules "$1/first/modules" "${@:2}" && (cd "$1/first" && find . | LC_ALL=C sort | cpio --quiet -o -H newc) >"$1/initial"
 }
 
-# Becomes the emulator of a machine with nothing else in it. WORDS are arguments of its first process.
+# Replaces this process with an emulated machine without a distribution. WORDS are the arguments of its init.
 emulate_alone() { # FOLDER KERNEL WORDS OPTION...
     local emulating
     read -ra emulating <<<"$emulator"

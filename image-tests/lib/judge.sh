@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# Shared by test scripts: prints a line with PASS or FAIL for each test, and sets $failed if one failed. $subject names
-# what is tested, if the name of a test alone does not say it.
-# shellcheck disable=SC2034 # failed is read by who sources this
+# Sourced by test scripts: prints PASS or FAIL for each test, and sets $failed to 1 if one failed. Scripts may set
+# $subject, which is printed before the name of each test.
+# shellcheck disable=SC2034 # the sourcing script reads failed
 failed=0 subject=''
 
-judge() { # NAME COMMAND...: shows the command's output only if it fails
+judge() { # NAME COMMAND...: prints the command's output only if it fails
     local what=${subject:+$subject: }$1 words
     shift
     if words=$("$@" 2>&1); then

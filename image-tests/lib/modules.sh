@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# Modules of a kernel in the tools tree, for a first file system.
+# Copies kernel modules from the tools tree into an initramfs.
 
-# Copies modules with all that they need, numbered in the order in which they have to be loaded; those that are built in
-# are left out.
+# Copies modules and their dependencies, and numbers them in the order in which to load them. Leaves out modules that
+# are built into the kernel.
 copy_modules() { # FOLDER KERNEL MODULE...
     local number=100 module modules
     modules=$(modprobe --set-version="$2" --show-depends --all "${@:3}") || return

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Sourced by tests that build in a copy of the project, as other tests use what is built here.
+# Sourced by tests that build in a copy of the project, because other tests use the build results here.
 
-copy_project() { # FOLDER: sources and key, nothing that was built
+copy_project() { # FOLDER: copies sources and the key, and no build results
     mkdir -p "$1/build" && tar -cf - --exclude=./build --exclude=./mkosi.tools --exclude=./.git . | tar -C "$1" -xf -
 }
 
-# Without a key, mkosi ends with a sentence that says what to run, and makes no image. It makes none either where nothing
-# looks for the key before mkosi itself does. PROJECT is a copy, and loses its key.
-no_key_no_image() { # PROJECT COMMAND...: what runs mkosi there
+# Checks that mkosi makes no image without a key, and says what to run. Without mkosi.sync, which checks for the key
+# first, mkosi itself must fail. Deletes the key of PROJECT, which must be a copy. COMMAND runs mkosi there.
+no_key_no_image() { # PROJECT COMMAND...
     local project=$1 words
     shift
     rm -f "$project/mkosi.key" "$project/mkosi.crt"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # folder: who sources this sets it, for temporary files, and uses registry
-# Sourced by tests that need a registry on 127.0.0.1, in a network namespace of theirs: $registry_port, and the process
-# $registry, which who sources this ends.
-registry='' registry_user='' # USER:PASSWORD, if the registry is to want one
+# shellcheck disable=SC2034,SC2154 # the sourcing script sets folder and uses registry
+# Sourced by tests that need a registry on 127.0.0.1 in their own network namespace. The registry listens on
+# $registry_port. The sourcing script sets $folder, for temporary files, and ends the process $registry.
+registry='' registry_user='' # registry_user: USER:PASSWORD, or empty if the registry requires no login
 registry_port=$((20000 + RANDOM % 10000))
 
 start_registry() {
@@ -19,7 +19,7 @@ END
     registry=$!
 }
 
-# A file with the hash that the registry reads, and $folder/login.json as podman login writes it.
+# Writes the file with the password hash for the registry, and $folder/login.json in the format of podman login.
 want_login() {
     python3 - "${registry_user#*:}" >"$folder/hash" <<'PYTHON'
 import ctypes, sys
@@ -43,8 +43,8 @@ registry_answers() {
     return 1
 }
 
-# $folder/policy.json takes from that registry only what oci.key signed, and from nowhere else;
-# $folder/registries.d says where signatures are. The tag is part of what is signed.
+# Writes $folder/policy.json, which accepts only images from REGISTRY that oci.key signed, and $folder/registries.d,
+# which says where the signatures are. A signature also covers the tag.
 write_policy() { # REGISTRY
     mkdir "$folder/registries.d"
     echo "docker: {\"$1\": {use-sigstore-attachments: true}}" >"$folder/registries.d/sigstore.yaml"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck disable=SC2034,SC2154,SC2317,SC2329 # who sources this sets kind, and uses the rest
-# A web server of this machine with releases on it, and a host that fetches them: for check-update and update-drill.
+# shellcheck disable=SC2034,SC2154,SC2317,SC2329 # the sourcing script sets kind, and uses the rest
+# Sourced by check-update and update-drill: runs a web server with releases, and a host that downloads them.
 
 version=$(cat mkosi.version)
 variants=build/variants
@@ -10,7 +10,7 @@ web=$folder/web
 name='' web_server=''
 # shellcheck source=image-tests/lib/judge.sh
 . image-tests/lib/judge.sh
-later=$(date --utc --date='+95 days' +%Y-%m-%d) # until when lists count that are published here
+later=$(date --utc --date='+95 days' +%Y-%m-%d) # default expiry date of lists
 
 finish() {
     trap '' INT TERM HUP
@@ -42,12 +42,12 @@ start_web_server() {
     return 1
 }
 
-# How the web server behaves, see image-tests/web-server.
+# Sets how the web server behaves (see image-tests/web-server).
 behaves() { # MODE
     echo "$1" >"$folder/mode.new" && mv "$folder/mode.new" "$folder/mode"
 }
 
-# An image under the name of a version, as a release has it, with a signed list.
+# Replaces the files on the web server with an image, named like that of a release, and a signed list.
 publish() { # IMAGE VERSION [UNTIL [KEY CERTIFICATE]]
     behaves plain
     rm -rf "${web:?}"/*
@@ -62,7 +62,7 @@ on_host() {
     image-tests/host run "$name" "$@"
 }
 
-updating() { # STATUS WORDS COMMAND...: is this its exit status, and are these words among what it says?
+updating() { # STATUS WORDS COMMAND...: checks the exit status, and that the output contains WORDS
     local status wanted=$1 expected=$2 words
     shift 2
     words=$(on_host "$@" 2>&1)
@@ -88,7 +88,7 @@ processes() {
     on_host systemctl show --property=MainPID,RootImage,NRestarts vitrine.service vitrine-keys.service
 }
 
-# Refused, told, removed, and the services did not even notice.
+# Publishes an image. The update must refuse it with a message, remove it, and not restart the services.
 refused() { # STATUS WORDS IMAGE VERSION
     local before after
     before=$(processes)
