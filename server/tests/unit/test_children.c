@@ -36,6 +36,8 @@
 
 #include "logged.h"
 
+#define WORKERS 2
+
 static struct children children;
 static struct worker_shared shared;
 
@@ -398,9 +400,7 @@ static int begin_supervisor(bool keys_apart) {
     sigaddset(&signals, SIGINT);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     children.signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    cr_assert(children_make_places(&children, 2));
-    if (children.worker_count > 2)
-        children.worker_count = 2;
+    cr_assert(children_make_places(&children, WORKERS));
     return before;
 }
 
@@ -420,13 +420,12 @@ static void end_supervisor(int before) {
 
 Test(children, places_of_workers) {
     int before = begin_supervisor(true);
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t cores = count > 64 ? 64 : (size_t)count;
-    cr_expect_eq(children.shared_count, cores + 128);
-    for (size_t i = 0; i < children.worker_count; i++)
+    cr_expect_eq(children.worker_count, WORKERS);
+    cr_expect_eq(children.shared_count, WORKERS + 128);
+    for (size_t i = 0; i < WORKERS; i++)
         cr_expect_eq(children.workers[i].shared, &children.all_shared[i]);
     for (size_t i = 0; i < 128; i++)
-        cr_expect_eq(children.retired[i].shared, &children.all_shared[cores + i]);
+        cr_expect_eq(children.retired[i].shared, &children.all_shared[WORKERS + i]);
     cr_expect_eq(children.all_shared[children.shared_count - 1].ready, 0, "there is memory to the last of them");
     cr_expect_eq(children_wait(&children, 0), 0);
     uint64_t begun = clock_milliseconds();
