@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # make help lists what can be made. Everything is compiled and run in the tools tree (mkosi.tools/), so that every host
-# gives the same result; ENTER= (empty) uses the compilers at hand instead.
+# gives the same result. ENTER= (empty) uses this machine's own compilers instead.
 
-# Where mounts are forbidden (an ordinary container) there is neither a tree nor an image: PLAIN=yes.
+# PLAIN=yes: this machine forbids mounts, as ordinary containers do. It can make neither a tools tree nor an image.
 ifeq ($(origin ENTER),undefined)
 ENTER := $(shell ./tools/tree/possible)
 PLAIN := $(if $(ENTER),,yes)
@@ -12,9 +12,10 @@ no_image = @echo '$@: this machine forbids mounts, as ordinary containers do, so
 include mk/arch.mk
 VERSION := $(shell cat mkosi.version)
 JOBS := $(shell nproc)
-# make check makes what its parts need beforehand, and once; they run side by side, and must not make it as well.
+# make check builds what its parts need once, before they run in parallel (PREPARED=1), so they must not build it again.
 needs = $(if $(PREPARED),,$(1))
-# Runs tests of Criterion: which (TEST=suite/name), and how to run one of them again is told with each that fails.
+# Runs Criterion tests, only those that match TEST=suite/name if it is set. Each failure shows the command that runs it
+# again.
 criterion = $(ENTER) tools/criterion "make $@" $(1) $(if $(TEST),--filter '$(TEST)')
 PREFIX ?= /usr/local
 PROFILES := $(PREFIX)/lib/systemd/portable/profile
@@ -29,7 +30,7 @@ ZSH_COMPLETION := $(PREFIX)/share/zsh/site-functions/_vitrinectl
 IN_SERVER := $(ENTER) $(MAKE) --no-print-directory -f mk/program.mk -j$(JOBS) $(FOR:%=ARCH=%)
 IN_ATTACKS := $(ENTER) $(MAKE) --no-print-directory -f mk/attack-programs.mk -j$(JOBS) $(FOR:%=ARCH=%)
 
-# What packagers set is for their own compilers: the tools tree gives everybody the same result.
+# These variables are meant for a packager's own compilers. The tools tree gives everybody the same result.
 ifneq ($(ENTER),)
 given := $(foreach variable,CC CPPFLAGS CFLAGS LDFLAGS WOLFSSL_ARCHIVE MIME_TYPES,$(if $(filter command,$(origin $(variable))),$(variable)=))
 ifneq ($(strip $(given)),)
@@ -51,9 +52,9 @@ else ifneq ($(PLAIN),)
 	@./tools/tree/plain
 endif
 
-# With what tests need, with what packages are made with, with what only make check-all and make bench need, with what
-# container images are made with, and with what their tests need. With what tests of releases need. With load balancers,
-# and with what checks manifests. With what compiles for arm64, emulates it, and makes the tree of its test hosts.
+# The stages of the tools tree (tools/tree/packages): for tests; for packages; for make check-all and make bench; for
+# container images, and for their tests; for tests of releases; for load balancers; for manifests; for compiling for
+# arm64, for emulating it, and for making the tree of its test hosts.
 tools-check tools-packages tools-all tools-oci tools-containers tools-rebuild tools-fleet tools-manifests tools-arm64 tools-arm64-boot tools-arm64-check: tools-%:
 ifneq ($(ENTER),)
 	@./tools/tree/make tools/tree/packages mkosi.tools $*
@@ -66,7 +67,7 @@ $(BUILD)/vitrine: $(call needs,program)
 program: | tools $(FOREIGN:%=tools-arm64) ## compiles the program, build/vitrine: [ARCH=arm64] for build/arm64/vitrine
 	@$(IN_SERVER) program
 
-# Where things lie on the system that is packaged: a program for it knows its sample capsule in $(PREFIX).
+# The path of the sample capsule on the packaged system; the program is compiled with it.
 SAMPLE := $(PREFIX)/share/vitrine/sample
 
 install-program: ## installs the program, its pages and the sample capsule, for packagers
@@ -93,9 +94,9 @@ compile-commands: | tools-check ## writes compile_commands.json for editors
 unit-check: $(call needs,unit-tests) ## runs the unit tests, plain and under the sanitizers: [TEST=suite/name]
 	@failed=0; $(call criterion,build/unit-tests --jobs $(JOBS)) || failed=1; \
 	    $(call criterion,build/unit-tests-sanitized --jobs 1) || failed=1; exit $$failed
-# The latter one after the other: Criterion itself, with several jobs, now and then leaves memory behind.
+# The sanitized tests run one at a time, because Criterion itself sometimes leaks memory when it runs several jobs.
 
-# Neither a part of check nor of check-all: it takes from minutes to hours, and a survivor is for a person to judge.
+# Not part of check or check-all: it takes minutes to hours, and a person must judge each surviving change.
 mutants: $(call needs,unit-tests build/vitrine test-programs) ## finds changes that no test notices: [SEED=] [COUNT=] [FILES=] [SERVED=no]
 	@$(ENTER) env JOBS=$(or $(MUTANTS_AT_ONCE),1) SERVED=$(SERVED) unshare --pid --net --fork --kill-child --mount-proc \
 	    tools/mutants $(or $(SEED),1) $(or $(COUNT),100) $(FILES)
@@ -117,13 +118,13 @@ screenshot: $(call needs,build/vitrine tools-all) ## makes docs/screenshot.png: 
 format: | tools-check ## formats the sources with clang-format
 	@$(ENTER) sh -c 'clang-format -i $$(find server image-tests -name "*.[ch]")'
 
-# One file out of the parts, so that a host never has parts of two versions.
+# Joins the parts into one file, so that a host never has parts of two versions.
 build/vitrinectl: host/vitrinectl $(wildcard host/vitrinectl.d/*.sh)
 	@mkdir -p $(@D)
 	@awk '/^\. "\$$here\// { gsub(/.*\/|"/, ""); while ((getline line <("host/vitrinectl.d/" $$0)) > 0) print line; next } \
 	    !/^here=|^# shellcheck source=|^# On a host this is one file/' $< >$@.new && chmod 0755 $@.new && mv $@.new $@
 
-# Paths of what install brings, and vitrinectl uninstall takes away. A certificate is one of them where there is one.
+# The files that make install installs and vitrinectl uninstall removes, including the certificate if there is one.
 VERITY_CERTIFICATE ?= $(wildcard mkosi.crt)
 VERITY_FOLDER ?= /etc/verity.d
 FILES := $(PREFIX)/share/vitrine/files
@@ -160,14 +161,14 @@ build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) host/sysupd
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(tools/fixed date) -cf $@ $$(cd build/host-files && find * -type f)
 	@rm -rf build/host-files
 
-# What signs with mkosi.key. A token can be reached by this machine's own openssl alone, and not from the tools tree.
-# PASSPHRASE= names a file with the passphrase or PIN; otherwise openssl asks.
+# How to run commands that sign with mkosi.key. Only this machine's own openssl can reach a token; the tools tree
+# cannot. PASSPHRASE= names a file with the passphrase or PIN; otherwise openssl asks for it.
 KEY_KIND := $(shell tools/release/sign kind)
 SIGN = $(if $(filter token,$(KEY_KIND)),PASSPHRASE='$(PASSPHRASE)',$(ENTER) env $(if $(PASSPHRASE),PASSPHRASE=/dev/fd/9))
 WITH_PASSPHRASE = $(if $(PASSPHRASE),9<'$(PASSPHRASE)')
 
-# mkosi cannot sign with a key that has a passphrase or is in a token. It then signs with another one, in another folder, and
-# that signature is replaced.
+# mkosi cannot sign with a key that has a passphrase or is in a token. In that case it signs with a temporary key, in
+# another folder, and that signature is then replaced.
 ifneq ($(KEY_KIND),plain)
 UNSIGNED_FOLDER = --output-directory=$(BUILD)/unsigned
 UNSIGNED_IMAGE = $(BUILD)/unsigned/vitrine_$(VERSION).raw
@@ -176,11 +177,11 @@ MAKE_UNSIGNED_KEY := [ -e build/unsigned.key ] || tools/release/new-key build/un
 SIGN_IMAGE = rm -f $(IMAGE) && $(SIGN) tools/release/sign-image $(UNSIGNED_IMAGE) $(WITH_PASSPHRASE) && mv $(UNSIGNED_IMAGE) $(IMAGE) &&
 endif
 
-# HOST is asked for on the command line alone: some shells have a variable of that name.
+# HOST counts only on the command line, because some shells set an environment variable with that name.
 deploy: ## installs image and capsule by ssh: SERVER=root@host PAGES=folder [HOST=name]
 	@HOST='$(if $(filter command line,$(origin HOST)),$(HOST))' MAKE='$(MAKE)' deploy/deploy
 
-# Not for a packager who names a certificate, or says VERITY_CERTIFICATE= to bring none: that makes no image and no key.
+# A packager who sets VERITY_CERTIFICATE, even to nothing, needs no image and no key.
 NEED_IMAGE = $(if $(filter command line,$(origin VERITY_CERTIFICATE)),,image)
 
 packages: build/vitrinectl $(call needs,$(NEED_IMAGE) tools-packages) ## makes the host files as .deb and .rpm: [VERITY_CERTIFICATE=] [PACKAGER=]
@@ -194,14 +195,14 @@ RELEASE_TIME = $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m
 COMMIT = $(shell git rev-parse HEAD 2>/dev/null)
 CHANGED = $(shell [ -z "$$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || echo changed)
 
-# The day from whose beginning hosts no longer take the list of versions.
+# Hosts refuse the list of versions from the beginning of this day on.
 RELEASE_DAYS ?= 90
 UNTIL := $(shell date --utc --date='+$(RELEASE_DAYS) days' +%Y-%m-%d)
 
-# An image for each kind of machine, as KIND=FILE.
+# The image for each architecture, as ARCHITECTURE=FILE.
 RELEASED := $(if $(filter aarch64,$(HERE)),arm64,x86-64)=build/vitrine_$(VERSION).raw $(foreach arch,$(ALSO_FOR),$(arch)=build/$(arch)/vitrine_$(VERSION).raw)
 
-# Without the signatures of list and statement: the rest can be rebuilt by anybody.
+# Makes everything except the signatures of list and statement. Anybody can rebuild these files.
 release-unsigned: $(call needs,host-files packages oci $(ALSO_FOR:%=image-%))
 	@mkdir -p build
 	@tools/release/notes $(VERSION) >build/notes.md
@@ -215,7 +216,7 @@ release: release-unsigned ## makes a release, build/release/, signed: [RELEASE_D
 	@echo 'release: $(RELEASE)/: '$$(find $(RELEASE) -type f | wc -l)' files, signed with mkosi.key; hosts take the list until $(UNTIL) (make release-list renews it)'
 	@[ -z "$(REGISTRY)" ] || $(MAKE) --no-print-directory PREPARED=1 oci-push
 
-# The certificate must be one that is known from before. This is for the releases of one's own key.
+# The certificate must be one that you already trust. The default is for releases signed with your own key.
 CERTIFICATE ?= mkosi.crt
 
 rebuild-release: ## makes a release again, without its key, and compares: DIR= [CERTIFICATE=]

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The first process of a machine that image-tests/check-boot or image-tests/check-units emulates. It says what the
- * processor can do, and loads the modules that it finds, in their order. Its arguments say what follows:
+/* The first process of a machine that image-tests/check-boot or image-tests/check-units emulates. It prints what the
+ * processor supports, and loads the modules that it finds, in alphabetical order. Its arguments say what it does then:
  *
- *   serve ADDRESS:PORT: it sets up the network, mounts the image on the disk, and becomes the image's init, the server.
+ *   serve ADDRESS:PORT: sets up the network, mounts the image on the disk, and becomes the image's init, the server.
  *
- *   run PROGRAM ARGUMENT...: it mounts the file system on the disk, runs a program in the folder /run there, says with
- *   which status that ended, and turns the machine off. */
+ *   run PROGRAM ARGUMENT...: mounts the file system on the disk, runs a program in its folder /run, prints the exit
+ *   status, and turns the machine off. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,13 +31,13 @@ static void must(bool done, const char *what) {
     if (done)
         return;
     printf("first: %s: %s\n", what, strerror(errno));
-    /* The kernel ends the machine with it. */
+    /* If process 1 exits, the kernel stops the machine. */
     exit(1);
 }
 
 static void mount_on(const char *source, const char *target, const char *type, unsigned long flags,
                      const char *options) {
-    mkdir(target, 0755); /* where there is none */
+    mkdir(target, 0755); /* may exist already */
     must(mount(source, target, type, flags, options) == 0, target);
 }
 
@@ -81,7 +81,7 @@ static void tell_processor(void) {
 
 static void enter_root(const char *disk) {
     mount_on("devtmpfs", "/dev", "devtmpfs", 0, NULL);
-    klogctl(8, NULL, 7); /* what the kernel says of that file system, also if it is a mere notice */
+    klogctl(8, NULL, 7); /* shows everything that the kernel says about the file system, including mere notices */
     mount_on(disk, "/root", "erofs", MS_RDONLY, NULL);
     mount_on("devtmpfs", "/root/dev", "devtmpfs", 0, NULL);
     mount_on("proc", "/root/proc", "proc", 0, NULL);
@@ -113,7 +113,7 @@ static void run(char **command) {
     }
     int status = 0;
     for (pid_t ended; (ended = wait(&status)) != child;)
-        must(ended > 0, "the program"); /* others are orphans */
+        must(ended > 0, "the program"); /* other children are orphans */
     printf("first: status %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     reboot(RB_POWER_OFF);
 }

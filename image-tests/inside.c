@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Stands in for the program where vitrinectl runs one of its commands: what could somebody do who wrote a page by which
- * they took over `vitrine check`? Prints a line for each attempt, "contained" or "SUCCEEDED", and ends with 42.
+ * Takes the place of the program when vitrinectl runs one of its commands. Tests what an attacker could do with a page
+ * that takes over `vitrine check`. Prints "contained" or "SUCCEEDED" for each attempt, and exits with status 42.
  */
 
 #include <errno.h>

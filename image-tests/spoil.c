@@ -2,9 +2,9 @@
 /*
  * Usage: spoil PROCESS DESCRIPTOR shutdown|block
  *
- * Does to a listening socket of another process what the sandbox of that one keeps it from: shuts it down, for
- * everybody who has it, or makes everybody wait who accepts by it. For tests of what comes after; runs as root of a
- * test host.
+ * Damages a listening socket of another process in a way that this process's own sandbox forbids: shuts it down for
+ * everybody who has it, or makes everybody wait who accepts connections from it. For tests of the recovery; runs as
+ * root on a test host.
  */
 
 #include <fcntl.h>

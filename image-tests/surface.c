@@ -2,9 +2,10 @@
 /*
  * Usage: surface | surface --needed TEST FOLDER [TEST FOLDER]...
  *
- * What of the kernel the processes of Vitrine can reach (server/common/sandbox_rules.h), as a table in Markdown. With
- * --needed: which test needs each rule, by what strace(1) wrote of the servers that the test started, a file for each
- * process in the folder (image-tests/check-surface). Exit status 1 when there is a rule that none of them needs.
+ * Prints which parts of the kernel the processes of Vitrine can reach (server/common/sandbox_rules.h), as a Markdown
+ * table. With --needed, prints which test needs each rule, according to the output of strace(1) for the servers that
+ * the test started: one file for each process in the folder (image-tests/check-surface). Exit status 1 if no test needs
+ * a rule.
  */
 
 #include <dirent.h>
@@ -25,7 +26,7 @@ enum role { SUPERVISOR, KEYS, WORKER, PROBE };
 
 static const char *const names[ROLES] = {"supervisor", "key process", "worker", "probe"};
 
-/* The supervisor's go on with those of the key process. NULL: there are no more. */
+/* The rules of the supervisor are followed by those of the key process. Returns NULL after the last one. */
 static const struct rule *rule_at(enum role role, size_t at) {
     if (role == WORKER)
         return at < COUNT(worker_rules) ? &worker_rules[at] : NULL;
@@ -40,7 +41,8 @@ static const struct rule *rule_at(enum role role, size_t at) {
 
 /* ---- the table ---- */
 
-/* What a call may have, in words; the next call overwrites it. A bar would end the cell of a table. */
+/* Describes the allowed arguments. The next call overwrites the result. It contains no bar, which would end a table
+ * cell. */
 static const char *words_of(const struct rule *rule) {
     static char words[512];
     size_t size = 0;
@@ -91,7 +93,7 @@ static size_t collect(struct row *rows) {
     return count;
 }
 
-/* Calls that reach the kernel. */
+/* Counts the calls that reach the kernel. */
 static size_t calls_of(enum role role) {
     size_t count = 0;
     for (size_t i = 0; rule_at(role, i); i++) {
@@ -127,7 +129,7 @@ static int print_table(void) {
     return 0;
 }
 
-/* ---- who needs it ---- */
+/* ---- which test needs a rule ---- */
 
 static const char *needed_by[ROLES][RULES_MAX];
 
@@ -146,7 +148,7 @@ static bool fits(const struct rule *rule, const char *name, const uint64_t argum
     return true;
 }
 
-/* The first rule that lets it through is the one that is needed. */
+/* The first rule that allows the call is the one that is needed. */
 static void find(enum role role, const char *test, const char *name, const uint64_t arguments[6]) {
     for (size_t i = 0; rule_at(role, i) && i < RULES_MAX; i++) {
         if (!fits(rule_at(role, i), name, arguments))
@@ -157,7 +159,7 @@ static void find(enum role role, const char *test, const char *name, const uint6
     }
 }
 
-/* A line such as: sendto(0x7, 0x7f0012345678, 0x43, 0x4000, 0, 0) = 0x43 */
+/* A line of strace, for example: sendto(0x7, 0x7f0012345678, 0x43, 0x4000, 0, 0) = 0x43 */
 static void note(enum role role, bool child, const char *test, char *line) {
     uint64_t arguments[6] = {0};
     char *at = strchr(line, '(');
@@ -171,10 +173,11 @@ static void note(enum role role, bool child, const char *test, char *line) {
     }
     find(role, test, line, arguments);
     if (child && role != SUPERVISOR)
-        find(SUPERVISOR, test, line, arguments); /* its filter holds for whom it started as well */
+        find(SUPERVISOR, test, line, arguments); /* its filter also applies to the processes that it starts */
 }
 
-/* One process: until it enters a sandbox of its own it is in its parent's alone, and the first one is in none. */
+/* Reads the trace of one process. Until a process enters its own sandbox, only its parent's applies; the first process
+ * starts without one. */
 static void read_process(const char *test, const char *path) {
     static char line[4096];
     FILE *file = fopen(path, "r");
@@ -217,8 +220,7 @@ static int print_needs(void) {
         for (size_t i = 0; rule_at(role, i) && i < RULES_MAX; i++) {
             const struct rule *rule = rule_at(role, i);
             const char *test = needed_by[role][i];
-            bool is_own =
-                role != SUPERVISOR || i < COUNT(supervisor_rules); /* the others are those of the key process */
+            bool is_own = role != SUPERVISOR || i < COUNT(supervisor_rules); /* the others belong to the key process */
             if (!is_own || rule->verdict != VERDICT_ALLOWED)
                 continue;
             printf("%s\t%s\t%s\t%s\n", names[role], rule->name, words_of(rule), test ? test : "nobody");

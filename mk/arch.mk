@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# For which kind of machine: ARCH=arm64 or ARCH=x86-64, named as in mkosi; without it, the kind of this machine. What is
-# made for another kind has a folder of its own, build/arm64; all else is where it always is.
+# The architecture to build for: ARCH=arm64 or ARCH=x86-64, as mkosi names them; by default, that of this machine. Files
+# for another architecture are built in build/arm64 or build/x86-64; everything else is in its usual place.
 
 HERE := $(shell uname -m)
 machine_named = $(patsubst arm64,aarch64,$(patsubst x86-64,x86_64,$(1)))
-# It is asked for on the command line alone: some shells have a variable of that name.
+# ARCH counts only on the command line, because some shells set an environment variable with that name.
 FOR := $(if $(filter command,$(firstword $(origin ARCH))),$(ARCH))
 MACHINE := $(call machine_named,$(or $(FOR),$(HERE)))
 FOREIGN := $(filter-out $(HERE),$(MACHINE))
@@ -18,9 +18,9 @@ endif
 override BUILD := $(BUILD)/$(FOR)
 endif
 
-# Container images and releases are for this kind of machine and, where a program for it can be compiled here, for this one.
+# Container images and releases also include this architecture, if its program can be compiled here.
 ALSO_FOR := $(if $(filter x86_64,$(HERE)),arm64)
 
-# The compiler on musl, and the one with which it is linked.
+# The compiler for musl, and the gcc that links its programs.
 MUSL_GCC := $(if $(FOREIGN),$(MACHINE)-linux-musl-gcc,musl-gcc)
 GCC := $(if $(FOREIGN),$(MACHINE)-linux-gnu-)gcc

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Builds what attacks and measures the program from inside. Runs in the tools tree.
+# Builds the programs that attack and measure the server from inside. Runs in the tools tree.
 #
 #   make -f mk/attack-programs.mk [ARCH=arm64] [BUILD=folder] [breach|intruder|measured]
 #
-# breach    the attempts as a program of their own, the decoys that they aim at, and the program with the attempts in it
-# intruder  the watcher, and the program with an engine in it that makes random system calls
-# measured  the program without a sandbox, the keys apart and inside the worker (image-tests/bench/split, instructions)
+# breach    the attempts as a separate program, the decoys that they target, and the server with the attempts linked in
+# intruder  the watcher, and the server with an engine linked in that makes random system calls
+# measured  the server without a sandbox: with a separate key process, and with the keys in the worker
+#           (image-tests/bench/split, instructions)
 
 .PHONY: breach intruder measured
 breach:
@@ -20,9 +21,9 @@ breach: $(addprefix $(BUILD)/breach/,attempts attempts-fenced decoys vitrine)
 intruder: $(addprefix $(BUILD)/intruder/,watcher vitrine) $(addprefix $(BUILD)/breach/,attempts decoys)
 measured: $(BUILD)/vitrine-apart $(BUILD)/vitrine-inside
 
-# ---- programs of their own: static, so that they run in any image and on any test host ----
+# ---- separate programs: static, so that they run in any image and on any test host ----
 
-# What a test build of the server takes in, too: everything but the main functions.
+# A test build of the server contains these, too: everything except the files with main functions.
 ATTEMPTS := $(patsubst image-tests/breach/%.c,$(BREACH)/%.o,\
     $(filter-out %/main.c %/worker.c %/without.c %/decoys.c %/decoys_parts.c,$(wildcard image-tests/breach/*.c)))
 
@@ -52,21 +53,21 @@ $(BREACH)/intruder/%.o: image-tests/intruder/%.c mk/attack-programs.mk
 	@mkdir -p $(@D)
 	$(call QUIET,CC)$(MUSL_GCC) $(BREACH_FLAGS) -c -o $@ $<
 
-# ---- the program with something in it ----
+# ---- the server with additions ----
 
 IN_BREACH := $(OBJECTS)/program/breach/worker.o $(ATTEMPTS)
 IN_INTRUDER := $(patsubst %,$(OBJECTS)/program/intruder/%.o,worker engine filter) $(BREACH)/surroundings.o $(BREACH)/tools.o
 MEASURED := $(filter-out %/sandbox.o,$(PROGRAM_OBJECTS)) $(OBJECTS)/program/bench/no_sandbox.o
 INSIDE := $(filter-out %/signing_client.o,$(MEASURED)) $(OBJECTS)/program/bench/signing_inside.o
 
-# image-tests/breach/worker.c and image-tests/intruder/worker.c say what takes the place of what.
+# image-tests/breach/worker.c and image-tests/intruder/worker.c explain what replaces which function.
 $(BUILD)/breach/vitrine: $(PROGRAM_OBJECTS) $(IN_BREACH)
 $(BUILD)/breach/vitrine: MORE := \
     -Wl,--wrap=main,--wrap=processors_allowed,--wrap=sandbox_enter,--wrap=signing_client_open,--wrap=serve_path,--wrap=worker_serve,--wrap=connection_end
 $(BUILD)/intruder/vitrine: $(PROGRAM_OBJECTS) $(IN_INTRUDER)
 $(BUILD)/intruder/vitrine: MORE := \
     -Wl,--wrap=main,--wrap=processors_allowed,--wrap=syscall,--wrap=worker_serve,--wrap=send,--wrap=epoll_wait
-# With names of functions, so that callgrind can say which ones are dear (image-tests/bench/instructions).
+# Keeps function names, so that callgrind can report which functions are expensive (image-tests/bench/instructions).
 $(BUILD)/vitrine-apart: private STRIPPED :=
 $(BUILD)/vitrine-apart: $(MEASURED)
 $(BUILD)/vitrine-inside: $(INSIDE)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Builds what the measurements need: the load client on OpenSSL, and the arithmetic alone on the server's wolfSSL. Runs
-# in the tools tree, when the program is built.
+# Builds the programs for measurements: the load client, which uses OpenSSL, and a program that does only the arithmetic
+# of the server's wolfSSL. Runs in the tools tree, after the server is built.
 #
 #   make -f mk/bench-programs.mk [BUILD=folder] bench
 
@@ -22,7 +22,7 @@ $(BUILD)/bench/packets: $(BENCH)/packets.o $(BENCH)/processes.o
 	@mkdir -p $(@D)
 	$(call QUIET,LINK)gcc -o $@ $^
 
-# The library is built to be part of a program on musl; its arithmetic is the same on glibc.
+# The library was compiled for musl; its arithmetic is the same on glibc.
 $(BUILD)/bench/floor: $(BENCH)/floor.o $(BENCH)/random.o $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)
 	$(call QUIET,LINK)gcc -o $@ $^ -lm

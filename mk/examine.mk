@@ -4,7 +4,7 @@
 FUZZ_SECONDS ?= 60
 FUZZ := $(ENTER) $(MAKE) --no-print-directory -f mk/fuzz-programs.mk -j$(JOBS)
 
-# The target that plays whole visits has a wolfSSL of its own beneath it, which takes long to build.
+# The target "connection", which plays whole visits, needs its own build of wolfSSL, which takes a long time.
 FUZZ_PARSERS := $(filter-out connection,$(patsubst server/fuzz/%.c,%,$(wildcard server/fuzz/*.c)))
 
 .PHONY: fuzz fuzz-check
@@ -36,7 +36,7 @@ analyse: analyse-quick analyse-tidy ## runs gcc -fanalyzer, clang-tidy and cppch
 analyse-quick: $(call needs,program tools-check)
 	@$(ENTER) tools/analyse gcc cppcheck
 
-# By far the slowest.
+# This is by far the slowest analysis.
 analyse-tidy: $(call needs,program tools-check)
 	@$(ENTER) tools/analyse tidy
 

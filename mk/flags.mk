@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What all makefiles here share that compile something.
+# Settings that all makefiles here that compile something share.
 
 include mk/arch.mk
 OBJECTS := $(BUILD)/objects
@@ -10,7 +10,7 @@ WARNINGS_ARE := -Werror
 endif
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef \
     -Wcast-qual -Wwrite-strings -Wformat=2 -Wno-format-nonliteral $(WARNINGS_ARE)
-# The project's own folder must not show in the result: the same bytes come out wherever it lies.
+# Keeps the path of the project out of the result, so that it has the same bytes wherever the project is.
 COMMON := -std=c17 -D_GNU_SOURCE -ffile-prefix-map=$(CURDIR)=. $(WARNINGS) -MMD -MP
 
 comma := ,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Builds the fuzz targets: glibc and libFuzzer, under the sanitizers. Runs in the tools tree.
+# Builds the fuzz targets with glibc, libFuzzer and the sanitizers. Runs in the tools tree.
 #
 #   make -f mk/fuzz-programs.mk [BUILD=folder] fuzz-targets
 
@@ -16,7 +16,7 @@ FUZZ_FLAGS := $(SERVER) -O1 -g -fsanitize=address,undefined -fno-sanitize-recove
 .SECONDARY:
 fuzz-targets: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 
-# Out of an archive a target takes what it calls: one that includes a source of the server has its own copy of that.
+# From an archive, each target links only what it calls. A target that includes a server source has its own copy of it.
 $(FUZZ_OBJECTS)/server.a: $(TESTED:server/%.c=$(FUZZ_OBJECTS)/%.o)
 	@rm -f $@
 	@ar rcs $@ $^
@@ -25,8 +25,8 @@ $(BUILD)/fuzz/%: $(FUZZ_OBJECTS)/fuzz/%.o $(FUZZ_OBJECTS)/server.a $(WOLFSSL)/li
 	@mkdir -p $(@D)
 	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ -Wl,--start-group $^ -Wl,--end-group -lssl -lcrypto -lm
 
-# The one target that has wolfSSL under it sees into it, too: the same parts, their C under the sanitizer. There, a key
-# encrypts one record, and not 2^24.5 (RFC 8446 section 5.5), so that every longer body has new keys in it.
+# This is the only target that runs real wolfSSL, compiled with the sanitizers. In this build, a key encrypts one record
+# instead of 2^24.5 (RFC 8446 section 5.5), so that every response of several records includes key updates.
 $(BUILD)/fuzz/connection: $(FUZZ_OBJECTS)/fuzz/connection.o $(FUZZ_OBJECTS)/server.a $(FUZZ_OBJECTS)/wolfssl/lib/libwolfssl.a
 	@mkdir -p $(@D)
 	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ -Wl,--start-group $^ -Wl,--end-group -lssl -lcrypto -lm

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Static, position independent programs on musl. musl-gcc cannot link this kind by itself (its -static-pie gives a
-# dynamic program), so the parts are named here.
+# Static, position-independent programs on musl. musl-gcc cannot link these by itself (its -static-pie makes a dynamic
+# program), so this lists the parts explicitly.
 #
 #   $(call link_static,OBJECTS AND LIBRARIES[,MORE OPTIONS])    a recipe's command; writes $@
 

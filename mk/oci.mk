@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The container image, what runs it, and the tests of both. The top Makefile includes this.
+# The container image, the files to run it, and the tests of both. The top Makefile includes this.
 
 OCI := build/vitrine_$(VERSION).oci.tar
-# mkosi makes the same tree as for the disk image; zstd because gzip writes the time into its header.
+# mkosi makes the same tree as for the disk image. The compression is zstd because gzip writes the time into its header.
 oci_layout = $(MAKE_UNSIGNED_KEY) { mkosi $(UNSIGNED_KEY) --format=oci $(2:%=--architecture=%) --output-directory=$(1) --output=layout \
     --compress-output=zstd --force build >$(1).log 2>&1 || { cat $(1).log; exit 1; }; }
-# What podman login, skopeo login or docker login wrote for whoever runs this.
+# The credentials that podman login, skopeo login or docker login wrote for the calling user.
 AUTH ?= $(firstword $(wildcard $(REGISTRY_AUTH_FILE) $(XDG_RUNTIME_DIR)/containers/auth.json $(HOME)/.config/containers/auth.json \
     $(HOME)/.docker/config.json))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Builds wolfSSL, the program and its unit tests. Runs where the compilers are: in the tools tree (the Makefile above
-# sees to that) or in mkosi's sandbox.
+# Builds wolfSSL, the program and its unit tests. Runs where the compilers are: in the tools tree (started by the
+# Makefile) or in mkosi's sandbox.
 #
 #   make -f mk/program.mk [ARCH=arm64] [BUILD=folder] [program|install-in-image|unit-tests|source]
 #
@@ -16,7 +16,7 @@ VERSION := $(shell cat mkosi.version)
 include server/wolfssl/source
 ARCHIVE := $(or $(WOLFSSL_ARCHIVE),$(DOWNLOADS)/wolfssl_$(version).orig.tar.gz)
 
-# Each sentence here is for whoever builds with the compilers at hand.
+# These messages are for people who build with their own compilers.
 ifeq ($(origin CC),default)
 CC := $(MUSL_GCC)
 endif
@@ -32,16 +32,17 @@ SOURCES := server/main.c $(foreach room,$(ROOMS),$(wildcard server/$(room)/*.c))
 TESTS := $(wildcard server/tests/unit/*.c)
 
 SERVER := $(COMMON) -DVITRINE_VERSION='"$(VERSION)"' -Iserver -I$(GENERATED) -isystem $(WOLFSSL)/include
-# On arm64, the linker would leave -fno-plt's calls by a table as they are.
+# On arm64, the linker would not replace the calls through a table that -fno-plt makes.
 HARDENING := -fstack-protector-strong -fstack-clash-protection $(if $(filter aarch64,$(MACHINE)),-mbranch-protection=standard,-fno-plt) \
     $(if $(filter x86_64,$(MACHINE)),-fcf-protection)
-# Nothing unwinds its stack: tables for that would be a twentieth of the program.
+# Nothing unwinds the stack; unwind tables would be a twentieth of the program.
 PROGRAM_FLAGS := $(SERVER) $(HARDENING) -O2 -g0 -fPIE -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 TEST_FLAGS := $(SERVER) -O1 -g
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 program: $(BUILD)/vitrine
-# Without holes, as the linker leaves them between segments: tar would write its process ID into an archive of them.
+# The linker leaves holes between segments; cp fills them. From a sparse file, tar would write its process ID into the
+# archive.
 install-in-image: $(BUILD)/vitrine
 	@install -d $(DESTDIR)/usr/bin
 	@cp --sparse=never $< $(DESTDIR)/usr/bin/vitrine
@@ -57,7 +58,7 @@ $(ARCHIVE): server/wolfssl/source
 	@touch $@
 endif
 
-# What was compiled by another compiler, or with other flags, is compiled again. $(1): what it was made with.
+# Recompiles files that were compiled by another compiler or with other flags. $(1): compiler and flags.
 define made_with
 FORCE:
 $(2): FORCE
@@ -67,7 +68,7 @@ endef
 $(eval $(call made_with,$(CC) $(CPPFLAGS) $(CFLAGS),$(WOLFSSL)/made-with))
 $(eval $(call made_with,$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(PREFIX),$(OBJECTS)/made-with))
 
-# The folder itself is among them: it changes when a patch is taken away.
+# The folder is a prerequisite, too: its time changes when a patch is removed.
 WOLFSSL_RECIPE := server/wolfssl/build server/wolfssl/prelude.h server/wolfssl/patches $(wildcard server/wolfssl/patches/*)
 
 $(WOLFSSL)/lib/libwolfssl.a: $(ARCHIVE) $(WOLFSSL_RECIPE) $(WOLFSSL)/made-with
@@ -80,8 +81,8 @@ NOTE := {"type":"portable","name":"vitrine","version":"$(VERSION)","wolfssl":"$(
 
 PROGRAM_OBJECTS := $(SOURCES:server/%.c=$(OBJECTS)/program/%.o)
 
-# By musl-gcc it is static; by any other compiler it is linked as that compiler does it, and neither stripped nor marked,
-# since packagers have their own ways.
+# musl-gcc links a static program. Other compilers link in their own way, without stripping and without the package
+# note, because packagers have their own ways.
 ifneq ($(filter %musl-gcc,$(CC)),)
 link_program = $(call link_static,$(1),$(LDFLAGS) -Wl$(comma)--build-id=sha1 -Xlinker --package-metadata='$(NOTE)')
 KIND := static
@@ -95,38 +96,39 @@ $(BUILD)/vitrine: $(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a $(OBJECTS)/made
 	$(call QUIET,LINK)$(call link_program,$(filter %.o %.a,$^))
 	@server/check-program $(KIND) $@
 
-# The same with names of functions, for tests that look at its code.
+# The same program with function names, for tests that examine its code.
 $(BUILD)/vitrine-named: private STRIPPED :=
 $(BUILD)/vitrine-named: $(BUILD)/vitrine
 	$(call QUIET,LINK)$(call link_program,$(PROGRAM_OBJECTS) $(WOLFSSL)/lib/libwolfssl.a)
 
-# Where install-program puts the sample capsule; the image has it in /usr.
+# The path where install-program puts the sample capsule; in the image, it is in /usr.
 $(OBJECTS)/program/main.o: PROGRAM_FLAGS += $(if $(PREFIX),-DSAMPLE_DEFAULT='"$(PREFIX)/share/vitrine/sample"')
 
 $(OBJECTS)/program/%.o: server/%.c $(OBJECTS)/made-with mk/program.mk mk/flags.mk mkosi.version | $(GENERATED)/media-table.h $(WOLFSSL)/lib/libwolfssl.a
 	@mkdir -p $(@D)
 	$(call QUIET,CC)$(CC) $(PROGRAM_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-# mkosi's sandbox has no /etc of the tools tree, but the project with the tree in it.
+# mkosi's sandbox does not contain the /etc of the tools tree, but it contains the project with the tools tree in it.
 MEDIA_TYPES := $(or $(MIME_TYPES),$(firstword $(wildcard /etc/mime.types mkosi.tools/etc/mime.types)))
 ifneq ($(MEDIA_TYPES),$(wildcard $(MEDIA_TYPES)))
 $(error MIME_TYPES=$(MIME_TYPES) is missing)
 endif
 
-# In the sandbox that file is as old as the sandbox; what comes out is the same, and nothing has to be made of it again.
+# In the sandbox, the input file is always new. The table stays the same, so its old file is kept and nothing is
+# recompiled.
 $(GENERATED)/media-table.h: server/content/media-table.sh $(MEDIA_TYPES)
 	@mkdir -p $(@D)
 	$(call QUIET,MAKE)server/content/media-table.sh $(or $(MEDIA_TYPES),/etc/mime.types) >$@.$$$$ && \
 	    { cmp -s $@.$$$$ $@ && rm $@.$$$$ || mv $@.$$$$ $@; }
 
-# ---- unit tests: glibc and Criterion, once plain and once under the sanitizers ----
+# ---- unit tests: glibc and Criterion, once without and once with the sanitizers ----
 
 TESTED := $(filter-out server/main.c,$(SOURCES))
 
-# For another kind of machine they are made with what a tree of its packages has (make tree-units-arm64).
+# For another architecture, they are compiled against a tree of its packages (make tree-units-arm64).
 TEST_GCC := $(if $(FOREIGN),$(GCC) --sysroot=$(CURDIR)/build/trees/units-$(FOR),gcc)
 
-# What a test makes fail (test_sandbox.c), and the date that it pretends (pretended.c).
+# Functions that tests replace: to make them fail (test_sandbox.c), and to pretend another date (pretended.c).
 WRAPPED := --wrap=syscall,--wrap=prctl,--wrap=setrlimit,--wrap=sigaction,--wrap=time
 
 define test_variant

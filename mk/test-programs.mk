@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Builds the tests that speak with the running server: glibc, OpenSSL and Criterion. Runs in the tools tree.
+# Builds the tests that talk to the running server, with glibc, OpenSSL and Criterion. Runs in the tools tree.
 #
 #   make -f mk/test-programs.mk [ARCH=arm64] [BUILD=folder] [server-tests|image-tests|soak|surface|first]
 
@@ -10,7 +10,7 @@ include mk/flags.mk
 
 PROBES := $(OBJECTS)/probes
 FLAGS := $(filter-out -Wformat=2 -Wno-format-nonliteral,$(COMMON)) -Iimage-tests -O1 -g
-# One client, one server under test, one attacker.
+# All tests share one client, one server under test, and one attacker.
 LIB := $(patsubst %,$(PROBES)/image-tests/lib/%.o,client server questions attack)
 objects = $(patsubst %.c,$(PROBES)/%.o,$(wildcard $(1)/*.c))
 
@@ -29,17 +29,17 @@ $(BUILD)/image-tests: $(call objects,image-tests/image) $(filter %/client.o %/at
 $(BUILD)/soak: $(call objects,image-tests/soak) $(filter %/client.o,$(LIB))
 	$(call QUIET,LINK)gcc -o $@ $^ -lssl -lcrypto
 
-# Made of the same headers as the program: constants differ between C libraries.
+# Compiled with the same headers as the program, because constants differ between C libraries.
 $(BUILD)/surface: image-tests/surface.c server/common/sandbox_rules.h
 	@mkdir -p $(@D)
 	$(call QUIET,CC)musl-gcc -static $(filter-out -MMD -MP,$(FLAGS)) -Iserver -o $@ $<
 
-# The first process of an emulated machine, which has nothing else.
+# The first and only program in an emulated machine.
 $(BUILD)/first: image-tests/first.c
 	@mkdir -p $(@D)
 	$(call QUIET,CC)$(MUSL_GCC) -static $(filter-out -MMD -MP,$(FLAGS)) -o $@ $<
 
-# These run in any test host.
+# These are static, so that they run in any test host.
 $(BUILD)/spoil $(BUILD)/inside: $(BUILD)/%: $(PROBES)/image-tests/%.o
 	$(call QUIET,LINK)gcc -static -o $@ $^
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The image, a look at it, and its tests. The top Makefile includes this.
+# The image, commands that show it, and its tests. The top Makefile includes this.
 
 IMAGE := $(BUILD)/vitrine_$(VERSION).raw
 PORT ?= 1965
 MKOSI_FOR := $(FOREIGN:%=--architecture=$(FOR) --output-directory=$(BUILD))
 
-# Of image-tests/hosts/kinds: the kinds of hosts on which some tests run, and their trees.
+# From image-tests/hosts/kinds: the kinds of hosts that some tests run on, and their trees.
 kinds_for = $(shell awk -F ' *[|] *' '!/^\#/ && (" " $$3 " ") ~ / $(1) / { print $$1 }' image-tests/hosts/kinds)
 others_for = $(filter-out nspawn-257,$(call kinds_for,$(1)))
 HOST_KINDS := $(call kinds_for,hosts)
@@ -21,7 +21,7 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
 .PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-hosts bench-fleet bench-starts bench-aims bench-growth bench-check instructions-check calls-check comparison comparison-check moving-check
 .PHONY: by-hand-check plain-check packager-check mkosi-check tools-mkosi profiles-check surface surface-check specification-check bots-check fleet-check port-check clients-check image run boot server-check image-check image-host-check
-# Parts of these.
+# Parts of the targets above.
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
 .PHONY: packages-check packages-lint deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
@@ -40,14 +40,14 @@ image:
 	$(no_image)
 endif
 
-# The key for capsules alone, where there is one (make content-key).
+# The key that signs only capsules, if there is one (make content-key).
 CONTENT_KEY = $(if $(wildcard mkosi.content.key),mkosi.content,mkosi)
 
 content: image ## makes a signed image of your capsules: DIR=folder [ARCH=arm64]
 	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
 	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/bake-content $(BUILD)/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt $(FOR)
 
-# Said before anything is made. One command, since a prerequisite beside others could come after them.
+# Checked while make reads this file, before it makes anything: a rule might run after other prerequisites.
 ifneq ($(filter run boot,$(MAKECMDGOALS)),)
 ifneq ($(CONTENT),)
 ifneq ($(shell test -d '$(CONTENT)' && echo there),there)
@@ -65,7 +65,7 @@ boot: image ## boots the image in a container, the server as init: [PORT=] [CONT
 test-programs: | tools-check
 	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -j$(JOBS) -s server-tests image-tests soak
 
-# Most of these tests wait for deadlines most of the time.
+# Most of these tests mainly wait for deadlines, so they run in parallel.
 server-check: $(call needs,build/vitrine test-programs) ## tests the running server, by another TLS library: [TEST=suite/name]
 	@$(call criterion,build/server-tests --jobs $(JOBS))
 
@@ -90,7 +90,7 @@ fleet-check: $(call needs,build/vitrine tools-fleet) ## tests three machines beh
 port-check: $(call needs,build/vitrine test-programs) ## tests that the port recovers after its socket was shut down
 	@$(ENTER) image-tests/check-port
 
-# Requests, and seconds at most (0: no bound).
+# The number of requests, and the maximum number of seconds (0: unlimited).
 SOAK_REQUESTS ?= 1000000
 ATTACK_SECONDS ?= 30
 attacks: $(call needs,build/vitrine test-programs) ## attacks at full rate, and shows how a client fares: [ATTACK_SECONDS=30]
@@ -110,15 +110,15 @@ image-file-check: $(call needs,image) $(FOREIGN:%=named)
 reproducible-check: $(call needs,image)
 	@$(ENTER) image-tests/check-image $(IMAGE) reproducible $(FOREIGN:%=$(FOR))
 
-# The program with the names of its functions.
+# The program with function names.
 named: $(call needs,program)
 	@$(IN_SERVER) $(BUILD)/vitrine-named
 
-# The same for arm64, as parts of make check and make check-all.
+# The same targets for arm64, as parts of make check and make check-all.
 $(ARM64_PARTS): %-arm64:
 	@$(MAKE) --no-print-directory ARCH=arm64 $*
 
-# Images that tests compare with the real one.
+# Variants of the image that tests compare with the real one.
 variants: $(call needs,image)
 	@$(ENTER) image-tests/variants $(IMAGE) build/variants
 
@@ -143,7 +143,7 @@ plain-check: $(call needs,build/vitrine unit-tests test-programs) ## tests make 
 mkosi-check: $(call needs,image tools-mkosi) ## compares the images that mkosi 25 and mkosi 27 make
 	@image-tests/check-mkosi $(IMAGE) build/trees/mkosi-27
 
-# The newest mkosi with what it needs, and nothing for tests.
+# The newest mkosi and the packages that it needs, without those for tests.
 tools-mkosi:
 	@./tools/tree/make image-tests/trees/mkosi-27 build/trees/mkosi-27
 
@@ -159,7 +159,7 @@ deploy-check: $(WITH_HOSTS) $(call needs,variants) ## tests make deploy, by ssh:
 deploy-nspawn-257: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) image-tests/check-deploy nspawn-257
 
-# What depends on the kind of host.
+# Only what depends on the kind of host.
 deploy-others: $(WITH_HOSTS) $(call needs,variants)
 	@$(ENTER) env FIRST_STEPS=yes image-tests/check-deploy $(call others_for,deploy)
 
@@ -178,7 +178,7 @@ update-check: $(WITH_HOSTS) $(call needs,release variants) ## tests updates from
 update-nspawn-257: $(WITH_HOSTS) $(call needs,release variants)
 	@$(ENTER) image-tests/check-update $(RELEASE) nspawn-257
 
-# What depends on the version of systemd.
+# Only what depends on the version of systemd.
 update-others: $(WITH_HOSTS) $(call needs,release variants)
 	@$(ENTER) env FIRST_STEPS=yes image-tests/check-update $(RELEASE) $(call others_for,update)
 
@@ -219,8 +219,8 @@ image-host-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## runs tes
 vm-check: $(WITH_HOSTS) $(call needs,variants test-programs) ## tests what needs a virtual machine: signed dm-verity, and a page
 	@$(ENTER) image-tests/on-hosts $(IMAGE) qemu-257 '@(served|refused)/*'
 
-# Where the image for arm64 is. The tests themselves, and the files of the host, are the same for all. Each kind of host
-# has another processor (image-tests/lib/arm64.sh).
+# The image for arm64. The tests and the host files are the same for all architectures. Each kind of host emulates
+# another processor (image-tests/lib/arm64.sh).
 IMAGE_ARM64 := build/arm64/vitrine_$(VERSION).raw
 ARM64_KINDS := $(call kinds_for,arm64)
 WITH_ARM64 := $(call needs,image-arm64 image host-files host-tree-257-arm64 tools-check test-programs)
@@ -245,7 +245,7 @@ $(HOST_PARTS): hosts-%: $(WITH_HOSTS) $(call needs,variants test-programs)
 
 host-trees: $(HOST_TREES) ## makes test hosts with other versions of systemd
 
-# Programs for arm64 set this one up: an emulator is needed.
+# arm64 programs set up this tree, so it needs an emulator.
 host-tree-257-arm64: | tools-arm64-check
 $(HOST_TREES) host-tree-257-arm64: host-tree-%:
 	@./tools/tree/make image-tests/hosts/trees/systemd-$* build/trees/systemd-$*
@@ -264,7 +264,7 @@ breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays an attacker inside 
 $(DRILLS): breach-drill-%: $(WITH_HOSTS) $(call needs,breach-programs)
 	@$(ENTER) image-tests/breach/drill $*
 
-# Hosts on which podman runs the container image.
+# On these hosts, podman runs the container image.
 $(filter breach-drill-podman% intruder-check-podman%,$(DRILLS) $(INTRUDERS)): $(call needs,oci tools-containers)
 
 $(PROTECTIONS): breach-protections-%: $(WITH_HOSTS) $(call needs,breach-programs)
@@ -285,7 +285,7 @@ intruder-check: $(INTRUDERS) ## runs make intruder for two minutes; does it find
 intruder-check-short: $(WITH_HOSTS) $(call needs,intruder-programs)
 	@$(ENTER) image-tests/intruder/intrude nspawn-257 45
 
-# This ends as soon as it is found.
+# Ends as soon as it finds the hole.
 intruder-check-old: $(WITH_HOSTS) $(call needs,intruder-programs)
 	@$(ENTER) image-tests/intruder/intrude nspawn-257 300 --filter=old
 
@@ -334,7 +334,7 @@ moving-check: $(call needs,build/vitrine tools-check) ## runs each command of do
 comparison-check: $(call needs,build/vitrine tools-check) ## checks Vitrine's own column of docs/comparison.md
 	@$(ENTER) image-tests/check-comparison build/vitrine
 
-# Outside of make check and make check-all: another server's change is not a fault of this one.
+# Not part of make check or make check-all: if another server changes, that is no fault in this one.
 comparison: $(call needs,build/vitrine tools-check) ## measures molly-brown for docs/comparison.md as well
 	@$(ENTER) image-tests/check-comparison build/vitrine peers
 

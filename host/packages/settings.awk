@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Usage: awk -f host/packages/settings.awk server/man/vitrine.conf.5
-# Writes the settings file that packages bring: what the man page says of each setting, and its default behind a "#".
+# Writes the settings file for the packages: each setting's description from the man page, and its default after a "#".
 
 function say(text,    words, count, i, line) {
     count = split(text, words, " ")
@@ -15,7 +15,7 @@ function say(text,    words, count, i, line) {
     print line
 }
 
-# The setting that has been read is whole.
+# Writes the setting that was just read completely.
 function finish() {
     if (key == "")
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What is attached, what is recorded about it, and how the services switch to an image.
+# Functions for the attached image: which one it is, what is recorded about it, and how the services switch to another.
 
 recall() { # present|previous|highest|failed|heard
     cat "$memory/$1" 2>/dev/null || :

@@ -43,7 +43,7 @@ attach() {
     echo "Vitrine $version is attached; see how it is with: vitrinectl status"
 }
 
-# Prints who has the ports that the socket could not get, a line for each: port, name and process.
+# Prints which processes use the ports that the socket could not get, one per line: port, name and process.
 name_holders() {
     local port holder
     command -v ss >/dev/null || return 0

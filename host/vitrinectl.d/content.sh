@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Capsules in an image of their own.
+# Capsules in a separate image.
 
 capsules_unit=/etc/systemd/system/vitrine.service.d/50-vitrinectl-content.conf
 
-# Prints the image of capsules in use; nothing if it is the server's own.
+# Prints the image of capsules in use, or nothing if the capsules are in the server's image.
 shown_content() {
     sed -n 's,^MountImages=\(.*\):/srv/gemini$,\1,p' "$capsules_unit" 2>/dev/null | tail -n 1
 }
 
-# Leaves the server's own image alone. A rename switches all capsules in one moment.
+# Does not change the server's image. A rename switches all capsules at once.
 show_content() { # IMAGE, or nothing
     local folder
     folder=$(dirname "$capsules_unit")

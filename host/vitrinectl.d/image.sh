@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What is in an image, and whether it can be trusted.
+# Functions that read and verify images.
 
 # The folder's name contains our process id, so that a later run can remove what a killed one left, and nothing else.
 # (In a subshell, the number would be that of mktemp, which has ended.) If the disk is full, the folder is in memory.
@@ -77,8 +77,8 @@ cut_out() { # FILE OFFSET SIZE TARGET
 }
 
 # Reads where the partitions are. Except for positions and identifiers, every byte of the table is known in advance, and
-# the image contains nothing else: whoever reads it must find these three partitions only. (If it began with the
-# superblock of a file system, systemd would mount that file system, whatever table followed.)
+# the image contains nothing else, so every program that reads the table finds exactly these three partitions. (If the
+# image began with the superblock of a file system, systemd would mount that and ignore the table.)
 read_table() { # IMAGE NAME; sets starts, sizes, identifiers
     local header table last end=33 first second entry i name
     header=$(digits "$1" 512 92)
@@ -121,7 +121,7 @@ strange() { # NAME
     refuse 65 "$1 cannot be trusted: it contains more than was signed; copy or build it again"
 }
 
-# Computes the hash tree again from the file system: both must be what was signed, byte for byte.
+# Computes the hash tree again from the file system: both must match what was signed, byte for byte.
 check_tree() { # NAME
     local made='' salt uuid size blocks
     blocks=$(number "$(digits "$workspace/verity" 72 8)")
@@ -165,7 +165,7 @@ examine() { # IMAGE KIND [NAME [CERTIFICATE]]; KIND: server, content or any
     need_tool openssl openssl
     need_tool veritysetup cryptsetup-bin
     find_trusted any "${@:4}"
-    # Room for the file system, its tree, and the tree computed again.
+    # Space for the file system, its tree, and the tree computed again.
     make_workspace $(($(stat -L -c %s "$image") * 2))
     read_table "$image" "$name"
     cut_out "$image" "${starts[0]}" "${sizes[0]}" "$workspace/root"

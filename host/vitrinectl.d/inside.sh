@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The program's own commands, run from the attached image with the protections of one of its services.
+# Functions that run the program's own commands from the attached image, with the protections of one of its services.
 
-# Settings about how a service is started and supervised. All other settings are about what it may do, and are kept.
+# Settings for starting and supervising a service, which are dropped. All other settings restrict it, and are kept.
 lifecycle='Type|NotifyAccess|OpenFile|Exec(Start|Stop|Reload|Condition)[A-Za-z]*|Watchdog[A-Za-z]*|Timeout[A-Za-z]*|Runtime[A-Za-z]*Sec'
 lifecycle+='|Restart[A-Za-z]*|FileDescriptorStore[A-Za-z]*|LogRateLimit[A-Za-z]*|CPUScheduling[A-Za-z]*|RefreshOnReload|Sockets'
 lifecycle+='|Standard[A-Za-z]*|OOMPolicy|PIDFile|RemainAfterExit|SuccessExitStatus'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# A change is completed, or undone.
+# Makes sure that an interrupted change is completed or undone.
 
 # Records a change before it begins; finish removes the record. Whatever ends vitrinectl between the two (a signal, a
 # full disk, a power failure), the next call finds the record.
@@ -51,7 +51,7 @@ recover() {
             ;;
     esac
     recovered=$what
-    # Once only: a change that brings the whole host down must not be tried forever.
+    # Tries it only once: a change that crashes the whole host must not be repeated forever.
     note journal "$what"$'\n'"$from"$'\n'"$to"$'\nagain'
     # Waits until systemd has finished its earlier jobs.
     portablectl list >/dev/null 2>&1 || :

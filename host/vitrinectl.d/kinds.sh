@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Kinds of hosts: what an older systemd, or a kernel without dm-verity, lacks.
+# Differences between hosts: an older systemd, or a kernel without dm-verity.
 
 oldest=252     # version of systemd
 insisting=254  # the first version whose units can insist on the signature (RootImagePolicy=)
@@ -64,7 +64,7 @@ insists() { # UNIT ROOT-HASH
         return
     fi
     policy=$(systemctl show --value --property=RootImagePolicy "$1")
-    # systemd 260 and newer add what they saw of the partition's flags to the profile's root=signed.
+    # systemd 260 and newer add flags of the partition to the profile's root=signed.
     [[ $policy =~ ^root=signed(\+read-only-on|\+growfs-off|\+erofs)*(:|$) ]]
 }
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Makes the server use what an administrator changed, without losing a connection.
+# Makes the server use an administrator's changes without losing a connection.
 
 # systemd binds these into the service when it starts. This binds what was created or replaced after that.
 host_folders=(/etc/vitrine /srv/gemini)
 
-# Sets anew: whether the server must restart for that. Before version 257, systemd mounts one folder on top of another,
-# and the upper one would go away with the lower one.
+# Sets anew: whether the server must restart to see the folders. Before version 257, systemd mounts one folder on top of
+# another, and the upper mount would disappear with the lower one.
 bind_folders() {
     local main folder source bound seen
     anew=''

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The command status: what is in use, and what is wrong. It changes nothing and waits for nobody. It writes only a copy
-# of the image, to verify it.
+# The command status: shows what is in use and what is wrong. It changes nothing and never waits for another vitrinectl.
+# It only writes a temporary copy of the image, to verify it.
 
 well=yes
 json=''
@@ -68,7 +68,7 @@ show_interrupted() {
     [ -e "$memory/journal" ] || return 0
     { read -r what && read -r from && read -r to; } <"$memory/journal" || :
     fact interrupted "$(quoted "$what")"
-    # Without a lock, the change may be in progress right now.
+    # If another vitrinectl holds the lock, the change is in progress right now.
     if flock -n /run/vitrinectl.lock true 2>/dev/null; then
         trouble interrupted "$what, from ${from:-nothing} to ${to:-nothing}; to finish or undo it, run: vitrinectl recover"
     else

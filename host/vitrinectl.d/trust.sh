@@ -7,8 +7,8 @@ fingerprint() { # CERTIFICATE: its SHA-256
 
 revoked_list=/etc/verity.d/vitrine.revoked
 
-# Prints those that systemd uses: of several with the same name, the one in the first folder. An empty one, such as a
-# link to /dev/null, hides the others.
+# Prints the certificates that systemd uses: of several with the same name, the one in the first folder. An empty file,
+# such as a link to /dev/null, hides the others.
 certificates() {
     local folder file
     local -A seen=()

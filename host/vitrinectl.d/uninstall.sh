@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Removes everything that Vitrine installed on this host.
 
-# Whoever installed this file knows the others: a package manager, or the list in the archive.
+# The file's installer knows the other files: a package manager, or the list in the archive.
 myself=$(readlink -f "${BASH_SOURCE[0]}")
 prefix=$(dirname "$(dirname "$myself")")
 installed=$prefix/share/vitrine/files
@@ -13,7 +13,7 @@ refuse_package() {
         refuse 75 'vitrinectl belongs to the package vitrine-host; to remove it, run: dnf remove vitrine-host'
 }
 
-# What was made on this host since: state, settings, drop-ins.
+# Removes what was created on this host since the installation: state, settings, drop-ins.
 remove_state() {
     systemctl --quiet disable --now vitrine-update.timer 2>/dev/null || :
     systemctl stop vitrine-update.service vitrine-fetch.service 2>/dev/null || :
@@ -54,7 +54,7 @@ uninstall() { # [--identities]
         *) refuse 64 "uninstall accepts only --identities; see: vitrinectl --help" ;;
     esac
     refuse_package
-    # An interrupted one left only this file.
+    # An interrupted uninstall left only this file.
     [ -e "$installed" ] || ! compgen -G "${installed%/*}/*" >/dev/null ||
         refuse 78 "$installed, which lists the files to remove, is missing; unpack vitrine-host_VERSION.tar again, then uninstall"
     image=$(attached_image)

@@ -5,7 +5,7 @@ fetched=/var/lib/vitrine-fetched # the only folder that vitrine-fetch.service ca
 transfers=/etc/sysupdate.vitrine.d
 list_size=65536 # maximum bytes of the list of versions and the files that come with it
 silence=14      # days without a valid list, after which status warns
-# What a release calls the images for this kind of machine: vitrine_VERSION.raw, or vitrine-arm64_VERSION.raw.
+# A release's name for the images for this architecture: vitrine_VERSION.raw, or vitrine-arm64_VERSION.raw.
 case $architecture in
     x86-64) published=vitrine ;;
     *) published=vitrine-$architecture ;;
@@ -15,8 +15,8 @@ is_newer() { # VERSION THAN
     systemd-analyze compare-versions "$1" gt "$2" 2>/dev/null
 }
 
-# The highest version that ever ran or was tried here. Updates take only higher ones: not an older one that somebody
-# with the web server offers again, not one that did not become ready, not one that an administrator rolled back.
+# The highest version that ever ran or was tried here. Updates accept only higher ones. So they reject an older version
+# that an attacker offers from the web server, one that did not become ready, and one that an administrator rolled back.
 highest() {
     local known present
     known=$(recall highest)
@@ -76,7 +76,7 @@ fetch_by_service() {
     refuse 69 "nothing could be fetched from $(source_of_updates) (see: journalctl --unit vitrine-fetch); $(basename "$(attached_image)") keeps running"
 }
 
-# Runs as the user of vitrine-fetch.service. Nobody trusts what it writes before it is verified.
+# Runs as the user of vitrine-fetch.service. Its files are verified before anybody trusts them.
 fetch() {
     local address name
     [ $# -eq 0 ] && [ -n "${STATE_DIRECTORY-}" ] || refuse 64 "only vitrine-fetch.service runs fetch; run: vitrinectl update"
@@ -269,7 +269,7 @@ update() {
     echo "updated to Vitrine $version; the image before it stays for: vitrinectl rollback"
 }
 
-# Copies what was fetched. Nothing reads it before its bytes are known to be those in the signed list.
+# Copies what was fetched. Nothing reads the copy before its bytes match those in the signed list.
 take_listed() { # VERSION SHA-256
     local name=vitrine_$1.raw listed_as=${published}_$1.raw
     doomed=$portables/.incoming.$$

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The command visits: what clients asked for, from the journal. It reads no address and no name of a client.
+# The command visits: shows what clients requested, from the journal. It reads no client's address or name.
 
 # The maximum number of different pages to count; clients can ask for any number of them.
 pages_max=10000
@@ -54,7 +54,7 @@ count_visits() {
         }'
 }
 
-# Those of one kind, the largest first.
+# Prints the counts of one kind, the largest first.
 counted() { # KIND COUNTS
     sed -n "s/^$1 //p" <<<"$2" | sort -k 1,1nr -k 2
 }
@@ -109,7 +109,7 @@ visits_as_json() { # SINCE COUNTS
     printf '{\n%s\n}\n' "$(members '  ' "${parts[@]}")"
 }
 
-# On a terminal with characters, otherwise as SVG.
+# Draws with characters on a terminal, otherwise as SVG.
 visits_as_plot() { # SINCE COUNTS
     local kind='svg size 800,400 dynamic background "white"'
     need_tool gnuplot gnuplot-nox

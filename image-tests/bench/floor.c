@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * The arithmetic of a full TLS 1.3 handshake on the server's side, with the same library: what no server that is built
- * on it can go below. Prints one line of key=value, in microseconds of processor time, each the median of several
+ * Measures the server's part of the arithmetic in a full TLS 1.3 handshake, with the same library: the minimum cost for
+ * any server that uses it. Prints one line of key=value, in microseconds of processor time, each the median of several
  * rounds.
  */
 
@@ -34,7 +34,7 @@ static void must(int result, const char *what) {
     }
 }
 
-/* ---- what a handshake does ---- */
+/* ---- the operations of a handshake ---- */
 
 static void exchange_x25519(void) {
     static curve25519_key peer;
@@ -68,7 +68,7 @@ static void exchange_p256(void) {
     wc_ecc_free(&own);
 }
 
-/* With the client's key parsed first, as it comes over the wire. */
+/* Includes parsing the client's key, because it arrives in the handshake. */
 static void encapsulate(void) {
     static uint8_t public[WC_ML_KEM_768_PUBLIC_KEY_SIZE];
     static bool ready;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Load for a Gemini server, and what it costs the server: many visits at once, every one checked in full. Prints one
- * line of key=value; ends with 1 when a visit went wrong.
+ * Puts load on a Gemini server and measures its cost: many visits at once, each of which is checked completely. Prints
+ * one line of key=value; exits with status 1 if a visit failed.
  */
 
 #include <arpa/inet.h>
@@ -183,7 +183,7 @@ static SSL_CTX *open_context(const struct orders *orders) {
     if (!context || SSL_CTX_set_min_proto_version(context, version) != 1 ||
         SSL_CTX_set_max_proto_version(context, version) != 1 || SSL_CTX_set1_groups_list(context, orders->group) != 1)
         refuse("--group", "OpenSSL has no group of that name");
-    SSL_CTX_set_security_level(context, 0); /* a certificate may be as weak as the server takes it */
+    SSL_CTX_set_security_level(context, 0); /* accepts certificates as weak as the server does */
     if (orders->identity && (SSL_CTX_use_certificate_chain_file(context, orders->identity) != 1 ||
                              SSL_CTX_use_PrivateKey_file(context, orders->identity, SSL_FILETYPE_PEM) != 1))
         refuse("--identity", "is no file with a certificate and its key");
@@ -191,7 +191,7 @@ static SSL_CTX *open_context(const struct orders *orders) {
     return context;
 }
 
-/* ---- what came of it ---- */
+/* ---- results ---- */
 
 static int compare(const void *one, const void *other) {
     uint32_t a = *(const uint32_t *)one, b = *(const uint32_t *)other;
@@ -213,7 +213,7 @@ static void report_visits(struct visits *visits, uint64_t nanoseconds) {
         printf(" cpu_us=%.1f", (double)nanoseconds / 1000 / (double)(visits->done > 0 ? visits->done : 1));
 }
 
-/* Opens the silent ones, and says what memory they take. */
+/* Opens the silent connections and prints how much memory they use. */
 static bool open_silent(const struct orders *orders, struct visits *silent) {
     struct processes processes;
     uint64_t before = 0, after = 0;
@@ -231,12 +231,12 @@ static bool open_silent(const struct orders *orders, struct visits *silent) {
     return well && silent->errors == 0;
 }
 
-/* The ones that are measured. */
+/* Makes the visits that are measured. */
 static bool visit(const struct orders *orders) {
     struct visits visits = orders->visits, first = orders->visits;
     struct processes processes;
     uint64_t before = 0;
-    if (visits.resumed) { /* the one whose session is resumed is not measured */
+    if (visits.resumed) { /* the visit whose session is resumed is not measured */
         first.count = 1;
         visits_make(&first);
         visits.session = first.session;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* No sandbox (sandbox.h): only for measuring, where a signing client needs calls that no role has. Never part of the
- * program. */
+/* Replaces the sandbox (sandbox.h) with none, only for measurements, in which a signing client needs calls that no role
+ * allows. Never part of the program. */
 
 #include "common/sandbox.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * What the kernel alone takes for a visit: the same connections, with packets of the same length, between two processes
- * that do nothing else. No server below it is possible without fewer packets. Prints one line of key=value:
- * microseconds of the serving process for a visit, the median of several rounds.
+ * Measures the kernel's share of a visit: the same connections, with packets of the same length, between two processes
+ * that do nothing else. No server can cost less without sending fewer packets. Prints one line of key=value:
+ * microseconds of the serving process for one visit, the median of several rounds.
  */
 
 #include <arpa/inet.h>
@@ -30,10 +30,9 @@
 #define DESCRIPTORS 1024
 #define EVENTS 64
 
-/* Bytes of ClientHello, the server's flight, Finished with the request, and a reply of 1 KiB. */
+/* Sizes in bytes: ClientHello, the server's flight, Finished with the request, and a reply of 1 KiB. */
 enum { HELLO = 245, FLIGHT = 806, REQUEST = 152, REPLY = 1086 };
-#define THINKING                                                                                                       \
-    150 /* microseconds that a client with TLS takes for each of its answers; meanwhile the server sleeps */
+#define THINKING 150 /* microseconds that a TLS client needs for each of its messages; meanwhile, the server sleeps */
 
 static char bytes[65536];
 
@@ -115,7 +114,7 @@ static void say(int client, size_t size) {
     must(send(client, bytes, size, MSG_NOSIGNAL) == (ssize_t)size, "send");
 }
 
-/* True: that visit is over. */
+/* Returns true if the visit is complete. */
 static bool advance(int client, uint32_t happened) {
     ssize_t got;
     if (steps[client] == CONNECTS && (happened & EPOLLOUT)) {
@@ -174,7 +173,7 @@ int main(void) {
         return 0;
     }
     const struct processes processes = {.list = {server}, .count = 1};
-    visit(&address); /* warm */
+    visit(&address); /* warm-up */
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t before = processes_time(&processes);
         visit(&address);

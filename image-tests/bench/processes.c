@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Of proc_pid_stat(5), behind the name: parent, and user and system time in ticks. */
+/* Reads the parent, and user and system time in ticks, from the fields after the name (proc_pid_stat(5)). */
 static bool read_stat(pid_t process, pid_t *parent, uint64_t *ticks) {
     char path[64], line[1024];
     uint64_t user, system;
@@ -17,7 +17,7 @@ static bool read_stat(pid_t process, pid_t *parent, uint64_t *ticks) {
     bool read = file && fgets(line, sizeof line, file);
     if (file)
         fclose(file);
-    const char *end = read ? strrchr(line, ')') : NULL; /* the name may hold anything */
+    const char *end = read ? strrchr(line, ')') : NULL; /* the name may contain any characters */
     if (!end || sscanf(end + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, parent, &user,
                        &system) != 3)
         return false;
@@ -33,7 +33,7 @@ static bool has(const struct processes *processes, pid_t process) {
     return false;
 }
 
-/* One generation more. False: nobody was new. */
+/* Finds children of the processes found so far. Returns false if there are no new ones. */
 static bool find_more(struct processes *found) {
     DIR *all = opendir("/proc");
     bool more = false;
@@ -62,7 +62,7 @@ bool processes_find(pid_t root, struct processes *found) {
     return found->count < PROCESSES_MAX;
 }
 
-/* In nanoseconds, of all threads that live. False: this kernel does not tell. */
+/* Sums up the nanoseconds of all living threads. Returns false if the kernel does not report them. */
 static bool read_schedule(pid_t process, uint64_t *nanoseconds) {
     char path[300];
     *nanoseconds = 0;

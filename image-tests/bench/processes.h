@@ -15,14 +15,14 @@ struct processes {
     size_t count;
 };
 
-/* Finds `root` and its children, grandchildren and so on. False: there is no such process, or they are too many. */
+/* Finds `root` and all its descendants. Returns false if there is no such process, or if there are too many. */
 bool processes_find(pid_t root, struct processes *found);
 
 /*
- * Processor time that they have had so far, user and system, in nanoseconds. Threads that have ended are not in it
- * where the kernel counts in nanoseconds (schedstat), so only differences over a run count.
+ * Returns the processor time that they have used, user and system, in nanoseconds. If the kernel counts in nanoseconds
+ * (schedstat), threads that have ended are not included, so use only differences.
  */
 uint64_t processes_time(const struct processes *processes);
 
-/* Their memory in bytes, shared pages counted by their share (PSS): proc_pid_smaps_rollup(5). */
+/* Returns their memory in bytes, with shared pages counted proportionally (PSS): proc_pid_smaps_rollup(5). */
 uint64_t processes_memory(const struct processes *processes);

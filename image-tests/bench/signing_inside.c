@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A signing client (signing_client.h) that signs inside the worker, with a private key in its memory: what the server
- * would be without its key process. Only for measuring what that costs; never part of the program. The key is read from
- * the PEM file that VITRINE_BENCH_IDENTITY names.
+ * A signing client (signing_client.h) that signs inside the worker, with a private key in its memory: the server
+ * without its key process. Only for measuring the difference; never part of the program. VITRINE_BENCH_IDENTITY names
+ * the PEM file with the key.
  */
 
 #include "worker/signing_client.h"
@@ -21,7 +21,7 @@ static struct identity identity;
 void signing_client_open(struct signing_client *signing_client, int channel) {
     static char pem[65536];
     const char *path = getenv("VITRINE_BENCH_IDENTITY");
-    int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1; /* the sandbox has no call for stdio */
+    int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1; /* the sandbox does not allow the calls that stdio makes */
     ssize_t size = file >= 0 ? read(file, pem, sizeof pem - 1) : 0;
     pem[size < 0 ? 0 : size] = '\0';
     const char *problem = identity_load(&identity, "localhost", pem, NULL);
@@ -32,11 +32,11 @@ void signing_client_open(struct signing_client *signing_client, int channel) {
     close(file);
     memset(signing_client, 0, sizeof *signing_client);
     signing_client->channel = channel;
-    /* In place of the channel, something that wakes the event loop when there are answers. */
+    /* Replaces the channel with an eventfd that wakes the event loop when there are answers. */
     dup2(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), channel);
 }
 
-/* All wait in one line, the first one of the signing client. */
+/* All requests wait in one queue, the first one of the signing client. */
 void signing_client_ask(struct signing_client *signing_client, struct signing_client_request *request,
                         const struct signing_client_origin *origin) {
     struct signing_client_line *line = &signing_client->lines[0];

@@ -17,8 +17,8 @@
 #define EVENTS_AT_ONCE 64
 
 struct visit {
-    int socket; /* -1: this place is free */
-    int events; /* where it is watched */
+    int socket; /* -1: this slot is free */
+    int events; /* the epoll instance that watches it */
     SSL *session;
     EVP_MD_CTX *digest;
     bool asked, in_body;
@@ -38,12 +38,12 @@ static int take_session(SSL *session, SSL_SESSION *ticket) {
     struct visits *visits = SSL_get_app_data(session);
     SSL_SESSION_free(visits->session);
     visits->session = ticket;
-    return 1; /* it is ours now */
+    return 1; /* takes ownership */
 }
 
-/* ---- begin and end ---- */
+/* ---- beginning and end ---- */
 
-/* keep: the connection stays open, with nothing but its socket left. */
+/* keep: the connection stays open, but only its socket is kept. */
 static void leave(struct visits *visits, struct visit *visit, bool keep) {
     if (visit->session) {
         visits->reused += keep || !visits->resumed ? 0 : (size_t)SSL_session_reused(visit->session);
@@ -51,7 +51,7 @@ static void leave(struct visits *visits, struct visit *visit, bool keep) {
         SSL_set_shutdown(visit->session, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
         SSL_free(visit->session);
     }
-    if (keep) /* or its events would count for the next one in this place */
+    if (keep) /* otherwise its events would be taken for those of the next visit in this slot */
         epoll_ctl(visit->events, EPOLL_CTL_DEL, visit->socket, NULL);
     else if (visit->socket >= 0)
         close(visit->socket);
@@ -87,7 +87,7 @@ static bool begin(struct visits *visits, struct visit *visit, int events) {
         setsockopt(visit->socket, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     SSL_set_app_data(visit->session, visits);
     SSL_set_fd(visit->session, visit->socket);
-    if (visits->goal == GOAL_MIDST) { /* hears nothing of what the server says */
+    if (visits->goal == GOAL_MIDST) { /* ignores what the server sends */
         BIO *nothing = BIO_new(BIO_s_mem());
         if (!nothing)
             return false;
@@ -96,7 +96,7 @@ static bool begin(struct visits *visits, struct visit *visit, int events) {
     }
     SSL_set_tlsext_host_name(visit->session, visits->host);
     SSL_set_connect_state(visit->session);
-    if (visits->resumed && visits->session) { /* of its own: OpenSSL resumes each session once */
+    if (visits->resumed && visits->session) { /* a copy, because OpenSSL resumes each session only once */
         SSL_SESSION *session = SSL_SESSION_dup(visits->session);
         SSL_set_session(visit->session, session);
         SSL_SESSION_free(session);
@@ -108,7 +108,7 @@ static bool begin(struct visits *visits, struct visit *visit, int events) {
 
 /* ---- reply ---- */
 
-/* Takes bytes of the reply. False: it is none with status 20. */
+/* Reads bytes of the reply. Returns false if it is not one with status 20. */
 static bool take(struct visit *visit, const char *bytes, size_t size) {
     size_t taken = 0;
     while (!visit->in_body && taken < size) {
@@ -124,7 +124,7 @@ static bool take(struct visit *visit, const char *bytes, size_t size) {
     return true;
 }
 
-/* All was said, and close_notify came. NULL: all is as it should be; else what is not. */
+/* Checks a reply that ended with close_notify. Returns NULL if it is correct, otherwise what is wrong. */
 static const char *judge(const struct visits *visits, const struct visit *visit) {
     uint8_t digest[EVP_MAX_MD_SIZE];
     if (!visit->in_body)
@@ -137,7 +137,7 @@ static const char *judge(const struct visits *visits, const struct visit *visit)
     return NULL;
 }
 
-/* ---- on the way ---- */
+/* ---- progress of a visit ---- */
 
 static void read_reply(struct visits *visits, struct visit *visit) {
     static char bytes[65536];
@@ -162,10 +162,10 @@ static void read_reply(struct visits *visits, struct visit *visit) {
         succeed(visits, visit);
 }
 
-/* Goes on as far as it goes. */
+/* Continues the visit as far as possible. */
 static void advance(struct visits *visits, struct visit *visit, bool readable) {
     if (!SSL_is_init_finished(visit->session)) {
-        /* What the server said to the ClientHello stays unread in the socket, and it waits. */
+        /* Leaves the server's response to the ClientHello unread in the socket, so that the server waits. */
         if (visits->goal == GOAL_MIDST && visit->asked && readable) {
             succeed(visits, visit);
             return;

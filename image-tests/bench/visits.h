@@ -19,7 +19,7 @@ enum goal {
     GOAL_REPLY,     /* request, reply with status 20, its body in full, close_notify */
     GOAL_HANDSHAKE, /* ends after the handshake */
     GOAL_STAY,      /* stays open after the handshake */
-    GOAL_MIDST,     /* stays open when the server has answered the ClientHello, and says nothing more */
+    GOAL_MIDST,     /* stays open without sending anything after the server has answered the ClientHello */
 };
 
 struct visits {
@@ -31,22 +31,22 @@ struct visits {
     SSL_CTX *context;
     enum goal goal;
     size_t count, at_once;
-    bool resumed;    /* with the session of an earlier one, where the server gave one */
-    bool nagle;      /* small packets wait for an acknowledgement, as they do where a client does not care */
-    bool has_size;   /* the body has to be of `size` bytes */
-    bool has_digest; /* and of this SHA-256 */
+    bool resumed;    /* resumes the session of an earlier visit, if the server gave one */
+    bool nagle;      /* small packets wait for an acknowledgement, as in clients that do not set TCP_NODELAY */
+    bool has_size;   /* the body must have `size` bytes */
+    bool has_digest; /* and this SHA-256 */
     uint64_t size;
     uint8_t digest[VISITS_DIGEST];
 
-    /* What came of it. */
+    /* Results. */
     size_t done, errors, reused;
     uint64_t bytes;          /* of bodies */
     uint32_t *latencies;     /* microseconds from connect(2) to close_notify, of those that are done; to be freed */
     double seconds;          /* for all */
-    const char *first_error; /* a word on what went wrong first, or NULL */
-    int *open;               /* sockets of those that stay (`done` of them); to be freed */
+    const char *first_error; /* a short text about the first error, or NULL */
+    int *open;               /* sockets of visits that stay open (`done` of them); the caller must free it */
 
-    SSL_SESSION *session; /* the latest, to resume; to be freed */
+    SSL_SESSION *session; /* the latest session, for resumption; the caller must free it */
 };
 
 /*
@@ -55,8 +55,8 @@ struct visits {
  */
 bool visits_make(struct visits *visits);
 
-/* How many of those that stay the server has closed meanwhile. */
+/* Returns how many of the visits that stay open were closed by the server. */
 size_t visits_lost(const struct visits *visits);
 
-/* Closes those that stay, and gives everything back. */
+/* Closes them and frees everything. */
 void visits_end(struct visits *visits);

@@ -35,18 +35,19 @@ struct surroundings {
     const char *host_folder;         /* a folder of the host in which an intruder would like to make files */
     const char *host_secret;         /* a file of the host that only root may read there */
     const char *other_service_state; /* a file in another service's state folder */
-    const char *key_files[SURROUNDINGS_KEY_FILES]; /* key_file=, once for each road to a private key */
-    const char *key_mark;                          /* 16 bytes of the private key as it lies in memory
-                                                      (of an EC key the scalar), each xor 0xff, in hexadecimal */
-    const char *image_folder;                      /* a folder of the image, which nobody should be able to change */
+    const char *key_files[SURROUNDINGS_KEY_FILES]; /* key_file=, once for each path to a private key */
+    const char *key_mark;                          /* 16 bytes of the private key as stored in memory
+                                                      (for an EC key, of the scalar), each xor 0xff, in
+                                                      hexadecimal */
+    const char *image_folder;                      /* a folder of the image, which nobody may change */
     const char *content_folder;                    /* a folder of the content that is served */
     const char *readonly_mount;                    /* a mount point that is read-only */
     const char *mount_point;                       /* an empty folder */
-    const char *program;                           /* a program of the image; with one argument that it does not know
-                                                      it has to exit with ATTEMPT_RAN, or only its start can be seen */
+    const char *program;                           /* a program in the image; called with an unknown argument, it
+                                                      must exit with ATTEMPT_RAN, or only its start is noticed */
     const char *setid_program;                     /* a program with the set-user-id bit, of root */
-    const char *disk_folder;                       /* where a service may write, if anywhere */
-    const char *terminal;                          /* a terminal of somebody else */
+    const char *disk_folder;                       /* a folder that a service can write to, if there is one */
+    const char *terminal;                          /* another process's terminal */
 
     long tcp_loopback_port;         /* on 127.0.0.1 and ::1 */
     const char *tcp_public_address; /* an IPv4 address that looks public, inside the drill's own network namespace */
@@ -59,35 +60,35 @@ struct surroundings {
     const char *journal_socket;  /* a path; datagrams */
 
     long victim_pid;        /* a process with the token in its arguments, environment and memory */
-    long victim_address;    /* where in its memory */
-    long victim_descriptor; /* of its own: a file with the token that has no name any more */
+    long victim_address;    /* the address of the token in its memory */
+    long victim_descriptor; /* its descriptor of an unnamed file that contains the token */
     long shared_memory;     /* keys of System V objects, see shmget(2), msgget(2), semget(2) */
     long message_queue;
     long semaphore;
     const char *posix_queue; /* see mq_open(3), without the slash */
 
     long keys_descriptor;       /* this worker's channel to the key process (server/protocol/signing.h) */
-    const char *keys_socket;    /* the program only: where such a channel is to be had by connecting */
-    const char *own_key_name;   /* a key that this channel may have signatures of, in hexadecimal */
-    const char *other_key_name; /* a key that the key process has and this channel may have no signatures of */
+    const char *keys_socket;    /* for the program only: the path of a socket that gives such a channel */
+    const char *own_key_name;   /* a key for which this channel may request signatures, in hexadecimal */
+    const char *other_key_name; /* a key in the key process for which this channel may not request signatures */
 
-    /* What it has in common with others; set by who runs the attempt, and not told by the file. */
-    long listener;               /* a listening socket that others have, too; -1: there is none */
-    int log;                     /* where its lines go, and those of others; STDERR_FILENO as a rule */
+    /* Things shared with other processes. The caller sets them; they are not in the file. */
+    long listener;               /* a listening socket that others share; -1: none */
+    int log;                     /* the descriptor of the log, which others share; usually STDERR_FILENO */
     char *others_counters;       /* memory in which another process counts */
-    _Atomic uint64_t *own_beats; /* by which this process shows that it lives; NULL: nobody looks */
+    _Atomic uint64_t *own_beats; /* shows the supervisor that this process lives; NULL: nobody checks */
 
     long memory_limit;     /* MiB that the service may have */
     long task_limit;       /* processes and threads */
     long descriptor_limit; /* descriptors in one process */
     long cpu_limit;        /* percent of one processor */
     long disk_limit;       /* MiB in disk_folder */
-    long signing_limit;    /* answers of the key process to one worker in a second */
+    long signing_limit;    /* answers of the key process to one worker per second */
     long log_limit;        /* lines in 30 seconds */
 
-    const char *lacking; /* system calls that this kernel does not have, with commas between, or "none": any other that
-                            is answered with ENOSYS was kept back by a sandbox. Also "kcore" and
-                            other files of /proc */
+    /* System calls that this kernel lacks, separated by commas, or "none": any other call that fails with ENOSYS was
+     * blocked by a sandbox. Also lists "kcore" and other missing files of /proc. */
+    const char *lacking;
 };
 
 struct attempt {

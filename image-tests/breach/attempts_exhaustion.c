@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Taking more than its share. Each goes a little beyond the limit that should have stopped it, and stops by itself.
- * That the host and the other capsules stay well meanwhile can only be seen from outside.
+ * Using more than the service's share. Each attempt exceeds its limit a little, and stops by itself if nothing else
+ * stops it. Only an observer outside can tell whether the host and other capsules keep working.
  */
 
 #include <errno.h>
@@ -13,14 +13,14 @@
 #include "inside.h"
 
 #define MEGABYTE (1024 * 1024)
-#define MEMORY_MAX 4096 /* MiB: nobody is to be asked for more, whatever the limit */
+#define MEMORY_MAX 4096 /* MiB: no attempt uses more than this, whatever the limit is */
 #define MANY 4096
 
 #define NEEDS(key, most)                                                                                               \
     if (surroundings->key < 0 || surroundings->key > (most))                                                           \
     return absent(#key " is not told, or is more than could be tried")
 
-/* What is taken is given back when the process ends. */
+/* The memory is freed when the process ends. */
 static int take_memory(const struct surroundings *surroundings, int flags) {
     NEEDS(memory_limit, MEMORY_MAX);
     for (long taken = 0; taken < surroundings->memory_limit + 16; taken++) {
@@ -41,7 +41,7 @@ int exhaust_shared_memory(const struct surroundings *surroundings) {
     return take_memory(surroundings, MAP_SHARED);
 }
 
-/* Fills a nameless file up to this size in MiB and somewhat more. */
+/* Fills an unnamed file to a little more than this size in MiB. */
 static int fill(const struct surroundings *surroundings, int file, long limit, const char *call) {
     static char zeros[MEGABYTE];
     if (file < 0)
@@ -107,7 +107,7 @@ int exhaust_processes(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* They end with their process. */
+/* They end when their process ends. */
 int exhaust_threads(const struct surroundings *surroundings) {
     NEEDS(task_limit, MANY - 8);
     for (long count = 0; count < surroundings->task_limit + 8; count++) {
@@ -149,7 +149,7 @@ int exhaust_pipes(const struct surroundings *surroundings) {
 
 /* ---- time and the log ---- */
 
-/* Works without a pause for a second and a half, and looks how much of that it was given. */
+/* Computes without a pause for one and a half seconds, and measures its share of the processor. */
 int exhaust_processor(const struct surroundings *surroundings) {
     NEEDS(cpu_limit, 99);
     struct timespec used;
@@ -167,7 +167,7 @@ int exhaust_processor(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* Whether they come into the log is for the outside to see: what is counted here is only what was taken from it. */
+/* This counts only lines that could be written. An observer outside checks whether they reach the log. */
 int exhaust_log(const struct surroundings *surroundings) {
     NEEDS(log_limit, 1 << 20);
     static const char line[] = "breach drill: a line too many\n";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Parts of the kernel that a capsule never needs, where an intruder looks for a hole. What counts is whether the kernel
- * gets to work on the question at all, so some questions are made such that it has nothing to do.
+ * Attacks on parts of the kernel that a capsule never needs. Success means that the kernel starts to process the
+ * request at all, so some requests are made so that nothing remains to be done.
  */
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #include "inside.h"
 
-/* Closes the descriptor that a call gave. */
+/* Judges the attempt, and closes the descriptor that the call returned. */
 static int gave(const struct surroundings *surroundings, long descriptor, const char *call) {
     int outcome = judged(surroundings, descriptor, call, "the kernel obeyed");
     if (descriptor >= 0)
@@ -23,7 +23,7 @@ static int gave(const struct surroundings *surroundings, long descriptor, const 
     return outcome;
 }
 
-/* The kernel would have obeyed, had there been anything to do: `nothing` is the error that says so. */
+/* `nothing` is the error that means that the kernel would have obeyed, but had nothing to do. */
 static int reached(const struct surroundings *surroundings, long result, int nothing, const char *call) {
     if (result >= 0 || errno == nothing)
         return succeeded(joined(call, " went past its check of privileges", NULL, NULL));
@@ -31,7 +31,7 @@ static int reached(const struct surroundings *surroundings, long result, int not
 }
 
 int kernel_bpf_map(const struct surroundings *surroundings) {
-    uint32_t attributes[32] = {2 /* an array */, 4, 4, 1};
+    uint32_t attributes[32] = {2 /* array */, 4, 4, 1};
     return gave(surroundings, syscall(SYS_bpf, 0, attributes, sizeof attributes), "bpf");
 }
 
@@ -41,7 +41,7 @@ int kernel_bpf_program(const struct surroundings *surroundings) {
         uint32_t type, count;
         const void *instructions, *licence;
         uint32_t rest[24];
-    } attributes = {1 /* a socket filter */, 2, instructions, "GPL", {0}};
+    } attributes = {1 /* socket filter */, 2, instructions, "GPL", {0}};
     return gave(surroundings, syscall(SYS_bpf, 5, &attributes, sizeof attributes), "bpf");
 }
 
@@ -51,16 +51,16 @@ int kernel_io_uring(const struct surroundings *surroundings) {
 }
 
 int kernel_userfaultfd(const struct surroundings *surroundings) {
-    return gave(surroundings, syscall(SYS_userfaultfd, O_CLOEXEC | 1 /* faults of programs only */), "userfaultfd");
+    return gave(surroundings, syscall(SYS_userfaultfd, O_CLOEXEC | 1 /* only faults in user space */), "userfaultfd");
 }
 
 int kernel_perf(const struct surroundings *surroundings) {
-    uint32_t attributes[32] = {1 /* counted by software */, sizeof attributes};
+    uint32_t attributes[32] = {1 /* software counter */, sizeof attributes};
     return gave(surroundings, syscall(SYS_perf_event_open, attributes, 0, -1, -1, 0), "perf_event_open");
 }
 
 int kernel_add_key(const struct surroundings *surroundings) {
-    return judged(surroundings, syscall(SYS_add_key, "user", "breach", "x", 1, -2 /* this process's ring */), "add_key",
+    return judged(surroundings, syscall(SYS_add_key, "user", "breach", "x", 1, -2 /* own key ring */), "add_key",
                   "has a key in the kernel");
 }
 
@@ -69,7 +69,7 @@ int kernel_request_key(const struct surroundings *surroundings) {
 }
 
 int kernel_keyctl(const struct surroundings *surroundings) {
-    return judged(surroundings, syscall(SYS_keyctl, 0 /* tell a ring's id */, -4 /* this user's */, 1), "keyctl",
+    return judged(surroundings, syscall(SYS_keyctl, 0 /* get the ID */, -4 /* of the user's key ring */, 1), "keyctl",
                   "reached the user's key ring");
 }
 
@@ -81,7 +81,7 @@ int kernel_ptrace(const struct surroundings *surroundings) {
 }
 
 int kernel_ptrace_own(const struct surroundings *surroundings) {
-    return judged(surroundings, syscall(SYS_ptrace, 0 /* be traced */, 0, 0, 0), "ptrace", "tracing is there");
+    return judged(surroundings, syscall(SYS_ptrace, 0 /* PTRACE_TRACEME */, 0, 0, 0), "ptrace", "tracing is there");
 }
 
 int kernel_init_module(const struct surroundings *surroundings) {
@@ -98,7 +98,7 @@ int kernel_delete_module(const struct surroundings *surroundings) {
     return reached(surroundings, syscall(SYS_delete_module, "breach_none", O_NONBLOCK), ENOENT, "delete_module");
 }
 
-/* With flags that no kernel knows: it looks at them after the privileges. */
+/* Uses invalid flags, which the kernel checks after the privileges. */
 int kernel_kexec(const struct surroundings *surroundings) {
     return reached(surroundings, syscall(SYS_kexec_load, 0, 0, NULL, ~0ul), EINVAL, "kexec_load");
 }
@@ -107,12 +107,12 @@ int kernel_kexec_file(const struct surroundings *surroundings) {
     return reached(surroundings, syscall(SYS_kexec_file_load, -1, -1, 0, NULL, ~0ul), EINVAL, "kexec_file_load");
 }
 
-/* With a magic number that is wrong. */
+/* Uses an invalid magic number. */
 int kernel_reboot(const struct surroundings *surroundings) {
     return reached(surroundings, syscall(SYS_reboot, 1, 2, 3, NULL), EINVAL, "reboot");
 }
 
-/* ---- clocks: what they are set to is what they were ---- */
+/* ---- clocks: sets them to their current values ---- */
 
 int kernel_settimeofday(const struct surroundings *surroundings) {
     struct timezone {
@@ -140,14 +140,14 @@ int kernel_clock_adjtime(const struct surroundings *surroundings) {
                   "could set the clock's pace");
 }
 
-/* ---- files by other names ---- */
+/* ---- other ways to files ---- */
 
 int kernel_quota(const struct surroundings *surroundings) {
-    return judged(surroundings, syscall(SYS_quotactl, 0x800001 << 8 /* write quotas out */, NULL, 0, NULL), "quotactl",
+    return judged(surroundings, syscall(SYS_quotactl, 0x800001 << 8 /* sync quotas */, NULL, 0, NULL), "quotactl",
                   "the kernel obeyed");
 }
 
-/* A file by its number: the road out of containers of old. */
+/* Opens a file by its inode number: the way out of old containers. */
 int kernel_file_handle(const struct surroundings *surroundings) {
     struct {
         uint32_t size;
@@ -171,7 +171,7 @@ int kernel_fanotify(const struct surroundings *surroundings) {
     return gave(surroundings, syscall(SYS_fanotify_init, 1 /* O_CLOEXEC */, O_RDONLY), "fanotify_init");
 }
 
-/* Pages straight from one pipe to another, or from a file: what Dirty Pipe was about. */
+/* Moves pages directly between pipes, or from a file: the calls that Dirty Pipe used. */
 int kernel_splice(const struct surroundings *surroundings) {
     int first[2], second[2];
     if (syscall(SYS_pipe2, first, O_CLOEXEC) < 0 || syscall(SYS_pipe2, second, O_CLOEXEC) < 0)
@@ -187,7 +187,7 @@ int kernel_memory_secret(const struct surroundings *surroundings) {
 }
 
 int kernel_personality(const struct surroundings *surroundings) {
-    return judged(surroundings, syscall(SYS_personality, 0x0040000 /* no random addresses */), "personality",
+    return judged(surroundings, syscall(SYS_personality, 0x0040000 /* no address randomization */), "personality",
                   "addresses will not be random any more");
 }
 
@@ -241,10 +241,10 @@ int kernel_fspick(const struct surroundings *surroundings) {
 }
 
 int kernel_open_tree(const struct surroundings *surroundings) {
-    return gave(surroundings, syscall(SYS_open_tree, AT_FDCWD, "/", 1 /* a copy */ | O_CLOEXEC), "open_tree");
+    return gave(surroundings, syscall(SYS_open_tree, AT_FDCWD, "/", 1 /* clone */ | O_CLOEXEC), "open_tree");
 }
 
-/* What these three ask for, /proc has anyway. */
+/* Requests attributes that /proc already has. */
 int kernel_mount_setattr(const struct surroundings *surroundings) {
     const uint64_t attributes[4] = {2 | 4 | 8 /* nosuid, nodev, noexec */, 0, 0, 0};
     return judged(surroundings, syscall(SYS_mount_setattr, AT_FDCWD, "/proc", 0, attributes, sizeof attributes),
@@ -258,7 +258,7 @@ int kernel_move_mount(const struct surroundings *surroundings) {
     int mount = new_mount(&call);
     if (mount < 0)
         return refused(surroundings, call);
-    long result = syscall(SYS_move_mount, mount, "", AT_FDCWD, place, 4 /* the first path is empty */);
+    long result = syscall(SYS_move_mount, mount, "", AT_FDCWD, place, 4 /* MOVE_MOUNT_F_EMPTY_PATH */);
     int outcome = judged(surroundings, result, "move_mount", "mounted a file system");
     if (result == 0)
         syscall(SYS_umount2, place, MNT_DETACH);
@@ -268,7 +268,7 @@ int kernel_move_mount(const struct surroundings *surroundings) {
 
 /* ---- other ways into the kernel ---- */
 
-/* Call 20 is getpid there; filters that look at numbers only take it for another. */
+/* In the 32-bit table, call 20 is getpid; filters that check only the number take it for another call. */
 int kernel_entry_32(const struct surroundings *surroundings) {
     (void)surroundings;
 #ifdef __x86_64__

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Attacks on the key process by the worker's channel to it. Signatures of handshakes with its own key a worker may
- * have; what it should not have is a signature of anything else, one by another's key, one that it asked for in a way
- * that is not allowed, more than its share, or the key.
+ * Attacks on the key process over the worker's channel to it. A worker may get signatures of handshakes with its own
+ * keys. It must not get signatures of anything else, signatures with another host's key, answers to invalid requests,
+ * more than its share, or a key.
  */
 
 #include <errno.h>
@@ -36,7 +36,7 @@ static bool read_hexadecimal(const char *text, uint8_t *bytes, size_t size) {
     return true;
 }
 
-/* A question that is right in every way, but for its key where own_key_name is not told. */
+/* A valid question, except for its key if own_key_name is not given. */
 static struct signing_question right_question(const struct surroundings *surroundings) {
     struct signing_question question = {.magic = QUESTION_MAGIC,
                                         .version = SIGNING_TLS_1_3,
@@ -49,7 +49,7 @@ static struct signing_question right_question(const struct surroundings *surroun
     return question;
 }
 
-/* The same for TLS 1.2: with a point of P-256 it has room for 133 bytes, with a key of X25519 for 100. */
+/* The same for TLS 1.2, with 133 bytes of content for a P-256 point, or 100 for an X25519 key. */
 static struct signing_question exchange_question(const struct surroundings *surroundings, bool has_point) {
     static const uint8_t x25519[] = {3, 0, 29, 32}, p256[] = {3, 0, 23, 65, 4};
     struct signing_question question = right_question(surroundings);
@@ -61,7 +61,7 @@ static struct signing_question exchange_question(const struct surroundings *surr
     return question;
 }
 
-/* Waits up to a second for an answer to REQUEST_ID or to none: signed, or of any size that no answer has. */
+/* Waits up to a second for an answer to REQUEST_ID, or for a message of any other size than an answer has. */
 static int wait_for_answer(const struct surroundings *surroundings, int channel) {
     union {
         struct signing_answer answer;
@@ -79,7 +79,7 @@ static int wait_for_answer(const struct surroundings *surroundings, int channel)
         if (got != sizeof message.answer || message.answer.magic != ANSWER_MAGIC)
             return succeeded("had an answer that is none");
         if (message.answer.request_id >> 16 != REQUEST_ID >> 16 && message.answer.request_id != 0)
-            continue; /* to a question of the worker's own */
+            continue; /* an answer to one of the worker's own questions */
         return message.answer.result == SIGNING_DONE ? succeeded("had a signature")
                                                      : contained("the key process refused");
     }
@@ -133,7 +133,7 @@ int keys_padding(const struct surroundings *surroundings) {
     return ask(surroundings, channel, &question, sizeof question);
 }
 
-/* More content than there is: would sign, or give away, what lies behind it. */
+/* Claims more content than the message has, so that the key process might sign, or reveal, the bytes after it. */
 int keys_overread(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = right_question(surroundings);
@@ -178,9 +178,9 @@ int keys_ask_for_key(const struct surroundings *surroundings) {
     return ask(surroundings, channel, &question, sizeof question);
 }
 
-/* ---- signatures of something else than a handshake, which would outlive the intrusion ---- */
+/* ---- signatures of something other than a handshake, which would outlive the intrusion ---- */
 
-/* As the version before was asked: by a digest, of whatever it is. */
+/* Uses the format of an earlier version, which asked for signatures of arbitrary digests. */
 int keys_digest(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct {
@@ -194,7 +194,7 @@ int keys_digest(const struct surroundings *surroundings) {
     return ask(surroundings, channel, &question, sizeof question);
 }
 
-/* Has bytes signed in the place of a handshake of TLS 1.2, as they are. */
+/* Asks for a signature of arbitrary bytes as if they were a TLS 1.2 handshake. */
 static int ask_for(const struct surroundings *surroundings, bool has_point, const char *text) {
     NEEDS_CHANNEL;
     struct signing_question question = exchange_question(surroundings, has_point);
@@ -213,8 +213,8 @@ int keys_statement(const struct surroundings *surroundings) {
 }
 
 /*
- * A body of X.509 or PKCS#10 is one SEQUENCE of ASN.1: here with what TLS wants in its midst, inside of a name, and one
- * that only begins like it.
+ * Asks for a signature of an X.509 or PKCS#10 body, which is one ASN.1 SEQUENCE. It contains what a TLS signature must
+ * contain, inside a name; or it only begins like such a body.
  */
 static int ask_for_body(const struct surroundings *surroundings, const void *start, size_t size, bool has_point) {
     NEEDS_CHANNEL;
@@ -234,14 +234,14 @@ int keys_request(const struct surroundings *surroundings) {
     return ask_for_body(surroundings, start, sizeof start, false);
 }
 
-/* 64 bytes of the intruder's choice behind what TLS wants. */
+/* Puts 64 chosen bytes where the TLS parameters contain a point. */
 int keys_point(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = exchange_question(surroundings, true);
     return ask(surroundings, channel, &question, sizeof question);
 }
 
-/* An identity that the key process has, of a host that is not served here. */
+/* Uses an identity in the key process that belongs to a host that is not served here. */
 int keys_other_identity(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = right_question(surroundings);
@@ -251,16 +251,17 @@ int keys_other_identity(const struct surroundings *surroundings) {
     return ask(surroundings, channel, &question, sizeof question);
 }
 
-/* ---- what is not a worker's to ask for ---- */
+/* ---- requests that only the supervisor may make ---- */
 
-/* What only the supervisor may ask for, by another socket: an identity for a host name (server/protocol/control.h). */
+/* Requests an identity for a host name, which only the supervisor may do, over another socket
+ * (server/protocol/control.h). */
 int keys_order(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct control_request request = {.magic = CONTROL_MAGIC, .command = CONTROL_PROVIDE, .host = "breach.invalid"};
     return ask(surroundings, channel, &request, sizeof request);
 }
 
-/* A second channel, which would have an allowance of its own. */
+/* Requests a second channel, which would have its own share of signatures. */
 int keys_channel(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct control_request request = {.magic = CONTROL_MAGIC, .command = CONTROL_ATTACH};
@@ -279,8 +280,7 @@ int keys_channel(const struct surroundings *surroundings) {
     return wait_for_answer(surroundings, channel);
 }
 
-/* More questions in a second than the key process grants to one worker; of a key that is none, which is the cheapest.
- */
+/* Asks more questions per second than the key process allows a worker, for an unknown key, which costs least. */
 int keys_flood(const struct surroundings *surroundings) {
     NEEDS_CHANNEL;
     struct signing_question question = right_question(surroundings);
@@ -303,14 +303,15 @@ int keys_flood(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* ---- the key in the worker's own memory ---- */
+/* ---- keys in the worker's own memory ---- */
 
-/* Can this page be read? The kernel would have to bring it in. */
+/* Is this page readable? The kernel would have to load it. */
 static bool is_readable(uintptr_t page) {
     return syscall(SYS_madvise, page, 4096, 22 /* MADV_POPULATE_READ, since Linux 5.14 */) == 0;
 }
 
-/* Looks through so many bytes to both sides of an address. The mark is not the key, or this would find itself. */
+/* Searches so many bytes on both sides of an address. The mark is not the key itself, so that the search does not find
+ * itself. */
 static bool search_around(const void *middle, uintptr_t reach, const uint8_t mark[static 16]) {
     uintptr_t begin = ((uintptr_t)middle & ~(uintptr_t)4095) - reach;
     for (uintptr_t page = begin; page < begin + 2 * reach; page += 4096) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Talking with others. Every address is one of the drill's own listeners, or no address at all. */
+/* Communicating with others. Every address is one of the drill's own listeners, or invalid. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 
 #define HELLO "breach\n"
 
-/* Nothing here waits longer than this. */
+/* Limits every wait to this time. */
 static void set_patience(int connection) {
     struct timeval patience = {1, 500000};
     setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -77,7 +77,7 @@ int network_tcp_public(const struct surroundings *surroundings) {
     return try_connect(surroundings, SOCK_STREAM, &address, sizeof address);
 }
 
-/* Data with the first packet: a connection without connect(2). */
+/* Sends data with the first packet, which connects without connect(2). */
 int network_fastopen(const struct surroundings *surroundings) {
     struct sockaddr_in address;
     if (!public_address(surroundings, &address))
@@ -93,7 +93,7 @@ int network_fastopen(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* Multipath TCP has a protocol number of its own, which rules on TCP may forget. */
+/* Multipath TCP has its own protocol number, which rules about TCP may forget. */
 int network_multipath(const struct surroundings *surroundings) {
     struct sockaddr_in address;
     if (!public_address(surroundings, &address))
@@ -136,14 +136,15 @@ int network_udp(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* Sockets that the process has anyway: one for datagrams can be turned to any address. */
+/* Uses sockets that the process already has: a datagram socket can send to any address. */
 int network_inherited(const struct surroundings *surroundings) {
     struct sockaddr_in address = loopback(surroundings->udp_port);
     char text[128] = {0};
     if (surroundings->udp_port < 0 || !surroundings->decoy_token)
         return absent("udp_port is not told");
     for (int descriptor = 0; descriptor < 64; descriptor++) {
-        /* Empty: on a connection, where the address would be ignored, nothing is sent. */
+        /* The datagram is empty, so that nothing is sent if the socket is a connection, which would ignore the
+         * address. */
         if (sendto(descriptor, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, sizeof address) < 0)
             continue;
         uint64_t until = clock_milliseconds() + 200;
@@ -178,7 +179,7 @@ int network_vsock(const struct surroundings *surroundings) {
     return only_socket(surroundings, 40 /* AF_VSOCK */, SOCK_STREAM, 0, "could speak with the hypervisor");
 }
 
-/* Seldom used protocols are where the kernel has most of its holes. */
+/* Rarely used protocols contain most of the kernel's vulnerabilities. */
 int network_rare(const struct surroundings *surroundings) {
     for (int family = 3; family < 46; family++) {
         if (family == AF_INET6 || family == AF_NETLINK || family == AF_PACKET || family == 40)
@@ -195,7 +196,7 @@ int network_rare(const struct surroundings *surroundings) {
     return refused(surroundings, "socket");
 }
 
-/* Sends one netlink request and takes what comes. */
+/* Sends a netlink request and reads the reply. */
 static int ask_netlink(const struct surroundings *surroundings, int protocol, uint16_t type, const void *body,
                        size_t size, const char *what) {
     struct {
@@ -311,12 +312,12 @@ int network_listen_udp(const struct surroundings *surroundings) {
     return try_bind(surroundings, SOCK_DGRAM, surroundings->bind_port, false);
 }
 
-/* A web server's port, on the loopback address. */
+/* Listens on a web server's port on the loopback address. */
 int network_listen_low(const struct surroundings *surroundings) {
     return try_bind(surroundings, SOCK_STREAM, 80, false);
 }
 
-/* SO_REUSEPORT lets two share a port, and half of the clients come to the second. */
+/* With SO_REUSEPORT, two sockets share a port, and the second gets half of the connections. */
 int network_listen_shared(const struct surroundings *surroundings) {
     if (surroundings->tcp_loopback_port < 0)
         return absent("tcp_loopback_port is not told");
@@ -336,7 +337,7 @@ int network_listen_abstract(const struct surroundings *surroundings) {
 
 /* ---- the network itself ---- */
 
-/* Sets the loopback interface's flags to what they are. */
+/* Sets the loopback interface's flags to their current values. */
 int network_interface(const struct surroundings *surroundings) {
     struct ifreq request = {.ifr_name = "lo"};
     int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

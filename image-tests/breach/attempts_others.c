@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Meddling with others' business. The signal is SIGURG: a process that is not ours, should the victim's number mean
- * another one here, does not notice it.
+ * Attacks on other processes. The signal is SIGURG, which a wrong process would ignore, if the victim's PID belongs to
+ * another process here.
  */
 
 #include <errno.h>
@@ -102,7 +102,7 @@ int others_memory_score(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* Beside the decoy is a place that the victim watches. */
+/* The victim watches the memory next to the decoy. */
 int others_memory(const struct surroundings *surroundings) {
     NEEDS_VICTIM;
     long place = surroundings->victim_address + 64;
@@ -145,7 +145,7 @@ int others_descriptor(const struct surroundings *surroundings) {
                                                                : contained("has another file");
 }
 
-/* ---- objects for many processes ---- */
+/* ---- IPC objects ---- */
 
 int others_shared_memory(const struct surroundings *surroundings) {
     if (surroundings->shared_memory < 0 || !surroundings->decoy_token)
@@ -223,7 +223,7 @@ int others_lock(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* ---- terminals and the host's name ---- */
+/* ---- terminals and the host name ---- */
 
 static int open_terminal(const struct surroundings *surroundings, int *terminal) {
     if (!surroundings->terminal)
@@ -250,7 +250,7 @@ int others_terminal_type(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* The names that they have already. */
+/* Sets the names to their current values. */
 int others_host_name(const struct surroundings *surroundings) {
     struct utsname names;
     if (uname(&names) < 0)

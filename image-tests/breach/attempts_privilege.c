@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Becoming more than the worker is: ids, capabilities, namespaces, mounts, roots. */
+/* Getting more privileges than the worker has: IDs, capabilities, namespaces, mounts, roots. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 
 #include "inside.h"
 
-/* ---- ids ---- */
+/* ---- IDs ---- */
 
 int privilege_root(const struct surroundings *surroundings) {
     return judged(surroundings, syscall(SYS_setresuid, 0, 0, 0), "setresuid", "is root");
@@ -32,7 +32,7 @@ int privilege_groups(const struct surroundings *surroundings) {
     return judged(surroundings, syscall(SYS_setgroups, 3, groups), "setgroups", "is in groups of its choice");
 }
 
-/* Runs a program with the set-user-id bit, as somebody who is not root. */
+/* Runs a set-user-id program as a user other than root. */
 int privilege_run_set_id(const struct surroundings *surroundings) {
     static char name[] = "breach", flag[] = "--ran-as-root";
     static char *const arguments[] = {name, flag, NULL}, *const environment[] = {NULL};
@@ -44,7 +44,7 @@ int privilege_run_set_id(const struct surroundings *surroundings) {
     return refused(surroundings, "execve");
 }
 
-/* A file in the first folder where one can be made. */
+/* Creates a file in the first folder that allows it. */
 static int new_file(const struct surroundings *surroundings, const char **path) {
     const char *const folders[] = {"/tmp", "/dev/shm", "/var/tmp", surroundings->disk_folder};
     int file = -1;
@@ -97,7 +97,7 @@ static int take_capabilities(const struct surroundings *surroundings, struct cap
         return refused(surroundings, "capget");
     for (int i = 0; i < 2; i++) {
         if (all->sets[0].permitted == 0 && all->sets[1].permitted == 0)
-            all->sets[0].permitted = UINT32_MAX; /* has none, so this adds some */
+            all->sets[0].permitted = UINT32_MAX; /* the worker has none, so this adds some */
         all->sets[i].effective = all->sets[i].inheritable = all->sets[i].permitted;
     }
     return judged(surroundings, syscall(SYS_capset, &all->header, all->sets), "capset", "has privileges of root");
@@ -108,7 +108,7 @@ int privilege_capabilities(const struct surroundings *surroundings) {
     return take_capabilities(surroundings, &all);
 }
 
-/* Those would be handed on to programs that it starts. */
+/* Programs that it starts would inherit these. */
 int privilege_ambient(const struct surroundings *surroundings) {
     struct capabilities all;
     take_capabilities(surroundings, &all);
@@ -237,7 +237,7 @@ int mount_again(const struct surroundings *surroundings) {
     return try_mount(surroundings, "/", NULL, MS_BIND);
 }
 
-/* Makes writable what was mounted read-only. */
+/* Makes a read-only mount writable. */
 int mount_writable(const struct surroundings *surroundings) {
     NEEDS(readonly_mount);
     if (mount(NULL, surroundings->readonly_mount, NULL, MS_REMOUNT | MS_BIND, NULL) < 0)
@@ -253,7 +253,7 @@ int mount_writable(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* Nothing is mounted there: EINVAL is what somebody hears who might. */
+/* Nothing is mounted there: a process with the privilege to unmount gets EINVAL. */
 int mount_undo(const struct surroundings *surroundings) {
     NEEDS(mount_point);
     if (umount2(surroundings->mount_point, 0) == 0 || errno == EINVAL)
@@ -268,7 +268,7 @@ int privilege_chroot(const struct surroundings *surroundings) {
 int privilege_pivot_root(const struct surroundings *surroundings) {
     NEEDS(mount_point);
     const char *place = surroundings->mount_point;
-    /* In a namespace of its own where that is possible, so that nobody else loses the root folder. */
+    /* Uses a new mount namespace if possible, so that no other process loses its root folder. */
     bool apart = syscall(SYS_unshare, CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
                  mount(place, place, NULL, MS_BIND, NULL) == 0;
     if (syscall(SYS_pivot_root, place, place) == 0 || (!apart && errno == EINVAL))
@@ -276,7 +276,7 @@ int privilege_pivot_root(const struct surroundings *surroundings) {
     return refused(surroundings, "pivot_root");
 }
 
-/* The device of zero bytes. */
+/* Creates the device that gives zero bytes. */
 int privilege_device(const struct surroundings *surroundings) {
     static const char path[] = "/tmp/breach-device";
     char byte = 1;
@@ -303,6 +303,6 @@ int privilege_priority(const struct surroundings *surroundings) {
 }
 
 int privilege_realtime(const struct surroundings *surroundings) {
-    return judged(surroundings, syscall(SYS_sched_setscheduler, 0, 1 /* first in, first out */, &(int){1}),
-                  "sched_setscheduler", "goes before everybody");
+    return judged(surroundings, syscall(SYS_sched_setscheduler, 0, 1 /* SCHED_FIFO */, &(int){1}), "sched_setscheduler",
+                  "goes before everybody");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Reading what is not the worker's. */
+/* Reading data that is not the worker's. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,21 +20,21 @@ int read_other_state(const struct surroundings *surroundings) {
     return read_token(surroundings, surroundings->other_service_state);
 }
 
-/* Relative, from the working folder: a root that is only a prefix of paths would let it through. */
+/* Uses a relative path from the working folder: a root that is only a prefix of paths would not stop it. */
 int read_dotdot(const struct surroundings *surroundings) {
     if (!surroundings->host_file)
         return absent("host_file is not told");
     return read_token(surroundings, joined("../../../../../../../../../../..", surroundings->host_file, NULL, NULL));
 }
 
-/* The first process of the system has the system's own root folder. */
+/* Process 1 has the system's own root folder. */
 int read_first_root(const struct surroundings *surroundings) {
     if (!surroundings->host_file)
         return absent("host_file is not told");
     return read_token(surroundings, joined("/proc/1/root", surroundings->host_file, NULL, NULL));
 }
 
-/* Some file of the victim's folder in /proc. */
+/* A file in the victim's /proc folder. */
 static const char *of_victim(const struct surroundings *surroundings, const char *what, const char *rest) {
     return joined("/proc/", digits(surroundings->victim_pid), what, rest);
 }
@@ -102,7 +102,7 @@ int read_victim_memory(const struct surroundings *surroundings) {
                                                                : contained("read other memory");
 }
 
-/* `address` is one of another process: never used as a pointer here. */
+/* `address` belongs to another process: it must not be used as a pointer here. */
 static struct iovec elsewhere(long address, size_t size) {
     struct iovec part = {NULL, size};
     memcpy(&part.iov_base, &address, sizeof address);
@@ -119,7 +119,7 @@ int read_victim_by_call(const struct surroundings *surroundings) {
                                                                : contained("read other memory");
 }
 
-/* In Vitrine the parent is the supervisor. */
+/* In Vitrine, the parent is the supervisor. */
 int read_parent_memory(const struct surroundings *surroundings) {
     char line[64] = {0}, bytes[16];
     unsigned long address = 0;
@@ -142,7 +142,7 @@ int read_parent_memory(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* Is somebody else listed in /proc? */
+/* Does /proc list another process? */
 int read_process_list(const struct surroundings *surroundings) {
     static char entries[65536];
     long got;
@@ -154,8 +154,7 @@ int read_process_list(const struct surroundings *surroundings) {
     while ((got = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0) {
         for (long at = 0; at < got;) {
             uint16_t size;
-            memcpy(&size, entries + at + 16,
-                   sizeof size); /* struct linux_dirent64: two numbers of 64 bits, then this */
+            memcpy(&size, entries + at + 16, sizeof size); /* struct linux_dirent64: two 64-bit numbers, then this */
             if (!strcmp(entries + at + 19, digits(surroundings->victim_pid)))
                 outcome = succeeded("saw the victim among the processes");
             at += size;
@@ -173,7 +172,7 @@ int read_host_mounts(const struct surroundings *surroundings) {
     return read_anything(surroundings, "/proc/1/mountinfo");
 }
 
-/* ---- the kernel's own ---- */
+/* ---- the kernel's files ---- */
 
 int read_kernel_symbols(const struct surroundings *surroundings) {
     if (is_lacking(surroundings, "kallsyms"))
@@ -208,7 +207,7 @@ int read_kernel_log_device(const struct surroundings *surroundings) {
     if (file < 0)
         return refused(surroundings, "openat");
     ssize_t got = read(file, text, sizeof text);
-    bool opened = got >= 0 || errno == EAGAIN || errno == EPIPE; /* nothing new, or overwritten meanwhile */
+    bool opened = got >= 0 || errno == EAGAIN || errno == EPIPE; /* no new message, or overwritten meanwhile */
     int outcome = judged(surroundings, opened ? 0 : -1, "read", "read the kernel's log");
     close(file);
     return outcome;
@@ -236,7 +235,7 @@ int read_devices(const struct surroundings *surroundings) {
     return read_anything(surroundings, "/sys/kernel/notes");
 }
 
-/* ---- other roads to files ---- */
+/* ---- other ways to files ---- */
 
 int read_watch(const struct surroundings *surroundings) {
     if (!surroundings->host_file)
@@ -244,13 +243,13 @@ int read_watch(const struct surroundings *surroundings) {
     int watch = (int)syscall(SYS_inotify_init1, O_CLOEXEC);
     if (watch < 0)
         return refused(surroundings, "inotify_init1");
-    long result = syscall(SYS_inotify_add_watch, watch, surroundings->host_file, 0xfff /* everything */);
+    long result = syscall(SYS_inotify_add_watch, watch, surroundings->host_file, 0xfff /* all events */);
     int outcome = judged(surroundings, result, "inotify_add_watch", "would hear of each use of the file");
     close(watch);
     return outcome;
 }
 
-/* Does not open the file, only asks about it. */
+/* Does not open the file, but requests its metadata. */
 int read_metadata(const struct surroundings *surroundings) {
     char about[256]; /* struct stat, of whatever size */
     if (!surroundings->host_secret)
@@ -259,7 +258,7 @@ int read_metadata(const struct surroundings *surroundings) {
     return judged(surroundings, result, "newfstatat", "learned size, owner and times");
 }
 
-/* Its flags lie in memory, where no filter can look. */
+/* Its flags are in memory, which filters cannot read. */
 int read_openat2(const struct surroundings *surroundings) {
     const uint64_t how[3] = {O_RDONLY | O_CLOEXEC, 0, 0};
     if (!surroundings->host_file)

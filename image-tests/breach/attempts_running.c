@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Running other code than the server's. Programs that come to run tell so by their exit status; code in memory returns
- * a number that it alone knows.
+ * Running code other than the server's. A program shows by its exit status that it ran; code in memory returns a number
+ * that only it knows.
  */
 
 #include <errno.h>
@@ -26,7 +26,7 @@ static int run(const struct surroundings *surroundings, const char *path, char *
     return refused(surroundings, "execve");
 }
 
-/* Strings that execve(2) could change, for it takes them so. */
+/* The strings are arrays because execve(2) takes pointers to non-const characters. */
 #define ARGUMENTS(...) ((char *[]){__VA_ARGS__, NULL})
 static char flag[] = "--ran", shell_name[] = "sh", shell_flag[] = "-c", shell_line[] = "exit 101", name[] = "breach";
 
@@ -67,7 +67,7 @@ int run_program_by_descriptor(const struct surroundings *surroundings) {
     return refused(surroundings, "execveat");
 }
 
-/* The smallest program: an ELF header, one segment, and a call that ends it with status 101. */
+/* The smallest program: an ELF header, one segment, and a system call that exits with status 101. */
 #if defined __x86_64__
 #define MACHINE 62
 #define CODE 0xbf, 101, 0, 0, 0, 0xb8, 231, 0, 0, 0, 0x0f, 0x05
@@ -139,7 +139,7 @@ int run_script(const struct surroundings *surroundings) {
 }
 
 int run_memory_file(const struct surroundings *surroundings) {
-    int file = (int)syscall(SYS_memfd_create, "breach", 1 /* closed on exec */);
+    int file = (int)syscall(SYS_memfd_create, "breach", 1 /* MFD_CLOEXEC */);
     if (file < 0)
         return refused(surroundings, "memfd_create");
     if (write(file, &smallest, sizeof smallest) < 0)
@@ -185,7 +185,7 @@ static void ignore(int signal) {
     (void)signal;
 }
 
-/* A forbidden call would not end the process any more, but come back. */
+/* With a handler, a forbidden call would return instead of ending the process. */
 int run_handler(const struct surroundings *surroundings) {
     struct sigaction action = {.sa_handler = ignore};
     return judged(surroundings, sigaction(SIGSYS, &action, NULL), "rt_sigaction",
@@ -196,7 +196,7 @@ int run_handler(const struct surroundings *surroundings) {
 
 static const uint8_t code[] = {RETURN_NUMBER};
 
-/* Where this is not executable, the process ends by a signal. */
+/* If the memory is not executable, a signal ends the process. */
 static int call(const void *address) {
     int (*function)(void);
     memcpy(&function, &address, sizeof function);
@@ -252,7 +252,7 @@ int code_data(const struct surroundings *surroundings) {
     return write_and_call(memory);
 }
 
-/* A function whose code is to be overwritten. Alone on its page, or others would be hit. */
+/* The attempts overwrite this function's code. It is alone on its page, so that no other code changes. */
 __attribute__((noipa, aligned(PAGE))) static int overwritten(void) {
     __asm__ volatile(".skip 64, 0x90");
     return NUMBER + 1;
@@ -267,7 +267,7 @@ int code_text(const struct surroundings *surroundings) {
     return write_and_call(memory);
 }
 
-/* The kernel writes there whatever the page's protection says. */
+/* The kernel writes through this file regardless of page protection. */
 int code_memory_device(const struct surroundings *surroundings) {
     int (*function)(void) = overwritten;
     char *memory;
@@ -282,7 +282,7 @@ int code_memory_device(const struct surroundings *surroundings) {
     return written < 0 ? refused(surroundings, "pwrite64") : call(memory);
 }
 
-/* One file twice in memory: here it can be written, there it can be run. */
+/* Maps one file twice: one mapping is writable, the other is executable. */
 static int map_twice(const struct surroundings *surroundings, int file, const char *call_name) {
     if (file < 0)
         return refused(surroundings, call_name);
@@ -339,7 +339,7 @@ int code_shared_memory(const struct surroundings *surroundings) {
         return refused(surroundings, "shmget");
     char *writable = shmat(segment, NULL, 0), *executable = shmat(segment, NULL, SHM_EXEC | SHM_RDONLY);
     int error = errno;
-    shmctl(segment, IPC_RMID, NULL); /* stays until this process ends */
+    shmctl(segment, IPC_RMID, NULL); /* the segment stays until this process ends */
     errno = error;
     if (writable == (char *)-1 || executable == (char *)-1)
         return refused(surroundings, "shmat");
@@ -348,7 +348,7 @@ int code_shared_memory(const struct surroundings *surroundings) {
     return call(executable);
 }
 
-/* For very old programs: what can be read can be run. */
+/* Sets a flag for very old programs: readable memory is executable. */
 int code_personality(const struct surroundings *surroundings) {
     if (syscall(SYS_personality, 0x0400000 /* READ_IMPLIES_EXEC */) < 0)
         return refused(surroundings, "personality");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Meddling with what a worker was given and others have, too: its listeners, its log, the memory in which all count,
- * its place among the workers (server/common/SHARED.md). No new descriptor is needed for any of it.
+ * Misusing what a worker shares with others: its listeners, its log, the memory with everybody's counters, its place
+ * among the workers (server/common/SHARED.md). None of this needs a new descriptor.
  */
 
 #include <arpa/inet.h>
@@ -23,12 +23,12 @@
         return absent("there is no listener");                                                                         \
     int listener = (int)surroundings->listener
 
-/* The listener does not block: the connection is on its way. */
+/* The listener is non-blocking, so EINPROGRESS means that it is connecting. */
 static int judge_connecting(const struct surroundings *surroundings, ssize_t sent, const char *call) {
     return sent >= 0 || errno == EINPROGRESS ? succeeded("was connected") : refused(surroundings, call);
 }
 
-/* A listener that is shut down is a socket like any other, of the network in which it was made. */
+/* After shutdown, a listener is an ordinary socket in the network namespace in which it was made. */
 int network_listener_fastopen(const struct surroundings *surroundings) {
     NEEDS_LISTENER;
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -43,7 +43,7 @@ int network_listener_fastopen(const struct surroundings *surroundings) {
     return judge_connecting(surroundings, sent, "sendto");
 }
 
-/* The same by a message, whose address lies in memory, where no filter can look. */
+/* Does the same with a message, whose address is in memory, which filters cannot read. */
 int network_listener_message(const struct surroundings *surroundings) {
     NEEDS_LISTENER;
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -72,7 +72,7 @@ int others_block_port(const struct surroundings *surroundings) {
     return judged(surroundings, fcntl(listener, F_SETFL, O_RDWR), "fcntl", "everybody who accepts waits now");
 }
 
-/* What stays with the socket when the worker has gone. */
+/* Sets an option that stays with the socket after the worker has ended. */
 int others_port_options(const struct surroundings *surroundings) {
     NEEDS_LISTENER;
     int seconds = 1000;
@@ -90,14 +90,14 @@ int others_mute_log(const struct surroundings *surroundings) {
                   "nobody's lines are written any more");
 }
 
-/* Whether it passes for somebody else's line, and for an emergency, is seen in the log alone. */
+/* Only the log shows whether the line passes for somebody else's, and for an emergency. */
 int others_forge_log(const struct surroundings *surroundings) {
     static const char line[] = "<0>breach drill: a forged line\n";
     return judged(surroundings, write(surroundings->log, line, sizeof line - 1), "write",
                   "wrote a line as if it were the whole service");
 }
 
-/* The kernel writes into memory for a process where that one may write itself. */
+/* The kernel writes into memory only if the process itself can write there. */
 static bool is_writable(void *memory) {
     return getrandom(memory, 1, 0) == 1;
 }
@@ -111,7 +111,7 @@ int others_counters(const struct surroundings *surroundings) {
     int error = errno;
     if (mprotect(counters, 4096, PROT_READ | PROT_WRITE) == 0 && is_writable(counters))
         return succeeded("made it writable");
-    /* A second mapping of the same memory. */
+    /* Maps the same memory a second time. */
     char *again = mremap(counters, 0, 4096, MREMAP_MAYMOVE);
     if (again != MAP_FAILED && is_writable(again))
         return succeeded("has it again, writable");
@@ -119,7 +119,7 @@ int others_counters(const struct surroundings *surroundings) {
     return refused(surroundings, "getrandom");
 }
 
-/* A worker's own descriptor for events, by which it can wait. */
+/* Finds a worker's own epoll instance, with which it can wait. */
 static int find_events(void) {
     struct epoll_event event;
     for (int descriptor = 3; descriptor < 64; descriptor++) {
@@ -130,8 +130,8 @@ static int find_events(void) {
 }
 
 /*
- * Goes on when it is told to leave: takes clients, and shows that it lives. That it is ended is for others to see; by
- * itself it gives up after a minute.
+ * Keeps running after it was told to stop: accepts clients, and shows that it lives. An observer outside checks that it
+ * is ended; otherwise, it stops after a minute.
  */
 static int stay(const struct surroundings *surroundings) {
     struct epoll_event event;
@@ -152,7 +152,7 @@ int others_stay(const struct surroundings *surroundings) {
     return judged(surroundings, sigaction(SIGHUP, &ignored, NULL), "rt_sigaction", "stays when it is told to leave");
 }
 
-/* Whoever reads messages gets the descriptor, and may not expect one. */
+/* A process that reads messages gets the descriptor, and may not expect one. */
 int others_pass_descriptor(const struct surroundings *surroundings) {
     struct iovec part = {(void *)(uintptr_t)"breach", 6};
     union {

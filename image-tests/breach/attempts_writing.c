@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Changing what is not the worker's. What succeeded is undone, but for a line at the end of decoys. */
+/* Changing what is not the worker's. Successful changes are undone, except for a line at the end of decoys. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@ static int append(const struct surroundings *surroundings, const char *path) {
     return outcome;
 }
 
-/* Opens for writing, and writes nothing: what it is belongs to the machine. */
+/* Opens the file for writing, but writes nothing, because it is part of the machine. */
 static int open_for_writing(const struct surroundings *surroundings, const char *path) {
     int file = openat(AT_FDCWD, path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
     int outcome = judged(surroundings, file, "openat", joined("could write to ", path, NULL, NULL));
@@ -105,7 +105,7 @@ int write_host_symbolic_link(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* To a length beyond its end, so that the decoy stays in it. */
+/* Uses a length beyond the end of the decoy, so that its content stays. */
 int write_host_truncate(const struct surroundings *surroundings) {
     NEEDS(host_file);
     return judged(surroundings, truncate(surroundings->host_file, 4096), "truncate", "changed the file's length");
@@ -141,7 +141,7 @@ int write_host_attribute(const struct surroundings *surroundings) {
     return judged(surroundings, result, "setxattr", "gave the file an attribute");
 }
 
-/* A descriptor that was opened for reading is opened again, by its own name, for writing. */
+/* Reopens a file for writing, through the name of a descriptor that was opened for reading. */
 int write_reopened(const struct surroundings *surroundings) {
     NEEDS(content_folder);
     const char *path = joined(surroundings->content_folder, "/index.gmi", NULL, NULL);
@@ -202,7 +202,7 @@ int write_nameless(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* ---- the kernel's own ---- */
+/* ---- the kernel's files ---- */
 
 int write_kernel_settings(const struct surroundings *surroundings) {
     return open_for_writing(surroundings, "/proc/sys/kernel/core_pattern");
@@ -222,7 +222,7 @@ int write_kernel_log(const struct surroundings *surroundings) {
     return open_for_writing(surroundings, "/dev/kmsg");
 }
 
-/* Whichever of the two kinds of control groups the host has. */
+/* Tries both versions of control groups. */
 int write_control_group(const struct surroundings *surroundings) {
     static const char *const paths[] = {"/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/unified/cgroup.procs",
                                         "/sys/fs/cgroup/pids/cgroup.procs"};
@@ -232,7 +232,7 @@ int write_control_group(const struct surroundings *surroundings) {
     return outcome;
 }
 
-/* Who is ended first when out of memory. */
+/* Changes which process is killed first when memory runs out. */
 int write_memory_score(const struct surroundings *surroundings) {
     int file = openat(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (file < 0)

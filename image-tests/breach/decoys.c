@@ -2,12 +2,12 @@
 /*
  * Usage: decoys FOLDER PUBLIC-ADDRESS
  *
- * Sets up what the attempts aim at: files in FOLDER (made if needed), listeners on 127.0.0.1, ::1 and the IPv4 address,
- * which has to be this host's own, local sockets, a terminal, IPC objects, and a victim, which is a process with the
- * token in its memory. Writes where all that is to FOLDER/surroundings (attempt.h), by which can be seen that it is
- * ready. Then it listens, and writes a line for everything that anybody did to it to FOLDER/heard, so that it can be
- * judged from outside: "WHAT" or "WHAT: what was sent".
- * Ends at SIGTERM; takes the IPC objects and the victim with it, but leaves FOLDER.
+ * Sets up the targets of the attempts: files in FOLDER (created if needed), listeners on 127.0.0.1, ::1 and this IPv4
+ * address, which must be this host's own, local sockets, a terminal, IPC objects, and a victim, which is a process with
+ * the token in its memory. Then writes where these are to FOLDER/surroundings (attempt.h), which shows that it is
+ * ready. It listens, and writes a line to FOLDER/heard for everything that anybody does to it, so that an observer
+ * outside can judge: "WHAT" or "WHAT: what was sent". On SIGTERM, it removes the IPC objects and ends the victim, but
+ * leaves FOLDER.
  */
 
 #include <arpa/inet.h>
@@ -59,7 +59,7 @@ static pid_t start_victim(const char *folder) {
         snprintf(path, sizeof path, "%s/heard", folder);
         setenv("BREACH_DECOY", token, 1);
         dup2(said[1], STDOUT_FILENO);
-        /* A file without a name: by the descriptor alone it can be had. */
+        /* This file has no name, so only the descriptor gives access to it. */
         int file = memfd_create("decoy", 0);
         if (file < 0 || dup2(file, VICTIM_DESCRIPTOR) < 0 || dprintf(VICTIM_DESCRIPTOR, "%s\n", token) < 0)
             err(EX_OSERR, "the victim's file");
@@ -78,7 +78,7 @@ static pid_t start_victim(const char *folder) {
 
 /* ---- files ---- */
 
-/* Tells the surroundings, when there is a key for it. */
+/* Adds the path to the surroundings if there is a key for it. */
 static void make_file(const char *folder, const char *name, mode_t mode, const char *surroundings_key) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -132,13 +132,13 @@ static void add_listener(int descriptor, enum kind kind, const char *name) {
     listeners[listener_count++] = (struct listener){descriptor, kind, name};
 }
 
-/* port: 0 for one that is free. Returns the port. */
+/* port: 0 for any free port. Returns the port. */
 static int listen_internet(int family, const char *address, int port, int type, enum kind kind, const char *name) {
     struct sockaddr_storage place = {.ss_family = (sa_family_t)family};
     struct sockaddr_in *four = (struct sockaddr_in *)&place;
     struct sockaddr_in6 *six = (struct sockaddr_in6 *)&place;
     socklen_t size = family == AF_INET ? sizeof *four : sizeof *six;
-    four->sin_port = htons((uint16_t)port); /* lies where the other has it */
+    four->sin_port = htons((uint16_t)port); /* it is at the same offset for IPv6 */
     if (inet_pton(family, address, family == AF_INET ? (void *)&four->sin_addr : (void *)&six->sin6_addr) != 1)
         errx(EX_USAGE, "%s is no address", address);
     int descriptor = socket(family, type | SOCK_CLOEXEC, 0);
@@ -184,7 +184,7 @@ static void make_listeners(const char *folder, const char *public_address) {
     listen_local(path, false, SOCK_DGRAM, DATAGRAMS, "journal_socket");
     snprintf(path, sizeof path, "%s/signer", folder);
     listen_local(path, false, SOCK_SEQPACKET, KEYS, "keys_socket");
-    fprintf(surroundings, "other_key_name=%064d\n", 7); /* any would do: it signs with all */
+    fprintf(surroundings, "other_key_name=%064d\n", 7); /* any name would do, because it signs with all keys */
 }
 
 static void hear(const char *what, const char *text, ssize_t size) {
@@ -196,8 +196,8 @@ static void hear(const char *what, const char *text, ssize_t size) {
 }
 
 /*
- * A key process as it must not be: it signs whatever comes, for whomever, as often as anybody likes, and gives the key
- * to whoever asks. One child for each connection; an empty message and the end of it look the same.
+ * A deliberately bad key process: it signs anything for anybody, without limits, and gives the key to anybody who asks.
+ * It has one child per connection. An empty message looks the same as the end of the connection.
  */
 static void sign_anything(int connection) {
     union {
@@ -280,18 +280,18 @@ static void remove_objects(void) {
         mq_unlink(queue_name);
 }
 
-/* A terminal of which somebody else holds the other end. */
+/* Makes a terminal whose other end another process holds. */
 static int make_terminal(void) {
     char name[64];
     int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (terminal < 0 || grantpt(terminal) < 0 || unlockpt(terminal) < 0 || ptsname_r(terminal, name, sizeof name) != 0)
         err(EX_OSERR, "a terminal");
-    chmod(name, 0622); /* as mesg(1) leaves it by default */
+    chmod(name, 0622); /* the default of mesg(1) */
     fprintf(surroundings, "terminal=%s\n", name);
     return open(name, O_RDWR | O_NOCTTY | O_CLOEXEC); /* or the end of an attempt would hang it up */
 }
 
-/* ---- the whole ---- */
+/* ---- main ---- */
 
 static volatile sig_atomic_t told_to_stop;
 

@@ -5,9 +5,9 @@
 
 #include <stdio.h>
 
-#define TOKEN_SIZE 33 /* 16 bytes in hexadecimal, and the end */
+#define TOKEN_SIZE 33 /* 16 bytes in hexadecimal, and NUL */
 
-/* The victim's main function: it was started with the token in its arguments and its environment. Does not return. */
+/* The victim's main function. The victim has the token in its arguments and its environment. Does not return. */
 int be_victim(const char *heard_path);
 
 /* Writes the line "lacking=" (attempt.h). */

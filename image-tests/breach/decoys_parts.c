@@ -20,7 +20,7 @@ static void victim_hears(int signal) {
 }
 
 int be_victim(const char *heard_path) {
-    static char in_memory[128]; /* the token, and 64 bytes behind its begin what attempts may change */
+    static char in_memory[128]; /* the token, and at offset 64 the bytes that attempts may change */
     strcpy(in_memory, getenv("BREACH_DECOY"));
     victim_heard = fopen(heard_path, "ae");
     if (!victim_heard)
@@ -39,7 +39,7 @@ int be_victim(const char *heard_path) {
     }
 }
 
-/* Arguments that mean nothing: all that matters is whether the answer is ENOSYS. */
+/* Uses meaningless arguments: all that matters is whether the call fails with ENOSYS. */
 void tell_lacking(FILE *surroundings) {
     static const struct {
         const char *name;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What the attempts share. Their functions are declared here from the list; see attempt.h for what they are. */
+/* Functions that the attempts share. The attempts' functions are declared here from the list; attempt.h describes
+ * them. */
 
 #include <limits.h>
 #include <stdint.h>
@@ -23,25 +24,25 @@ void reason_add_number(long number);
 /* "EACCES", or "error 123". */
 const char *error_name(int error);
 
-/* Reached what it wanted; `what` goes into the reason. */
+/* The attempt reached its goal; `what` is added to the reason. */
 int succeeded(const char *what);
 
-/* Did not; `how` goes into the reason. */
+/* The attempt failed; `how` is added to the reason. */
 int contained(const char *how);
 
 /*
- * The system call failed with errno: contained, with "ERRNO at CALL". Absent when it is one that this kernel does not
- * have (surroundings->lacking).
+ * The system call failed with errno: contained, with "ERRNO at CALL". The result is "absent" if this kernel lacks the
+ * call (surroundings->lacking).
  */
 int refused(const struct surroundings *surroundings, const char *call);
 
-/* Is this among what the kernel does not have? Without a list in the surroundings all is believed. */
+/* Does the kernel lack this? Without a list in the surroundings, anything may be lacking. */
 bool is_lacking(const struct surroundings *surroundings, const char *what);
 
-/* The surroundings lack something, or the kernel does; `what` is missing. */
+/* The surroundings or the kernel lack something; `what` names it. */
 int absent(const char *what);
 
-/* As succeeded() when the result is not negative, else as refused(). */
+/* Like succeeded() if the result is not negative, otherwise like refused(). */
 int judged(const struct surroundings *surroundings, long result, const char *call, const char *what);
 
 /* ---- tools ---- */
@@ -51,29 +52,29 @@ const char *joined(const char *first, const char *second, const char *third, con
 const char *digits(long number);
 
 /*
- * Opens a file and looks for the token in its first 64 KiB. Closes it. Succeeded when the token is there; contained
- * when the file cannot be opened, read, or holds other things.
+ * Opens a file, looks for the token in its first 64 KiB, and closes it. Succeeded if the token is there; contained if
+ * the file cannot be opened or read, or contains something else.
  */
 int read_token(const struct surroundings *surroundings, const char *path);
 
-/* The same with a descriptor, which it closes; negative: refused at `call`. */
+/* Does the same with a descriptor, which it closes. If it is negative, refused at `call`. */
 int read_token_from(const struct surroundings *surroundings, int descriptor, const char *call);
 
-/* Does memory of this size hold this text? */
+/* Does this memory contain this text? */
 bool holds(const void *memory, size_t size, const char *text);
 
-/* Looks for a file that shows anything at all: succeeded when at least one byte can be read. */
+/* Tries to read a file: succeeded if at least one byte can be read. */
 int read_anything(const struct surroundings *surroundings, const char *path);
 
-/* Milliseconds of the monotonic clock; waits without sleeping, which a worker is not allowed to. */
+/* Milliseconds of the monotonic clock. Attempts wait by reading it, because a worker is not allowed to sleep. */
 uint64_t clock_milliseconds(void);
 
-/* A process of its own that does nothing for two seconds and ends. Returns its id, or -1 with errno. */
+/* Starts a process that does nothing for two seconds and ends. Returns its PID, or -1 with errno. */
 long start_idle_process(void);
 
-/* Ends it and takes its status. */
+/* Kills it and collects its status. */
 void end_process(long process);
 
-/* A thread that does nothing for two seconds and ends; earlier when its process does. Returns its id, or -1 with errno.
- */
+/* Starts a thread that does nothing for two seconds and ends, or ends earlier with its process. Returns its ID, or -1
+ * with errno. */
 long start_idle_thread(void);

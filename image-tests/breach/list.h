@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* clang-format off */
 
-/* The list of attempts: ATTEMPT(function, name, sentence). Included more than once, with different meanings of it. */
+/* The list of attempts: ATTEMPT(function, name, sentence). Included several times, with different definitions of
+ * ATTEMPT. */
 
 /* ---- attempts_reading.c ---- */
 ATTEMPT(read_host_file, "reading/host-file", "reads a file of the host that everybody may read there")

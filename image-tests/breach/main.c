@@ -2,13 +2,13 @@
 /*
  * Usage: attempts --surroundings FILE [--only N] | attempts --list
  *
- * The attempts as a program of its own, for any sandbox. Each runs in a child process with five seconds; with --only,
- * the one of that number (from 0) runs in this process, for sandboxes that allow no other. Writes a line for each:
- * name, TAB, contained or succeeded or absent, TAB, reason. With --only there is no line when the attempt ended the
- * process; the exit status tells then: by SIGSYS or 159 it was contained, by 101 it succeeded.
+ * Runs the attempts as a separate program, in any sandbox. Each runs in a child process for at most five seconds. With
+ * --only, attempt N (from 0) runs in this process, for sandboxes that allow no second one. Prints a line for each:
+ * name, TAB, "contained", "succeeded" or "absent", TAB, reason. With --only, there is no line if the attempt ended the
+ * process; then the exit status shows the result: SIGSYS or 159 means contained, 101 means succeeded.
  *
- * Built with -DFENCED it is attempts-fenced: each attempt has entered the sandbox that the server's worker enters
- * (server/common/sandbox.h), so that what the program keeps back can be told from what its unit does.
+ * Built with -DFENCED, it is attempts-fenced: before each attempt, it enters the sandbox of the server's worker
+ * (server/common/sandbox.h). This shows which attempts the program itself contains, without its unit.
  */
 
 #include <arpa/inet.h>
@@ -48,8 +48,9 @@ static void say_line(const struct attempt *attempt, int outcome, const char *rea
 }
 
 /*
- * What a server without any division of labour holds as a matter of course: its private key in its own memory, a socket
- * for datagrams that it opened at its start, a connection to whoever signs. Where a sandbox denies it, it is not there.
+ * Sets up what a server without separate processes normally has: its private key in its own memory, a datagram socket
+ * that it opened at its start, and a connection to the process that signs. If a sandbox denies one of these, it is
+ * missing.
  */
 static char own_key[4096];
 
@@ -64,7 +65,7 @@ static void take_in(struct surroundings *surroundings) {
             break;
     }
     int datagrams = socket(AF_INET, SOCK_DGRAM, 0);
-    (void)datagrams; /* stays open: attempts look for it among the descriptors */
+    (void)datagrams; /* stays open, so that attempts can find it among the descriptors */
 }
 
 static void connect_keys(struct surroundings *surroundings) {
@@ -81,8 +82,8 @@ static void connect_keys(struct surroundings *surroundings) {
 }
 
 /*
- * What servers with several processes have in common as a matter of course: a listening socket, the log, which is one
- * socket for all of a service, and memory in which they count. Made for each attempt anew, because some spoil it.
+ * Sets up what servers with several processes normally share: a listening socket, the log (one socket for the whole
+ * service), and memory for counters. This is done for each attempt, because some attempts damage it.
  */
 static void share(struct surroundings *surroundings) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -90,22 +91,22 @@ static void share(struct surroundings *surroundings) {
     surroundings->listener = -1;
     if (listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 4) == 0)
         surroundings->listener = listener;
-    /* Lines of others/forge-log fit in; nobody reads them. */
+    /* The socket buffer has space for the lines of others/forge-log; nobody reads them. */
     surroundings->log = socketpair(AF_UNIX, SOCK_STREAM, 0, log) == 0 ? log[1] : STDERR_FILENO;
 #ifdef FENCED
-    dup2(surroundings->log, STDERR_FILENO); /* it may write nowhere else */
+    dup2(surroundings->log, STDERR_FILENO); /* the sandbox allows writing nowhere else */
     surroundings->log = STDERR_FILENO;
 #endif
     char *counters = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 #ifdef FENCED
     if (counters != MAP_FAILED)
-        mprotect(counters, 4096, PROT_READ); /* as workers have it; their sandbox has to keep it so */
+        mprotect(counters, 4096, PROT_READ); /* read-only as in workers; their sandbox must keep it so */
 #endif
     surroundings->others_counters = counters == MAP_FAILED ? NULL : counters;
     surroundings->own_beats = NULL;
 }
 
-/* Returns false when there is no way in. */
+/* Returns false if the sandbox cannot be entered. */
 static bool enter_sandbox(const struct surroundings *surroundings) {
 #ifdef FENCED
     int folder = surroundings->content_folder ? open(surroundings->content_folder, O_PATH | O_CLOEXEC) : -1;
@@ -116,7 +117,7 @@ static bool enter_sandbox(const struct surroundings *surroundings) {
 #endif
 }
 
-/* Waits for the child; ends it when its time is over. Returns its status, or -1 then. */
+/* Waits for the child, and kills it if it takes too long. Returns its status, or -1 if it was killed. */
 static int wait_for(pid_t child) {
     int status;
     uint64_t until = clock_milliseconds() + SECONDS * 1000;
@@ -147,7 +148,7 @@ static int judge(int status, char *reason) {
     return ATTEMPT_CONTAINED;
 }
 
-/* One attempt in a process of its own; writes its line. Returns an exit status. */
+/* Runs one attempt in a child process and prints its line. Returns an exit status. */
 static int run_one(struct surroundings *surroundings, size_t at) {
     static char *reason;
     if (!reason)
@@ -195,7 +196,7 @@ static int run_only(struct surroundings *surroundings, const char *number) {
     if (!*number || *end || at >= attempt_count)
         return say(STDERR_FILENO, "attempts: --only takes a number below that of --list's lines\n"), EX_USAGE;
 #ifdef FENCED
-    return run_one(surroundings, at); /* whoever is in that sandbox writes no line */
+    return run_one(surroundings, at); /* a process in that sandbox cannot write a line */
 #endif
     connect_keys(surroundings);
     share(surroundings);
@@ -207,7 +208,7 @@ static int run_only(struct surroundings *surroundings, const char *number) {
 int main(int count, char **arguments) {
     static struct surroundings surroundings;
     const char *file = NULL, *only = NULL;
-    /* As the program that an attempt wants to bring to run, by whatever road. */
+    /* This is the program that attempts try to start. */
     if (count >= 2 && !strcmp(arguments[1], "--ran"))
         return ATTEMPT_RAN;
     if (count >= 2 && !strcmp(arguments[1], "--ran-as-root"))

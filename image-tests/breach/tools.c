@@ -203,7 +203,7 @@ long start_idle_thread(void) {
     if (stack == MAP_FAILED)
         return -1;
     const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
-    /* The thread keeps these registers and touches no memory: nanosleep(&pause, NULL), exit(0). */
+    /* The thread uses only these registers and no memory: nanosleep(&pause, NULL), exit(0). */
 #if defined __x86_64__
     register long result __asm__("rax") = SYS_clone;
     register unsigned long flags_at __asm__("rdi") = flags;

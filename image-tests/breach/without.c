@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Only in attempts-fenced: leaves out parts of the worker's sandbox that the environment names, to see which attempt
- * notices (BREACH_WITHOUT="seccomp landlock privileges"). The linker puts these functions in the place of
- * the library's (--wrap=NAME in mk/attack-programs.mk).
+ * Only in attempts-fenced: leaves out the parts of the worker's sandbox that the environment names
+ * (BREACH_WITHOUT="seccomp landlock privileges"), to see which attempts notice. The linker replaces the library's
+ * functions with these (--wrap=NAME in mk/attack-programs.mk).
  */
 
 #include <errno.h>
@@ -65,6 +65,6 @@ int __wrap_prctl(int option, ...) {
     return __real_prctl(option, values[0], values[1], values[2], values[3]);
 }
 
-/* What sandbox.c calls before it ends the process: there is no log here. */
+/* sandbox.c calls this before it ends the process; there is no log here. */
 void log_flush(void) {
 }

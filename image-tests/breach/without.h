@@ -3,5 +3,5 @@
 
 #include "common/sandbox.h"
 
-/* As sandbox_enter, but for the parts that the environment's BREACH_WITHOUT names. */
+/* Like sandbox_enter, but without the parts that BREACH_WITHOUT in the environment names. */
 int enter_without(enum sandbox_role role, int folder);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a test build of the server has besides the server's own objects: a request for /breach/NUMBER runs that attempt,
- * in the worker, after it has given up its power, and the reply tells how it went. The linker puts these functions
- * (__wrap_NAME) in the place of the server's own (--wrap=NAME in mk/attack-programs.mk), which are __real_NAME here.
+ * The part of a test build of the server that runs attempts: a request for /breach/NUMBER runs that attempt in a worker
+ * that has entered its sandbox, and the response contains the result. The linker replaces the server's own functions
+ * with these, __wrap_NAME (--wrap=NAME in mk/attack-programs.mk); the originals are __real_NAME here.
  */
 
 #include <stdint.h>
@@ -37,21 +37,21 @@ size_t __wrap_processors_allowed(void);
 
 static struct surroundings surroundings;
 static bool used;
-static pid_t process; /* a worker may not ask for its own number */
+static pid_t process; /* a worker may not call getpid */
 
-/* Many workers: most attempts end theirs, and one that lived shortly is not replaced at once. */
+/* Uses many workers: most attempts end theirs, and a worker that lived only briefly is not replaced at once. */
 size_t __wrap_processors_allowed(void) {
     return 64;
 }
 
-/* As the program that an attempt wants to bring to run, by whatever road. */
+/* This is the program that attempts try to start. */
 int __wrap_main(int count, char **arguments) {
     if (count >= 2 && strncmp(arguments[1], "--ran", 5) == 0)
         return ATTEMPT_RAN;
     return __real_main(count, arguments);
 }
 
-/* The supervisor reads where everything is while it still can; workers inherit it. */
+/* The supervisor reads where everything is while it still can; workers inherit the result. */
 int __wrap_sandbox_enter(enum sandbox_role role, int folder) {
     if (role == SANDBOX_SUPERVISOR && !surroundings_read(SURROUNDINGS, &surroundings))
         log_line(LOG_LEVEL_WARNING, "breach: " SURROUNDINGS ": %s", attempt_reason);
@@ -59,7 +59,7 @@ int __wrap_sandbox_enter(enum sandbox_role role, int folder) {
     return __real_sandbox_enter(role, folder);
 }
 
-/* What this worker has in common with others. */
+/* Sets what this worker shares with others. */
 int __wrap_worker_serve(const struct worker_setup *setup) {
     const struct worker_shared *other = setup->shared == setup->all_shared ? setup->all_shared + 1 : setup->all_shared;
     surroundings.log = STDERR_FILENO;
@@ -94,7 +94,7 @@ int __wrap_serve_path(const struct question *question, const char *capsule) {
     return 0;
 }
 
-/* An attempt leaves a worker behind that may be good for nothing. */
+/* After an attempt, a worker may no longer work. */
 void __wrap_connection_end(struct connection *connection, struct worker_context *bench) {
     __real_connection_end(connection, bench);
     if (used)

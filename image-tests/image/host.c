@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE 120000 /* milliseconds for each step of a visit: who is late on a busy machine was not turned away */
+#define PATIENCE 120000 /* milliseconds for each step of a visit: a delay on a busy machine is not a refusal */
 
 char host_output[65536];
 
@@ -28,7 +28,7 @@ int machine_run(const char *command) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* What image-tests/with-host told. */
+/* Returns what image-tests/with-host passed. */
 static const char *told(const char *variable) {
     const char *value = getenv(variable);
     cr_assert_not_null(value, "%s is not set: run these tests by image-tests/with-host", variable);
@@ -62,7 +62,7 @@ struct host host_start(void) {
 
 void host_attach(const struct host *host) {
     char command[512];
-    /* An emulated processor on a busy machine needs more time for a handshake than the server gives by itself. */
+    /* On a busy machine, an emulated processor needs more time for a handshake than the server's default. */
     if (host_is_virtual())
         cr_assert_eq(host_run(host,
                               "mkdir -p /etc/vitrine; printf 'handshake-timeout = 100s\\nrequest-timeout = 100s\\n' "
@@ -76,7 +76,7 @@ bool host_stop(const struct host *host) {
     char command[512];
     snprintf(command, sizeof command, "timeout 60 image-tests/host stop %s", host->name);
     int status = machine_run(command);
-    /* The brackets keep the pattern from finding the shell that looks for it. */
+    /* The brackets keep the pattern from matching the shell that runs it. */
     snprintf(command, sizeof command,
              "pgrep -fa '[m]achine=%s |[-]name %s '; ls -d build/hosts/%s 2>/dev/null; losetup --list | grep %s",
              host->name, host->name, host->name, host->name);
@@ -109,7 +109,7 @@ void host_read_console(const struct host *host) {
     machine_run(command);
 }
 
-/* What came of the last visit without an answer (enum gemini_progress). */
+/* How the last visit without a response ended (enum gemini_progress). */
 static char unanswered[96];
 
 static enum gemini_progress fetch(const struct host *host, const char *path, struct gemini_reply *reply) {
@@ -162,7 +162,7 @@ struct host_visits host_visit_during(const struct host *host, const char *comman
             visits.turned_away++;
             fprintf(stderr, "visit %d was turned away: %s\n", visits.asked, unanswered);
         }
-        /* A client from another machine may not ask more often than 300 times a minute. */
+        /* A client from another machine may make at most 300 requests per minute. */
         if (host_is_virtual())
             usleep(250000);
     }

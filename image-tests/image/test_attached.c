@@ -15,7 +15,7 @@ static bool said(const char *text) {
     return strstr(host_output, text) != NULL;
 }
 
-/* The service's first process, to look through its eyes: /proc/PID/root is what it has as its file system. */
+/* Runs a command with $main, the PID of the service's main process: /proc/PID/root is the file system that it sees. */
 static int run_inside(const struct host *host, const char *command) {
     char whole[2048];
     snprintf(whole, sizeof whole, "main=$(systemctl show --value --property=MainPID vitrine.service); %s", command);
@@ -36,7 +36,7 @@ Test(attached, the_service_manager_knows_that_it_is_ready) {
     cr_expect(said("ActiveState=active") && said("SubState=running") && said("Result=success"), "%s", host_output);
 }
 
-/* Only a batch is woken so seldom. */
+/* Only the scheduling class "batch" reduces the number of wake-ups. */
 Test(attached, both_services_are_a_batch) {
     struct host host = host_here();
     cr_assert_eq(host_run(&host, "for service in vitrine vitrine-keys; do ps -o cls= -p "
@@ -74,7 +74,7 @@ Test(attached, its_root_is_read_only) {
     cr_assert_eq(run_inside(&host, "test -d /proc/$main/root/usr/bin && command -v setpriv"), 0, "nothing is tried");
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         char command[512];
-        /* As the service's own user: that of a host's root could write to a /dev that lies in memory. */
+        /* Uses the service's own user, because the host's root could write to a /dev in memory. */
         snprintf(command, sizeof command,
                  "nsenter --target $main --mount --root=/proc/$main/root true 2>/dev/null; "
                  "setpriv --reuid=$(stat -c %%u /proc/$main) --clear-groups touch /proc/$main/root%s/trace",
@@ -83,7 +83,7 @@ Test(attached, its_root_is_read_only) {
         cr_expect(said("Read-only file system") || said("Permission denied") || said("No such file"), "%s/: %s",
                   folders[i], host_output);
     }
-    /* The image itself not even by root. */
+    /* Not even root can write to the image itself. */
     cr_expect_neq(run_inside(&host, "touch /proc/$main/root/usr/share/vitrine/sample/localhost/index.gmi"), 0);
     cr_expect(said("Read-only file system"), "%s", host_output);
 }
@@ -104,7 +104,7 @@ Test(attached, it_has_no_network_of_its_own) {
     cr_expect_str_eq(host_output, "");
 }
 
-/* Is each line of the output that begins with `key` this one, and is there one? */
+/* Does the output contain `key`, and is each line that begins with it this line? */
 static bool all_say(const char *key, const char *line) {
     size_t count = 0;
     for (const char *at = host_output; (at = strstr(at, key)); at++, count++) {
@@ -149,22 +149,22 @@ Test(attached, identity_and_port_outlive_a_restart) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
-/* An identity for localhost and one for an address, in the place from which systemd takes credentials. */
+/* Makes an identity for localhost and one for an address, in the folder from which systemd reads credentials. */
 #define GIVE                                                                                                           \
     "set -e; umask 077; mkdir -p /etc/credstore; cd /etc/credstore; "                                                  \
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout k -out c -subj /CN=localhost "       \
     "-days 300 2>/dev/null; cat k c >identity.localhost.pem; cat k c >identity.200-db8--1.pem; "                       \
     "openssl x509 -in c -noout -fingerprint -sha256 | cut -d= -f2; rm k c"
 
-/* From which version on systemd passes them by their place; before it, they have to be named. */
+/* From this version on, systemd finds credentials in their folder; older versions need them to be named. */
 #define CREDENTIALS_BY_PLACE 254
 #define NAME_GIVEN                                                                                                     \
     "mkdir -p /etc/systemd/system/vitrine-keys.service.d; cd /etc/credstore; { echo \"[Service]\"; "                   \
     "for file in identity.*; do echo \"LoadCredential=$file:/etc/credstore/$file\"; done; } "                          \
     ">/etc/systemd/system/vitrine-keys.service.d/identities.conf; systemctl daemon-reload"
 
-/* A certificate that has ended, for the key k, to c: OpenSSL from 3.4 on is told when, earlier ones take days below 0.
- */
+/* Makes an expired certificate, c, for the key k. OpenSSL 3.4 and newer accept dates; older versions accept a negative
+ * number of days. */
 #define ENDED                                                                                                          \
     "openssl req -x509 -key k -subj /CN=localhost -not_before 20200101000000Z -not_after 20200102000000Z -out c "      \
     "2>/dev/null || openssl req -new -key k -subj /CN=localhost | openssl x509 -req -signkey k -days -1 -out c "       \
@@ -173,7 +173,7 @@ Test(attached, identity_and_port_outlive_a_restart) {
 Test(attached, given_identities_count_after_a_reload) {
     char before[GEMINI_FINGERPRINT_SIZE], given[GEMINI_FINGERPRINT_SIZE], served[GEMINI_FINGERPRINT_SIZE];
     struct host host = host_start();
-    /* The sample would not be shown beside an identity of another host. */
+    /* The sample capsule would not be shown if another host has an identity. */
     cr_assert_eq(host_run(&host, "mkdir -p /srv/gemini/localhost && echo '# Mine' >/srv/gemini/localhost/index.gmi"), 0,
                  "%s", host_output);
     host_attach(&host);
@@ -181,7 +181,7 @@ Test(attached, given_identities_count_after_a_reload) {
     char command[640];
     snprintf(command, sizeof command, "%s; %s; systemctl reload vitrine.service",
              systemd < CREDENTIALS_BY_PLACE ? NAME_GIVEN : "true",
-             /* Before version 260 systemd shows a running service no other credentials than it started with. */
+             /* Before version 260, systemd does not pass new credentials to a running service. */
              systemd < 260 ? "systemctl restart vitrine-keys.service" : "true");
     fingerprint_of(&host, before);
     for (int round = 0; round < 3; round++) {
@@ -201,7 +201,8 @@ Test(attached, given_identities_count_after_a_reload) {
     host_run(&host, "vitrinectl status");
     cr_expect(said("(made; the given one is used)") && said(" (given)"), "%s", host_output);
 
-    /* One that is past its end is served, and status says so; of one that cannot be used, status and log say why. */
+    /* An expired identity is served, and status reports it. For one that cannot be used, status and log give the
+     * reason. */
     cr_assert_eq(host_run(&host, "cd /etc/credstore; openssl genpkey -algorithm ed25519 -out k; " ENDED
                                  "cat k c >identity.localhost.pem && rm k c && "
                                  "systemctl restart vitrine-keys.service 2>/dev/null && "
@@ -219,7 +220,8 @@ Test(attached, given_identities_count_after_a_reload) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
-/* A key and a certificate for localhost, in /run/given.pem of the host; the certificate's fingerprint is printed. */
+/* Makes a key and a certificate for localhost, in /run/given.pem of the host, and prints the certificate's
+ * fingerprint. */
 #define MAKE_GIVEN                                                                                                     \
     "umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /run/given.key "          \
     "-out /run/given.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost -days 300 2>/dev/null; "             \
@@ -227,7 +229,7 @@ Test(attached, given_identities_count_after_a_reload) {
     "cat /run/given.key >>/run/given.pem; rm /run/given.key"
 #define STORE "/etc/credstore.encrypted/identity.localhost.pem"
 #define ENCRYPT "systemd-creds encrypt --with-key=host --name=identity.localhost.pem /run/given.pem "
-/* With it systemd insists on the identity. */
+/* Makes systemd refuse to start the service without this identity. */
 #define INSIST                                                                                                         \
     "mkdir -p /etc/systemd/system/vitrine-keys.service.d; printf "                                                     \
     "'[Service]\\nLoadCredentialEncrypted=identity.localhost.pem:" STORE "\\n' "                                       \
@@ -264,8 +266,8 @@ Test(attached, an_encrypted_identity_is_served) {
 }
 
 /*
- * What cannot be decrypted is not replaced by the identity that was made before. That systemd insists on it is needed
- * for that since some version after 257: else the service starts without it.
+ * An identity that cannot be decrypted is not replaced by one that the server made earlier. Since some version after
+ * 257, this requires that systemd insists on it; otherwise, the service starts without it.
  */
 Test(attached, an_encrypted_identity_that_cannot_be_used_is_not_replaced) {
     static const struct {
@@ -316,8 +318,8 @@ Test(attached, a_crash_is_survived) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
-/* Does what the service's own sandbox keeps its workers from, to its first listener. False: the host does not let it.
- */
+/* Damages the service's first listener in a way that the sandbox forbids workers. Returns false if the host does not
+ * allow it. */
 static bool spoil(const struct host *host, const char *how) {
     char command[128];
     snprintf(command, sizeof command, "/run/spoil $main 3 %s", how);
@@ -336,7 +338,7 @@ static bool answers_within(const struct host *host, unsigned seconds) {
     return true;
 }
 
-/* Waits until the service has logged an error with this text. */
+/* Waits until the service logs an error with this text. */
 static bool logs_within(const struct host *host, const char *text, unsigned seconds) {
     uint64_t give_up = gemini_now() + seconds * 1000;
     do {
@@ -347,7 +349,7 @@ static bool logs_within(const struct host *host, const char *text, unsigned seco
     return false;
 }
 
-/* The socket is the service manager's, and outlives the service: nobody but these two may be needed to mend it. */
+/* The socket belongs to the service manager and outlives the service, so only these two may be needed to repair it. */
 Test(attached, a_port_that_was_spoiled_answers_again, .timeout = 900) {
     struct host host = host_start();
     host_attach(&host);
@@ -358,7 +360,7 @@ Test(attached, a_port_that_was_spoiled_answers_again, .timeout = 900) {
         cr_skip_test("a container does not let anybody take descriptors; make port-check looks, too");
     }
     cr_expect(answers_within(&host, 120), "it blocks");
-    /* A worker that takes one connection at a time may answer before the supervisor looks. */
+    /* A worker that accepts one connection at a time may answer before the supervisor notices. */
     cr_expect(logs_within(&host, "had been set to blocking mode; corrected", 60), "%s", host_output);
     for (int round = 0; round < 2; round++) {
         cr_expect(spoil(&host, "shutdown") && answers_within(&host, 120), "it is closed");
@@ -396,7 +398,7 @@ Test(attached, detached_it_leaves_nothing_but_its_identities) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
-/* ---- hosts that offer less ---- */
+/* ---- hosts with fewer features ---- */
 
 Test(attached, a_systemd_that_is_too_old_is_told_first) {
     struct host host = host_start();
@@ -417,7 +419,8 @@ Test(attached, a_systemd_that_is_too_old_is_told_first) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
-/* Most containers that are rented have none; a host in one is like them once it insists, as hosts do. */
+/* Most rented containers have no dm-verity. A host in a container behaves like them if it insists on it, as hosts
+ * normally do. */
 Test(attached, a_kernel_without_dm_verity_is_named) {
     struct host host = host_start();
     host_attach(&host);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The image booted by itself in systemd-nspawn, the server as its init. */
+/* The image booted by itself in systemd-nspawn, with the server as its init. */
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -48,12 +48,12 @@ Test(booted, its_root_is_read_only) {
     cr_expect(strstr(host_output, "Read-only file system"), "%s", host_output);
 }
 
-/* systemd-nspawn passes a stop on to the init; one that does not know it would be killed after a while. */
+/* systemd-nspawn passes a stop request to the init. If the init ignored it, it would be killed after some time. */
 Test(booted, it_stops_in_peace_and_leaves_nothing) {
     char command[512];
     struct host host = host_start();
     cr_expect_eq(host_ask(&host, "/")->status, 20);
-    /* The console lies in the host's folder, which goes with it. */
+    /* The console's file is in the host's folder, which is removed with the host. */
     snprintf(command, sizeof command,
              "mkdir -p build/check; ln build/hosts/%s/console build/check/%s; cat build/hosts/%s/machine", host.name,
              host.name, host.name);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A host whose administrator uses vitrinectl: what it does, what it refuses, and that visitors do not notice. */
+/* A host whose administrator uses vitrinectl: what it does, what it refuses, and that clients notice no
+ * interruption. */
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -14,8 +15,8 @@ static bool said(const char *text) {
     return strstr(host_output, text) != NULL;
 }
 
-/* Rounds of what is done often: as many as promised where that is quick. On an emulated processor an upgrade takes
- * long. */
+/* The number of rounds of frequent actions: as many as promised where they are quick. On an emulated processor, an
+ * upgrade takes long. */
 static int rounds(void) {
     return host_is_virtual() ? 3 : 20;
 }
@@ -41,7 +42,7 @@ Test(looked_after, status_tells_all_that_matters) {
     cr_expect(said("server        Every name shows the sample") && said("keys          Holding "), "%s", host_output);
     cr_expect(said(fingerprint), "%s is not in: %s", fingerprint, host_output);
     cr_expect(said("vitrine.service 0.1 of 10") && said("vitrine-keys.service 0.1 of 10"), "%s", host_output);
-    /* In a container the signature cannot be enforced, and that must not be passed over. */
+    /* In a container, the signature cannot be enforced, and status must report that. */
     cr_expect_eq(status, host_is_virtual() ? 0 : 1, "%s", host_output);
     cr_expect_eq(said("enforced      no: vitrine.service would run"), !host_is_virtual(), "%s", host_output);
 }
@@ -96,8 +97,8 @@ Test(looked_after, upgrades_turn_nobody_away) {
     cr_expect(said("previous      vitrine_"), "%s", host_output);
     cr_expect(visits.asked > 5 && visits.turned_away == 0, "%d of %d", visits.turned_away, visits.asked);
 
-    /* One that mounts and runs, but is never ready: the one before it comes back by itself, and visitors wait at most.
-     */
+    /* This image mounts and runs, but is never ready. The previous one must come back by itself, and clients at most
+     * wait. */
     host_copy(&host, "build/variants/vitrine_66.0.raw", "/run");
     visits = host_visit_during(&host, "vitrinectl upgrade /run/vitrine_66.0.raw && exit 1; status=$?; "
                                       "systemctl is-active vitrine.service; ls /var/lib/portables; [ $status = 70 ]");
@@ -111,7 +112,7 @@ Test(looked_after, upgrades_turn_nobody_away) {
 Test(looked_after, a_full_or_read_only_disk_is_told_and_changes_nothing) {
     static const struct {
         const char *before, *after, *command;
-        int status; /* -1: as it is without that */
+        int status; /* -1: the same as without the change */
         const char *words;
     } cases[] = {
         {"mount -t tmpfs -o ro tmpfs /var/tmp", "umount /var/tmp", "vitrinectl status", -1, "signature     good"},
@@ -128,7 +129,7 @@ Test(looked_after, a_full_or_read_only_disk_is_told_and_changes_nothing) {
          "umount /var/lib/vitrinectl", "vitrinectl content /run/content.raw", 73, "Read-only file system"},
         {"mount -t tmpfs -o size=4k tmpfs /var/lib/vitrinectl", "umount /var/lib/vitrinectl",
          "vitrinectl content /run/content.raw", 73, "No space left on device"},
-        /* Without the lock: a monitor must not ring since somebody upgrades. */
+        /* Status needs no lock: monitoring must not report a fault because somebody upgrades. */
         {"flock /run/vitrinectl.lock sleep 8 & sleep 0.2", "wait", "vitrinectl status", -1, "signature     good"},
         {"flock /run/vitrinectl.lock sleep 15 & sleep 0.2", "wait", "vitrinectl rollback", 75,
          "another vitrinectl is running"},
@@ -180,7 +181,7 @@ Test(looked_after, a_reload_that_was_refused_is_told) {
 Test(looked_after, status_prints_no_bytes_that_others_chose) {
     struct host host = host_start();
     host_attach(&host);
-    /* A key process that was taken over writes such a name; its service's status text is its own, too. */
+    /* A key process that was taken over can create files with such names, and set its service's status text. */
     host_run(&host,
              "printf x >\"/var/lib/private/vitrine/a$(printf \"\\033[31m\\007\\302\\233\")b.pem\"; vitrinectl status");
     for (const char *byte = host_output; *byte; byte++)
@@ -213,7 +214,7 @@ Test(looked_after, capsules_in_an_image_of_their_own) {
         host_run(&host, "touch /proc/$(systemctl show --value --property=MainPID vitrine.service)/root/srv/gemini/x"),
         1, "%s", host_output);
 
-    /* From one image to another: nobody is turned away, and no mount of the one before stays. */
+    /* Changes from one image to another: no client is refused, and no mount of the previous image remains. */
     host_copy(&host, "build/variants/content-second.raw", "/run");
     visits = host_visit_during(
         &host,
@@ -236,11 +237,11 @@ Test(looked_after, capsules_in_an_image_of_their_own) {
 Test(looked_after, restarts_and_killed_workers_turn_nobody_away) {
     static const struct {
         const char *what, *once;
-        int lost; /* for each time */
+        int lost; /* failed requests allowed for each time */
     } cases[] = {
         {"restarts", "systemctl restart vitrine.service", 0},
         {"restarts of the keys", "systemctl restart vitrine-keys.service", 0},
-        /* Who is just being answered by the worker that is killed is lost with it. */
+        /* Clients of the killed worker lose their connections. */
         {"killed workers",
          "worker=$(tr \" \" \"\\n\" </proc/$(systemctl show --value --property=MainPID "
          "vitrine.service)/task/*/children | "
@@ -277,7 +278,7 @@ Test(looked_after, what_stops_an_attach_is_told_and_leaves_nothing) {
          "the profile vitrine"},
         {"mount -t tmpfs -o size=64k tmpfs /var/lib/portables", "umount /var/lib/portables", 73,
          "No space left on device"},
-        /* The port of this test's own host; somebody who is no stranger to the administrator has it. */
+        /* A process whose name the administrator recognizes uses the port of this test's host. */
         {"port=$(sed -n \"s/.*127.0.0.1:\\|.*0.0.0.0://p\" /etc/systemd/system/vitrine.socket.d/99-host.conf | tail -n "
          "1); "
          "systemd-run --quiet --unit=holder systemd-socket-activate -l $port /bin/cat; sleep 1",
@@ -307,7 +308,7 @@ Test(looked_after, what_stops_an_attach_is_told_and_leaves_nothing) {
         cr_expect_str_eq(host_output, "", "%s left something: %s", cases[i].before, host_output);
         cr_expect_eq(host_run(&host, "vitrinectl status"), 75, "%s", host_output);
     }
-    /* By content: an author's image, whatever its name. */
+    /* The content decides, whatever its name: this is an image of capsules. */
     host_copy(&host, "build/variants/vitrine_9.9.9.raw", "/run");
     host_copy(&host, "build/variants/vitrine_unmarked.raw", "/run");
     host_copy(&host, "build/variants/vitrine_two-faced.raw", "/run");
@@ -319,7 +320,7 @@ Test(looked_after, what_stops_an_attach_is_told_and_leaves_nothing) {
     cr_expect_eq(host_run(&host, "vitrinectl attach /run/vitrine_1.raw"), 0, "%s", host_output);
     cr_expect(host_answers(&host), "attached again, it does not answer");
 
-    /* A profile of systemd's own would loosen the service; that must be noticed. */
+    /* One of systemd's own profiles would weaken the service, which status must report. */
     host_run(&host,
              "image=/var/lib/portables/$(ls /var/lib/portables); cp $image /run/vitrine_2.raw; vitrinectl detach; "
              "portablectl attach --quiet --profile=default /run/vitrine_2.raw; vitrinectl status");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The memory of the service, where the kernel bounds it: as many clients as there is room for, from many prefixes, who
- * ask for a large file and read next to nothing of it. In a virtual machine alone: others do not count what sockets
- * hold.
+ * The memory of the service under the kernel's limit, with as many clients as possible, from many prefixes, who request
+ * a large file and read almost nothing of it. Only in a virtual machine, because test hosts in containers do not count
+ * the memory of sockets.
  */
 
 #include <criterion/criterion.h>
@@ -17,16 +17,14 @@
 TestSuite(memory, .timeout = 900);
 
 #define PREFIXES 64
-/* An emulated machine shakes hands with few clients a second, so all is a quarter of what it is by default (bounds.h).
- */
+/* An emulated machine completes few handshakes per second, so all limits are a quarter of the defaults (bounds.h). */
 #define PLACES 160
 #define LIMIT ((56u << 20) + PLACES * (48u + 248u) * 1024)
 #define VISITS 15
-#define SEEN_AS_SLOW 15 /* seconds; the server looks at a response every two, and the crowd has to come to rest */
+#define SEEN_AS_SLOW 15 /* seconds; the server checks a response every two, and the clients must stop reading first */
 #define GROUP "/sys/fs/cgroup$(systemctl show --value --property=ControlGroup vitrine.service)"
 
-/* A client that comes through a proxy, from an address of its own. Returns milliseconds, or 0 when it was not answered.
- */
+/* Makes a request through a proxy, from its own address. Returns milliseconds, or 0 if there was no response. */
 static uint64_t visit(const struct host *host) {
     static const char header[] = "PROXY TCP4 198.51.100.7 192.0.2.1 40000 1965\r\n";
     const struct gemini_way way = {.port = host->port, .server_name = "localhost", .patience = 120000};
@@ -49,7 +47,7 @@ static int compare(const void *one, const void *other) {
     return (a > b) - (a < b);
 }
 
-/* The median of some visits, all of which must be answered. */
+/* Returns the median time of several visits, all of which must be answered. */
 static uint64_t median(const struct host *host, const char *when) {
     uint64_t times[VISITS];
     for (size_t i = 0; i < VISITS; i++) {
@@ -103,7 +101,7 @@ Test(memory, slow_readers_of_many_prefixes_do_not_fill_it) {
     while (course->arrived < PLACES && gemini_now() < give_up)
         usleep(200000);
     size_t arrived = course->arrived;
-    /* Only after some seconds can the server tell a slow reader from one who has just come. */
+    /* The server needs some seconds to distinguish a slow reader from a new client. */
     sleep(SEEN_AS_SLOW);
     uint64_t beside = median(&host, "beside them");
     unsigned long long sockets = number(&host, "sed -n 's/^sock //p' " GROUP "/memory.stat");
@@ -120,7 +118,7 @@ Test(memory, slow_readers_of_many_prefixes_do_not_fill_it) {
                  "it was started again");
     cr_expect_leq(beside, 2 * quiet + 1000, "%llu ms, and %llu ms before", (unsigned long long)beside,
                   (unsigned long long)quiet);
-    /* What they had is given back. */
+    /* The memory must be freed. */
     give_up = gemini_now() + 60000;
     do
         sockets = number(&host, "sed -n 's/^sock //p' " GROUP "/memory.stat");

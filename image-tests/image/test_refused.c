@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the kernel and systemd themselves refuse, when an image is attached without vitrinectl, which would refuse
+/* What the kernel and systemd themselves refuse if an image is attached without vitrinectl, which would refuse it
  * first. */
 
 #include <criterion/criterion.h>
@@ -9,11 +9,11 @@
 
 TestSuite(refused, .timeout = 900);
 
-/* From this version of systemd on, a unit can insist on a signature; before it, vitrinectl has it insist on the root
- * hash. */
+/* From this version of systemd on, units can insist on a signature. On older versions, vitrinectl makes them insist on
+ * the root hash. */
 #define INSISTS_ON_SIGNATURE 254
 
-/* Only a virtual machine is sure to have dm-verity. */
+/* Only in a virtual machine is dm-verity certain to be available. */
 Test(refused, an_image_that_is_not_as_it_was_signed_does_not_run) {
     static const struct {
         const char *image;
@@ -53,7 +53,7 @@ Test(refused, an_image_that_is_not_as_it_was_signed_does_not_run) {
     cr_expect(host_stop(&host), "%s", host_output);
 }
 
-/* Whoever exchanges the file of an image that is attached gets nothing else to run. */
+/* If somebody replaces the file of an attached image, nothing else runs. */
 Test(refused, an_image_that_was_exchanged_does_not_run) {
     static const struct {
         const char *image;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What holds for the image on every kind of host, and for the image booted by itself alike. */
+/* Tests for the image on every kind of host, and for the image booted by itself. */
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ Test(served, another_host_is_53) {
 Test(served, both_address_families_are_served) {
     struct host host = host_here();
     static const char *const addresses[] = {"127.0.0.1", "::1"};
-    /* QEMU's own network leads to a virtual machine by IPv4 alone. */
+    /* QEMU's own network reaches a virtual machine only over IPv4. */
     for (int i = 0; i < (host_is_virtual() ? 1 : 2); i++) {
         struct gemini_reply reply = {0};
         char request[64];
@@ -65,7 +65,7 @@ Test(served, both_address_families_are_served) {
     }
 }
 
-/* Byte for byte what lies in the repository. */
+/* Compares the pages with the files in the repository, byte for byte. */
 Test(served, pages_come_as_they_were_put_in) {
     struct host host = host_here();
     static const char *const files[][2] = {
@@ -86,7 +86,7 @@ Test(served, pages_come_as_they_were_put_in) {
     }
 }
 
-/* Follows every link of the sample capsule that stays in it. Pages: paths with a link, as they are found. */
+/* Follows every link within the sample capsule. `pages` contains paths found so far. */
 Test(served, no_link_of_the_sample_capsule_is_broken) {
     struct host host = host_here();
     char *pages[200];

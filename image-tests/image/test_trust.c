@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Which images are to be trusted: vitrinectl verify, without a host. */
+/* Which images vitrinectl verify trusts, without a host. */
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -27,12 +27,12 @@ Test(trust, an_image_is_trusted_only_as_it_was_signed) {
         {"content-foreign.raw", 65, ", but this host is "},
         {"vitrine_truncated.raw", 65, "cut off"},
         {"vitrine_empty.raw", 65, "is not a disk image"},
-        /* By content, not by name. */
+        /* The content decides, not the name. */
         {"capsule_1.raw", 0, "Vitrine 0.1.0, signed by mkosi.crt"},
         {"content.raw", 0, "content.raw: capsules, signed by mkosi.crt"},
         {"vitrine_9.9.9.raw", 0, "vitrine_9.9.9.raw: capsules, signed by mkosi.crt"},
         {"vitrine_unmarked.raw", 65, "is not an image of Vitrine"},
-        /* What systemd would find in the file besides the three partitions. */
+        /* Images with additional data that systemd might find in the file. */
         {"vitrine_two-faced.raw", 65, "it contains more than was signed"},
         {"vitrine_boot-code.raw", 65, "it contains more than was signed"},
         {"vitrine_gap.raw", 65, "it contains more than was signed"},
@@ -68,7 +68,7 @@ Test(trust, what_looks_like_a_system_is_no_capsule) {
     static const char *const folders[] = {"usr", "etc", "bin", "sbin", "lib", "lib64", "var", "USR"};
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         char command[512];
-        /* A link does as well as a folder. */
+        /* A symbolic link is refused like a folder. */
         snprintf(
             command, sizeof command,
             "cd build/variants && rm -rf system && cp -r capsules system && %s system/%s && tar -C system -cf - . | "

@@ -30,7 +30,7 @@ struct link_address { /* struct sockaddr_ll: the kernel's headers are not on mus
     unsigned char packet_type, size, address[8];
 };
 
-/* What the processes beside tell. */
+/* What the child processes report. */
 static struct told {
     _Atomic uint64_t visits[2], failed;
     _Atomic uint64_t packets_foreign;
@@ -56,7 +56,7 @@ static bool start(void (*run)(void)) {
     return child > 0;
 }
 
-/* ---- honest visits ---- */
+/* ---- the test's own clients ---- */
 
 static bool visit(unsigned family) {
     char command[512], answer[16] = "";
@@ -95,8 +95,8 @@ uint64_t visits_failed(void) {
 /* ---- packets ---- */
 
 struct packet {
-    int family, protocol; /* protocol: of the IP header */
-    const uint8_t *data;  /* behind that header */
+    int family, protocol; /* of the IP header */
+    const uint8_t *data;  /* after that header */
     size_t size;
     char from[64], to[64];
 };
@@ -125,8 +125,9 @@ static bool parse(const uint8_t *bytes, size_t size, unsigned protocol, struct p
 }
 
 /*
- * Goes out without anybody from outside having asked for it? What is normal: honest visits and the answers to them,
- * and on a virtual machine the shell by which the test came and the kernel's talk with its neighbours.
+ * Was this packet sent without a request from outside? Normal packets are those of the test's own clients and the
+ * responses to them and, in a virtual machine, those of the shell that started the test, and the kernel's neighbour
+ * discovery.
  */
 static bool is_foreign(const struct packet *packet) {
     if (packet->protocol != IPPROTO_TCP)
@@ -145,7 +146,7 @@ static bool is_foreign(const struct packet *packet) {
     return from != service_port && to != service_port;
 }
 
-/* A secret on its way out is a secret that was read. */
+/* A secret in a packet was read by the intruder. */
 static bool holds_secret(const struct packet *packet) {
     size_t size;
     for (size_t i = 0; secret_text(i, &size); i++) {
@@ -215,7 +216,7 @@ void look_at_network(void) {
 static pid_t ended[TOLD_MAX];
 static size_t ended_count;
 
-/* Lines of the supervisor: "worker (process 123) ended ...". */
+/* Reads the supervisor's lines: "worker (process 123) ended ...". */
 bool log_tells_of(pid_t number) {
     static char text[65536];
     static size_t size;
@@ -232,7 +233,7 @@ bool log_tells_of(pid_t number) {
         }
         size -= (size_t)(line - text);
         memmove(text, line, size);
-        if (size == sizeof text) /* an endless line is not the supervisor's */
+        if (size == sizeof text) /* an endless line is not from the supervisor */
             size = 0;
     }
     for (size_t i = 0; i < ended_count && i < TOLD_MAX; i++) {
@@ -242,7 +243,7 @@ bool log_tells_of(pid_t number) {
     return false;
 }
 
-/* ---- the whole ---- */
+/* ---- start and stop ---- */
 
 bool beside_start(const char *folder, unsigned port) {
     service_port = port;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Calls whose arguments the engine knows how to make up: CALL(name, what each argument is). All other numbers
- * are tried with arguments of any kind. To be included with CALL defined, more than once.
+ * Calls for which the engine can generate useful arguments: CALL(name, the kind of each argument). All other numbers
+ * are tried with arguments of any kind. Define CALL before including this file, which can be included several times.
  */
 
-/* Descriptors and what is behind them. */
+/* Descriptors and what they refer to. */
 CALL(read, DESCRIPTOR, SPACE, SIZE)
 CALL(write, DESCRIPTOR, BYTES, SIZE)
 CALL(readv, DESCRIPTOR, VECTOR, FEW)
@@ -112,7 +112,7 @@ CALL(memfd_create, PATH, FEW)
 CALL(process_vm_readv, PROCESS, VECTOR, FEW, VECTOR, FEW, ZERO)
 CALL(process_vm_writev, PROCESS, VECTOR, FEW, VECTOR, FEW, ZERO)
 
-/* Processes and power. */
+/* Processes and privileges. */
 CALL(clone, FEW, PLACE, SPACE, SPACE, ZERO)
 CALL(kill, PROCESS, SIGNAL)
 CALL(tgkill, PROCESS, PROCESS, SIGNAL)

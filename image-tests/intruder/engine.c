@@ -27,16 +27,16 @@
 
 #define SLOTS 32
 #define SLOT_SIZE 1024
-#define PLAY_SIZE (256u << 10) /* where calls about memory may do as they like */
+#define PLAY_SIZE (256u << 10) /* calls about memory may do anything here */
 #define PAGE 4096u
 #define LEARNED 24
 #define SUBSET 6
 #define DESCRIPTORS_AT_START 48
-#define TRIES 16      /* for arguments that the filter lets through */
-#define LOOT_EACH 512 /* bytes of what one call read */
+#define TRIES 16      /* attempts to find arguments that the filter allows */
+#define LOOT_EACH 512 /* bytes kept of what one call read */
 
 enum kind {
-    NOTHING, /* no such argument */
+    NOTHING, /* there is no such argument */
     ZERO,
     FEW,
     DESCRIPTOR,
@@ -96,7 +96,7 @@ static const struct known_call {
 
 static struct engine {
     struct intruder_arena *arena;
-    uint8_t *slots; /* structures that are made up for a call, one after the other */
+    uint8_t *slots; /* structures made for a call, one after the other */
     uint8_t *play;
     const struct worker_setup *setup;
     struct surroundings surroundings;
@@ -104,22 +104,22 @@ static struct engine {
     bool nonblocking[DESCRIPTORS_AT_START];
     uint64_t random, aside;
     unsigned slot;
-    int shared[16]; /* descriptors of things that others share */
+    int shared[16]; /* descriptors of shared objects */
     unsigned shared_count;
-    int learned[LEARNED]; /* descriptors that calls gave */
+    int learned[LEARNED]; /* descriptors that calls returned */
     unsigned learned_at;
     int focus;
-    uint64_t left_alone; /* descriptors, as bits */
+    uint64_t left_alone; /* descriptors not to be touched, as bits */
     uint64_t address_size;
-    uint8_t question[SLOT_SIZE]; /* the last one that the worker itself asked the key process */
+    uint8_t question[SLOT_SIZE]; /* the worker's own last question to the key process */
     size_t question_size;
-    uint64_t bytes_size;                          /* of the bytes that an argument points to; 0: any */
-    struct known_call candidates[CANDIDATES_MAX]; /* calls that pass at all, with some arguments */
+    uint64_t bytes_size;                          /* size of the bytes that an argument points to; 0: any */
+    struct known_call candidates[CANDIDATES_MAX]; /* calls that the filter allows with some arguments */
     unsigned candidate_count;
     unsigned subset[SUBSET];
 } engine;
 
-/* ---- chance ---- */
+/* ---- random numbers ---- */
 
 static uint64_t mix(uint64_t value) {
     value += 0x9e3779b97f4a7c15u; /* splitmix64 */
@@ -132,7 +132,7 @@ static uint64_t chance(void) {
     return mix(engine.random++);
 }
 
-/* A number below the bound. */
+/* Returns a random number below the bound. */
 static unsigned below(unsigned bound) {
     return (unsigned)((chance() >> 32) * bound >> 32);
 }
@@ -143,7 +143,7 @@ static bool percent(unsigned share) {
 
 #define ANY_OF(list) ((uint64_t)(list)[below(sizeof(list) / sizeof((list)[0]))])
 
-/* None, one or a few of the flags, now and then a bit that means nothing. */
+/* Returns none, one or a few of the flags, and sometimes a meaningless bit. */
 static uint64_t some_flags(const uint32_t *flags, size_t count) {
     static const unsigned how_many[] = {0, 1, 1, 1, 2, 2, 3, 5};
     uint64_t made = 0;
@@ -222,7 +222,7 @@ static uint8_t *space(void) {
     unsigned which = below(100);
     if (which < 90 || !arena->all_shared)
         return new_slot();
-    if (which < 98) { /* memory that others read, but for the own part: that may be written */
+    if (which < 98) { /* memory that others read, except this worker's own part, which it may write to */
         uint64_t at = chance() % (arena->all_shared_size - 64) & ~UINT64_C(7);
         uint64_t own = arena->own_shared - arena->all_shared;
         if (at + SLOT_SIZE > own && at < own + arena->own_shared_size)
@@ -233,8 +233,8 @@ static uint8_t *space(void) {
 }
 
 /*
- * Anything, or a question to the key process that is almost right. What is drawn does not depend on whether there is
- * one.
+ * Returns random bytes, or an almost valid question to the key process. The random numbers drawn do not depend on
+ * whether there is a question to copy.
  */
 static uint8_t *bytes(void) {
     uint8_t *slot = new_slot();
@@ -279,7 +279,7 @@ static uint16_t port(void) {
     return htons((uint16_t)(percent(80) ? ports[below(5)] : engine.setup->listeners[0].port));
 }
 
-/* Nothing but the decoys of the test, and this service. */
+/* Returns an address of the test's decoys or of this service, and no other. */
 static void *address(void) {
     void *slot = new_slot();
     struct sockaddr_in *four = slot;
@@ -293,13 +293,13 @@ static void *address(void) {
     case 2:
         *six = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port(), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
         engine.address_size = sizeof *six;
-        if (percent(30)) { /* IPv4 in the clothes of IPv6 */
+        if (percent(30)) { /* an IPv4-mapped IPv6 address */
             memset(&six->sin6_addr, 0, 16);
             memcpy(six->sin6_addr.s6_addr + 10, "\xff\xff\x7f\0\0\1", 6);
         }
         break;
     case 3:
-        four->sin_family = AF_UNSPEC; /* ends a connection, where connect(2) takes it */
+        four->sin_family = AF_UNSPEC; /* disconnects a socket, if connect(2) accepts it */
         engine.address_size = sizeof *four;
         break;
     case 4:
@@ -364,7 +364,7 @@ static void *epoll_event(void) {
     return event;
 }
 
-/* As a rule short, so that a call that waits comes back soon. */
+/* Usually short, so that a call that waits returns soon. */
 static void *time_to_wait(void) {
     struct timespec *slot = (void *)new_slot();
     *slot = (struct timespec){0, (long)below(200000)};
@@ -431,7 +431,7 @@ static const char *path(void) {
 }
 
 static uint8_t *place(void) {
-    if (percent(4)) /* what others read */
+    if (percent(4)) /* memory that others read */
         return (uint8_t *)(uintptr_t)(engine.arena->all_shared +
                                       (uint64_t)below((unsigned)(engine.arena->all_shared_size / PAGE)) * PAGE);
     return percent(98) ? engine.play + (size_t)below(PLAY_SIZE / PAGE) * PAGE : (uint8_t *)(uintptr_t)garbage();
@@ -589,7 +589,7 @@ static uint64_t argument(enum kind kind) {
         return below(14) | (percent(50) ? 128u : 0) | (percent(10) ? 256u : 0);
     case LENGTH:
         return percent(98) ? PAGE * (1 + below(16)) : garbage() % (64u << 20);
-    case PROCESS: /* its own number it does not know */
+    case PROCESS: /* it does not know its own PID */
         return percent(50) ? 1 + below(4000) : garbage();
     case OPEN_FLAGS:
     case MESSAGE_FLAGS:
@@ -635,7 +635,7 @@ static int64_t system_call(int number, const uint64_t a[static 6]) {
 #endif
 }
 
-/* By the entry of 32-bit programs. */
+/* Makes a call through the entry point for 32-bit programs. */
 static int64_t compat_call(int number) {
 #if defined __x86_64__
     int64_t result;
@@ -659,12 +659,12 @@ static bool is_reading(int number) {
            number == SYS_recvmsg || number == SYS_recvmmsg || number == SYS_getdents64 || number == SYS_readlinkat;
 }
 
-/* Apart from chance(): what the kernel answered must not change which calls come. */
+/* Does not use chance(), because the kernel's results must not change which calls follow. */
 static bool is_once_in_a_while(void) {
     return mix(engine.aside++) % 2000 == 0;
 }
 
-/* It would wait for ever: a worker that does is of no more use. Not always, since others must bear that, too. */
+/* A call that waits forever blocks the worker. This is not always avoided, because others must tolerate that, too. */
 static bool waits_for_ever(int number, const uint64_t arguments[static 6]) {
     uint64_t flags = number == SYS_recvfrom || number == SYS_recvmmsg ? arguments[3]
                      : number == SYS_recvmsg                          ? arguments[2]
@@ -688,7 +688,7 @@ static void learn(int number, const uint64_t arguments[static 6], int64_t result
         return;
     if (number == SYS_accept4 && result < DESCRIPTORS_AT_START)
         engine.nonblocking[result] = (arguments[3] & SOCK_NONBLOCK) != 0;
-    if (number == SYS_openat && result < DESCRIPTORS_AT_START) /* its own log can be had once more like this */
+    if (number == SYS_openat && result < DESCRIPTORS_AT_START) /* this can open its own log again */
         engine.nonblocking[result] = (arguments[2] & O_NONBLOCK) != 0 ||
                                      strncmp((const char *)(uintptr_t)arguments[1], "/proc/self/fd/", 14) != 0;
     uint64_t old[6] = {(uint64_t)engine.learned[engine.learned_at % LEARNED]};
@@ -732,8 +732,8 @@ static void note(uint32_t round, int number, const uint64_t arguments[static 6])
     arena->trace_at++;
 }
 
-/* What would hurt nobody but the engine is turned to where it may be. */
-static void block_cache_the_engine(int number, uint64_t arguments[static 6]) {
+/* Redirects calls that would only damage the engine itself to memory where they may act. */
+static void protect_engine(int number, uint64_t arguments[static 6]) {
     const bool is_fixed = number != SYS_mmap || (arguments[3] & (MAP_FIXED | 0x100000)) != 0;
     const uint64_t first = (uintptr_t)engine.play, end = first + PLAY_SIZE;
     if (number != SYS_mmap && number != SYS_munmap && number != SYS_mprotect && number != SYS_mremap &&
@@ -743,7 +743,7 @@ static void block_cache_the_engine(int number, uint64_t arguments[static 6]) {
         number != SYS_mremap)
         return;
     if (number == SYS_mmap && (arguments[3] & (MAP_POPULATE | MAP_LOCKED)) != 0)
-        arguments[1] %= 1u << 20; /* memory is what the unit bounds, and a container on a test host may not */
+        arguments[1] %= 1u << 20; /* the unit limits memory, but a container on a test host may not */
     if (is_fixed && (arguments[0] < first || arguments[0] >= end) && below(300) != 0)
         arguments[0] = first;
     if (number == SYS_mremap && (arguments[4] < first || arguments[4] >= end))
@@ -773,11 +773,11 @@ static void draw(const struct known_call *call, uint64_t arguments[static 6]) {
     engine.bytes_size = 0;
     for (unsigned i = 0; i < 6; i++)
         arguments[i] = argument(call->arguments[i]);
-    if (call->number == SYS_mmap && percent(40)) { /* what is never refused by a filter, as it is memory alone */
+    if (call->number == SYS_mmap && percent(40)) { /* filters never refuse this, because it only maps memory */
         arguments[3] = MAP_PRIVATE | MAP_ANONYMOUS;
         arguments[4] = UINT64_MAX;
     }
-    block_cache_the_engine(call->number, arguments);
+    protect_engine(call->number, arguments);
 }
 
 static bool is_the_end(int number) {
@@ -795,7 +795,7 @@ static void tick_number(int number) {
 
 /* ---- sessions ---- */
 
-/* Whatever its number: those which the filter lets through with some arguments. */
+/* Finds the calls, of any number, that the filter allows with some arguments. */
 static void find_candidates(void) {
     uint64_t arguments[6];
     engine.candidate_count = 0;
@@ -827,7 +827,8 @@ static void choose_theme(void) {
         engine.subset[i] = below(engine.candidate_count);
 }
 
-/* A few calls about one thing, again and again in any order: what needs two steps or three comes up soon. */
+/* Makes a few calls about the same object, repeatedly and in any order, so that attacks of two or three steps occur
+ * soon. */
 static void make_round(uint32_t round) {
     struct intruder_arena *arena = engine.arena;
     uint64_t arguments[6];
@@ -841,7 +842,7 @@ static void make_round(uint32_t round) {
         struct known_call call = engine.candidates[engine.subset[below(SUBSET)]];
         if (percent(8))
             call = known_calls[below(KNOWN_COUNT)];
-        else if (percent(4)) /* any number, those of x32 among them */
+        else if (percent(4)) /* any number, including those of x32 */
             call = (struct known_call){(int)below(INTRUDER_NUMBERS) | (percent(20) ? 0x40000000 : 0),
                                        {DESCRIPTOR, SPACE, FEW, SPACE, FEW, SPACE}};
         tick_number(call.number);
@@ -867,7 +868,7 @@ static void wait_for_release(void) {
     }
 }
 
-/* It has to end here: by a call that is not allowed, as a rule. */
+/* Ends the worker, usually with a forbidden call. */
 static void end_session(void) {
     struct intruder_arena *arena = engine.arena;
     uint64_t arguments[6] = {0};
@@ -897,8 +898,8 @@ static void end_session(void) {
 }
 
 /*
- * Each session leaves some of what is shared alone: what is broken first would hide that the rest can be broken as
- * well.
+ * In each session, some shared objects are not touched: if one is always broken first, the test would not find that
+ * others can be broken as well.
  */
 static void choose_shared(int events) {
     const struct worker_setup *setup = engine.setup;
@@ -946,7 +947,7 @@ void engine_prepare(const struct worker_setup *setup) {
     engine.play = memory + all - PLAY_SIZE;
     engine.slots = engine.play - SLOTS * SLOT_SIZE;
     engine.setup = setup;
-    for (int i = 0; i < DESCRIPTORS_AT_START; i++) /* those that are not open yet will not wait, either */
+    for (int i = 0; i < DESCRIPTORS_AT_START; i++) /* descriptors that are not open yet will not wait either */
         engine.nonblocking[i] = fcntl(i, F_GETFL) < 0 || (fcntl(i, F_GETFL) & O_NONBLOCK) != 0;
     engine.arena->all_shared = (uintptr_t)setup->all_shared;
     engine.arena->all_shared_size = setup->shared_count * sizeof *setup->all_shared;

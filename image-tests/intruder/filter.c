@@ -47,7 +47,7 @@ bool filter_keep(const struct filter_instruction *instructions, size_t count) {
     return true;
 }
 
-/* ---- judging ---- */
+/* ---- evaluation ---- */
 
 static bool jumps(const struct filter_instruction *instruction, uint32_t loaded) {
     switch (instruction->code) {
@@ -62,7 +62,7 @@ static bool jumps(const struct filter_instruction *instruction, uint32_t loaded)
     }
 }
 
-/* Returns false when the program has an instruction that is not known here. */
+/* Returns false if the program contains an unknown instruction. */
 static bool run(const struct filter_instruction *instructions, size_t count, const uint8_t *data, uint32_t *result) {
     uint32_t loaded = 0;
     for (size_t at = 0; at < count; at++) {
@@ -114,13 +114,13 @@ enum filter_verdict filter_judge(int architecture, int number, const uint64_t ar
     return FILTER_PASSES;
 }
 
-/* ---- the filter as it was ---- */
+/* ---- the old filter ---- */
 
 static const struct {
     int call;
-    int argument;     /* -1: whatever its arguments */
-    uint32_t bits;    /* one of these in the argument: not allowed */
-    uint32_t at_most; /* the argument */
+    int argument;     /* -1: with any arguments */
+    uint32_t bits;    /* the argument must have none of these bits */
+    uint32_t at_most; /* the maximum value of the argument */
 } before[] = {
 #define WHATEVER(call) {SYS_##call, -1, 0, 0}
     WHATEVER(read),

@@ -17,25 +17,25 @@ struct filter_instruction { /* struct sock_filter */
 };
 
 #define FILTER_NATIVE 0
-#define FILTER_COMPAT 1 /* as a program of 32 bits would call */
+#define FILTER_COMPAT 1 /* as a 32-bit program makes it */
 
 enum filter_verdict {
-    FILTER_PASSES, /* to the kernel, or to an answer of the filter */
-    FILTER_ENDS,   /* the process */
+    FILTER_PASSES, /* reaches the kernel, or gets an error from the filter */
+    FILTER_ENDS,   /* ends the process */
     FILTER_UNREADABLE,
 };
 
 /*
- * Keeps a program that is about to be installed; all that were kept count. Returns false when there is no room.
+ * Stores a program that is about to be installed; all stored programs are evaluated. Returns false if there is no
+ * space.
  */
 bool filter_keep(const struct filter_instruction *instructions, size_t count);
 
 enum filter_verdict filter_judge(int architecture, int number, const uint64_t arguments[static 6]);
 
 /*
- * The filter of workers as it was at first, which let calls through whatever their arguments, put before a program:
- * what either allows is allowed. made: room for FILTER_MAX instructions. Returns their count, 0 when they are too
- * many.
+ * Puts the first filter of workers, which allowed calls with any arguments, before a program: a call that either allows
+ * is allowed. made: space for FILTER_MAX instructions. Returns their number, or 0 if there are too many.
  */
 size_t filter_loosen(const struct filter_instruction *instructions, size_t count, struct filter_instruction *made);
 

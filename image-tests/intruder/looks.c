@@ -14,9 +14,9 @@
 
 #define CHUNK (1u << 20)
 #define MEMORY_MAX (256u << 20) /* MemoryMax= of the unit */
-#define FIRST 1                 /* the first process of a container */
+#define FIRST 1                 /* the PID of a container's first process */
 
-/* First line of what a command writes, without the line break. */
+/* Reads the first line of a command's output, without the line break. */
 static bool ask(const char *command, char *text, size_t size) {
     FILE *pipe = popen(command, "re");
     if (!pipe)
@@ -39,7 +39,7 @@ static void program_of(pid_t pid, char *text, size_t size) {
         snprintf(text, size, "%" PRIuMAX ":%" PRIuMAX, (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
 }
 
-/* A line of numbers in what the kernel tells of a process: its last one. Returns 0 if there is none. */
+/* Returns the last number in a line of the process's status; 0 if there is none. */
 static pid_t number_in_status(pid_t pid, const char *name) {
     char path[64], line[128];
     int number = 0;
@@ -76,7 +76,7 @@ static bool is_monitor(pid_t pid) {
     return strcmp(program, "/usr/bin/conmon") == 0;
 }
 
-/* The child of this process that has that number for itself. Returns 0 if there is none. */
+/* Returns the child of this process whose own PID (in its namespace) is `number`; 0 if there is none. */
 static pid_t child_of(const struct service *service, pid_t parent, pid_t number) {
     struct pids pids;
     service_pids(service, &pids);
@@ -98,7 +98,7 @@ bool service_look(struct service *service) {
     if (is_monitor(service->supervisor)) {
         service->monitor = service->supervisor;
         service->supervisor = child_of(service, service->monitor, FIRST);
-        if (service->keys == 0) /* in the same container, and the first child there */
+        if (service->keys == 0) /* in the same container, where it is the first child */
             service->keys = child_of(service, service->supervisor, FIRST + 1);
     }
     program_of(service->supervisor, service->program, sizeof service->program);

@@ -2,14 +2,16 @@
 /*
  * Usage: watcher FOLDER PORT SECONDS SEED ROUNDS AT-ONCE [--old] [--session=N [--rounds=A-B] [--calls=C-D] [--shrink]]
  *
- * Runs on the test host, as root. Lets the random intruder loose in workers of vitrine.service, the test build of
- * which is attached (worker.c), one session of ROUNDS rounds in each of AT-ONCE workers, again and again, and looks at
- * what must hold. FOLDER: of the decoys (image-tests/breach/decoys.c). Session N follows from SEED and N.
- * --session: this session alone, or some of its rounds, or of each of them some calls. --shrink: which are enough.
- * --old: the filter of before is put back (filter.h); what it let through has to be found, and that ends the test.
+ * Runs on the test host as root. Starts the random intruder in workers of vitrine.service, of which a test build is
+ * attached (worker.c): sessions of ROUNDS rounds in AT-ONCE workers at the same time, again and again. Checks after
+ * each episode that the promises hold. FOLDER contains the decoys (image-tests/breach/decoys.c). Session N follows from
+ * SEED and N. --session: runs only this session, or some of its rounds, or some calls of each. --shrink: finds the
+ * shortest part that is sufficient. --old: restores the old filter (filter.h); the test ends when it has found
+ * everything that this filter allowed.
  *
- * Writes what was broken, with the session, and FOLDER/trace-N with the last calls of that session. Ends with a line
- * "PASS ..." or "FAIL ..." for each promise. Exit status 0, or 1 when one was broken (--old: when one was not).
+ * Prints the promises that were broken, with the session, and writes the last calls of that session to FOLDER/trace-N.
+ * Ends with a line "PASS ..." or "FAIL ..." for each promise. Exit status 1 if one was broken (with --old: if one was
+ * not).
  */
 
 #include <err.h>
@@ -28,11 +30,11 @@
 #include "watcher.h"
 
 #define AT_ONCE_MAX 4
-#define STUCK_AFTER 3000   /* milliseconds without a call: it waits for something that does not come */
-#define STUCK_LEFT_ALONE 8 /* every so many such are left for the supervisor to end */
-#define AFTERWARDS 1000    /* milliseconds for what an intruder does when one thing is broken already */
+#define STUCK_AFTER 3000   /* milliseconds without a call: it waits for something that does not happen */
+#define STUCK_LEFT_ALONE 8 /* one in so many of these is left for the supervisor to end */
+#define AFTERWARDS 1000    /* milliseconds in which an intruder may continue after something was broken */
 #define PROBES 3
-#define BREAKS_MAX 5 /* told of each promise */
+#define BREAKS_MAX 5 /* reported for each promise */
 
 static const char *const promises[PROMISE_COUNT] = {
     [PROMISE_PORT] = "the port answers, over IPv4 and IPv6",
@@ -58,7 +60,7 @@ static const char *const escapes[ESCAPE_COUNT] = {
 
 struct session {
     uint64_t number;
-    pid_t pid;               /* 0: through */
+    pid_t pid;               /* 0: finished */
     pid_t number_of_process; /* own_number() */
     uint64_t made, moved_at;
     bool is_done, is_gone, is_left_alone;
@@ -83,7 +85,7 @@ static unsigned breaks[PROMISE_COUNT];
 static bool found[ESCAPE_COUNT];
 static bool is_damaged; /* a promise was broken in this episode */
 
-static struct { /* over all sessions */
+static struct { /* totals of all sessions */
     uint64_t sessions, made, kept_back, obeyed, ended_early, stuck;
     uint8_t tried[INTRUDER_NUMBERS / 8];
     uint64_t busy; /* milliseconds in which sessions ran */
@@ -99,7 +101,7 @@ void rest(unsigned milliseconds) {
     nanosleep(&(struct timespec){milliseconds / 1000, (long)(milliseconds % 1000) * 1000000}, NULL);
 }
 
-/* ---- what a session did ---- */
+/* ---- traces of sessions ---- */
 
 static void trace_path(const struct session *session, char *path, size_t size) {
     snprintf(path, size, "%s/trace-%" PRIu64, settings.folder, session->number);
@@ -181,7 +183,7 @@ static void list_workers(struct pids *workers) {
     }
 }
 
-/* Those with the lowest numbers are as a rule the eldest, and are replaced without a delay. */
+/* The PIDs with the lowest numbers are usually the oldest workers, which are replaced without a delay. */
 static void sort_pids(struct pids *pids) {
     for (size_t i = 1; i < pids->count; i++) {
         for (size_t k = i; k > 0 && pids->list[k - 1] > pids->list[k]; k--) {
@@ -226,7 +228,8 @@ static bool give_order(struct session *session, pid_t pid) {
 }
 
 /*
- * It waits in a call: ended from here, as a rule. The supervisor ends it by itself, which others must bear meanwhile.
+ * If the session waits in a call, usually ends it. Sometimes leaves that to the supervisor; meanwhile, others must
+ * tolerate it.
  */
 static void look_at_stuck(struct session *session, const struct intruder_arena *arena, uint64_t now) {
     if (arena->made != session->made) {
@@ -248,7 +251,7 @@ static void look_at_stuck(struct session *session, const struct intruder_arena *
     }
 }
 
-/* Returns false when it is over: it is done, or has gone. */
+/* Returns false if the session is finished or its process is gone. */
 static bool goes_on(struct session *session) {
     static struct intruder_arena arena;
     struct pids pids;
@@ -294,7 +297,7 @@ static bool is_there(pid_t pid) {
     return pids_hold(&pids, pid);
 }
 
-/* Lets those that are through go, which they do by a forbidden call. */
+/* Releases finished sessions, which then end by a forbidden call. */
 static void release(struct session *session) {
     const uint32_t released = INTRUDER_RELEASED;
     uint64_t give_up = now_milliseconds() + settings.patience;
@@ -322,17 +325,17 @@ static void release(struct session *session) {
         broken(PROMISE_FILTER, "worker %d lives after a forbidden call", (int)session->pid);
 }
 
-/* ---- promises that are broken on purpose, to see that it is noticed ---- */
+/* ---- breaking promises on purpose, to test that it is noticed ---- */
 
 #define NEXT_TO_LOOT 64
 #define TOO_MUCH (300u << 20)
 
 static const enum promise noticed[] = {PROMISE_FILES,     PROMISE_SECRETS, PROMISE_BOARDS, PROMISE_WORKERS,
                                        PROMISE_PROCESSES, PROMISE_BOUNDS,  PROMISE_FILTER};
-static enum promise sabotaged = PROMISE_COUNT; /* this one, in this episode */
+static enum promise sabotaged = PROMISE_COUNT; /* the promise to break in this episode */
 static pid_t stranger;
 
-/* A process that is not the service's, in its control group, with more memory than it may have. */
+/* Adds a process that is not the service's to its control group, with more memory than allowed. */
 static void add_stranger(void) {
     char path[CONTROL_GROUP_MAX + 64];
     int ready[2];
@@ -400,7 +403,7 @@ static void sabotage(const struct session *session, pid_t other) {
     }
 }
 
-/* ---- what is looked at behind an episode ---- */
+/* ---- checks after an episode ---- */
 
 static bool log_tells_within(pid_t number, uint64_t milliseconds) {
     uint64_t give_up = now_milliseconds() + milliseconds;
@@ -412,13 +415,13 @@ static bool log_tells_within(pid_t number, uint64_t milliseconds) {
     return true;
 }
 
-/* Do lines of the supervisor come at all? It tells of workers that are ended from here. */
+/* Do lines of the supervisor arrive? It must report workers that this kills. */
 static bool log_is_heard(void) {
     struct pids workers;
     for (unsigned probe = 0; probe < PROBES; probe++) {
         list_workers(&workers);
         if (workers.count == 0)
-            return true; /* there is another fault */
+            return true; /* another fault is the reason */
         pid_t number = own_number(workers.list[0]);
         kill(workers.list[0], SIGKILL);
         if (log_tells_within(number, settings.patience / 10))
@@ -476,7 +479,7 @@ static void keep_all(void) {
     look_at_files(&service, settings.folder, true);
 }
 
-/* Everything anew, so that the next episode is judged by itself. */
+/* Restarts everything, so that each episode is judged by itself. */
 static bool repair(void) {
     struct pids workers;
     uint64_t give_up = now_milliseconds() + settings.patience * 2;
@@ -495,7 +498,7 @@ static bool repair(void) {
     return true;
 }
 
-/* Traces of sessions that broke nothing are of no use. */
+/* Removes traces of sessions that broke nothing. */
 static void forget_traces(void) {
     char path[4096];
     for (size_t i = 0; i < settings.at_once; i++) {
@@ -535,7 +538,7 @@ static bool run_episode(void) {
     return !is_damaged;
 }
 
-/* ---- which calls it was ---- */
+/* ---- finding the calls that broke a promise ---- */
 
 static bool breaks_again(uint32_t round_first, uint32_t round_last, uint32_t call_first, uint32_t call_last) {
     settings.round_first = round_first;
@@ -559,7 +562,7 @@ static void print_trace(void) {
         fclose(file);
 }
 
-/* The shortest run of rounds that breaks it again, then in each of them the shortest run of calls. */
+/* Finds the shortest range of rounds that breaks it again, then the shortest range of calls in each of them. */
 static void shrink(void) {
     uint32_t first = settings.round_first,
              last = settings.round_last < settings.rounds ? settings.round_last : settings.rounds - 1;
@@ -602,7 +605,7 @@ static void shrink(void) {
     print_trace();
 }
 
-/* ---- the whole ---- */
+/* ---- main ---- */
 
 static bool all_found(void) {
     for (size_t i = 0; i < ESCAPE_COUNT; i++) {
@@ -612,7 +615,7 @@ static bool all_found(void) {
     return true;
 }
 
-/* Sessions that make no call, so that nothing else is broken. */
+/* Runs sessions that make no calls, so that nothing else is broken. */
 static int tell_noticed(void) {
     int status = 0;
     settings.rounds = 0;
@@ -686,8 +689,8 @@ static void read_arguments(int count, char **arguments) {
 }
 
 /*
- * How long things take here: a virtual machine, or a busy one, gets more time. Returns false when nobody is served at
- * all.
+ * Measures how long a visit takes here, because a virtual or busy machine needs more time. Returns false if no client
+ * is served at all.
  */
 static bool measure(void) {
     uint64_t begun = now_milliseconds();

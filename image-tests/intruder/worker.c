@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a test build of the server has besides the server's own objects: the engine of the random intruder in each
- * worker. The linker puts these functions (__wrap_NAME) in the place of the server's and the library's own
- * (--wrap=NAME in mk/attack-programs.mk), which are __real_NAME here. The sandbox, its filter and the unit are the real
- * ones.
+ * The part of a test build of the server that puts the engine of the random intruder into each worker. The linker
+ * replaces functions of the server and the library with these, __wrap_NAME (--wrap=NAME in mk/attack-programs.mk); the
+ * originals are __real_NAME here. The sandbox, its filter and the unit are the real ones.
  */
 
 #include <fcntl.h>
@@ -34,9 +33,9 @@ int __real_epoll_wait(int events, struct epoll_event *happened, int count, int t
 int __wrap_epoll_wait(int events, struct epoll_event *happened, int count, int timeout);
 
 static bool loosened;
-static int old_log = -1; /* standard error as workers had it before: the supervisor's own */
+static int old_log = -1; /* the workers' former standard error, which is the supervisor's */
 
-/* As many workers as a real machine has: the intruder is in some of them, the others must not notice. */
+/* Uses as many workers as a real machine: the intruder is in some of them, and the others must not notice. */
 size_t __wrap_processors_allowed(void) {
     return 8;
 }
@@ -56,8 +55,8 @@ int __wrap_main(int count, char **arguments) {
 }
 
 /*
- * The filter on its way into the kernel (server/common/sandbox.c). A filter that cannot be kept is not installed, so no
- * worker serves.
+ * Intercepts the filter that is being installed (server/common/sandbox.c). If it cannot be stored, it is not installed,
+ * so no worker serves.
  */
 static long install(long mode, long flags, const void *program) {
     static struct filter_instruction made[FILTER_MAX];

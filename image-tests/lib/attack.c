@@ -22,20 +22,20 @@
 
 #include "client.h"
 
-#define PAUSE 50          /* milliseconds between two bytes of those who dribble or sip */
-#define HELD 20           /* milliseconds that those who hang up stay */
-#define OPENED_AT_ONCE 50 /* between two looks at those who are there */
+#define PAUSE 50          /* milliseconds between two bytes of clients that dribble or sip */
+#define HELD 20           /* milliseconds that clients stay before they hang up */
+#define OPENED_AT_ONCE 50 /* between two checks of the open connections */
 #define PENDING_MAX 4096
-#define REKEYS 1000 /* their answers are more than a socket holds */
+#define REKEYS 1000 /* the server's responses exceed a socket's buffer */
 
 struct visitor {
-    int socket; /* -1: the place is free */
+    int socket; /* -1: the slot is free */
     enum attack_point at, goal;
-    bool done;     /* the deed is done, or under way */
-    uint64_t next; /* when the next byte is due */
+    bool done;     /* the deed is done or in progress */
+    uint64_t next; /* time of the next byte */
     SSL *tls;
     BIO *in, *out;
-    char pending[PENDING_MAX]; /* what is still to be sent */
+    char pending[PENDING_MAX]; /* bytes to be sent */
     size_t pending_size;
 };
 
@@ -48,7 +48,7 @@ struct crowd {
     size_t number; /* of the next visitor */
 };
 
-/* ---- coming and going ---- */
+/* ---- opening and closing ---- */
 
 static void leave(struct crowd *crowd, struct visitor *visitor, bool sent_away) {
     crowd->course->ended += sent_away;
@@ -62,7 +62,7 @@ static bool reads_little(enum attack_deed deed) {
     return deed == DEED_SIP || deed == DEED_SILENCE || deed == DEED_REKEY || deed == DEED_HANG_UP;
 }
 
-/* Each from an address of this machine of its own, so that the ports do not run out. */
+/* Connects from many addresses of this machine, so that the ports do not run out. */
 static int reach(const struct crowd *crowd) {
     struct sockaddr_in from = {.sin_family = AF_INET,
                                .sin_addr.s_addr = htonl(0x7f010001 + (uint32_t)crowd->number % 4096)};
@@ -126,9 +126,9 @@ static void come(struct crowd *crowd, struct visitor *visitor) {
         leave(crowd, visitor, false);
 }
 
-/* ---- the honest way ---- */
+/* ---- honest behaviour ---- */
 
-/* Takes the records that OpenSSL made. */
+/* Reads the records that OpenSSL made. */
 static void collect(struct visitor *visitor) {
     int got = BIO_read(visitor->out, visitor->pending + visitor->pending_size,
                        (int)(sizeof visitor->pending - visitor->pending_size));
@@ -144,7 +144,7 @@ static bool push(struct visitor *visitor, size_t size) {
     return true;
 }
 
-/* What was collected goes out: half of it where the goal lies within, else all. */
+/* Sends the collected bytes, or only half of them if the goal is in the middle. */
 static bool arrive(struct visitor *visitor, enum attack_point half) {
     collect(visitor);
     bool within = visitor->goal == half;
@@ -160,7 +160,7 @@ static bool receive(struct visitor *visitor, size_t most) {
     return got > 0 || (got < 0 && errno == EAGAIN);
 }
 
-/* Goes one step, if it can. False: the connection is no more. */
+/* Does one step if possible. Returns false if the connection has ended. */
 static bool go_on(const struct crowd *crowd, struct visitor *visitor, bool readable) {
     const char *request = crowd->attack->request;
     char byte;
@@ -228,7 +228,7 @@ static bool do_deed(const struct crowd *crowd, struct visitor *visitor) {
     }
 }
 
-/* Dribblers make the rest themselves, byte by byte: what is left of this part, and then of the next. */
+/* Clients that dribble send what is left of this part byte by byte, and then the next parts. */
 static bool dribble(const struct crowd *crowd, struct visitor *visitor, bool readable) {
     if (visitor->pending_size > 0)
         return push(visitor, 1);
@@ -245,7 +245,7 @@ static bool dribble(const struct crowd *crowd, struct visitor *visitor, bool rea
     return true;
 }
 
-/* Goes on as long as the goal is not reached, and then does its worst. False: the connection is no more. */
+/* Behaves honestly until the goal is reached, then does the deed. Returns false if the connection has ended. */
 static bool act(struct crowd *crowd, struct visitor *visitor, uint32_t events, uint64_t now) {
     enum attack_deed deed = crowd->attack->deed;
     bool readable = events & EPOLLIN;
@@ -261,11 +261,11 @@ static bool act(struct crowd *crowd, struct visitor *visitor, uint32_t events, u
         visitor->done = true;
         crowd->course->arrived++;
         if (deed != DEED_DRIBBLE && deed != DEED_SIP &&
-            deed != DEED_REKEY) { /* a crowd of ten thousand is not to fill this machine */
+            deed != DEED_REKEY) { /* saves memory, so that ten thousand clients do not fill this machine */
             SSL_free(visitor->tls);
             visitor->tls = NULL;
         }
-        /* Whoever does not read is not woken by what waits. */
+        /* Clients that do not read must not be woken by waiting data. */
         struct epoll_event event = {.events = reads_little(deed) ? EPOLLRDHUP : EPOLLIN | EPOLLRDHUP,
                                     .data.ptr = visitor};
         epoll_ctl(crowd->events, EPOLL_CTL_MOD, visitor->socket, &event);
@@ -287,7 +287,7 @@ static bool act(struct crowd *crowd, struct visitor *visitor, uint32_t events, u
     return reads_little(deed) || !readable || receive(visitor, SIZE_MAX);
 }
 
-/* ---- the whole ---- */
+/* ---- main loop ---- */
 
 static void act_or_leave(struct crowd *crowd, struct visitor *visitor, uint32_t events, uint64_t now) {
     enum attack_deed deed = crowd->attack->deed;
@@ -315,7 +315,7 @@ static void rampage(struct crowd *crowd) {
     bool paces = attack->deed == DEED_DRIBBLE || attack->deed == DEED_SIP || attack->deed == DEED_HANG_UP;
     for (;;) {
         uint64_t now = gemini_now();
-        /* On a busy machine it takes longer until all of the crowd have come. */
+        /* On a busy machine, it takes longer until all clients have connected. */
         bool goes_on = now < end || (crowd->number < attack->crowd && now < begun + 10 * (uint64_t)attack->duration);
         crowd->course->over = !goes_on;
         if (goes_on)
@@ -334,7 +334,7 @@ static void rampage(struct crowd *crowd) {
 static void become_crowd(const struct attack *attack, struct attack_course *course) {
     struct crowd crowd = {.attack = attack, .course = course, .events = epoll_create1(EPOLL_CLOEXEC)};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    setpriority(PRIO_PROCESS, 0, 10); /* what it computes itself would elsewhere not burden the server's machine */
+    setpriority(PRIO_PROCESS, 0, 10); /* low priority, because real attackers do not use the server's processor */
     crowd.context = SSL_CTX_new(TLS_client_method());
     crowd.visitors = calloc(attack->crowd, sizeof *crowd.visitors);
     if (!crowd.context || !crowd.visitors || crowd.events < 0)

@@ -44,8 +44,8 @@ struct attack {
     const char *request; /* with CRLF */
     size_t crowd;        /* clients at once; those that are refused or have ended are replaced */
     size_t most;         /* clients in total */
-    unsigned duration;   /* milliseconds, and until all have connected; after that, clients are no longer replaced, but
-                            those that are there stay */
+    unsigned duration; /* milliseconds, or longer until all have connected; after that, clients stay, but are no longer
+                          replaced */
     enum attack_point point;
     enum attack_deed deed;
     const void *recorded; /* for DEED_RECORDED */

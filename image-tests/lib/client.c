@@ -25,7 +25,7 @@ static uint64_t deadline_of(const struct gemini_client *client) {
     return gemini_now() + (client->way.patience ? client->way.patience : GEMINI_PATIENCE);
 }
 
-/* Waits until the socket is ready. False: not in time. */
+/* Waits until the socket is ready. Returns false if that takes too long. */
 static bool wait_for(const struct gemini_client *client, short events, uint64_t deadline) {
     struct pollfd watched = {.fd = client->socket, .events = events};
     for (;;) {
@@ -71,7 +71,7 @@ static bool connect_in_time(struct gemini_client *client) {
     client->socket = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (client->socket < 0 || (client->way.source && !come_from(client->socket, client->way.source)))
         return false;
-    /* Each piece is to be a segment of its own. */
+    /* Sends each piece as a separate segment. */
     setsockopt(client->socket, IPPROTO_TCP, TCP_NODELAY, &(int){!client->way.holds_back}, sizeof(int));
     if (client->way.receive_buffer > 0)
         setsockopt(client->socket, SOL_SOCKET, SO_RCVBUF, &client->way.receive_buffer, sizeof(int));
@@ -87,7 +87,7 @@ static bool connect_in_time(struct gemini_client *client) {
     socklen_t length = sizeof problem;
     getsockopt(client->socket, SOL_SOCKET, SO_ERROR, &problem, &length);
     errno = problem;
-    return problem == 0 || problem == ECONNRESET; /* it came about, and was ended at once: the next step tells */
+    return problem == 0 || problem == ECONNRESET; /* it was opened and reset at once, which the next step reports */
 }
 
 /* ---- the session ---- */
@@ -115,7 +115,7 @@ static bool open_session(struct gemini_client *client) {
     SSL_CTX_sess_set_new_cb(client->context, count_ticket);
     SSL_CTX_set_info_callback(client->context, note_alert);
     if (way->newest_version != 0 && way->newest_version < TLS1_2_VERSION)
-        SSL_CTX_set_cipher_list(client->context, "ALL:@SECLEVEL=0"); /* else OpenSSL would not even ask */
+        SSL_CTX_set_cipher_list(client->context, "ALL:@SECLEVEL=0"); /* otherwise OpenSSL would not even offer it */
     if (!SSL_CTX_set_min_proto_version(client->context, way->oldest_version) ||
         !SSL_CTX_set_max_proto_version(client->context, way->newest_version) ||
         (way->groups && !SSL_CTX_set1_groups_list(client->context, way->groups)))
@@ -131,7 +131,7 @@ static bool open_session(struct gemini_client *client) {
     client->to_peer = BIO_new(BIO_s_mem());
     if (!client->session || !client->from_peer || !client->to_peer)
         return false;
-    BIO_set_mem_eof_return(client->from_peer, -1); /* empty means: not yet, not: never */
+    BIO_set_mem_eof_return(client->from_peer, -1); /* empty means "try again", not the end */
     SSL_set_bio(client->session, client->from_peer, client->to_peer);
     SSL_set_app_data(client->session, client);
     SSL_set_connect_state(client->session);
@@ -156,7 +156,7 @@ struct gemini_client *gemini_connect(const struct gemini_way *way) {
     return NULL;
 }
 
-/* ---- bytes out ---- */
+/* ---- sending ---- */
 
 static bool send_once(struct gemini_client *client, const char *bytes, size_t size, uint64_t deadline) {
     while (size > 0) {
@@ -203,9 +203,9 @@ bool gemini_send(struct gemini_client *client, const void *bytes, size_t size) {
     return true;
 }
 
-/* ---- bytes in ---- */
+/* ---- receiving ---- */
 
-/* Receives once. GEMINI_OPEN: bytes came, into `bytes`, *size of them. */
+/* Receives once. Returns GEMINI_OPEN if it received *size bytes into `bytes`. */
 static enum gemini_progress receive_once(struct gemini_client *client, char *bytes, size_t room, size_t *size,
                                          uint64_t deadline) {
     for (;;) {
@@ -225,7 +225,7 @@ static enum gemini_progress receive_once(struct gemini_client *client, char *byt
     }
 }
 
-/* Waits for bytes and gives them to OpenSSL. */
+/* Waits for bytes and passes them to OpenSSL. */
 static enum gemini_progress feed(struct gemini_client *client, uint64_t deadline) {
     char bytes[65536];
     size_t size;
@@ -262,8 +262,8 @@ static bool append(struct gemini_reply *reply, const char *bytes, size_t size) {
 }
 
 /*
- * reply-header = 2DIGIT [ SP meta ] CRLF, meta without CR and LF and at most GEMINI_META_MAX bytes.
- * Whether the meta is right for its status is for the tests to say.
+ * Parses: reply-header = 2DIGIT [ SP meta ] CRLF, where meta has no CR or LF and at most GEMINI_META_MAX bytes. Tests
+ * check whether the META is correct for the status.
  */
 static void parse_header(struct gemini_reply *reply) {
     const char *end = reply->bytes ? memmem(reply->bytes, reply->size, "\r\n", 2) : NULL;
@@ -281,7 +281,7 @@ static void parse_header(struct gemini_reply *reply) {
     reply->body_size = reply->size - length - 2;
 }
 
-/* After close_notify there is nothing but the end of the connection. */
+/* Nothing but the end of the connection may follow close_notify. */
 static bool connection_ends(struct gemini_client *client, uint64_t deadline) {
     char byte;
     size_t size;
@@ -346,7 +346,7 @@ enum gemini_progress gemini_fetch(const struct gemini_way *way, const void *requ
     if (!client)
         return reply->progress = GEMINI_RESET;
     if (gemini_shake_hands(client)) {
-        gemini_send(client, request, size); /* an early answer may stand in the socket even where this fails */
+        gemini_send(client, request, size); /* even if this fails, an early response may have arrived */
         gemini_receive(client, reply, 0);
     }
     reply->progress = client->progress;

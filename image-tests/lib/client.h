@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * A Gemini client for tests, on OpenSSL: a different TLS implementation than the server's. It shows what other clients
- * hide: whether close_notify came, how the bytes were split, which alert was sent. No wait is unlimited.
+ * A Gemini client for tests, on OpenSSL: a different TLS implementation than the server's. It reports what other
+ * clients hide: whether close_notify arrived, how the bytes were split, which alert was sent. Every wait has a limit.
  *
- * A conversation is: gemini_connect, gemini_shake_hands, gemini_send, gemini_receive, gemini_end. gemini_fetch is all
- * of them. Certificates are only shown, not judged (the caller may do trust on first use).
+ * A conversation consists of gemini_connect, gemini_shake_hands, gemini_send, gemini_receive and gemini_end.
+ * gemini_fetch does all of them. It returns certificates without judging them (the caller may trust on first use).
  */
 
 #include <netinet/in.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The questions that tests put to a server, and what every answer must be. */
+/* The requests that tests send to a server, and what every response must be. */
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define START_WITHIN 60000 /* milliseconds; generous, as machines are busy at times */
+#define START_WITHIN 60000 /* milliseconds; long, because machines may be busy */
 #define STOP_WITHIN 60000
 #define LOGGED_WITHIN 30000
 
@@ -150,7 +150,7 @@ static void collect_arguments(const struct server *server, const char **argument
     arguments[count] = NULL;
 }
 
-/* In the child: becomes the server. */
+/* Turns the child process into the server. */
 static void become_server(const struct server *server) {
     const char *arguments[SERVER_ARGUMENTS_MAX + 13];
     char notify[128];
@@ -172,7 +172,7 @@ static void become_server(const struct server *server) {
         set_number("LISTEN_FDS", 1);
         set_number("LISTEN_PID", (unsigned long)getpid());
     }
-    close_range(server->handed_over ? 4 : 3, ~0u, 0); /* the test's, which a service manager would not hand over */
+    close_range(server->handed_over ? 4 : 3, ~0u, 0); /* a service manager would not pass on the test's descriptors */
     execv(arguments[0], (char **)(uintptr_t)arguments);
     perror(arguments[0]);
     _exit(127);
@@ -181,7 +181,7 @@ static void become_server(const struct server *server) {
 void server_launch(struct server *server) {
     open_notified(server);
     pid_t parent = getpid();
-    /* The namespace is for children of the one that asks for it. */
+    /* The namespace applies only to children of the calling process. */
     if (server->as_init && unshare(CLONE_NEWPID) != 0) {
         if (errno == EPERM)
             cr_skip_test("this machine forbids namespaces");
@@ -192,7 +192,7 @@ void server_launch(struct server *server) {
         sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        /* Whatever happens to the test, its server goes too. To an init only SIGKILL is sure to come through. */
+        /* The server must end with the test. Only SIGKILL is certain to reach an init. */
         prctl(PR_SET_PDEATHSIG, server->as_init ? SIGKILL : SIGTERM);
         if (!server->as_init && getppid() != parent)
             _exit(126);
@@ -240,7 +240,7 @@ void server_begin(struct server *server) {
     server_start(server);
 }
 
-/* Waits for a child. Returns as server_stop does, or -1000 when it did not end in time (it is killed then). */
+/* Waits for a child. Returns the same as server_stop, or -1000 if it did not end in time (then it is killed). */
 static int wait_for_end(pid_t process, unsigned patience) {
     uint64_t deadline = gemini_now() + patience;
     int status = 0;
@@ -312,7 +312,7 @@ int run_program(char *output, size_t size, const char *const *arguments) {
     return wait_for_end(process, 1000);
 }
 
-/* ---- what it says of itself ---- */
+/* ---- reports of the server ---- */
 
 char *server_log(const struct server *server) {
     char path[128], *text = NULL;
@@ -388,7 +388,7 @@ static bool read_state(pid_t process, struct process_state *state) {
     bool read = file && fgets(line, sizeof line, file);
     if (file)
         fclose(file);
-    /* The name stands in brackets and may hold anything. */
+    /* The name is in parentheses and may contain any characters. */
     char *name = read ? strchr(line, '(') : NULL, *end = read ? strrchr(line, ')') : NULL;
     if (!name || !end)
         return false;
@@ -435,7 +435,7 @@ uint64_t processor_time(pid_t process) {
     return (uint64_t)(state.user + state.system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
-/* In kB, of smaps_rollup: proc_pid_smaps_rollup(5). */
+/* Reads a value in kB from smaps_rollup: proc_pid_smaps_rollup(5). */
 static size_t memory_figure(pid_t process, const char *name) {
     char path[64], line[256];
     size_t size = 0;
@@ -447,7 +447,7 @@ static size_t memory_figure(pid_t process, const char *name) {
     }
     if (file)
         fclose(file);
-    if (size == 0 && geteuid() != 0) /* none is what a test sees who may not look, and no measure */
+    if (size == 0 && geteuid() != 0) /* a test without the privilege to read it sees 0 */
         cr_skip_test("only root can see how much memory the server has");
     cr_assert_gt(size, 0, "the memory of process %d cannot be seen", (int)process);
     return size;

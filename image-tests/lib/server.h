@@ -85,7 +85,7 @@ const char *server_reload(struct server *server);
 /* Discards earlier messages. */
 void server_forget_told(const struct server *server);
 
-/* Finds the workers, children of the supervisor. Returns how many there are; fails the test if there are none. */
+/* Finds the workers, children of the supervisor. Returns their number; fails the test if there are none. */
 size_t server_workers(const struct server *server, pid_t workers[static WORKERS_MAX]);
 
 /* The same, if there may be none for a moment. */

@@ -16,14 +16,14 @@
 
 static const struct {
     const char *path;
-    uint32_t lines_min, lines_more; /* a body has so many lines, and up to so many more */
+    uint32_t lines_min, lines_more; /* a body has at least lines_min lines, and fewer than lines_more additional ones */
     unsigned pause;                 /* milliseconds between two versions */
 } bodies[BODY_COUNT] = {
     [BODY_PAGE] = {"localhost/page.gmi", 10, 300, 20},
     [BODY_LARGE] = {"localhost/large.txt", 60000, 30000, 400},
 };
 
-/* ---- versions: every line says which it is, and the first one how many there are ---- */
+/* ---- versions: every line contains the version, and the first one also the number of lines ---- */
 
 static uint32_t lines_of(enum body body, uint32_t version) {
     return bodies[body].lines_min + version * 2654435761u % bodies[body].lines_more;
@@ -65,7 +65,7 @@ static bool make_folder(const struct soak *soak, const char *path, mode_t mode) 
     return mkdir(whole, mode) == 0 && chmod(whole, mode) == 0;
 }
 
-/* A new version under another name takes the place of the old one: whoever reads that one keeps it. */
+/* A rename replaces the old version, so that requests that already read it still get all of it. */
 static bool replace(struct soak *soak, enum body body) {
     char path[256], next[256], line[LINE + 1];
     uint32_t version = soak->surely[body] + 1;
@@ -98,7 +98,7 @@ void capsule_change(struct soak *soak) {
     }
 }
 
-/* ---- a visitor's certificate ---- */
+/* ---- a client certificate ---- */
 
 static X509 *make_certificate(EVP_PKEY *key) {
     X509 *certificate = X509_new();
@@ -138,7 +138,7 @@ X509 *capsule_authority(void) {
     return authority;
 }
 
-/* Makes it and puts it on the list of those who may enter. */
+/* Makes the client certificate and adds it to the access list. */
 static bool make_identity(struct soak *soak) {
     unsigned char digest[32];
     unsigned size = sizeof digest;

@@ -102,6 +102,6 @@ bool processes_kill(pid_t server, bool key_process) {
             (children[i].started == chosen->started && children[i].process > chosen->process))
             chosen = &children[i];
     }
-    /* A worker alone may be one that is left while another is being replaced: the eldest is spared. */
+    /* A single worker may be alone because others are being replaced, so it is not killed. */
     return chosen && (key_process || found > 1) && kill(chosen->process, SIGKILL) == 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * soak PROGRAM [REQUESTS [SECONDS]]
- * Endurance of the server: so many requests, but no more than so many seconds (0: as long as it takes). Tells how it
- * stands every ten seconds, and ends with lines that begin with PASS or FAIL.
+ * Usage: soak PROGRAM [REQUESTS [SECONDS]]
+ *
+ * Tests the server's endurance with so many requests, but for at most so many seconds (0: unlimited). Prints the
+ * progress every ten seconds, and ends with lines that begin with PASS or FAIL.
  */
 
 #include "soak.h"
@@ -23,11 +24,11 @@
 
 #include "lib/client.h"
 
-#define LOOKS_MAX 200000   /* one in a second */
-#define GROWTH_MAX 110     /* percent: the last tenth against the first one */
-#define ROOM 256           /* kB by which it may differ anyway */
-#define GENERATION 48      /* descriptors of earlier workers, which stay while a client has yet to take all */
-#define LOG_MAX (64 << 20) /* bytes; the log begins anew then */
+#define LOOKS_MAX 200000   /* one per second */
+#define GROWTH_MAX 110     /* percent of the first tenth that the last tenth may have */
+#define ROOM 256           /* kB of growth that are always allowed */
+#define GENERATION 48      /* descriptors of earlier workers, which stay while a client still receives a response */
+#define LOG_MAX (64 << 20) /* bytes; then the log is truncated */
 
 static struct soak *soak;
 static pid_t server, visitors[VISITORS], keeper;
@@ -35,7 +36,7 @@ static struct figures looks[LOOKS_MAX];
 static size_t look_count;
 static volatile sig_atomic_t interrupted;
 
-/* ---- begin and end ---- */
+/* ---- beginning and end ---- */
 
 static void interrupt(int signal) {
     (void)signal;
@@ -119,7 +120,7 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
     return remove(path);
 }
 
-/* Ends everything. Returns whether the server stopped well. */
+/* Ends everything. Returns whether the server stopped correctly. */
 static bool clean_up(void) {
     int status = -1;
     if (!soak || soak == MAP_FAILED)
@@ -139,7 +140,7 @@ static bool clean_up(void) {
     return status == 0;
 }
 
-/* ---- on the way ---- */
+/* ---- during the run ---- */
 
 static void kill_one(void) {
     bool key_process = random() % 3 == 0;
@@ -212,7 +213,7 @@ static void watch(uint64_t seconds) {
     tell("in all", (now - begun) / 1000, soak->done * 1000 / (now > begun ? now - begun : 1));
 }
 
-/* ---- the judgement ---- */
+/* ---- results ---- */
 
 static bool judge(bool right, const char *what) {
     printf("%s %s\n", right ? "PASS" : "FAIL", what);
@@ -226,7 +227,7 @@ static size_t mean(size_t from, size_t count, bool memory) {
     return count > 0 ? sum / count : 0;
 }
 
-/* The last tenth against the first one. What is said at the very start, when nothing has grown yet, does not count. */
+/* Compares the last tenth with the first. The first few values do not count, because the server is still starting. */
 static bool is_flat(const char *what, bool memory, size_t room) {
     size_t skipped = look_count / 10 < 5 ? look_count / 10 : 5, count = (look_count - skipped + 9) / 10;
     size_t first = mean(skipped, count, memory), last = mean(look_count - count, count, memory);

@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define VISITORS 12   /* processes that ask, each one thing after the other */
-#define KILLS_MAX 128 /* the latest ones that are remembered */
+#define VISITORS 12   /* processes, each of which makes one request after the other */
+#define KILLS_MAX 128 /* the number of latest kills that are kept */
 
 enum body { BODY_PAGE, BODY_LARGE, BODY_COUNT };
 
@@ -22,61 +22,61 @@ enum body { BODY_PAGE, BODY_LARGE, BODY_COUNT };
 struct soak {
     char folder[64];
     uint16_t port;
-    char identity[96]; /* a visitor's certificate with its key */
+    char identity[96]; /* the file with a client certificate and its key */
 
-    _Atomic uint64_t wanted;   /* requests; 0: enough */
-    _Atomic uint64_t done;     /* of these: answered, right or wrong */
-    _Atomic uint64_t left;     /* connections that visitors gave up on purpose, at some point */
+    _Atomic uint64_t wanted;   /* requests still to be made; 0: enough */
+    _Atomic uint64_t done;     /* requests answered, correctly or not */
+    _Atomic uint64_t left;     /* connections that clients closed on purpose before the end */
     _Atomic uint64_t bytes;    /* of bodies */
-    _Atomic uint64_t excepted; /* connections that were inside a worker that was killed */
-    _Atomic uint64_t refused;  /* connections that did not come about */
-    _Atomic uint64_t wrong;    /* replies that were not what they should be, or not whole */
+    _Atomic uint64_t excepted; /* connections to a worker that was killed */
+    _Atomic uint64_t refused;  /* connections that could not be opened */
+    _Atomic uint64_t wrong;    /* responses that were wrong or incomplete */
     _Atomic bool over;
 
-    /* The version that lies there for sure, and the one that may lie there already. */
+    /* The version that certainly exists, and the one that may already exist. */
     _Atomic uint32_t surely[BODY_COUNT], perhaps[BODY_COUNT];
 
     _Atomic uint64_t kills;
-    _Atomic uint64_t kill_times[KILLS_MAX]; /* of workers; that of number n stands at n % KILLS_MAX */
+    _Atomic uint64_t kill_times[KILLS_MAX]; /* of workers; kill number n is at n % KILLS_MAX */
     _Atomic uint64_t worker_kills, key_kills;
 };
 
 /* ---- capsule.c ---- */
 
-/* Makes the content folder and the visitor's certificate. False: something went wrong and was told. */
+/* Makes the content folder and the client certificate. Returns false after printing an error. */
 bool capsule_make(struct soak *soak);
 
-/* Replaces pages until it is over. */
+/* Replaces pages until the test is over. */
 void capsule_change(struct soak *soak);
 
-/* Is this body one version in whole? Gives its number. */
+/* Is this body exactly one version? Sets its number. */
 bool capsule_is_version(enum body body, const char *bytes, size_t size, uint32_t *version);
 
-/* What stands before and in the listing. */
+/* The beginning of the listing, and the number of files in it. */
 #define LISTING_HEAD "# Listed\n"
 #define LISTED 20
 
-/* An authority that no other chain has, for the chain behind a client's certificate; to be freed. NULL: no memory. */
+/* Makes an authority with a unique name, for a client certificate's chain; the caller must free it. NULL: no memory. */
 X509 *capsule_authority(void);
 
 /* ---- visitors.c ---- */
 
-/* Asks until nothing more is wanted. */
+/* Makes requests until no more are wanted. */
 void visitor_ask(struct soak *soak, unsigned number);
 
 /* ---- processes.c ---- */
 
 struct figures {
     size_t memory;      /* kB of all processes together (PSS) */
-    size_t descriptors; /* of all together */
+    size_t descriptors; /* of all processes together */
     size_t workers;
 };
 
-/* Looks at the server and its children. False: not all of them were there. */
+/* Reads the values of the server and its children. Returns false if one of them was missing. */
 bool processes_look(pid_t server, struct figures *figures);
 
 /*
- * Kills (SIGKILL) the key process, or the worker that was started last: where there are several, the eldest stays, so
- * that its memory can be watched throughout. Returns whether it did.
+ * Kills (SIGKILL) the key process, or the worker that was started last. If there are several, the oldest stays, so that
+ * its memory can be watched for the whole time. Returns whether it killed one.
  */
 bool processes_kill(pid_t server, bool key_process);

@@ -13,28 +13,28 @@
 
 #include "lib/client.h"
 
-#define PATIENCE 120000 /* milliseconds; being late is not being refused */
-#define KILL_SPREAD 50  /* milliseconds by which the note of a kill may differ from what a visitor noted */
-#define CHAIN 3         /* authorities behind a certificate, new ones at each visit */
-#define TOLD_MAX 20     /* faults that each visitor tells of */
+#define PATIENCE 120000 /* milliseconds; slow responses do not count as refused */
+#define KILL_SPREAD 50  /* milliseconds by which the recorded time of a kill may be late */
+#define CHAIN 3         /* authorities in a certificate chain, new ones for each visit */
+#define TOLD_MAX 20     /* errors that each client prints */
 
-/* What a visitor wants. */
+/* A kind of request. */
 struct wish {
-    unsigned weight; /* how often, in relation to the others */
+    unsigned weight; /* how often, relative to the others */
     const char *path;
     int status;
-    const char
-        *expected; /* META of other statuses than 20, or the whole body; NULL: a version, or something to look at */
+    const char *expected; /* META of statuses other than 20, or the whole body; NULL: a version, or `judge` checks it */
     bool (*judge)(struct soak *soak, const struct gemini_reply *reply, const uint32_t surely[BODY_COUNT]);
     bool identified;
 };
 
-/* ---- judging ---- */
+/* ---- checking responses ---- */
 
 static bool is_version(struct soak *soak, enum body body, const struct gemini_reply *reply,
                        const uint32_t surely[BODY_COUNT]) {
     uint32_t version;
-    /* Not older than what lay there when it was asked for, nor newer than what may lie there now. */
+    /* The version must not be older than the one at the time of the request, nor newer than the one that may exist
+     * now. */
     return capsule_is_version(body, reply->body, reply->body_size, &version) && version >= surely[body] &&
            version <= soak->perhaps[body];
 }
@@ -81,7 +81,7 @@ static bool is_right(struct soak *soak, const struct wish *wish, const struct ge
     return !wish->judge || wish->judge(soak, reply, surely);
 }
 
-/* ---- asking ---- */
+/* ---- making requests ---- */
 
 /* Was a worker killed while this connection was open? */
 static bool fell_with_a_worker(const struct soak *soak, uint64_t begun) {
@@ -96,7 +96,7 @@ static bool fell_with_a_worker(const struct soak *soak, uint64_t begun) {
 static void fail(struct soak *soak, const struct wish *wish, const struct gemini_reply *reply, uint64_t begun,
                  int problem) {
     static unsigned told;
-    usleep(KILL_SPREAD * 1000); /* for a kill to be noted */
+    usleep(KILL_SPREAD * 1000); /* until a kill has been recorded */
     if (problem != ECONNREFUSED && reply->progress != GEMINI_CLOSE_NOTIFY && fell_with_a_worker(soak, begun)) {
         soak->excepted++;
         return;
@@ -124,7 +124,7 @@ static void ask(struct soak *soak, const struct wish *wish) {
         surely[body] = soak->surely[body];
     struct gemini_client *client = gemini_connect(&way);
     int problem = client ? 0 : errno;
-    /* A server that kept any of them would grow with each visit. */
+    /* A server that kept any of these would grow with each visit. */
     for (int i = 0; client && wish->identified && i < CHAIN; i++)
         SSL_add0_chain_cert(client->session, capsule_authority());
     if (client && gemini_shake_hands(client) && gemini_send(client, line, (size_t)size))
@@ -138,7 +138,7 @@ static void ask(struct soak *soak, const struct wish *wish) {
     gemini_end(client);
 }
 
-/* Goes away somewhere on the way, with a reset every second time. */
+/* Closes the connection at some point, every second time with a reset. */
 static void give_up(struct soak *soak) {
     struct gemini_way way = {.port = soak->port, .server_name = "localhost", .patience = PATIENCE};
     struct gemini_reply reply = {0};
@@ -172,7 +172,7 @@ static const struct wish *choose(void) {
     }
 }
 
-/* Takes one of those that are still wanted. */
+/* Takes one of the requests that are still to be made. */
 static bool take_one(struct soak *soak) {
     uint64_t wanted = soak->wanted;
     while (wanted > 0 && !atomic_compare_exchange_weak(&soak->wanted, &wanted, wanted - 1))

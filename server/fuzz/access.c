@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Access lists: nobody gets in by a line with a fault, and a list says the same when it is written out. */
+/* Access lists: a faulty line lets nobody in, and a list that is written out and read again is the same. */
 #include "fuzz.h"
 
 #include "content/access.h"
@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     HOLDS((size_t)faults + list.count <= count_lines(bytes, size));
     for (size_t i = 0; i < list.count; i++)
         check_entry(&list, &list.entries[i]);
-    /* Whoever is let in stands in the file. */
+    /* Every fingerprint that is let in is in the file. */
     if (memmem(bytes, size, "000000", 6) == NULL && memmem(bytes, size, "00:", 3) == NULL)
         HOLDS(access_find(&list, nobody) == NULL);
     check_round_trip(&list);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Paths in a real tree with links. The first lines of the input say where the links l0, l1, ... lead to, at the top and
- * in links/, the last one is the path. Whatever is opened lies inside; all ways of opening it come to the same.
+ * Opens paths in a real tree with links. The first lines of the input are the targets of the links l0, l1, ..., at the
+ * top and in links/; the last line is the path. Everything that is opened must be inside the tree, and all ways of
+ * opening it must have the same result.
  */
 #include "fuzz.h"
 
@@ -89,7 +90,7 @@ static int open_one(int (*way)(int, const char *, int), const char *path, int fl
     return 0;
 }
 
-/* How far the folders that were shown go. */
+/* The longest path of a folder that was shown. */
 static char shown[BENEATH_PATH_SIZE];
 
 static int show(struct beneath_path *path) {
@@ -101,8 +102,9 @@ static int show(struct beneath_path *path) {
 }
 
 /*
- * A confined path opens nothing else than a free one. Its text then names the very place: it has no link in it, begins
- * with what the first name stands for, and each of its folders was shown. Returns 0 or the error.
+ * Opening a confined path must give the same file as opening a free one, or fail. If it succeeds, its text names
+ * exactly that file: it contains no link, begins with the target of the first name, and each of its folders was shown.
+ * Returns 0 or the error.
  */
 static int check_confined(const char *text, int flags, const struct stat *free_one) {
     struct beneath_path path = {.is_confined = true, .enter = show};
@@ -122,7 +124,7 @@ static int check_confined(const char *text, int flags, const struct stat *free_o
         snprintf(whole, sizeof whole, "%s/in%s%.*s", outer, end > 0 ? "/" : "", (int)end, path.text);
         HOLDS(realpath(whole, real) && strcmp(real, whole) == 0);
         HOLDS(path.root <= strlen(path.text));
-        /* The walk to a folder itself may begin again behind a link, and end before any other folder. */
+        /* A walk to a folder may start again after a link, and end before it has shown another folder. */
         HOLDS(path.reached == 0 || strlen(shown) == path.reached);
         HOLDS(strncmp(path.text, shown, path.reached) == 0);
         HOLDS(strchr(path.text + path.reached, '/') == NULL || strchr(path.text + path.reached, '/')[1] == '\0');

@@ -1,30 +1,54 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Whole visits in memory: the server's connection.c, tls.c, signing_client.c and what lies behind them, wolfSSL
- * included; OpenSSL as two clients (tls_client.h), whose records can be changed on the way; the target as the worker's
- * event loop, as the sockets, and as the key process. The input is a list of orders, each a letter with the bytes that
- * it takes (N a number, a byte; PP a place, two bytes):
+ * Whole visits in memory: the server's connection.c, tls.c, signing_client.c and the code that they use, including
+ * wolfSSL; and OpenSSL as two clients (tls_client.h), whose records can be changed on the way. The target plays the
+ * worker's event loop, the sockets, and the key process. The input is a list of commands, each a letter and its
+ * arguments (N: a number, one byte; PP: a place, two bytes):
  *
- * What the client is like, before it begins to speak:
- *   2 3      only TLS 1.2, only 1.3              m p r n  groups: hybrid, P-256, one that asks for another, none
- *   u a      an unknown host's name, none        E S        the host with Ed25519's identity, with RSA's
- *   c 4 5    it shows a certificate (RSA, Ed25519)          l          of which it has not the key
- *   VPPC     and byte P of it is changed by C    x          with an authority behind it that nobody has seen yet
- *   k        ChaCha20                            f MN       small records, RFC 6066's maximum for them
- *   zINbytes an extension, one of a list         P          by a listener with PROXY protocol
- *   O        where TLS 1.2 is not spoken         Y          change_cipher_spec comes behind the greeting, as may be
- * in 1.3 What it says: qN       a request of a list                 Qtext;     this text C        close_notify KN N
- * updates of its keys, each with the wish for one in return N        renegotiation (1.2)                 h          it
- * reads and answers pPPC     byte P of the next record is changed by C before it is encrypted ITNbytes these bytes,
- * encrypted in a record of type T (1.3) What becomes of it on the way: w        all that waits goes on, everybody does
- * what they can until nothing moves any more tN TPP   so many bytes go on                 bPPC       byte P changed by
- * C d D o    the first record dropped, repeated, swapped with the next gNbytes  these bytes before all others yTNbytes
- * a record of type T with these e R      the client's end, a reset What happens to the server: s        the worker's
- * turn                   v          it is woken for nothing i        the next call is interrupted        G          the
- * next block of memory is not to be had LN U     room to send N bytes more, any      jPP J      files end there, no
- * longer H        signatures are held back            A F B Z    one is given, refused, is wrong, nonsense comes +N N
- * seconds pass                      X          the time of the connection is over
- *   @        from now on it is about the other client
+ * Properties of the client, before it sends anything:
+ *   2 3      only TLS 1.2, only 1.3
+ *   m p r n  groups: hybrid, P-256, one that needs a HelloRetryRequest, none in common
+ *   u a      server name: unknown host, none
+ *   E S      server name: the host with an Ed25519 identity, with an RSA identity
+ *   c 4 5    it sends a certificate; 4 and 5: of another key type (RSA, Ed25519)
+ *   l        it sends a certificate without having its key
+ *   VPPC     it sends a certificate in which byte P is changed by C
+ *   x        it also sends the certificate of a new authority
+ *   k        only ChaCha20
+ *   f MN     small records; a maximum fragment length (RFC 6066)
+ *   zINbytes an extension from a list, with N bytes
+ *   P        it connects to a port with PROXY protocol
+ *   O        the server speaks no TLS 1.2
+ *   Y        change_cipher_spec follows its first message, as TLS 1.3 allows
+ * What it sends:
+ *   qN       a request from a list
+ *   Qtext;   this text
+ *   C        close_notify
+ *   KN       N key updates, each of which requests one in return
+ *   N        renegotiation (TLS 1.2)
+ *   h        it reads and responds
+ *   pPPC     byte P of the next record is changed by C before it is encrypted
+ *   ITNbytes these bytes, encrypted in a record of type T (TLS 1.3)
+ * Changes on the way:
+ *   w        everything is delivered, and everybody acts until nothing changes any more
+ *   tN TPP   so many bytes are delivered
+ *   bPPC     byte P is changed by C
+ *   d D o    the first record is dropped, repeated, swapped with the next
+ *   gNbytes  these bytes come before all others
+ *   yTNbytes a record of type T with these bytes comes before all others
+ *   e R      the client closes its side, resets the connection
+ * What happens to the server:
+ *   s        the worker runs once
+ *   v        it is woken without a reason
+ *   i        the next system call is interrupted
+ *   G        the next allocation fails
+ *   LN U     N more bytes can be sent, any number
+ *   jPP J    files end at P, no longer
+ *   H        signatures are held back
+ *   A F B Z  a signature is given, refused, wrong; a nonsense answer arrives
+ *   +N       N seconds pass
+ *   X        the connection's time is over
+ *   @        the following commands are for the other client
  */
 #include "fuzz.h"
 
@@ -50,9 +74,9 @@ static const char *const requests[] = {
     "/\r\n",
 };
 
-/* ---- what it comes to ---- */
+/* ---- what the client must receive ---- */
 
-/* The verdict on what the client has asked so far. */
+/* The server's verdict on what the client has sent so far. */
 static enum request_verdict parse(const struct tls_client *tls_client, struct request *request) {
     size_t size = tls_client->told < REQUEST_LINE_MAX + 2 ? tls_client->told : REQUEST_LINE_MAX + 2;
     enum request_verdict verdict = request_parse(tls_client->said, size, request);
@@ -70,8 +94,8 @@ static bool has_asked(const struct visit *visit) {
 }
 
 /*
- * What the client has to hear, by the server's own parts, one after the other. Returns its size; 0: nothing yet.
- * whole: how much of it comes where files end early.
+ * Computes the response that the client must receive, with the server's own parts. Returns its size, or 0 if there is
+ * none yet. whole: how much of it arrives if files end early.
  */
 static size_t expect(const struct visit *visit, char expected[static HEARD_MAX], size_t *whole) {
     static struct request request;
@@ -97,7 +121,7 @@ static size_t expect(const struct visit *visit, char expected[static HEARD_MAX],
     return header + size;
 }
 
-/* A reply that the client takes for whole, to whatever the server may have been asked. */
+/* Checks a complete reply for its form only, if the server may have received a different request. */
 static void check_form(const struct tls_client *tls_client) {
     char meta[REPLY_META_MAX + 1] = "";
     const char *heard = tls_client->heard, *stop = memmem(heard, tls_client->heard_size, "\r\n", 2);
@@ -109,14 +133,14 @@ static void check_form(const struct tls_client *tls_client) {
     HOLDS(status == STATUS_SUCCESS || stop + 2 == heard + tls_client->heard_size);
 }
 
-/* A key encrypts one record (mk/fuzz-programs.mk), if it is AES's. */
+/* In this build, an AES key encrypts only one record (mk/fuzz-programs.mk), so long responses must use several keys. */
 static bool has_enough_keys(const struct tls_client *tls_client) {
     return tls_client->heard_size == 0 || SSL_version(tls_client->session) != TLS1_3_VERSION ||
            !strstr(SSL_get_cipher_name(tls_client->session), "AES") ||
            tls_client->new_keys >= (tls_client->heard_size - 1) / TLS_RECORD_MAX;
 }
 
-/* Holds what the client has heard against what it had to hear. */
+/* Compares what the client has received with what it must receive. */
 static void judge(const struct visit *visit) {
     static char expected[HEARD_MAX];
     const struct tls_client *tls_client = &visit->tls_client;
@@ -127,7 +151,10 @@ static void judge(const struct visit *visit) {
             check_form(tls_client);
         return;
     }
-    /* Whatever was changed on the way: what comes through is right as far as it goes, and says whether it is whole. */
+    /*
+     * Even if something was changed on the way, the received bytes must be a correct beginning, and a close_notify must
+     * mean that it is complete.
+     */
     HOLDS(tls_client->heard_size <= size && memcmp(tls_client->heard, expected, tls_client->heard_size) == 0);
     if (tls_client->shutdown_grace && tls_client->heard_size > 0)
         HOLDS(tls_client->heard_size == size && visit->complete);
@@ -166,7 +193,7 @@ static void end_visits(void) {
     HOLDS(quota_table.open == 0);
 }
 
-/* ---- orders ---- */
+/* ---- commands of the input ---- */
 
 static const uint8_t *at, *end;
 
@@ -194,7 +221,7 @@ static void say(struct tls_client *tls_client, const void *text, size_t size) {
     }
 }
 
-/* Returns whether it was one of these letters. */
+/* Applies a choice about the client. Returns false if the letter is none. */
 static bool choose(struct visit *visit, uint8_t letter) {
     struct tls_client *tls_client = &visit->tls_client;
     static const char *const groups[] = {"X25519MLKEM768:X25519:P-256", "P-256", "P-384:P-256", "P-384"};
@@ -446,7 +473,7 @@ static void play(const uint8_t *bytes, size_t size) {
     end_visits();
 }
 
-/* The lowest number that a descriptor could have. */
+/* Returns the lowest free descriptor. */
 static int free_descriptor(void) {
     int descriptor = dup(key_process);
     close(descriptor);
@@ -459,8 +486,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     play(bytes, size);
     if (memory_used != memory_before) {
         /*
-         * What wolfSSL makes once, the parameters of a curve, stays; the same visits again leave nothing more. Above
-         * all no context has grown, although each visit has authorities of its own.
+         * wolfSSL keeps what it computes once, such as the parameters of a curve. Playing the same visits again must
+         * use no more memory. Above all, contexts must not grow, although each visit has different certificate
+         * authorities.
          */
         memory_before = memory_used;
         play(bytes, size);

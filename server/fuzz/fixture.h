@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What a fuzz target for whole visits has around the server: memory that is counted, random bytes that are the same at
- * each run of an input, identities with their keys, a content folder. It defines what is otherwise in block_cache.c and
- * random.c: blocks that stay at hand would hide from the sanitizer who uses them too late.
+ * The environment of the server in a fuzz target for whole visits: memory that is counted, random bytes that are the
+ * same in each run of an input, identities with their keys, and a content folder. It replaces block_cache.c and
+ * random.c: a cache of blocks would hide uses after free from the sanitizer.
  */
 
 #define OPENSSL_SUPPRESS_DEPRECATED /* RAND_set_rand_method */
@@ -25,8 +25,8 @@
 
 /* ---- memory ---- */
 
-static size_t memory_used; /* bytes, by wolfSSL and by connections */
-static bool memory_short;  /* the next block that a connection asks for is not to be had */
+static size_t memory_used; /* bytes, of wolfSSL and of connections */
+static bool memory_short;  /* the next allocation of a connection fails */
 
 void *block_cache_take(size_t size) {
     void *block = malloc(size);
@@ -60,8 +60,7 @@ void *block_cache_resize(void *block, size_t size) {
     return other;
 }
 
-/* OpenSSL is not what is tried here: its blocks go past the sanitizer, whose care for them would be half of the time.
- */
+/* OpenSSL is not under test, so its allocations bypass the sanitizer, which would otherwise take half of the time. */
 void *__libc_malloc(size_t size);
 void *__libc_realloc(void *block, size_t size);
 void __libc_free(void *block);
@@ -123,7 +122,7 @@ static void random_for_openssl(void) {
 
 /* ---- keys and certificates ---- */
 
-/* Valid for ever, nearly. */
+/* Its validity practically never ends. */
 static X509 *make_certificate(EVP_PKEY *key, const char *name, const EVP_MD *digest) {
     X509 *certificate = X509_new();
     X509_set_version(certificate, X509_VERSION_3);
@@ -170,7 +169,7 @@ static void add_foreign_identity(size_t place, const char *host, EVP_PKEY *key, 
     BIO_free(text);
 }
 
-/* One of each kind; the first is the one for clients who name no host. */
+/* One identity of each kind; the first is for clients that send no host name. */
 static void open_identities(void) {
     char pem[IDENTITY_PEM_MAX];
     HOLDS(identity_make("localhost", pem) > 0);
@@ -205,7 +204,7 @@ static void remove_content(void) {
         fprintf(stderr, "%s is left\n", content);
 }
 
-/* admitted: the fingerprint of who may enter localhost/private. */
+/* admitted: the fingerprint of the client that may enter localhost/private. */
 static void make_content(const char *admitted) {
     static const char meta[] = "old.gmi: 30 new.gmi\nname: 10 Your name?\ngone.gmi: 52 Gone\nodd.gmi: text/plain\n";
     static char large[LARGE];
@@ -222,7 +221,7 @@ static void make_content(const char *admitted) {
     put("localhost/empty.gmi", "", 0);
     put("localhost/odd.gmi", "odd\n", 4);
     put("localhost/large.txt", large, sizeof large);
-    put("localhost/record.txt", large, 16384 - 16); /* with its header a record, or one and a bit */
+    put("localhost/record.txt", large, 16384 - 16); /* with its header: one record, or one and a bit */
     put("localhost/.meta", meta, sizeof meta - 1);
     put("localhost/list/.directory-listing-ok", "# A list\n", 9);
     put("localhost/list/one.gmi", "1", 1);

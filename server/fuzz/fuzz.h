@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the fuzz targets share. A target is one file; libFuzzer calls LLVMFuzzerTestOneInput with bytes that it thinks
- * of, in memory that ends where they end. What a target claims it says with HOLDS.
+ * Functions that all fuzz targets use. A target is one file. libFuzzer calls LLVMFuzzerTestOneInput with generated
+ * bytes, in memory that ends where they end. A target states with HOLDS what must be true.
  */
 
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ends the run, so that libFuzzer keeps the input, where the claim is wrong. */
+/* Aborts if the claim is false, so that libFuzzer saves the input. */
 #define HOLDS(claim)                                                                                                   \
     do {                                                                                                               \
         if (!(claim)) {                                                                                                \
@@ -26,7 +26,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerInitialize(int *count, char ***arguments);
 
-/* A copy that ends where the bytes end, so that the sanitizer sees who reads further. free it. */
+/*
+ * Returns a copy that ends where the bytes end, so that the sanitizer detects reads past the end. The caller must free
+ * it.
+ */
 static inline void *fuzz_copy(const void *bytes, size_t size) {
     void *copy = malloc(size > 0 ? size : 1);
     HOLDS(copy != NULL);
@@ -35,7 +38,7 @@ static inline void *fuzz_copy(const void *bytes, size_t size) {
     return copy;
 }
 
-/* The same as a string; NUL bytes end it early. free it. */
+/* Returns the same as a string; NUL bytes end it early. The caller must free it. */
 static inline char *fuzz_string(const void *bytes, size_t size) {
     char *copy = malloc(size + 1);
     HOLDS(copy != NULL);
@@ -45,7 +48,7 @@ static inline char *fuzz_string(const void *bytes, size_t size) {
     return copy;
 }
 
-/* How many descriptors are open: whoever leaves one behind is found out. */
+/* Returns the number of open descriptors, to detect leaks. */
 static inline size_t fuzz_descriptors(void) {
     size_t count = 0;
     for (int descriptor = 0; descriptor < 256; descriptor++)

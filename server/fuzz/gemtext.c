@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Pages of text/gemini: the first line is the page's own path, the others its lines. */
+/* Pages in text/gemini: the first line of the input is the page's own path, the others are its lines. */
 #include "fuzz.h"
 
 #include <strings.h>
@@ -17,12 +17,12 @@ static void check_link(const char *link, const char *path) {
     size_t size = strlen(uri);
     bool climbs = gemtext_flatten(uri);
     HOLDS(strlen(uri) <= size);
-    HOLDS(!gemtext_flatten(uri)); /* once is enough */
+    HOLDS(!gemtext_flatten(uri)); /* flattening twice changes nothing */
     int length = snprintf(line, sizeof line, "%s\r\n", uri);
     enum request_verdict verdict = request_parse(line, (size_t)length, &request);
     HOLDS(!climbs || verdict != REQUEST_MALFORMED || !strstr(request.problem, "climbs") || strchr(uri, '%') != NULL);
     HOLDS(verdict != REQUEST_INCOMPLETE || strpbrk(uri, "\r\n") != NULL);
-    /* A whole address leads to the same place from every page. */
+    /* An absolute URI leads to the same place from every page. */
     if (verdict == REQUEST_VALID) {
         char again[GEMTEXT_URI_MAX + 1];
         HOLDS(gemtext_resolve(again, uri, "elsewhere.example", "/other/page") && strcmp(again, uri) == 0);

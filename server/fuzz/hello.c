@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The ClientHello: a verdict stays as more bytes arrive, and the server name is one that can be looked up. */
+/* The ClientHello: a verdict does not change as more bytes arrive, and the server name is one that can be looked up. */
 #include "fuzz.h"
 
 #include "worker/hello.h"
@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         free(piece);
     }
     HOLDS(verdict != HELLO_INCOMPLETE || size < HELLO_MAX);
-    /* Also without a complete one it reads nothing that is not there. */
+    /* Even if the ClientHello is incomplete, it reads only existing bytes. */
     hello_server_name(bytes, size, name);
     HOLDS(memchr(name, '\0', sizeof name) != NULL);
     for (const char *at = name; *at != '\0'; at++)
@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         if (complete > 0)
             HOLDS(strcmp(name, early_name) == 0);
     }
-    /* Joined, it is the same message, and not longer. */
+    /* Joined into one record, it is the same message and not longer. */
     uint8_t *joined = fuzz_copy(bytes, size);
     size_t length = hello_join(joined, size);
     HOLDS(length <= size && hello_join(joined, length) <= length);

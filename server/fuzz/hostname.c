@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The two spellings of a host name: each leads to the other. */
+/* The two spellings of a host name: converting one into the other and back gives the same name. */
 #include "fuzz.h"
 
 #include <strings.h>
@@ -31,11 +31,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     char *host = fuzz_string(bytes, size);
     if (strchr(host, '/')) /* neither a request's host nor the name of a folder has one */
         goto end;
-    /* Labels that are encoded already, or only look so, stay as they are: the way back is not the same for them. */
+    /* Labels that are already encoded, or look so, do not change, so converting back may give another name. */
     if (hostname_to_ascii(ascii, host) && !strstr(host, "xn--")) {
         HOLDS(!is_ascii(host));
         check_labels(ascii);
-        /* In UTF-8 a name may be longer than the DNS allows for its other spelling. */
+        /* In UTF-8, a name may be longer than DNS allows for its ASCII spelling. */
         bool fits = strlen(host) <= HOSTNAME_MAX;
         HOLDS(hostname_to_unicode(unicode, ascii) == fits);
         HOLDS(!fits || (hostname_to_ascii(again, unicode) && strcmp(again, ascii) == 0 && strcmp(unicode, host) == 0));

@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The key process, when a worker or a supervisor sends whatever it likes: whole questions are answered once and in
- * order, a malformed one ends the channel, and no descriptor is left behind. Whatever it signs is a handshake of TLS,
- * as OpenSSL verifies, and by an identity that this worker serves. The input is a list of orders, each a letter with
- * the bytes that it takes:
+ * The key process, if a worker or a supervisor sends whatever it likes: complete questions are answered once and in
+ * order, a malformed one ends the channel, and no descriptor leaks. It signs only TLS handshakes, which OpenSSL
+ * verifies, and only for an identity that this worker serves. The input is a list of commands, each a letter and its
+ * arguments:
  *
- *   qSK      ask with scheme S (a digit), for the key that there is (K = k), one of others (K = o), or none
- *   bIC      ask, byte I of the question changed by C          BIC      the same of a handshake of TLS 1.2
- *   mBYTES;  send these bytes as a message
- *   L        ask, a byte too long                              x         the worker leaves
- *   t        let the key process look at the channel           r         read the answers
- *   p        the supervisor asks for an identity               OHOST;    for the one of this host
- *   dN       it hands over N descriptors as a channel          DN        with a request that makes no sense
- *   oBYTES;  it sends these bytes                              cIIC      its request, byte II changed by C
- *   C        its request, a byte too long
- *   vIIC     the supervisor judges a response, byte II of which is changed by C
+ *   qSK      asks with scheme S (a digit), for the existing key (K = k), for one of others (K = o), or for none
+ *   bIC      asks; byte I of the question is changed by C
+ *   BIC      the same for a TLS 1.2 handshake
+ *   mBYTES;  sends these bytes as a message
+ *   L        asks; the question is a byte too long
+ *   x        the worker leaves
+ *   t        lets the key process look at the channel
+ *   r        reads the answers
+ *   p        the supervisor asks for an identity
+ *   OHOST;   it asks for the identity of this host
+ *   dN       it passes N descriptors as a channel
+ *   DN       it passes N descriptors with a request that makes no sense
+ *   oBYTES;  it sends these bytes
+ *   cIIC     it asks; byte II of the request is changed by C
+ *   C        it asks; the request is a byte too long
+ *   vIIC     the supervisor checks a response, byte II of which is changed by C
  */
 #include "fuzz.h"
 
@@ -24,7 +30,7 @@
 #include "keys/identity_store.h"
 #include "tests/unit/handshake.h"
 
-/* Only the identity that there is: every new one would be a file. */
+/* Provides only the existing identity, because every new one would be a file. */
 static const struct identity *provide_known(struct identity_store *store, const char *host, bool *unusable);
 #define identity_store_provide provide_known
 #include "keys/key_service.c"
@@ -86,8 +92,8 @@ int LLVMFuzzerInitialize(int *count, char ***arguments) {
 
 struct worker {
     int own, theirs; /* the two ends of its channel */
-    bool ended;      /* the key process has had enough of it, or it left */
-    bool spoiled;    /* something else than a question is under way */
+    bool ended;      /* the key process closed it, or the worker left */
+    bool spoiled;    /* an incomplete or malformed question was sent */
     struct channel channel;
     struct {
         struct signing_question question;
@@ -100,7 +106,7 @@ static struct signing_question make(const struct worker *worker, unsigned scheme
     static const struct {
         enum signing_version version;
         enum signing_scheme scheme;
-        size_t size; /* of a transcript; 0: the group is another */
+        size_t size; /* of a transcript hash; 0: parameters of another curve */
     } kinds[] = {{SIGNING_TLS_1_3, SIGNING_ECDSA_SHA256, 32},    {SIGNING_TLS_1_3, SIGNING_ECDSA_SHA512, 48},
                  {SIGNING_TLS_1_2, SIGNING_RSA_PKCS1_SHA256, 0}, {SIGNING_TLS_1_3, SIGNING_ED25519, 48},
                  {SIGNING_TLS_1_3, SIGNING_RSA_PSS_SHA256, 32},  {SIGNING_TLS_1_2, SIGNING_ECDSA_SHA256, 1},
@@ -121,7 +127,7 @@ static struct signing_question make(const struct worker *worker, unsigned scheme
 }
 
 static void send_bytes(int descriptor, const void *bytes, size_t size) {
-    if (size > 0) /* one without any would be the same as the end */
+    if (size > 0) /* an empty message would look like the end */
         send(descriptor, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -140,7 +146,7 @@ static void ask(struct worker *worker, const struct signing_question *question, 
                                                  memcmp(question->key_id, served_key, sizeof served_key) == 0;
 }
 
-/* What was signed is what a TLS server signs, laid out here once more, and nothing else. */
+/* The signed message must be exactly what a TLS server signs, which this builds independently. */
 static void verify(const struct signing_question *question, const struct signing_answer *answer) {
     uint8_t message[256];
     size_t size = question->content_size;
@@ -167,7 +173,7 @@ static void read_answers(struct worker *worker) {
         HOLDS(worker->answered < worker->count &&
               got.request_id == worker->asked[worker->answered].question.request_id);
         HOLDS(got.result == SIGNING_REFUSED || worker->asked[worker->answered].may_be_done);
-        /* What an answer does not need of its room tells nothing. */
+        /* The unused part of the signature buffer must be zero. */
         for (size_t i = got.signature_size; i < sizeof got.signature; i++)
             HOLDS(got.signature[i] == 0);
         if (got.result == SIGNING_DONE)
@@ -218,8 +224,8 @@ static void hand_over(int control, uint32_t command, unsigned count) {
 }
 
 /*
- * A request that comes without a descriptor is answered, unless it is one to read credentials again. The response is
- * well-formed, and has an identity only if the request is well-formed and asks for the one that there is.
+ * A request without a descriptor is answered, except a request to read credentials again. The response must be
+ * well-formed, and contains an identity only if the request is well-formed and asks for the existing one.
  */
 static void ask_bytes(int control, const void *bytes, size_t size) {
     static struct control_response response;
@@ -240,7 +246,7 @@ static void ask_bytes(int control, const void *bytes, size_t size) {
     HOLDS(response.request_id == sent.request_id);
     bool known = valid && sent.command == CONTROL_PROVIDE && strcmp(sent.host, "localhost") == 0;
     HOLDS((response.result == CONTROL_PROVIDED) == known);
-    /* Before the host name, it has what the request said; the name itself was compared with the one that is known. */
+    /* The part before the host name repeats the request; the name itself was compared with the known one. */
     const size_t from = offsetof(struct control_response, host);
     HOLDS(memmem((const uint8_t *)&response + from, (size_t)got - from, "PRIVATE", 7) == NULL);
 }
@@ -263,7 +269,9 @@ static void ask_changed(int control, size_t at, uint8_t change, size_t more) {
     ask_bytes(control, &message, sizeof message.request + more);
 }
 
-/* Whatever the key process says, what passes for an identity has a host and a chain that lie within the message. */
+/*
+ * Whatever the key process sends, a response counts as an identity only if its host and chain are within the message.
+ */
 static void judge_changed(size_t at, uint8_t change) {
     static struct control_response response;
     static char chain[] = "a chain";
@@ -278,7 +286,7 @@ static void judge_changed(size_t at, uint8_t change) {
     HOLDS(told.chain_size == 7 && told.chain == response.chain && told.kind >= KEY_P256 && told.kind <= KEY_KIND_MAX);
 }
 
-/* ---- orders ---- */
+/* ---- commands of the input ---- */
 
 static uint8_t take(const uint8_t **at, const uint8_t *end) {
     return *at < end ? *(*at)++ : 0;
@@ -344,7 +352,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
             follow(&worker, control[0], letter, &at, end);
         }
     }
-    /* In the end everybody who asked well has an answer. */
+    /* At the end, every valid question must have an answer. */
     for (int i = 0; i < 8; i++) {
         look(&worker);
         read_answers(&worker);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Metadata files: a rule that was accepted makes a header that can be sent, and applies where metafile.h says that it
- * does. The last line of the input is also a path to find a rule for.
+ * Metadata files: an accepted rule gives a header that can be sent, and applies as metafile.h describes. The last line
+ * of the input is also the path to find a rule for.
  */
 #include "fuzz.h"
 
@@ -14,7 +14,7 @@ static void note(unsigned line, const char *problem, void *context) {
     faults++;
 }
 
-/* ---- patterns, as metafile.h describes them, tried out in every way ---- */
+/* ---- patterns as metafile.h describes them, by trying every possible match ---- */
 
 #define STEPS_MAX 200000
 
@@ -91,7 +91,7 @@ static void check_find(const struct metafile *meta, const char *path) {
     const struct metafile_rule *found = metafile_find(meta, path), *expected = NULL;
     if (path[0] == '\0' || path[0] == '/' || strstr(path, "//") || path[strlen(path) - 1] == '/' ||
         !text_is_clean(path, strlen(path)))
-        return; /* no such path is ever asked for */
+        return; /* no request has such a path */
     steps = 0;
     for (size_t i = meta->count; i > 0 && !expected && steps <= STEPS_MAX; i--) {
         if (path_fits(meta->rules[i - 1].pattern, path))
@@ -102,7 +102,7 @@ static void check_find(const struct metafile *meta, const char *path) {
 
 /* ---- rules ---- */
 
-/* What is made of a rule goes out as it is: reply_header replaces what is no META. */
+/* A rule's header is sent unchanged; reply_header would replace an invalid META. */
 static void check_header(enum status status, const char *text) {
     char header[REPLY_HEADER_MAX], expected[REPLY_HEADER_MAX + 1];
     struct reply reply = {.body = -1};

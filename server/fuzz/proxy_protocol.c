@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The PROXY header: it ends at one place however its bytes arrive, and what it says can be written out again. */
+/*
+ * The PROXY header: it ends at the same place however its bytes arrive, and its content can be written out and read
+ * again.
+ */
 #include "fuzz.h"
 
 #include <arpa/inet.h>
@@ -13,7 +16,7 @@ static enum proxy_verdict parse(const uint8_t *bytes, size_t size, struct proxy_
     return verdict;
 }
 
-/* Addresses and ports; the length is another one in another spelling. */
+/* Compares addresses and ports. The length may differ, because the header may be spelled in another way. */
 static bool is_same(const struct proxy_header *one, const struct proxy_header *other) {
     return one->has_addresses == other->has_addresses && one->is_ipv6 == other->is_ipv6 &&
            memcmp(one->source, other->source, 16) == 0 && memcmp(one->destination, other->destination, 16) == 0 &&
@@ -58,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         else
             HOLDS(piece == PROXY_INCOMPLETE || (piece == PROXY_INVALID && verdict == PROXY_INVALID));
     }
-    if (verdict == PROXY_INCOMPLETE) /* somebody who only goes on sending is not kept for ever */
+    if (verdict == PROXY_INCOMPLETE) /* a client that keeps sending is not kept forever */
         HOLDS(size < (size > 0 && bytes[0] == 'P' ? PROXY_HEADER_V1_MAX : PROXY_HEADER_MAX));
     if (verdict != PROXY_VALID)
         return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The request line: what is accepted obeys the grammar, and says the same when it is written out and read again. */
+/* The request line: accepted lines obey the grammar, and mean the same when they are written out and read again. */
 #include "fuzz.h"
 
 #include <strings.h>
@@ -7,7 +7,7 @@
 #include "common/text.h"
 #include "content/request.h"
 
-/* ---- a second, plain reading of a line that was accepted ---- */
+/* ---- an independent, simple parser for accepted lines ---- */
 
 static size_t decode(char *decoded, const char *bytes, size_t size) {
     size_t length = 0;
@@ -24,7 +24,7 @@ static size_t decode(char *decoded, const char *bytes, size_t size) {
     return length;
 }
 
-/* Dot segments (RFC 3986, section 5.2.4), segment by segment. False where one climbs above the root. */
+/* Removes dot segments (RFC 3986, section 5.2.4), one at a time. Returns false if the path climbs above the root. */
 static bool resolve(char *resolved, const char *path) {
     size_t starts[REQUEST_URI_MAX + 1], depth = 0, length = 0;
     bool folder = false;
@@ -112,7 +112,7 @@ static void check_grammar(const struct request *request, const char *line, size_
     }
 }
 
-/* ---- written out and read again ---- */
+/* ---- writing a request out and reading it again ---- */
 
 static int write_host(char *text, size_t size, const struct request *request) {
     int length = 0;
@@ -138,9 +138,9 @@ static void check_round_trip(const struct request *request) {
     HOLDS(again.has_query == request->has_query && strcmp(again.query, request->query) == 0);
 }
 
-/* ---- what arrives piece by piece ---- */
+/* ---- requests that arrive in pieces ---- */
 
-/* A verdict that was given early stays; none is given before the end of a line that is answered. */
+/* A verdict that was given early does not change, and a line that can be answered gets no verdict before its end. */
 static void check_pieces(const uint8_t *bytes, size_t size, enum request_verdict whole) {
     struct request request;
     for (size_t length = 0; length < size; length += 1 + size / 32) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The settings file: every value stays in the range that is documented, and says the same when it is written out. */
+/*
+ * The settings file: every value stays in its documented range, and means the same when it is written out and read
+ * again.
+ */
 #include "fuzz.h"
 
 #include "common/settings.h"

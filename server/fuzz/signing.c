@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A worker's signing client, when the key process sends whatever it likes: each asker hears at most once, and only of
- * its own question, and of those who have gone nobody is asked for. The input is a list of orders, each a letter with
- * the bytes that it takes:
+ * A worker's signing client, if the key process sends whatever it likes: each asker gets at most one answer, and only
+ * to its own question, and no questions are sent for askers that have left. The input is a list of commands, each a
+ * letter and its arguments:
  *
- *   aP       ask, for prefix P; slowly if P is small      fN       forget the question of asker N
- *   s        send the batch            rNR      the key process answers question N (a digit) with result R
- *   wNIB     the same, byte I of the answer changed by B
- *   m...;    it sends a message of these bytes            c   it closes the channel
- *   t        take what has come
+ *   aP       asks, for prefix P; slowly if P is small
+ *   fN       forgets the question of asker N
+ *   s        sends the batch
+ *   rNR      the key process answers question N (a digit) with result R
+ *   wNIB     the same, with byte I of the answer changed by B
+ *   m...;    it sends a message of these bytes
+ *   c        it closes the channel
+ *   t        takes the answers that have arrived
  */
 #include "fuzz.h"
 
@@ -22,7 +25,7 @@
 
 static struct asker {
     struct signing_client_request request;
-    uint64_t request_id; /* once its question was seen at the other end */
+    uint64_t request_id; /* set once its question has arrived at the other end */
     bool waits, forgotten, sent;
     uint8_t prefix;
 } askers[ASKERS_MAX];
@@ -33,7 +36,7 @@ static void hear(void *owner, const uint8_t *signature, size_t size, void *conte
     HOLDS(context == askers && asker >= askers && asker < askers + asker_count);
     HOLDS(asker->waits && !asker->forgotten && asker->request.state == SIGNING_CLIENT_IDLE);
     HOLDS(size <= SIGNING_SIGNATURE_MAX && (size == 0 || signature != NULL));
-    free(fuzz_copy(signature, size)); /* all of it can be read */
+    free(fuzz_copy(signature, size)); /* reads all of it, for the sanitizer */
     asker->waits = false;
 }
 
@@ -63,7 +66,7 @@ static void reply(int keys, size_t asker, uint8_t result, size_t place, uint8_t 
     send(keys, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* How many questions of a prefix are under way, as the signing client has it; of all for -1. */
+/* Counts the questions in progress for a prefix, or all for -1, according to the signing client. */
 static size_t under_way(const struct signing_client *signing_client, int prefix) {
     size_t count = 0;
     for (size_t i = 0; i < SIGNING_CLIENT_UNDER_WAY; i++)
@@ -72,7 +75,9 @@ static size_t under_way(const struct signing_client *signing_client, int prefix)
     return count;
 }
 
-/* The questions that came out at the other end are well-formed, and those that are waited for; few are of one prefix.
+/*
+ * Every question at the other end must be well-formed, and one that is waited for. Only a few may be for the same
+ * prefix.
  */
 static void drain(const struct signing_client *signing_client, int keys) {
     struct signing_question question;
@@ -94,7 +99,7 @@ static void drain(const struct signing_client *signing_client, int keys) {
     }
 }
 
-/* Is this what a TLS server signs, in other words than those of signing.c? */
+/* Checks independently of signing.c that this is what a TLS server signs. */
 static bool is_handshake(const struct signing_question *question, const uint8_t *message, size_t size) {
     static const char context[] = "TLS 1.3, server CertificateVerify";
     const uint8_t *parameters = message + 64;
@@ -108,7 +113,7 @@ static bool is_handshake(const struct signing_question *question, const uint8_t 
     return question->version == SIGNING_TLS_1_2 && (x25519 || p256) && memcmp(message + 56, "DOWNGRD\1", 8) == 0;
 }
 
-/* One whole ASN.1 value, as certificates, requests and their like are: its length is that of the message. */
+/* Is the message exactly one ASN.1 value, like a certificate or a certificate request? */
 static bool is_asn1(const uint8_t *message, size_t size) {
     long length;
     int tag, class;
@@ -118,7 +123,7 @@ static bool is_asn1(const uint8_t *message, size_t size) {
            at + length == message + size;
 }
 
-/* A message as it is, for both ends: what is valid says the same when it is made again. */
+/* Tests the message as a question and as an answer: if it is valid, making it again must give the same. */
 static void check_message(const uint8_t *bytes, size_t size) {
     struct signing_question question, again;
     struct signing_answer answer, reply_again;
@@ -152,7 +157,7 @@ static bool take(const uint8_t **at, const uint8_t *end, uint8_t *byte) {
     return true;
 }
 
-/* Returns false at the end. */
+/* Applies one command. Returns false at the end. */
 static bool apply(struct signing_client *signing_client, int keys, const uint8_t **at, const uint8_t *end) {
     uint8_t order, number = 0, result = 0, place = 0, change = 0;
     if (!take(at, end, &order))
@@ -213,7 +218,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     signing_client_open(&signing_client, ends[0]);
     while (apply(&signing_client, ends[1], &at, bytes + size))
         ;
-    /* However it went, whoever has not gone waits or was answered, and lines are neither lost nor given out twice. */
+    /*
+     * Whatever happened, each asker that has not left waits or was answered, and slots are neither lost nor used twice.
+     */
     size_t waiting = 0, free_lines = 0, used_lines = 0;
     for (size_t i = 0; i < asker_count; i++) {
         HOLDS(askers[i].forgotten || (askers[i].request.state != SIGNING_CLIENT_IDLE) == askers[i].waits);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A client for fuzz targets: OpenSSL's client over memory. What it says lies on a wire, where it can be changed before
- * it goes on; what the server says it hears as it is.
+ * A client for fuzz targets: OpenSSL over memory. What it sends is stored in "wire", where it can be changed before it
+ * is delivered; what the server sends arrives unchanged.
  */
 
 #include "fixture.h"
@@ -23,40 +23,40 @@
 #define EXTENSION_MAX 256
 
 struct tls_client {
-    /* Chosen before it begins to speak. */
-    int version;                   /* TLS1_2_VERSION, TLS1_3_VERSION; 0: what both can */
-    char groups[32], name[32];     /* name "": none is told */
-    bool has_certificate, is_liar; /* is_liar: it has not the certificate's key */
-    bool has_chain;                /* an authority stands behind the certificate */
+    /* Chosen before it sends anything. */
+    int version;                   /* TLS1_2_VERSION, TLS1_3_VERSION; 0: the highest that both support */
+    char groups[32], name[32];     /* name "": it sends no name */
+    bool has_certificate, is_liar; /* is_liar: it does not have the certificate's key */
+    bool has_chain;                /* it also sends the certificate of an authority */
     unsigned kind;                 /* of the certificate, below KINDS */
-    bool chacha, small;            /* small: its handshake messages come in several records */
-    bool changes_early;            /* its change_cipher_spec comes behind its first words, not later */
-    unsigned fragment;             /* RFC 6066 section 4, 0: not asked for */
-    uint16_t changed_at;           /* a byte of its certificate */
+    bool chacha, small;            /* small: splits its handshake messages into several records */
+    bool changes_early;            /* sends change_cipher_spec after its first message, not later */
+    unsigned fragment;             /* RFC 6066, section 4; 0: not requested */
+    uint16_t changed_at;           /* the byte of its certificate that is changed */
     uint8_t changed_by;
-    uint16_t extension; /* one that OpenSSL does not know, with these bytes; 0: none */
+    uint16_t extension; /* its type, if it sends one that OpenSSL does not know; 0: none */
     size_t extension_size;
     uint8_t extension_bytes[EXTENSION_MAX];
 
     SSL *session;
     BIO *incoming, *outgoing; /* owned by the session */
-    bool finished;            /* its handshake is over */
+    bool finished;            /* its handshake is complete */
     bool failed;
-    bool shutdown_grace;  /* it heard close_notify */
-    struct client client; /* who it is to the server */
+    bool shutdown_grace;  /* it received close_notify */
+    struct client client; /* its identity, as the server sees it */
     uint8_t *wire;        /* WIRE_MAX bytes */
     size_t wire_size;
-    char *said; /* SAID_MAX bytes of application data; the first `told` have become records */
+    char *said; /* SAID_MAX bytes of application data; the first `told` are in records */
     size_t said_size, told;
     char *heard; /* HEARD_MAX bytes */
     size_t heard_size;
-    size_t new_keys; /* how often the server has changed its keys */
+    size_t new_keys; /* how often the server changed its keys */
 };
 
 #define KINDS 3
 
 static SSL_CTX *tls_clients;
-static EVP_PKEY *wrong_key; /* with the public half of the first kind */
+static EVP_PKEY *wrong_key; /* with the public half of the first kind's key */
 static struct {
     EVP_PKEY *key;
     uint8_t *der; /* the certificate */
@@ -79,10 +79,10 @@ static int add_extension(SSL *session, unsigned type, unsigned context, const un
     return tls_client->extension == type;
 }
 
-/* Extensions that wolfSSL may know and OpenSSL leaves alone. */
+/* Extensions that wolfSSL may know and OpenSSL does not handle. */
 static const uint16_t extensions[] = {3, 4, 17, 28, 34, 54, 0xfe0d, 0x1234};
 
-/* The public half of one key with the private half of another: OpenSSL takes it for the key of the certificate. */
+/* Joins the public half of one key with the private half of another, so that OpenSSL accepts it for the certificate. */
 static EVP_PKEY *make_wrong_key(EVP_PKEY *public) {
     EVP_PKEY *other = EVP_EC_gen("P-256"), *wrong = NULL;
     BIGNUM *secret = NULL;
@@ -138,14 +138,14 @@ static void tls_clients_close(void) {
     }
 }
 
-/* An authority with a name that no other one has. Its signature is as good as any: nobody is to look at it. */
+/* Makes an authority with a unique name. Its signature need not be valid, because nobody verifies it. */
 static X509 *make_authority(void) {
     static unsigned number;
     char name[32];
     snprintf(name, sizeof name, "authority%u.test", number++);
     X509 *authority = make_certificate(kinds[0].key, name, EVP_sha256());
     X509_EXTENSION *basic = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
-    /* By this wolfSSL would know it again. */
+    /* wolfSSL would recognize it by this identifier. */
     snprintf(name, sizeof name, "%08X", number);
     X509_EXTENSION *key = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_key_identifier, name);
     HOLDS(basic && key && X509_add_ext(authority, basic, -1) == 1 && X509_add_ext(authority, key, -1) == 1);
@@ -155,7 +155,7 @@ static X509 *make_authority(void) {
     return authority;
 }
 
-/* A certificate with a byte changed is shown as it is where OpenSSL itself can read it, else none. */
+/* Shows a certificate with a changed byte if OpenSSL can still read it; otherwise shows none. */
 static void tls_client_show_certificate(struct tls_client *tls_client) {
     int der_size = kinds[tls_client->kind].der_size;
     uint8_t *der = fuzz_copy(kinds[tls_client->kind].der, (size_t)der_size), *again = NULL;
@@ -182,7 +182,7 @@ static void tls_client_show_certificate(struct tls_client *tls_client) {
     free(der);
 }
 
-/* OpenSSL calls it with each message; see SSL_set_msg_callback(3). */
+/* OpenSSL calls this for each message; see SSL_set_msg_callback(3). */
 static void count_keys(int is_sent, int version, int type, const void *bytes, size_t size, SSL *session, void *client) {
     struct tls_client *tls_client = client;
     (void)version, (void)session;
@@ -227,13 +227,13 @@ static void tls_client_end(struct tls_client *tls_client) {
     tls_client->session = NULL;
 }
 
-/* Has it, for its part, done all of the handshake? */
+/* Has the client finished its part of the handshake? */
 static bool tls_client_has_shaken(const struct tls_client *tls_client) {
     uint8_t digest[64];
     return tls_client->session && SSL_get_finished(tls_client->session, digest, sizeof digest) > 0;
 }
 
-/* What it has to say goes onto the wire, as far as there is room. Returns whether there was any. */
+/* Moves what it wants to send onto the wire, as far as there is space. Returns whether anything moved. */
 static bool tls_client_speak(struct tls_client *tls_client) {
     int got = BIO_read(tls_client->outgoing, tls_client->wire + tls_client->wire_size,
                        (int)(WIRE_MAX - tls_client->wire_size));
@@ -243,8 +243,8 @@ static bool tls_client_speak(struct tls_client *tls_client) {
 }
 
 /*
- * What libssl calls for each record. Before a record is encrypted a byte of it may be changed, so that the server gets
- * past the encryption with it; or its type, which is the last byte in TLS 1.3 (RFC 8446 section 5.2).
+ * libssl calls this for each record. It can change a byte before encryption, so that the server decrypts the changed
+ * byte; or the type, which is the last byte in TLS 1.3 (RFC 8446, section 5.2).
  */
 static struct {
     bool changes_byte, changes_type;
@@ -270,7 +270,7 @@ int EVP_CipherUpdate(EVP_CIPHER_CTX *context, unsigned char *output, int *output
     return original(context, output, output_size, changed, size);
 }
 
-/* Says these bytes in a record of another type. */
+/* Sends these bytes in a record of another type. */
 static void tls_client_say_disguised(struct tls_client *tls_client, uint8_t type, const void *bytes, size_t size) {
     if (!tls_client->finished || tls_client->failed || size == 0)
         return;
@@ -287,7 +287,7 @@ static void tls_client_note(struct tls_client *tls_client, int result) {
         tls_client->failed = true;
 }
 
-/* Reads what it was sent and answers. Returns whether it did anything. */
+/* Reads what it received and responds. Returns whether it did anything. */
 static bool tls_client_act(struct tls_client *tls_client) {
     bool heard = BIO_pending(tls_client->incoming) > 0 && !tls_client->failed;
     ERR_clear_error();
@@ -304,7 +304,7 @@ static bool tls_client_act(struct tls_client *tls_client) {
         if (result > 0)
             tls_client->told += (size_t)result;
         else
-            tls_client->said_size = tls_client->told; /* it has said goodbye, or lost its footing */
+            tls_client->said_size = tls_client->told; /* it has sent close_notify, or cannot continue */
     }
     while (tls_client->finished && !tls_client->failed && tls_client->heard_size < HEARD_MAX) {
         int result = SSL_read(tls_client->session, tls_client->heard + tls_client->heard_size,
@@ -319,9 +319,9 @@ static bool tls_client_act(struct tls_client *tls_client) {
     return tls_client_speak(tls_client) || heard;
 }
 
-/* ---- what becomes of it on the wire ---- */
+/* ---- changes on the wire ---- */
 
-/* The bytes of the record at `at`, as far as it is there. */
+/* Returns the size of the record at `at`, as far as it is present. */
 static size_t record_size(const struct tls_client *tls_client, size_t at) {
     size_t left = tls_client->wire_size - at;
     if (left < 5)
@@ -343,7 +343,7 @@ static void wire_insert(struct tls_client *tls_client, size_t at, const void *by
     tls_client->wire_size += size;
 }
 
-/* The first record comes after the second. */
+/* Swaps the first two records. */
 static void wire_swap(struct tls_client *tls_client) {
     size_t size = record_size(tls_client, 0);
     uint8_t *first = fuzz_copy(tls_client->wire, size);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Visits for a fuzz target: the server's connection.c and its parts with what lies behind them, and around them the
- * target as sockets, event loop and key process. What may be said of a connection at any time is claimed here.
+ * Visits for a fuzz target: the server's connection.c and the code that it uses. Around them, the target provides the
+ * sockets, the event loop and the key process. It checks what must be true of a connection at any time.
  */
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 
 #include "common/log.h"
 
-/* ---- the sockets, and other calls of connection.c and its parts ---- */
+/* ---- sockets, and other calls of connection.c and its parts ---- */
 
 static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags);
 static ssize_t visit_receive(int socket, void *bytes, size_t size, int flags);
@@ -64,27 +64,27 @@ static void visit_log(enum log_level level, const char *format, ...) __attribute
 #define PROXY_PORT 7070
 #define UNLIMITED SIZE_MAX
 #define ROUNDS_MAX 5000
-#define UPDATES_MAX 60   /* more of a key at once with a request leave the reply no room */
-#define MEMORY_MAX 65536 /* bytes, of one connection between two steps: a few records on their way, at most */
+#define UPDATES_MAX 60   /* with more key update requests at once, there is no space for the reply */
+#define MEMORY_MAX 65536 /* bytes of one connection between two steps: at most a few records */
 
 struct visit {
     struct tls_client tls_client;
-    struct connection *connection; /* NULL: it has ended, or not begun */
+    struct connection *connection; /* NULL: it has ended or not begun */
     bool begun, proxied, only_1_3;
-    uint8_t *arrived; /* WIRE_MAX bytes, on their way to the server */
+    uint8_t *arrived; /* WIRE_MAX bytes that the server has not read yet */
     size_t arrived_size;
     uint8_t first; /* the first byte that the server got */
     size_t taken;  /* bytes that the server got */
     size_t room;
-    bool left, reset;    /* the client's end */
-    bool silent, closed; /* the server's */
-    /* What keeps a visit from having to succeed. */
+    bool left, reset;    /* the client's side */
+    bool silent, closed; /* the server's side */
+    /* If one of these is set, the visit need not succeed. */
     bool altered, hasty;
-    bool early;     /* it said goodbye in place of a request, and is to hear one */
-    bool disguised; /* the server got another request, perhaps, than the client believes */
+    bool early;     /* it sent close_notify instead of a request, and must get a reply */
+    bool disguised; /* the server may have received another request than the client sent */
     unsigned updates;
-    unsigned replies; /* by the log */
-    bool complete;    /* the log says so */
+    unsigned replies; /* number in the log */
+    bool complete;    /* according to the log */
 };
 
 static struct visit visits[VISITS];
@@ -103,7 +103,7 @@ static size_t file_end;
 static struct signing_question questions[QUESTIONS_MAX];
 static size_t question_count;
 static bool held_back;
-static struct visit *served; /* whose turn it is */
+static struct visit *served; /* the visit that is being served */
 static char admitted[CLIENT_FINGERPRINT + 1];
 
 static struct visit *visit_of(int socket) {
@@ -122,7 +122,7 @@ static bool is_interrupted(void) {
 static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags) {
     struct visit *visit = visit_of(socket);
     HOLDS(size > 0 && (flags & MSG_NOSIGNAL) && !visit->silent);
-    /* Nobody hears a word who has not begun to speak TLS. */
+    /* The server sends nothing before a client has begun to speak TLS. */
     HOLDS(visit->connection->session != NULL && visit->taken > 0 && (visit->proxied || visit->first == 0x16));
     HOLDS(!visit->connection->response || tls_client_has_shaken(&visit->tls_client));
     if (is_interrupted())
@@ -131,7 +131,7 @@ static ssize_t visit_send(int socket, const void *bytes, size_t size, int flags)
     if (visit->reset)
         return -1;
     if (visit->room == 0) {
-        /* Who asks for answers of TLS itself and takes none may be shown the door. */
+        /* The server may close the connection of a client that causes TLS responses and reads none. */
         visit->hasty |= visit->connection->state == STATE_REQUEST;
         return -1;
     }
@@ -179,7 +179,7 @@ static int visit_setsockopt(int socket, int level, int name, const void *value, 
     return visit->reset ? -1 : 0;
 }
 
-/* Whoever has little room has not acknowledged much. */
+/* A client with little space has not acknowledged much. */
 static int visit_ioctl(int socket, unsigned long request, int *bytes) {
     const struct visit *visit = visit_of(socket);
     HOLDS(request == TIOCOUTQ);
@@ -285,7 +285,7 @@ static void check_state(const struct visit *visit) {
     HOLDS((connection->state >= STATE_DRAIN) == visit->silent);
     HOLDS((connection->response != NULL) ==
           (connection->state == STATE_RESPONSE || connection->state == STATE_LAST_BYTES));
-    /* Whoever is asked for more than a greeting is who they say, and is through with their own part. */
+    /* After the handshake, the client must have the certificate's key and have finished its own part. */
     if (connection->state == STATE_REQUEST || connection->response)
         HOLDS(tls_client_has_shaken(&visit->tls_client) && !visit->tls_client.is_liar);
     if (connection->response) {
@@ -296,7 +296,7 @@ static void check_state(const struct visit *visit) {
     }
 }
 
-/* What is wished for can come, and nothing is left lying about in what all connections share. */
+/* What a connection waits for must be possible, and what all connections share must be clean. */
 static void check_wish(const struct visit *visit, enum next next) {
     const struct connection *connection = visit->connection;
     check_state(visit);
@@ -315,7 +315,7 @@ static void check_wish(const struct visit *visit, enum next next) {
     }
 }
 
-/* As in loop.c. */
+/* Does the same as loop.c. */
 static void apply(struct visit *visit, enum next next, bool fresh) {
     if (next == WANT_CLOSE) {
         finish(visit);
@@ -345,7 +345,7 @@ static void go_on(struct visit *visit, bool readable) {
     apply(visit, connection_continue(visit->connection, &context, readable), visit->taken == 0);
 }
 
-/* Returns whether there was something to do. */
+/* Runs the connection if there is something to do. Returns whether there was. */
 static bool turn(struct visit *visit) {
     struct connection *connection = visit->connection;
     bool readable = visit->arrived_size > 0 || visit->left || visit->reset;
@@ -353,7 +353,7 @@ static bool turn(struct visit *visit) {
         return false;
     if (connection->state == STATE_SIGNATURE) {
         if (readable)
-            connection->armed = WANT_SIGNATURE; /* it looks away until the signature has come */
+            connection->armed = WANT_SIGNATURE; /* it ignores its socket until the signature arrives */
         return false;
     }
     if (connection->armed == WANT_NEWS && !visit->reset && visit->room != UNLIMITED)
@@ -406,13 +406,13 @@ static enum signing_result sign_question(const struct signing_question *question
     return SIGNING_REFUSED;
 }
 
-/* Answers the oldest question. Returns whether there was one. */
+/* Answers the oldest question in the way that `how` says. Returns whether there was one. */
 static bool give_signature(uint8_t how) {
     static struct signing_answer answer;
     uint8_t signature[SIGNING_SIGNATURE_MAX] = {0};
     size_t size = 0;
     take_questions();
-    if (how == 'Z') { /* a request_id that nobody has, then less than an answer */
+    if (how == 'Z') { /* a request_id that nobody has, then an incomplete answer */
         signing_reply(&answer, 0x1234567880000001, SIGNING_DONE, signature, 64);
         send_answer(&answer, sizeof answer);
         send_answer(&answer, 8);
@@ -423,7 +423,7 @@ static bool give_signature(uint8_t how) {
     struct signing_question question = questions[0];
     memmove(questions, questions + 1, --question_count * sizeof *questions);
     enum signing_result result = sign_question(&question, signature, &size);
-    /* wolfSSL asks for ECDSA where a client of TLS 1.2 does not know the identity's own scheme. */
+    /* wolfSSL asks for ECDSA if a TLS 1.2 client does not support the identity's own scheme. */
     HOLDS(result == SIGNING_DONE || visits[0].altered || visits[1].altered);
     if (how == 'F')
         result = SIGNING_REFUSED;
@@ -458,7 +458,7 @@ static void begin_to_speak(struct visit *visit) {
     }
 }
 
-/* So many bytes go on to the server. Returns whether there were any. */
+/* Delivers up to `size` bytes to the server. Returns whether there were any. */
 static bool carry(struct visit *visit, size_t size) {
     size_t most = WIRE_MAX - visit->arrived_size;
     if (size > visit->tls_client.wire_size)
@@ -473,7 +473,7 @@ static bool carry(struct visit *visit, size_t size) {
     return size > 0;
 }
 
-/* Everybody does what they can until nothing moves any more. */
+/* Lets everybody act until nothing changes any more. */
 static void settle(void) {
     bool sent = true;
     for (int round = 0; sent; round++) {
@@ -495,7 +495,7 @@ static void settle(void) {
 /* ---- from beginning to end ---- */
 
 static void start(void) {
-    /* Beside the visits, which are cleared for each input. */
+    /* Not in the visits, because these are cleared for each input. */
     static uint8_t wires[VISITS][WIRE_MAX], arrived[VISITS][WIRE_MAX];
     static char said[VISITS][SAID_MAX], heard[VISITS][HEARD_MAX];
     memset(&counters, 0, sizeof counters);
@@ -525,7 +525,7 @@ static void clean_up(void) {
     tls_clients_close();
 }
 
-/* Where a block came from takes longer to note down than most of what is done with it. */
+/* Recording where a block was allocated takes longer than most of what is done with it. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) {
     return "malloc_context_size=8:quarantine_size_mb=64";
@@ -542,7 +542,7 @@ static void visits_open(void) {
     key_process = channel[1];
     tls_take_memory();
     tls_clients_open();
-    __lsan_disable(); /* keys lie in memory of their own, where it does not look */
+    __lsan_disable(); /* keys are in separate memory that the leak sanitizer does not search */
     open_identities();
     __lsan_enable();
     describe_fingerprint(admitted, kinds[0].der, (size_t)kinds[0].der_size);

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What cbmc shows of the request parser, for every input of a bounded length: it stays within its memory, and accepts
- * nothing that the grammar forbids. The grammar is written down here once more, in other words than the parser's.
+ * Proofs about the request parser with cbmc, for every input up to a certain length: it stays within its memory, and
+ * accepts nothing that the grammar forbids. This file contains the grammar a second time, written independently of the
+ * parser.
  *
- * PART is the function below that is looked at, BYTES the longest input. HOLDS must hold for every input. REACHED must
- * be wrong for one: its place is come to with the condition true, so that nothing before it was assumed away.
+ * PART is the function below to verify, BYTES the maximum length of the input. HOLDS must be true for every input.
+ * REACHED must be reached with a true condition by at least one input, which shows that no assumption excluded all
+ * inputs.
  */
 #include <string.h>
 
-/* strchr is only asked whether there is one, and in a literal; what it gives here nobody may follow. */
+/* The parser only tests whether strchr finds something in a literal, and never uses the pointer itself. */
 #define strchr(literal, wanted) ((char *)(size_t)is_in("" literal, (char)(wanted)))
 static _Bool is_in(const char *literal, char wanted);
 
@@ -18,14 +20,14 @@ static _Bool is_in(const char *literal, char wanted);
 #define HOLDS(condition) __CPROVER_assert(condition, "holds: " STRINGIFY(condition))
 #define REACHED(condition) __CPROVER_assert(!(condition), "reached: " STRINGIFY(condition))
 
-/* cbmc takes functions of such names for any value. */
+/* cbmc lets functions with such names return any value. */
 bool nondet_bool(void);
 size_t nondet_size(void);
 
-/* ---- what the C library does, without what makes it fast ---- */
+/* ---- simple versions of C library functions ---- */
 
 size_t strcspn(const char *text, const char *rejected) {
-    HOLDS(rejected[0] != '\0' && rejected[1] == '\0'); /* no more is needed here */
+    HOLDS(rejected[0] != '\0' && rejected[1] == '\0'); /* the parser needs only one rejected character */
     size_t length = 0;
     while (text[length] != '\0' && text[length] != rejected[0])
         length++;
@@ -54,13 +56,15 @@ void *memcpy(void *to, const void *from, size_t size) {
     return to;
 }
 
-/* Only ever towards the start of the same string, so that the first bytes may go first. */
+/* The parser moves bytes only towards the start of the same string, so this may copy the first byte first. */
 void *memmove(void *to, const void *from, size_t size) {
     HOLDS(__CPROVER_same_object(to, from) && to <= from);
     return memcpy(to, from, size);
 }
 
-/* Of all texts with the right characters, any may be an address: more than a library takes, so that no proof is lost.
+/*
+ * Any text with the right characters may be an address. This accepts more than a C library does, so it covers all
+ * cases.
  */
 int inet_pton(int family, const char *text, void *address) {
     size_t length = 0;
@@ -91,7 +95,8 @@ const char *inet_ntop(int family, const void *address, char *text, socklen_t siz
 
 /*
  * ---- the grammar: RFC 3986, appendix A, and UTF-8 by RFC 3629, section 4 ----
- * It is no part of the server: its own reading is not looked at, which saves half of the time.
+ *
+ * It is not part of the server, so cbmc does not check its memory accesses, which halves the time.
  */
 #pragma CPROVER check push
 #pragma CPROVER check disable "bounds"
@@ -111,7 +116,7 @@ static char small(char byte) {
     return byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
 }
 
-/* unreserved and sub-delims: what may stand in a host name as it is */
+/* unreserved and sub-delims: allowed in a host name without encoding */
 static bool in_name(char byte) {
     switch (byte) {
     case '-':
@@ -135,18 +140,18 @@ static bool in_name(char byte) {
     }
 }
 
-/* pchar and the slash between segments, without the percent sign */
+/* pchar and the slash between segments, except the percent sign */
 static bool in_path(char byte) {
     return in_name(byte) || byte == ':' || byte == '@' || byte == '/';
 }
 
-/* printable ASCII but for what appendix C calls delimiters and the unwise of RFC 2396 */
+/* printable ASCII, except what appendix C calls delimiters and RFC 2396 calls unwise */
 static bool in_uri(char byte) {
     return byte > ' ' && byte < 0x7f && byte != '"' && byte != '<' && byte != '>' && byte != '\\' && byte != '^' &&
            byte != '`' && byte != '{' && byte != '|' && byte != '}';
 }
 
-/* Are all bytes of the kind, or percent-encoded? */
+/* Is every byte of this kind, or percent-encoded? */
 static bool consists_of(const char *at, const char *end, bool (*kind)(char)) {
     for (; at < end; at++) {
         if (*at == '%') {
@@ -168,7 +173,7 @@ static bool is_between(char byte, unsigned char least, unsigned char most) {
     return (unsigned char)byte >= least && (unsigned char)byte <= most;
 }
 
-/* Is this UTF-8 without C0, DEL and C1? Ends with NUL, which none of the comparisons takes for a part of a sequence. */
+/* Is this UTF-8 without C0, DEL and C1? NUL ends it; no comparison accepts NUL as part of a sequence. */
 static bool clean(const char *text) {
     while (*text != '\0') {
         char lead = *text++;
@@ -190,7 +195,7 @@ static bool clean(const char *text) {
     return true;
 }
 
-/* Has the path a segment that is one dot, or two? */
+/* Does the path contain a segment that is "." or ".."? */
 static bool has_dot_segment(const char *path) {
     for (; *path != '\0'; path++) {
         if (path[0] != '/' || path[1] != '.')
@@ -201,7 +206,7 @@ static bool has_dot_segment(const char *path) {
     return false;
 }
 
-/* authority = host [ ":" port ]; IP-literal only as far as which bytes it has: the rest is for the C library */
+/* authority = host [ ":" port ]; of an IP-literal, this checks only the characters: the C library checks the rest */
 static bool is_authority(const char *at, const char *end) {
     const char *host = at;
     if (at < end && *at == '[') {
@@ -231,13 +236,13 @@ static bool is_authority(const char *at, const char *end) {
 
 /* ---- the parts of the parser ---- */
 
-/* What find_line lets through, as its own proof shows. */
+/* Assumes what find_line guarantees, which the proof "line" shows. */
 static void assume_line(const char *bytes, size_t length) {
     for (size_t i = 0; i < length; i++)
         __CPROVER_assume(in_uri(bytes[i]));
 }
 
-/* A line ends with CRLF, and has only bytes of a URI before it. */
+/* A line ends with CRLF and has only URI characters before it. */
 static void line(const char *bytes, size_t length) {
     struct parser parser = {.at = bytes, .end = bytes + length};
     bool has_line;
@@ -255,7 +260,7 @@ static void line(const char *bytes, size_t length) {
         HOLDS(in_uri(bytes[i]));
 }
 
-/* scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ), and it is told apart from others. */
+/* scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ), and "gemini" is distinguished from others. */
 static void scheme(const char *bytes, size_t length) {
     struct parser parser = {.at = bytes, .end = bytes + length};
     bool is_gemini;
@@ -305,7 +310,7 @@ static void authority(const char *bytes, size_t length) {
         HOLDS(request.host[0] != '\0');
 }
 
-/* A host name has no control character and no capital, is decoded once, and is not longer than the DNS allows. */
+/* A host name has no control characters and no capitals, is decoded once, and is no longer than DNS allows. */
 static void name(const char *bytes, size_t length) {
     struct parser parser = {.at = bytes, .end = bytes + length};
     struct request request;
@@ -328,7 +333,8 @@ static void name(const char *bytes, size_t length) {
     HOLDS(end <= HOSTNAME_MAX && clean(request.host) && (end == 0 || request.host[end - 1] != '.'));
 }
 
-/* A path is decoded once and as long as it may be; what can be named is clean, and has no slash but those it came with.
+/*
+ * A path is decoded once and within the maximum length. A nameable path is clean, and decoding adds no slashes to it.
  */
 static void path(const char *bytes, size_t length) {
     struct parser parser = {.at = bytes, .end = bytes + length};
@@ -355,7 +361,7 @@ static void path(const char *bytes, size_t length) {
         HOLDS(clean(decoded));
 }
 
-/* A path without its dot segments has none, is not longer, and was refused where it climbs above the root. */
+/* Resolving a path removes all dot segments, never makes it longer, and refuses it if it climbs above the root. */
 static void segments(const char *bytes, size_t length) {
     struct parser parser = {.at = bytes, .end = bytes + length};
     char resolved[BYTES + 1], *start = resolved + BYTES - length;
@@ -389,7 +395,7 @@ static void segments(const char *bytes, size_t length) {
     HOLDS(start[0] == '/' && !has_dot_segment(start));
 }
 
-/* query = *( pchar / "/" / "?" ), kept as it came. */
+/* query = *( pchar / "/" / "?" ), kept unchanged. */
 static void query(const char *bytes, size_t length) {
     struct parser parser = {.at = bytes, .end = bytes + length};
     struct request request;
@@ -406,7 +412,7 @@ static void query(const char *bytes, size_t length) {
     HOLDS(request.query[length] == '\0');
 }
 
-/* ---- all of it ---- */
+/* ---- the whole parser ---- */
 
 /* gemini "://" authority path-abempty [ "?" query ]: the only form that is answered from a capsule */
 static bool is_gemini_uri(const char *at, const char *end) {
@@ -426,7 +432,7 @@ static bool is_gemini_uri(const char *at, const char *end) {
     return consists_of(begin, at, in_path) && (at == end || consists_of(at + 1, end, in_query));
 }
 
-/* What is answered from a capsule has this form, and its path can be named. */
+/* Every request that is answered from a capsule has this form, and its path is nameable. */
 static void whole(const char *bytes, size_t length) {
     struct request request;
     enum request_verdict verdict = request_parse(bytes, length, &request);
@@ -460,7 +466,7 @@ static void whole(const char *bytes, size_t length) {
 }
 
 #ifdef BEGINNING
-/* All lines, all over again, would be too much: these are those of one length that begin alike. */
+/* Covering all lines would take too long; these have one length and the same beginning. */
 int main(void) {
     char bytes[BYTES]; /* arbitrary */
     for (size_t i = 0; i < sizeof(BEGINNING) - 1; i++)
@@ -469,7 +475,7 @@ int main(void) {
     return 0;
 }
 #else
-/* The input ends where its memory ends, so that going past the one is going past the other. */
+/* The input is at the end of its memory, so that reading past the input is reading past the memory. */
 int main(void) {
     char bytes[BYTES]; /* arbitrary */
     size_t length = nondet_size();

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is written into container images: shared by make and content."""
+"""Functions that write OCI images, shared by make and content."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ def encode(document: dict) -> bytes:
 
 
 class Layout:
-    """A folder of blobs with an index, as the OCI image layout has it."""
+    """A folder in the form of the OCI image layout: blobs and an index."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,13 +42,13 @@ class Layout:
         return descriptor
 
     def only(self) -> dict:
-        """The descriptor of the only image."""
+        """Returns the descriptor of the only image."""
         (descriptor,) = json.loads((self.folder / "index.json").read_bytes())["manifests"]
         return {key: descriptor[key] for key in ("mediaType", "digest", "size")}
 
 
 def fixed_date() -> tuple[str, str]:
-    """The time of everything in an image: in seconds since 1970, and as ISO 8601."""
+    """Returns the fixed time for everything in an image: in seconds since 1970, and as ISO 8601."""
     date = subprocess.run(["tools/fixed", "date"], check=True, capture_output=True, text=True).stdout.strip()
     time = subprocess.run(
         ["date", "--utc", f"--date=@{date}", "+%Y-%m-%dT%H:%M:%SZ"], check=True, capture_output=True, text=True
@@ -64,7 +64,7 @@ def begin(folder: Path) -> Layout:
 
 def finish(target: Layout, manifests: list[dict], name: str, archive: Path, date: str) -> None:
     """Writes the archive: it appears completely or not at all. The same manifests give the same bytes."""
-    # One entry, and a name that podman and containerd take over: so "podman load" needs no arguments.
+    # There is one entry, with a name that podman and containerd use, so that "podman load" needs no arguments.
     entry = target.write(INDEX, encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}))
     entry["annotations"] = {"org.opencontainers.image.ref.name": name, "io.containerd.image.name": name}
     (target.folder / "index.json").write_bytes(encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}))
