@@ -134,7 +134,7 @@ Test(check, every_fault_is_reported) {
     cr_expect(strstr(output, "\n23 errors, 12 warnings in "), "%s", output);
 }
 
-/* Exactly these lines, in any order, but for the sum. */
+/* Expects exactly these findings, in any order, followed by the summary. */
 static void expect_findings(const char *const findings[], size_t count) {
     size_t lines = 0;
     for (size_t i = 0; i < count; i++)
@@ -178,7 +178,7 @@ Test(check, text_and_what_it_is_said_to_be) {
     expect_findings(findings, sizeof findings / sizeof findings[0]);
 }
 
-/* Hosts of this server that are not there; of others nobody here can know. */
+/* Reports links to missing hosts of this server only; other servers cannot be checked. */
 Test(check, links_to_hosts_that_are_not_here) {
     static const char *const findings[] = {
         "localhost/index.gmi:1: warning: link \"gemini://gone.example/\" points to a host that this server does not "
@@ -211,7 +211,7 @@ Test(check, links_to_hosts_that_are_not_here) {
         cr_assert_eq(rename(from, to), 0);
     }
     check(NULL);
-    /* The certificates, which are of other hosts, are another matter. */
+    /* Warnings about certificates of other hosts are not the subject here. */
     char *line = strstr(output, "warning: the certificate does not name its host");
     cr_expect_not_null(line);
     for (; (line = strstr(output, "the certificate does not name its host"));) {

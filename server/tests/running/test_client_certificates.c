@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What clients show of themselves: each certificate is judged alone, leaves nothing behind and costs little, and a
- * client that cannot be taken is told so by an alert (RFC 8446 section 6.2, RFC 5246 section 7.2.2).
+ * Client certificates: each is checked by itself, leaves nothing in memory, and costs little. A client that is refused
+ * gets an alert (RFC 8446 section 6.2, RFC 5246 section 7.2.2).
  */
 
 #include <criterion/criterion.h>
@@ -27,11 +27,11 @@
 #define CLUB "gemini://localhost:PORT/club/"
 #define START "gemini://localhost:PORT/"
 #define CHAIN 4        /* authorities behind a certificate: 2 kB with keys on P-256 */
-#define VISITS 1000    /* with a chain of its own each: 1.2 kB each would be kept */
-#define GROWTH_MAX 256 /* kB that all workers together may grow by in these */
+#define VISITS 1000    /* with a new chain each, which would use 1.2 kB if the server kept it */
+#define GROWTH_MAX 256 /* kB by which the memory of all workers may grow during these visits */
 #define MESSAGE_MAX 8192
-#define HELD 150  /* connections that stop in the midst of a message */
-#define HONEST 40 /* visits beside an attack */
+#define HELD 150  /* connections that stop in the middle of a message */
+#define HONEST 40 /* visits during an attack */
 
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
@@ -51,7 +51,7 @@ TestSuite(client_certificates, .init = begin, .fini = end, .timeout = 180);
 
 /* ---- certificates ---- */
 
-/* Signed with `signer`, which the server never looks at. `key` may be the public half alone. */
+/* Signed with `signer`, whose signature the server never checks. `key` may be only the public half. */
 static X509 *certificate_of(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *signer, bool authority) {
     X509 *made = X509_new();
     X509_NAME *subject = X509_get_subject_name(made);
@@ -76,7 +76,7 @@ struct identity {
     X509 *own;
 };
 
-/* Writes the certificate, the chain and the key where the client finds them. */
+/* Writes the certificate, the chain and the key to the file that the client uses. */
 static void identity_write(struct identity *identity, X509 *const *chain, size_t count) {
     static int number;
     snprintf(identity->file, sizeof identity->file, "%s/identity-%d.pem", server.folder, number++);
@@ -96,12 +96,12 @@ static struct identity identity_made(const char *name, EVP_PKEY *key, bool autho
     return identity;
 }
 
-/* Makes names that no other authority here has. */
+/* Makes an authority with a unique name. */
 static X509 *authority_made(EVP_PKEY *key, X509 *issuer) {
     char name[64];
     snprintf(name, sizeof name, "Authority %08x%08x", (unsigned)rand(), (unsigned)rand());
     X509 *made = certificate_of(name, key, issuer, key, true);
-    /* By this wolfSSL would know it again. */
+    /* wolfSSL would recognize the authority by this identifier. */
     ASN1_OCTET_STRING *identifier = ASN1_OCTET_STRING_new();
     ASN1_OCTET_STRING_set(identifier, (const unsigned char *)name, (int)strlen(name));
     cr_assert_eq(X509_add1_ext_i2d(made, NID_subject_key_identifier, identifier, 0, 0), 1);
@@ -130,7 +130,7 @@ static int ask_as(const struct identity *identity, const char *request, int vers
     return ask_by(&way, request)->status;
 }
 
-/* ---- who is let in ---- */
+/* ---- access with a certificate ---- */
 
 Test(client_certificates, a_member_with_a_chain_is_let_in_at_every_visit) {
     EVP_PKEY *club = EVP_EC_gen("P-256");
@@ -143,7 +143,9 @@ Test(client_certificates, a_member_with_a_chain_is_let_in_at_every_visit) {
     identity_write(&bob, NULL, 0);
     admit(members, 2);
     server_start(&server);
-    /* More visits than workers, so that each has seen the authority before it sees the member again. */
+    /*
+     * There are more visits than workers, so that each worker has seen the authority before it sees the member again.
+     */
     for (int visit = 0; visit < 10; visit++) {
         for (size_t v = 0; v < 2; v++) {
             cr_expect_eq(ask_as(&ada, CLUB, versions[v]), 20, "with a chain, visit %d", visit);
@@ -213,9 +215,9 @@ Test(client_certificates, tls_1_3_does_not_ask_for_curves_that_are_refused) {
     }
 }
 
-/* ---- what is kept ---- */
+/* ---- memory ---- */
 
-/* Private memory of all workers, in kB. */
+/* Returns the private memory of all workers, in kB. */
 static size_t memory_of_workers(void) {
     pid_t workers[WORKERS_MAX];
     size_t count = server_workers(&server, workers), sum = 0;
@@ -246,7 +248,7 @@ Test(client_certificates, nothing_grows_with_visits) {
     cr_expect_leq(after, before + GROWTH_MAX, "%zu kB became %zu kB", before, after);
 }
 
-/* ---- messages by hand: TLS 1.2 shows them in the clear, before anything is proven ---- */
+/* ---- handmade messages: in TLS 1.2, they are not encrypted, and the client has not proved anything yet ---- */
 
 struct bytes {
     uint8_t data[65536];
@@ -270,7 +272,7 @@ static void put_record(struct bytes *to, const void *data, size_t size) {
     put(to, data, size);
 }
 
-/* A ClientHello of OpenSSL's, in its record. */
+/* Adds a ClientHello made by OpenSSL, in its record. */
 static void put_hello(struct bytes *to, int version, const char *groups) {
     uint8_t record[8192];
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
@@ -288,7 +290,7 @@ static void put_hello(struct bytes *to, int version, const char *groups) {
     SSL_CTX_free(context);
 }
 
-/* A Certificate message (RFC 5246 section 7.4.2) of one certificate, in records of at most 8,000 bytes. */
+/* Adds a Certificate message (RFC 5246 section 7.4.2) with one certificate, in records of at most 8,000 bytes. */
 static void put_certificate(struct bytes *to, X509 *certificate) {
     static struct bytes message;
     unsigned char *der = NULL;
@@ -305,7 +307,7 @@ static void put_certificate(struct bytes *to, X509 *certificate) {
         put_record(to, message.data + at, message.size - at < 8000 ? message.size - at : 8000);
 }
 
-/* ClientKeyExchange with a point of X25519, and a CertificateVerify of `size` arbitrary bytes. */
+/* Adds a ClientKeyExchange with an X25519 point, and a CertificateVerify of `size` arbitrary bytes. */
 static void put_the_rest(struct bytes *to, unsigned scheme, size_t size) {
     static struct bytes message;
     uint8_t noise[1024];
@@ -324,7 +326,7 @@ static void put_the_rest(struct bytes *to, unsigned scheme, size_t size) {
     put_record(to, message.data, message.size);
 }
 
-/* Sends bytes and waits for the end. Returns the fatal alert that came in the clear, or -1. */
+/* Sends bytes and waits for the end. Returns the unencrypted fatal alert that arrived, or -1. */
 static int alert_for(const struct bytes *sent, struct bytes *answer) {
     struct gemini_way way = way_to(&server);
     static struct bytes received;
@@ -375,7 +377,7 @@ static EVP_PKEY *rsa_public(int bits, int exponent_bits) {
     return key;
 }
 
-/* A visit up to CertificateVerify, as anybody can send it who has the bytes. */
+/* Records a visit up to CertificateVerify, which anybody can replay. */
 static void record_visit(struct bytes *to, EVP_PKEY *key, unsigned scheme, size_t signature) {
     EVP_PKEY *signer = EVP_EC_gen("P-256");
     X509 *certificate = certificate_of("Visitor", key, NULL, signer, false);
@@ -414,7 +416,7 @@ Test(client_certificates, keys_beyond_the_bounds_are_refused_before_anything_is_
     }
 }
 
-/* ---- what it costs the others ---- */
+/* ---- effect on other clients ---- */
 
 static uint64_t microseconds(void) {
     struct timespec now;
@@ -422,7 +424,10 @@ static uint64_t microseconds(void) {
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* The mean time of an honest visit, in microseconds; each must succeed. A few that wait for seconds must show. */
+/*
+ * Returns the mean time of an honest visit in microseconds; each must succeed. A mean also shows a few very slow
+ * visits.
+ */
 static uint64_t usual_time(void) {
     uint64_t sum = 0;
     for (size_t i = 0; i < HONEST; i++) {
@@ -475,7 +480,9 @@ Test(client_certificates, recorded_certificates_do_not_stop_the_others) {
     EVP_PKEY_free(key);
 }
 
-/* Memory of each of the connections that sent these bytes and stopped, in kB; 0: they were ended. */
+/*
+ * Returns the memory of each of the connections that sent these bytes and then stopped, in kB; 0 if they were closed.
+ */
 static size_t memory_of_held(const struct bytes *sent) {
     struct gemini_client *held[HELD];
     struct gemini_way way = way_to(&server);
@@ -492,7 +499,7 @@ static size_t memory_of_held(const struct bytes *sent) {
     return after > before ? (after - before) / HELD : 0;
 }
 
-/* The start of a Certificate message that says it has `whole` bytes, and a record of `cut` bytes without its last. */
+/* Records the start of a Certificate message of `whole` bytes, and a record of `cut` bytes without its last byte. */
 static void record_half(struct bytes *to, size_t whole, size_t first, size_t cut) {
     static struct bytes message;
     static const uint8_t zeroes[16384];
@@ -560,7 +567,10 @@ static bool is_retry(const struct bytes *answer) {
     return memmem(answer->data, answer->size, magic, sizeof magic) != NULL;
 }
 
-/* The first one has no share for a group that is taken, so a HelloRetryRequest is due (RFC 8446 section 4.1.4). */
+/*
+ * The first ClientHello has no share for a supported group, so the server must send a HelloRetryRequest (RFC 8446
+ * section 4.1.4).
+ */
 Test(client_certificates, a_second_hello_never_takes_the_place_of_a_retry) {
     static struct bytes first, both, answer;
     server_start(&server);
@@ -568,7 +578,7 @@ Test(client_certificates, a_second_hello_never_takes_the_place_of_a_retry) {
     put_hello(&first, TLS1_3_VERSION, "P-384:X25519");
     put(&both, first.data, first.size);
     put_hello(&both, TLS1_3_VERSION, "X25519");
-    both.data[first.size + 2] = 3; /* the version that a second ClientHello's record has */
+    both.data[first.size + 2] = 3; /* the record version of a second ClientHello */
     alert_for(&both, &answer);
     cr_expect(is_retry(&answer), "two records: no HelloRetryRequest came");
     /* The same in one record. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The command line, and what is said about wrong use of it: one sentence, and an exit status of sysexits.h. */
+/* The command line, and what wrong use prints: one sentence, and an exit status from sysexits.h. */
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -68,7 +68,7 @@ Test(commands, wrong_usage_is_64_and_one_line) {
     }
 }
 
-/* Serves with these folders on the test's own port. */
+/* Runs serve with these folders on the test's port. */
 static int serve_with(const char *content, const char *state) {
     char listen[64];
     snprintf(listen, sizeof listen, "127.0.0.1:%u", server.port);
@@ -94,7 +94,7 @@ Test(commands, an_unreadable_folder_is_66_and_named) {
     snprintf(content, sizeof content, "%s/content", server.folder);
     snprintf(state, sizeof state, "%s/state", server.folder);
     cr_assert_eq(chmod(content, 0), 0);
-    if (geteuid() == 0) { /* root reads everything; become somebody else */
+    if (geteuid() == 0) { /* root can read everything, so become another user */
         cr_assert_eq(chmod(server.folder, 0755), 0);
         cr_assert_eq(chown(state, 65534, 65534), 0);
         cr_assert_eq(setgid(65534), 0);
@@ -167,7 +167,7 @@ Test(commands, all_addresses_of_both_families) {
 
 /* ---- as the first process of a container ---- */
 
-/* Each test has one such process: when it ends, its PID namespace can have no other. */
+/* Each test can have one such process: when it ends, its PID namespace accepts no other. */
 static int run_as_init(const char *const *arguments) {
     if (unshare(CLONE_NEWPID) != 0) {
         if (errno == EPERM)
@@ -195,7 +195,10 @@ Test(commands, as_an_init_it_says_what_is_wrong_with_a_command) {
                     "--no-such-option");
 }
 
-/* Kernels and engines hand an init what is meant for others: it serves, with its defaults. */
+/*
+ * Kernels and engines pass arguments to an init that are not meant for it. Vitrine then ignores them and serves with
+ * its defaults.
+ */
 Test(commands, as_an_init_it_serves_in_spite_of_arguments_for_others) {
     int status = run_as_init((const char *const[]){"quiet", "3", NULL});
     cr_expect_neq(status, EX_USAGE, "%s", output);

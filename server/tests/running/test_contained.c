@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What each process of the running server has given up, and what becomes of what workers share with others. */
+/* What each process of the running server can no longer do, and that workers cannot damage what they share. */
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -41,9 +41,9 @@ static void start(void) {
     find_workers();
 }
 
-/* ---- what they have given up ---- */
+/* ---- given-up privileges ---- */
 
-/* What stands behind `key` in /proc/PID/status, until the next call. */
+/* Returns the value after `key` in /proc/PID/status, valid until the next call. */
 static const char *status_of(pid_t process, const char *key) {
     static char line[256];
     snprintf(line, sizeof line, "/proc/%d/status", (int)process);
@@ -73,7 +73,7 @@ Test(contained, every_process_is_in_its_sandbox) {
     expect_in_sandbox(server.process, "supervisor");
     expect_in_sandbox(keys, "key process");
     int first = atoi(status_of(server.process, "Seccomp_filters:"));
-    /* Each filter is one more than its parent's; the machine may have set some before. */
+    /* Each process has one filter more than its parent; the machine may have added some before. */
     cr_expect_eq(atoi(status_of(keys, "Seccomp_filters:")), first + 1);
     for (size_t i = 0; i < worker_count; i++) {
         expect_in_sandbox(workers[i], "worker");
@@ -94,7 +94,7 @@ Test(contained, workers_have_no_rights_of_user_or_group) {
     }
 }
 
-/* A folder that others may read but not enter, or enter but not read, is not open to them. */
+/* A folder that others can read but not enter, or enter but not read, counts as closed to them. */
 Test(contained, workers_stay_root_where_the_content_is_closed) {
     static const mode_t modes[] = {0704, 0701, 0700};
     char path[128];
@@ -112,11 +112,11 @@ Test(contained, workers_stay_root_where_the_content_is_closed) {
     }
 }
 
-/* ---- what they share ---- */
+/* ---- shared objects ---- */
 
 struct held {
     size_t listeners, channels, folders, pipes, events, signals, others;
-    char pipe[256]; /* the last one */
+    char pipe[256]; /* the last pipe found */
 };
 
 static void count_descriptor(struct held *held, pid_t process, const char *number, const char *target) {
@@ -167,12 +167,12 @@ static struct held descriptors_of(pid_t process) {
     return held;
 }
 
-/* One more channel would be another worker's, whose signatures could be read by it; another pipe its lines. */
+/* With another worker's channel, a worker could read its signatures; with another pipe, write its log lines. */
 Test(contained, a_worker_holds_what_it_needs_and_no_more) {
     if (geteuid() != 0)
         cr_skip_test("only root may look");
     start();
-    kill(server.process, SIGHUP); /* those of a later generation are born among others */
+    kill(server.process, SIGHUP); /* workers of a later generation start while others exist */
     cr_assert_not_null(server_told(&server, "READY=1", 10000));
     find_workers();
     char pipes[WORKERS_MAX][256];
@@ -183,7 +183,7 @@ Test(contained, a_worker_holds_what_it_needs_and_no_more) {
         cr_expect_eq(held.channels, 1, "%zu", held.channels);
         cr_expect_eq(held.folders, 1, "%zu", held.folders);
         cr_expect_eq(held.events, 1);
-        cr_expect_geq(held.signals, 1); /* copies fill up the low numbers, so that connections get none of them */
+        cr_expect_geq(held.signals, 1); /* copies fill the low numbers, so that connections do not get them */
         cr_expect_eq(held.others, 0);
         memcpy(pipes[i], held.pipe, sizeof pipes[i]);
         for (size_t j = 0; j < i; j++)
@@ -222,7 +222,7 @@ Test(contained, a_worker_can_write_what_it_counts_itself_and_no_more) {
 
 /* ---- the log ---- */
 
-/* The worker's end of its pipe, as an intruder in it has it. */
+/* Opens the worker's end of its pipe, as an intruder in the worker could. */
 static int open_pipe(pid_t worker) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/fd/2", (int)worker);
@@ -260,7 +260,7 @@ Test(contained, a_worker_cannot_pass_for_another) {
     close(pipe);
 }
 
-/* As much as a worker writes, others are served and logged. */
+/* While one worker floods the log, others are served and logged. */
 Test(contained, a_worker_that_floods_the_log_stops_nobody) {
     if (geteuid() != 0)
         cr_skip_test("only root may play a worker");
@@ -270,7 +270,7 @@ Test(contained, a_worker_that_floods_the_log_stops_nobody) {
     memset(line, 'x', sizeof line);
     for (int i = 0; i < 2000; i++)
         (void)!write(pipe, line, sizeof line);
-    /* What this worker itself serves meanwhile finds no room in its pipe, and is not logged. */
+    /* Requests that this worker serves meanwhile find its pipe full, and are not logged. */
     bool is_logged = false;
     uint64_t give_up = gemini_now() + 30000;
     while (!is_logged && gemini_now() < give_up) {
@@ -286,7 +286,7 @@ Test(contained, a_worker_that_floods_the_log_stops_nobody) {
 
 /* ---- generations ---- */
 
-/* Told to leave, it stays: it does not even read its signals. */
+/* A worker that was told to leave stays: it does not even read its signals. */
 Test(contained, a_worker_that_does_not_leave_is_ended) {
     start();
     pid_t stays = workers[0];
@@ -302,9 +302,9 @@ Test(contained, a_worker_that_does_not_leave_is_ended) {
     expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
 }
 
-/* ---- calls that are rarely made ---- */
+/* ---- rarely used system calls ---- */
 
-/* Whoever stops and continues it while it waits has the kernel take up the wait by another call. */
+/* If a waiting process is stopped and continued, the kernel resumes the wait with another system call. */
 Test(contained, a_supervisor_that_was_stopped_goes_on) {
     start();
     pid_t keys = server_keys(&server);
@@ -312,7 +312,7 @@ Test(contained, a_supervisor_that_was_stopped_goes_on) {
     server_forget_told(&server);
     kill(server.process, SIGHUP);
     cr_assert_not_null(server_told(&server, "RELOADING=1", 10000));
-    usleep(200000); /* it waits for the key process by now */
+    usleep(200000); /* by now it waits for the key process */
     kill(server.process, SIGSTOP);
     usleep(100000);
     kill(server.process, SIGCONT);
@@ -322,7 +322,7 @@ Test(contained, a_supervisor_that_was_stopped_goes_on) {
     expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
 }
 
-/* An administrator's identity in a folder of somebody else is that one's. */
+/* An identity that root makes in another user's folder belongs to that user. */
 Test(contained, identities_belong_to_whom_their_folder_does) {
     char path[128];
     struct stat about;
@@ -352,7 +352,7 @@ Test(contained, a_listener_that_was_made_to_block_is_mended) {
     cr_assert(fcntl(server.handed_over, F_GETFL) & O_NONBLOCK);
     cr_assert_eq(fcntl(server.handed_over, F_SETFL, O_RDWR), 0);
     struct gemini_way way = way_to(&server);
-    for (size_t i = 0; i <= worker_count; i++) /* each of these makes a worker wait that was not waiting yet */
+    for (size_t i = 0; i <= worker_count; i++) /* each of these makes one more worker wait */
         gemini_end(gemini_connect(&way));
     cr_expect(server_logged(&server, "had been set to blocking mode; corrected"));
     cr_expect(fcntl(server.handed_over, F_GETFL) & O_NONBLOCK);

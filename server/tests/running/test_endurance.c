@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Whatever a client does, nothing of it is left when it has gone: memory is the same after many visits of each kind.
- * How many, VISITS says (make attacks: 10,000); make check has time for fewer.
+ * Whatever a client does, nothing of it stays after it has left: memory is the same after many visits of each kind.
+ * VISITS sets their number (make attacks: 10,000); make check uses fewer.
  */
 
 #include <criterion/criterion.h>
@@ -14,7 +14,7 @@
 #include "lib/server.h"
 
 #define VISITS_USUAL 150
-#define WARM 50 /* visits of each kind before memory is looked at */
+#define WARM 50 /* visits of each kind before memory is measured */
 
 static struct server server;
 static char member[96], chain[96], dear[96];
@@ -51,7 +51,7 @@ static struct gemini_client *come(const char *identity) {
     return client;
 }
 
-/* The key process refuses one in 65,536 handshakes of TLS 1.2, whose content looks like something else (signing.h). */
+/* The key process refuses one in 65,536 TLS 1.2 handshakes, whose content looks like something else (signing.h). */
 #define UNLUCKY_MAX 8
 static unsigned unlucky;
 
@@ -89,14 +89,14 @@ static void with_chain(void) {
 static void with_dear_key(void) {
     struct gemini_reply reply = {0};
     struct gemini_client *client = come(dear);
-    if (gemini_shake_hands(client)) /* with TLS 1.3 the client is through before it is refused */
+    if (gemini_shake_hands(client)) /* with TLS 1.3, the client's handshake is complete before the server refuses it */
         gemini_receive(client, &reply, 0);
     cr_assert_eq(reply.status, 0);
     gemini_reply_end(&reply);
     gemini_end(client);
 }
 
-/* A session that the server never gave out. */
+/* Makes a session that the server never issued. */
 static SSL_SESSION *made_up(const SSL *session, uint16_t cipher) {
     static const unsigned char bytes[48] = "a session of nobody";
     const unsigned char name[2] = {(unsigned char)(cipher >> 8), (unsigned char)cipher};
@@ -142,7 +142,7 @@ static void with_error(void) {
     turn++;
 }
 
-/* Ends at some point of the handshake, or behind it. */
+/* Ends at some point during the handshake, or after it. */
 static void given_up(void) {
     static size_t turn;
     struct gemini_client *client = come(NULL);
@@ -224,7 +224,7 @@ Test(endurance, nothing_is_left_of_visits_of_any_kind) {
         version = i / KINDS % 2 ? TLS1_2_VERSION : TLS1_3_VERSION;
         kinds[i % KINDS].visit();
     }
-    usleep(2500000); /* lingering connections come to an end */
+    usleep(2500000); /* until lingering connections have ended */
     size_t before = memory_of_all();
     for (size_t kind = 0; kind < KINDS; kind++) {
         for (size_t i = 0; i < visits; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Identities that were given as credentials, and the commands about identities. */
+/* Identities that are given as credentials, and the commands about identities. */
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -29,7 +29,7 @@ static void shell(const char *format, ...) {
     cr_assert_eq(system(command), 0, "%s", command);
 }
 
-/* openssl makes certificate and key, as an authority would. */
+/* Makes a certificate and a key with openssl, as an authority would. */
 static void give(const char *host, const char *key, const char *names) {
     shell(
         "openssl req -x509 -newkey %s -nodes -days 90 -subj /CN=test -addext subjectAltName=%s -out %s/identity.%s.pem "
@@ -81,7 +81,7 @@ static void end(void) {
 
 TestSuite(given, .init = begin, .fini = end, .timeout = 90);
 
-/* Shakes hands with a capsule by one signature scheme. NULL: there was no handshake. */
+/* Completes a handshake with a capsule, with one signature scheme. Returns NULL if that fails. */
 static struct gemini_client *meet(const char *host, int version, const char *scheme) {
     struct gemini_way way = way_to(&server);
     way.server_name = host;
@@ -128,7 +128,7 @@ static void fingerprint_of(const char *host, char fingerprint[static GEMINI_FING
     gemini_end(client);
 }
 
-/* What openssl says of the file of a given identity. */
+/* Returns openssl's fingerprint of a given identity's file. */
 static void fingerprint_given(const char *host, char fingerprint[static GEMINI_FINGERPRINT_SIZE]) {
     char command[256], line[256] = "";
     snprintf(command, sizeof command, "openssl x509 -in %s/identity.%s.pem -noout -fingerprint -sha256", given, host);
@@ -174,7 +174,7 @@ Test(given, an_international_name_gets_a_certificate_in_ascii) {
     way.server_name = "xn--gre-6ka8l.example";
     cr_expect_eq(ask_by(&way, "gemini://xn--gre-6ka8l.example:PORT/")->status, 20);
     cr_expect_eq(ask_by(&way, "gemini://gr%C3%BC%C3%9Fe.example:PORT/")->status, 20);
-    /* The same capsule by a link in the other spelling: the same identity. */
+    /* The same capsule through a link in the other spelling has the same identity. */
     char before[GEMINI_FINGERPRINT_SIZE], after[GEMINI_FINGERPRINT_SIZE];
     fingerprint_of("xn--gre-6ka8l.example", before);
     shell("ln -s " GREETINGS " %s/content/xn--gre-6ka8l.example", server.folder);
@@ -183,7 +183,7 @@ Test(given, an_international_name_gets_a_certificate_in_ascii) {
     cr_expect_str_eq(before, after);
 }
 
-/* One that an earlier version made, under the name of its folder and with that in its certificate. */
+/* An identity from an earlier version, whose file and certificate have the name of the folder, is kept. */
 Test(given, one_made_under_an_international_name_goes_on) {
     char before[GEMINI_FINGERPRINT_SIZE], after[GEMINI_FINGERPRINT_SIZE], output[4096];
     cr_assert_eq(server_stop(&server, SIGTERM), 0);
@@ -237,11 +237,11 @@ Test(given, never_the_certificate_of_another) {
     struct gemini_way way = way_to(&server);
     expect_refused("too-small");
     expect_refused("TOO-SMALL");
-    /* Asked for with another server name, or with none, it is not answered either. */
+    /* A request over a connection with another server name, or with none, is not answered either. */
     cr_expect_eq(ask_by(&way, "gemini://too-small:PORT/")->status, 41);
     way.server_name = NULL;
     cr_expect_eq(ask_by(&way, "gemini://too-small:PORT/")->status, 41);
-    /* Unknown names get the certificate of `localhost`, and are told. */
+    /* A client that sends an unknown name gets the certificate of `localhost`, and the status says so. */
     fingerprint_of("localhost", own);
     fingerprint_of("unknown.example", shown);
     cr_expect_str_eq(own, shown);
@@ -249,7 +249,7 @@ Test(given, never_the_certificate_of_another) {
     cr_expect_eq(ask_by(&way, "gemini://unknown.example:PORT/")->status, 53);
     cr_expect_not_null(server_told(&server, "STATUS=1 host refused for want of a usable identity", 20000));
     cr_expect(server_logged(&server, "hosts without a usable identity: 1;"));
-    /* Each reload says why. */
+    /* Each reload logs the reason. */
     reload();
     reload();
     char *log = server_log(&server);
@@ -258,7 +258,7 @@ Test(given, never_the_certificate_of_another) {
         told++;
     free(log);
     cr_expect_eq(told, 3, "told %zu times", told);
-    /* Put right, it is there after a reload. */
+    /* After the file is corrected and a reload, the identity works. */
     shell("rm %s/identity.too-small.*", given);
     give("too-small", "ed25519", "DNS:too-small");
     reload();
@@ -276,7 +276,7 @@ Test(given, nobody_is_shown_another_in_place_of_the_default) {
     expect_given("p256", "p256");
 }
 
-/* Who asks for an address sends no server name (RFC 6066 section 3). */
+/* A client that connects to an address sends no server name (RFC 6066 section 3). */
 Test(given, an_address_is_shown_its_own_without_a_server_name) {
     struct gemini_way way = way_to(&server);
     char localhost[GEMINI_FINGERPRINT_SIZE], shown[GEMINI_FINGERPRINT_SIZE];
@@ -286,7 +286,10 @@ Test(given, an_address_is_shown_its_own_without_a_server_name) {
     fingerprint_of("localhost", localhost);
     fingerprint_of("unknown.example", shown);
     cr_expect_str_eq(shown, localhost, "a name that is not here is no address");
-    /* A second one takes over only where the first cannot be used; with neither, nobody else's is shown. */
+    /*
+     * A second identity for an address is used only if the first is unusable. If both are, no other host's identity is
+     * shown.
+     */
     cr_assert_eq(server_stop(&server, SIGTERM), 0);
     server_put_text(&server, "200:db8::2/index.gmi", "# Given\n");
     give("200-db8--2", "ed25519", "IP:200:db8::2");
@@ -301,7 +304,7 @@ Test(given, an_address_is_shown_its_own_without_a_server_name) {
     server_start(&server);
     expect_refused(NULL);
     expect_given("p256", "p256");
-    /* `default` is there for whoever uses an address. */
+    /* `default` serves clients that use an address. */
     server_put_text(&server, "default/index.gmi", "# Default\n");
     give("default", "ed25519", "DNS:default");
     reload();
@@ -314,7 +317,7 @@ Test(given, read_anew_at_a_reload) {
     struct gemini_reply reply = {0};
     fingerprint_of("localhost", localhost);
     fingerprint_of("p256", before);
-    /* One that is through with its handshake when the reload comes. */
+    /* A connection that has completed its handshake when the reload happens. */
     struct gemini_client *open = meet("p256", 0, NULL);
     cr_assert_not_null(open);
     give("p256", "ed25519", "DNS:p256");
@@ -332,7 +335,7 @@ Test(given, read_anew_at_a_reload) {
     cr_expect_eq(reply.progress, GEMINI_CLOSE_NOTIFY, "a connection was lost");
     gemini_reply_end(&reply);
     gemini_end(open);
-    /* A file that cannot be used, and one that is gone, take away no key that visitors know. */
+    /* An unusable or missing file does not replace a key that clients know. */
     shell("echo half >%s/identity.p256.pem; rm %s/identity.new.pem", given, given);
     reload();
     fingerprint_of("p256", before);
@@ -353,7 +356,7 @@ Test(given, exit_statuses_say_what_is_wrong) {
     shell("mkdir -p %s/too-small", content);
     cr_expect_eq(run_program(output, sizeof output, arguments), 65, "%s", output);
     cr_expect(strstr(output, "identity.too-small.pem cannot be used"), "%s", output);
-    /* Nobody, not even root, makes a file there. */
+    /* Not even root can create a file there. */
     shell("mv %s/too-small %s/fresh", content, content);
     arguments[6] = "/proc";
     cr_expect_eq(run_program(output, sizeof output, arguments), 73, "%s", output);
@@ -396,11 +399,14 @@ Test(given, commands_used_wrongly) {
     }
 }
 
-/* ---- in a container: any user, and no place to write ---- */
+/* ---- in a container: as any user, without a writable folder ---- */
 
-#define SOMEBODY 1000650000 /* as engines choose it: no user of this machine */
+#define SOMEBODY 1000650000 /* a number as engines choose it, which no user of this machine has */
 
-/* Nobody can remove what is mounted in this test's namespace, so another process does it when the test is over. */
+/*
+ * A process in this test's mount namespace cannot remove what is mounted there, so another process does it after the
+ * test.
+ */
 static void remove_afterwards(void) {
     int ends[2];
     char byte;
@@ -414,7 +420,7 @@ static void remove_afterwards(void) {
     close(ends[0]);
 }
 
-/* Becomes a user that nobody knows, on a root file system that is read-only, as the state folder is. */
+/* Becomes an unknown user, with a read-only root file system and a read-only state folder. */
 static void become_somebody(void) {
     if (geteuid() != 0)
         cr_skip_test("only root can become another user");
@@ -448,7 +454,7 @@ Test(given, any_user_can_serve_them_without_a_place_to_write) {
         cr_expect_eq(ask_by(&way, request)->status, 20, "%s", hosts[i]);
     }
     cr_expect_gt(server_workers(&server, workers), 0);
-    /* A reload needs none either. */
+    /* A reload needs no writable folder either. */
     cr_expect_not_null(strstr(server_reload(&server), "READY=1"));
     struct gemini_way way = way_to(&server);
     way.server_name = "p256";

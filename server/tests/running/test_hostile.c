@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Visitors who mean ill, and an honest one beside them. She is answered throughout within twice her usual time plus
- * 100 ms, memory stays under the bound that vitrine(8) states, whoever says nothing is gone after the deadlines, and
- * the server says what it shed.
+ * Attacks by hostile clients, with an honest client at the same time. The honest client must always be answered within
+ * twice its usual time plus 100 ms. Memory must stay below the limit in vitrine(8), silent clients must be gone after
+ * the deadlines, and the server must report what it closed.
  *
- * Time in which a process was ready to run and got no processor does not count: this machine may have other things to
- * do.
+ * Time in which a process was ready to run but got no processor does not count, because this machine may be busy.
  */
 
 #include <criterion/criterion.h>
@@ -37,7 +36,7 @@
 #define SHORT "handshake-timeout = 1s\nrequest-timeout = 1s\nreply-timeout = 1s\n"
 #define DEADLINES 6000 /* the sum of these; what was read ahead counts for four times the last one */
 
-/* All that are hostile come from this machine, which a server elsewhere would know as one client. */
+/* All hostile clients connect from this machine, which a remote server would count as one client. */
 #define ROOM "max-connections = 4096\nmax-connections-from-loopback = 4096\n"
 
 #define PAGE_FILE "gemini://localhost:PORT/page.gmi\r\n"
@@ -49,14 +48,14 @@ struct hostility {
     const char *name;
     const char *settings; /* NULL: short deadlines */
     const char *request;  /* NULL: a page */
-    const char *identity; /* the kind of key, for openssl; NULL: the usual one */
-    const char *shed;     /* what must be counted in STATUS= of the supervisor, and told in the log; NULL: nothing */
-    size_t open_max;      /* connections that the settings allow; 0: as usual */
-    bool only_long;       /* it is of make attacks alone */
+    const char *identity; /* the type of key, for openssl; NULL: the usual one */
+    const char *shed;     /* what STATUS= and the log must report; NULL: nothing */
+    size_t open_max;      /* connections that the settings allow; 0: the usual number */
+    bool only_long;       /* runs only in make attacks */
     struct attack attack;
 };
 
-/* Visitors who stay, and visitors who come one after the other. */
+/* Clients that stay, and clients that connect one after the other. */
 #define STAY .crowd = 500, .most = 3000, .duration = 2500
 #define COME .crowd = 100, .most = 20000, .duration = 2500
 
@@ -68,7 +67,7 @@ static const struct hostility hostilities[] = {
      .attack = {.crowd = 10000, .most = 10000, .duration = 3500}},
     {.name = "ten thousand connections, and room for 4096",
      .settings = ROOM "handshake-timeout = 6s\n",
-     .open_max = 4096, /* time enough for that many to come on a busy machine */
+     .open_max = 4096, /* enough time for that many to connect on a busy machine */
      .shed = "displaced",
      .attack = {.crowd = 10000, .most = 20000, .duration = 2500}},
     {.name = "half of a greeting, then nothing", .shed = "late", .attack = {STAY, .point = POINT_GREETING}},
@@ -209,7 +208,7 @@ static size_t memory_of_all(void) {
     return sum;
 }
 
-/* The number that STATUS= tells before a word. */
+/* Returns the number before a word in STATUS=. */
 static unsigned long long counted(const char *status, const char *word) {
     char sought[32];
     snprintf(sought, sizeof sought, " %s", word);
@@ -220,7 +219,7 @@ static unsigned long long counted(const char *status, const char *word) {
     return strtoull(at, NULL, 10);
 }
 
-/* ---- the honest visitor ---- */
+/* ---- the honest client ---- */
 
 static uint64_t microseconds(void) {
     struct timespec now;
@@ -231,7 +230,9 @@ static uint64_t microseconds(void) {
 static pid_t watched[WORKERS_MAX];
 static size_t watched_count;
 
-/* Microseconds that a process was ready to run and did not; 0 where the kernel does not tell (proc_pid_schedstat(5)).
+/*
+ * Microseconds in which a process was ready to run but did not; 0 if the kernel does not report it
+ * (proc_pid_schedstat(5)).
  */
 static uint64_t waited(pid_t process) {
     char path[64];
@@ -256,7 +257,10 @@ static void note_waits(struct waits *waits) {
         waits->workers[i] = waited(watched[i]);
 }
 
-/* How long a visit may have waited: here, in the key process, and in the one worker that it came to. */
+/*
+ * Returns how long a visit may have waited for a processor: in this process, in the key process, and in the one worker
+ * that served it.
+ */
 static uint64_t waited_since(const struct waits *before) {
     struct waits now;
     uint64_t longest = 0;
@@ -268,13 +272,13 @@ static uint64_t waited_since(const struct waits *before) {
     return now.here - before->here + (now.keys - before->keys) + longest;
 }
 
-static uint64_t whole_times[TIMES_MAX]; /* with these waits, for the table of make attacks */
+static uint64_t whole_times[TIMES_MAX]; /* including these waits, for the table of make attacks */
 static size_t whole_count;
 
 /*
- * The time of a visit without such waits; NEVER when there was no answer. Where there are more visitors than places, a
- * slow one may have to give way, and everywhere one who is slower than the deadlines: NOT_COUNTED, when she waited so
- * long.
+ * Returns the time of a visit without such waits, or NEVER if there was no response. If there are more clients than
+ * connections allowed, a slow client may be closed; a client slower than the deadlines always is. If this client waited
+ * that long for a processor, returns NOT_COUNTED.
  */
 static uint64_t visit(void) {
     const struct gemini_way way = way_to(&server);
@@ -298,7 +302,7 @@ static int compare(const void *one, const void *other) {
     return (a > b) - (a < b);
 }
 
-/* The median of the whole times since this was last asked. */
+/* Returns the median of the whole times since the last call. */
 static uint64_t whole_median(void) {
     qsort(whole_times, whole_count, sizeof *whole_times, compare);
     uint64_t median = whole_count > 0 ? whole_times[whole_count / 2] : 0;
@@ -320,8 +324,8 @@ static uint64_t usual_time(void) {
 }
 
 struct experience {
-    uint64_t times[TIMES_MAX]; /* microseconds, in order of size at the end */
-    size_t count, memory;      /* the most memory that was seen, in kB */
+    uint64_t times[TIMES_MAX]; /* microseconds, sorted at the end */
+    size_t count, memory;      /* the maximum memory seen, in kB */
     size_t not_counted, turned_away;
 };
 
@@ -345,14 +349,14 @@ static void live_through(struct experience *experience) {
     qsort(experience->times, experience->count, sizeof *experience->times, compare);
 }
 
-/* ---- the judgement ---- */
+/* ---- results ---- */
 
-/* How long a visit may take beside an attack, in microseconds, if it usually takes `usual`. */
+/* The maximum time for a visit during an attack, in microseconds, if it usually takes `usual`. */
 static uint64_t slowest(uint64_t usual) {
     return promised("honest-factor") * usual + promised("honest-extra") * 1000;
 }
 
-/* Only where there are more visitors than places may one be turned away, and that counts as being late. */
+/* Only if there are more clients than connections allowed may a visit be refused, which counts as late. */
 static void expect_served(const struct experience *experience, uint64_t usual, const char *name, bool full_house) {
     cr_assert_gt(experience->count, 0, "%s: this machine was too busy for any visit to count", name);
     cr_expect(full_house || experience->turned_away == 0, "%s: %zu of %zu were turned away", name,
@@ -377,9 +381,9 @@ static void expect_little_memory(const struct experience *experience, const stru
                   experience->memory);
 }
 
-/* The attackers hold on to what they have, and nobody comes any more: the server is to be rid of all of them. */
+/* The attackers keep their connections, and no new clients arrive: the server must close all of them. */
 static void expect_rid_of_them(const struct hostility *hostility) {
-    uint64_t deadline = gemini_now() + 10 * DEADLINES + 20000; /* generous: machines are busy at times */
+    uint64_t deadline = gemini_now() + 10 * DEADLINES + 20000; /* long, because machines may be busy */
     unsigned long long open;
     const char *status;
     server_forget_told(&server);
@@ -407,13 +411,13 @@ ParameterizedTestParameters(hostile, an_honest_visitor_is_served) {
     return cr_make_param_array(size_t, numbers, count);
 }
 
-/* The same attack for longer, by a crowd that is ever renewed. */
+/* Makes the attack last longer, with clients that are continuously replaced. */
 static void make_long(struct attack *attack) {
     unsigned seconds = attack_seconds();
     if (seconds == 0)
         return;
     attack->duration = seconds * 1000;
-    if (attack->most != attack->crowd) /* those are to stay */
+    if (attack->most != attack->crowd) /* otherwise they must stay */
         attack->most = SIZE_MAX;
 }
 
@@ -426,7 +430,7 @@ static void make_links(void) {
     cr_assert_eq(system(command), 0);
 }
 
-/* What is promised for as long as an attack goes on, however long that is: make attacks shows it. */
+/* Checks the promises for the whole duration of an attack, which make attacks sets. */
 static void expect_promise(const struct attack_effect *effect, bool full_house) {
     size_t allowed = full_house ? effect->visits * promised("honest-late") / 100 : 0;
     attack_tell(effect);
@@ -475,7 +479,7 @@ ParameterizedTest(const size_t *number, hostile, an_honest_visitor_is_served) {
     expect_served_beside(&hostilities[*number]);
 }
 
-/* As many connections as one address may have, all for signatures that take long, and nobody there to wait for them. */
+/* As many connections as one address may have, all of which request slow signatures and then leave. */
 Test(hostile, one_address_does_not_keep_the_key_process_for_itself) {
     static const struct hostility slow = {.name = "slow signatures for those who do not wait",
                                           .settings = SHORT ROOM "max-handshakes-per-minute = 0\n",
@@ -489,7 +493,7 @@ Test(hostile, one_address_does_not_keep_the_key_process_for_itself) {
     expect_served_beside(&slow);
 }
 
-/* The same from as many addresses as one network may have connections: it is served like one client. */
+/* The same from as many addresses as one network may have connections: the network is served like one client. */
 Test(hostile, one_network_does_not_keep_the_key_process_for_itself) {
     static const struct hostility slow = {.name = "slow signatures for many addresses of a network",
                                           .settings = SHORT ROOM "max-handshakes-per-minute = 0\n",
@@ -504,7 +508,9 @@ Test(hostile, one_network_does_not_keep_the_key_process_for_itself) {
     expect_served_beside(&slow);
 }
 
-/* The most that the kernel keeps for one of the server's connections, in bytes, and how many there are. */
+/*
+ * Returns the maximum memory in bytes that the kernel uses for one of the server's connections, and sets their number.
+ */
 static unsigned long kernel_memory(size_t *count) {
     char command[128], line[1024];
     unsigned long most = 0;
@@ -523,7 +529,7 @@ static unsigned long kernel_memory(size_t *count) {
     return most;
 }
 
-/* The worker knows of one part of the reply, the kernel has some, which counts against the memory of the service. */
+/* The worker has only one part of a response; the kernel buffers some, which counts as memory of the service. */
 Test(hostile, what_is_not_read_does_not_pile_up_in_the_kernel) {
     static const struct hostility unread = {.name = "unread", .settings = "reply-timeout = 10s\n"};
     struct attack attack = {.crowd = 50, .most = 50, .duration = 1000, .point = POINT_ASKED};
@@ -541,7 +547,7 @@ Test(hostile, what_is_not_read_does_not_pile_up_in_the_kernel) {
     cr_expect_gt(most, 16384, "ss(8) tells nothing");
     cr_expect_leq(most, promised("memory-kernel") * 1024, "%lu bytes for one connection", most);
     expect_rid_of_them(&unread);
-    /* A connection that was ended leaves nothing to the kernel: it would keep that for minutes. */
+    /* A closed connection must leave no data in the kernel, which would keep it for minutes. */
     char orphans[256] = "";
     snprintf(request, sizeof request, "ss -Htn state fin-wait-1 'sport = :%u' | wc -l", server.port);
     FILE *output = popen(request, "r");
@@ -550,7 +556,7 @@ Test(hostile, what_is_not_read_does_not_pile_up_in_the_kernel) {
     cr_expect_eq(atoi(orphans), 0, "%s replies are left to the kernel", orphans);
 }
 
-/* A client asks TLS for new keys again and again, and reads the answers: never a request comes. */
+/* A client requests new keys again and again, reads the responses, and never sends a request. */
 Test(hostile, new_keys_are_no_request) {
     static const struct hostility usual = {.name = "usual", .settings = SHORT};
     char bytes[4096];
@@ -576,7 +582,7 @@ Test(hostile, new_keys_are_no_request) {
     cr_expect(server_logged(&server, "connection end=failed address="));
 }
 
-/* Each new key costs as much as a request may: it counts as one. */
+/* A new key costs as much as a request, so it counts as one. */
 Test(hostile, new_keys_count_in_the_rate) {
     static const struct hostility few = {
         .name = "few", .settings = "max-requests-per-minute = 50\n", .attack = {.proxied_addresses = 1}};
@@ -601,8 +607,8 @@ Test(hostile, new_keys_count_in_the_rate) {
 }
 
 /*
- * Pages of a few kB, of which each client takes a part, and keeps its end open. What the kernel still has of them takes
- * up places, so that it is never more than these: else it would pile up for two minutes, outside of all bounds.
+ * Clients read part of a page of a few kB and keep their side open. Data that the kernel still holds counts as a
+ * connection, so that it is limited; otherwise it would accumulate for two minutes without any limit.
  */
 Test(hostile, what_closed_connections_leave_behind_is_bounded) {
     static const struct hostility leaving = {.settings = "max-connections = 64\n",
@@ -635,7 +641,10 @@ Test(hostile, what_closed_connections_leave_behind_is_bounded) {
     expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
 }
 
-/* A crowd that has shaken hands and says nothing is there first: it goes, not she who is still at her handshake. */
+/*
+ * Many clients have completed the handshake and say nothing. They are closed before a client that is still in its
+ * handshake.
+ */
 Test(hostile, whoever_is_about_to_ask_goes_after_those_who_do_not) {
     static const struct hostility room = {.settings = "max-connections = 64\n"};
     struct gemini_client *crowd[100], *newcomers[20];
@@ -652,7 +661,7 @@ Test(hostile, whoever_is_about_to_ask_goes_after_those_who_do_not) {
     for (size_t i = 0; i < COUNT_OF(newcomers); i++) {
         newcomers[i] = gemini_connect(&way);
         cr_assert_not_null(newcomers[i]);
-        usleep(2000); /* so that each is taken before the next one comes */
+        usleep(2000); /* so that each connection is accepted before the next one arrives */
     }
     cr_expect(gemini_shake_hands(honest) && gemini_send(honest, line, strlen(line)), "she had to go");
     gemini_receive(honest, &reply, 0);
@@ -665,7 +674,7 @@ Test(hostile, whoever_is_about_to_ask_goes_after_those_who_do_not) {
         gemini_end(crowd[i]);
 }
 
-/* What they asked for is signed when nobody waits for it any more, and meets nobody. */
+/* Their signatures are made when nobody waits for them any more, and go to nobody. */
 Test(hostile, whoever_leaves_while_a_signature_is_made_leaves_nothing_behind) {
     static const struct hostility leaving = {.name = "leaving"};
     struct attack attack = {.crowd = 200, .most = 2000, .duration = 1000, .point = POINT_GREETED, .deed = DEED_HANG_UP};

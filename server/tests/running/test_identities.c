@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Identities: made once, never replaced, nobody else's business (protocol row 23). */
+/* Identities: made once, never replaced, and private (protocol row 23). */
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -33,7 +33,7 @@ static void end(void) {
 
 TestSuite(identities, .init = begin, .fini = end, .timeout = 90);
 
-/* The caller ends the client, and with it the certificate. */
+/* Returns a client after its handshake. The caller ends it, and with it the certificate. */
 static struct gemini_client *meet(const char *name) {
     struct gemini_way way = way_to(&server);
     way.server_name = name;
@@ -114,9 +114,9 @@ Test(identities, row_23_they_outlive_a_kill) {
     cr_expect_str_eq(after, before);
 }
 
-#define HOSTS 25 /* of a round */
+#define HOSTS 25 /* per round */
 
-/* How many of the identities of a round are in the state folder. */
+/* Returns how many identities of a round are in the state folder. */
 static unsigned made_in(unsigned round) {
     unsigned made = 0;
     for (unsigned number = 0; number < HOSTS; number++) {
@@ -127,7 +127,7 @@ static unsigned made_in(unsigned round) {
     return made;
 }
 
-/* How many files have the names that identities have before they are put in place? */
+/* Returns how many files have the names that identities have before they are put in place. */
 static size_t prepared(void) {
     char pattern[160];
     glob_t found;
@@ -138,7 +138,7 @@ static size_t prepared(void) {
     return count;
 }
 
-/* Every other kill comes at any moment of the start, and the others as soon as one of them is made. */
+/* Kills at a random moment of the start in every second round, and in the others as soon as one identity is made. */
 static void wait_to_kill(unsigned round, size_t left) {
     uint64_t give_up = gemini_now() + 10000;
     if (round % 2 == 0)
@@ -175,7 +175,7 @@ Test(identities, row_23_a_kill_while_they_are_made_leaves_no_half_ones) {
     cr_expect_eq(prepared(), 0, "the next start removes what was not put in place");
 }
 
-/* Calls `each` for every file in the state folder, at most two folders deep. */
+/* Calls `each` for every file in the state folder, down to two folders deep. */
 static size_t each_file(const char *folder, int depth, void (*each)(const char *path)) {
     DIR *stream = opendir(folder);
     struct dirent *entry;
@@ -247,7 +247,7 @@ Test(identities, row_23_a_damaged_identity_is_not_replaced) {
     cr_assert_eq(server_stop(&server, SIGTERM), 0);
     cr_assert_geq(each_file(state, 2, damage), 2);
     const char *arguments[] = {"serve", "--listen", listen, "--content", content, "--state", state, NULL};
-    /* All are damaged, so there is nothing to serve with. */
+    /* All identities are damaged, so the server cannot serve. */
     cr_expect_gt(run_program(output, sizeof output, arguments), 0, "%s", output);
     cr_expect(strstr(output, "localhost"), "which identity is damaged is not said: %s", output);
     cr_expect_geq(each_file(state, 2, expect_damaged), 2, "nothing is left of them");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Pages that the server keeps in memory: a thousand changes of every kind, each after the server kept what is changed,
- * and each visible at the next request.
+ * Pages that the server keeps in memory: a thousand changes of every kind, each made after the server kept the page,
+ * and each visible in the next response.
  */
 
 #include <criterion/criterion.h>
@@ -15,11 +15,11 @@
 #include "lib/server.h"
 
 #define ROUNDS 44
-#define PREPARED 3 /* seconds; what has just changed is not kept */
+#define PREPARED 3 /* seconds, because recently changed files are not kept */
 
 static struct server server;
 
-/* Each in a folder of its own, whose page is p.gmi with the text "old", unless it says otherwise. */
+/* Each runs in its own folder, whose page is p.gmi with the text "old", unless it says otherwise. */
 static const struct {
     const char *name;
     const char *before, *change; /* for a shell in that folder */
@@ -109,7 +109,7 @@ static void expect_change(unsigned round, size_t number) {
 
 static void start(void) {
     server_put_settings(&server, "max-handshakes-per-minute = 0\nmax-requests-per-minute = 0\n");
-    /* One worker answers everything: what it keeps is asked for. */
+    /* One worker answers everything, so that its kept pages are used. */
     cpu_set_t all, one;
     cr_assert_eq(sched_getaffinity(0, sizeof all, &all), 0);
     CPU_ZERO(&one);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Many visitors at once, and too many. Times are only compared with one another or bounded generously. */
+/* Many clients at once, and too many. Times are only compared with each other, or have generous limits. */
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -74,7 +74,10 @@ Test(load, two_hundred_visitors_at_once) {
     end_many();
 }
 
-/* The shortest of some visits, from the end of the handshake to the end of the reply, in microseconds. */
+/*
+ * Returns the shortest time of several visits, from the end of the handshake to the end of the response, in
+ * microseconds.
+ */
 static long shortest_reply(bool holds_back) {
     const char *line = with_port("gemini://localhost:PORT/page.gmi\r\n", server.port);
     struct gemini_way way = way_to(&server);
@@ -97,7 +100,10 @@ static long shortest_reply(bool holds_back) {
     return shortest;
 }
 
-/* Nothing of the server's follows the last message of a handshake, but they get their acknowledgement all the same. */
+/*
+ * The server sends no data after the client's last handshake message, but it must still acknowledge that message at
+ * once.
+ */
 Test(load, visitors_who_wait_for_an_acknowledgement_need_not_wait_long) {
     server_start(&server);
     long usual = shortest_reply(false), held_back = shortest_reply(true);
@@ -109,7 +115,7 @@ Test(load, half_open_connections_do_not_stop_others) {
     server_start(&server);
     way.patience = 40000;
     connect_many(way);
-    for (size_t i = 0; i < MANY; i++) { /* nothing at all, a part of a hello, no request, a part of a request */
+    for (size_t i = 0; i < MANY; i++) { /* nothing at all, part of a ClientHello, no request, part of a request */
         if (i % 4 == 1)
             cr_assert(gemini_send_raw(clients[i], "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11));
         if (i % 4 >= 2)
@@ -127,7 +133,7 @@ Test(load, half_open_connections_do_not_stop_others) {
 }
 
 Test(load, a_slow_dribble_does_not_live_for_ever) {
-    /* A byte now and then is no progress: the time for a request counts from its start. */
+    /* Sending a byte now and then gives no more time: the deadline for a request counts from its start. */
     struct gemini_way way = way_to(&server);
     server_start(&server);
     struct gemini_client *client = gemini_connect(&way);
@@ -156,8 +162,8 @@ Test(load, a_visitor_who_does_not_read_does_not_live_for_ever) {
     cr_assert(client && gemini_shake_hands(client) && gemini_send(client, line, strlen(line)));
     gemini_receive(client, &reply, 1000);
     cr_expect(server_logged(&server, "serving"));
-    uint64_t deadline = gemini_now() + 150000; /* what the client's system took counts for 80 s */
-    while (!server_logged(&server, "large.bin") && gemini_now() < deadline) /* the line comes at the end */
+    uint64_t deadline = gemini_now() + 150000; /* the data that the client's system accepted counts for 80 s */
+    while (!server_logged(&server, "large.bin") && gemini_now() < deadline) /* it is logged at the end */
         continue;
     cr_expect(server_logged(&server, "large.bin"), "a reply that nobody reads is kept for ever");
     gemini_receive(client, &reply, 0);
@@ -172,7 +178,7 @@ static void start_with(const char *text) {
     server_start(&server);
 }
 
-/* Asks for a large file with a small buffer, so that the server knows of what is read soon. */
+/* Requests a large file with a small buffer, so that the server soon notices how fast it is read. */
 static struct gemini_client *ask_for_large(unsigned patience) {
     static struct gemini_way way;
     const char *line = with_port("gemini://localhost:PORT/large.bin\r\n", server.port);
@@ -185,14 +191,14 @@ static struct gemini_client *ask_for_large(unsigned patience) {
     return client;
 }
 
-/* Reads past TLS. Returns whether the connection is there still. */
+/* Reads bytes without TLS. Returns whether the connection is still open. */
 static bool read_some(struct gemini_client *client, size_t size) {
     char bytes[4096];
     ssize_t got = recv(client->socket, bytes, size, MSG_DONTWAIT);
     return got > 0 || (got < 0 && errno == EAGAIN);
 }
 
-/* Which of two connections that say nothing is ended first? NULL: neither within a minute. */
+/* Returns which of two silent connections is closed first; NULL if neither is within a minute. */
 static struct gemini_client *first_to_end(struct gemini_client *one, struct gemini_client *other) {
     uint64_t give_up = gemini_now() + 60000;
     while (gemini_now() < give_up) {
@@ -216,13 +222,13 @@ static void expect_first(const char *timeouts, bool handshake_first) {
     cr_assert_eq(server_stop(&server, SIGTERM), 0);
 }
 
-/* Each stage of a visit has its own time, and not that of another. */
+/* Each stage of a visit has its own time limit. */
 Test(load, each_deadline_is_of_its_own_stage) {
     expect_first("handshake-timeout = 2s\nrequest-timeout = 12s\nreply-timeout = 30s\n", true);
     expect_first("handshake-timeout = 12s\nrequest-timeout = 2s\nreply-timeout = 30s\n", false);
 }
 
-/* The bounds are 512 bytes in a second, and 4 times 2 s for what was read ahead. */
+/* The limits are 512 bytes per second, and 4 times 2 s for what was read ahead. */
 Test(load, slow_readers_are_served_and_slower_ones_are_not) {
     put_large();
     start_with("reply-timeout = 2s\n");
@@ -242,7 +248,7 @@ Test(load, slow_readers_are_served_and_slower_ones_are_not) {
     gemini_end(slower);
 }
 
-/* Whoever comes is answered as long as there is a place, whichever worker has it. */
+/* Every client is answered as long as one worker can accept it. */
 Test(load, nobody_waits_while_a_worker_has_a_place) {
     struct gemini_client *readers[PLACES - 1];
     put_large();
@@ -253,7 +259,7 @@ Test(load, nobody_waits_while_a_worker_has_a_place) {
         gemini_receive(readers[i], &reply, 10);
         cr_expect_geq(reply.size, 10, "visitor %zu of %d waits", i + 1, PLACES);
         gemini_reply_end(&reply);
-        usleep(150000); /* all workers sleep by then */
+        usleep(150000); /* by now, all workers sleep */
     }
     expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
     for (size_t i = 0; i < PLACES - 1; i++)
@@ -284,7 +290,7 @@ static void expect_rest_and_recovery(const pid_t *workers, size_t count) {
     cr_expect_arr_eq(workers, after, count * sizeof *workers, "a worker was replaced");
 }
 
-/* How many descriptors a process may have. */
+/* Returns the maximum number of descriptors of a process. */
 static unsigned long descriptors_of(pid_t process) {
     char path[64], line[128];
     unsigned long most = 0;
@@ -297,7 +303,10 @@ static unsigned long descriptors_of(pid_t process) {
     return most;
 }
 
-/* Started by hand, a program gets a low soft limit as a rule: it asks for what its connections need, and no more. */
+/*
+ * A program that is started by hand usually has a low soft limit. It raises the limit to what its connections need, and
+ * no further.
+ */
 Test(load, the_soft_limit_of_descriptors_is_raised) {
     pid_t workers[WORKERS_MAX];
     struct rlimit limit;
@@ -333,7 +342,7 @@ static size_t open_descriptors(pid_t process) {
     return count - 2; /* "." and ".." */
 }
 
-/* The number below which exactly so many descriptors are free. */
+/* Returns the number below which exactly `free` descriptors are free. */
 static rlim_t number_above(pid_t process, size_t free) {
     char path[64], target[8];
     for (rlim_t number = 0;; number++) {
@@ -343,7 +352,7 @@ static rlim_t number_above(pid_t process, size_t free) {
     }
 }
 
-/* Starts the server with workers whose limits may be changed by whoever runs this: they keep the same user. */
+/* Starts the server with workers whose limits this test may change, because they keep the same user. */
 static void start_with_same_user(void) {
     char content[128];
     snprintf(content, sizeof content, "%s/content", server.folder);
@@ -352,7 +361,7 @@ static void start_with_same_user(void) {
     server_start(&server);
 }
 
-/* From now on these processes get no new descriptor, or only so many. */
+/* From now on, these processes get no new descriptor, or only `more`. */
 static void limit_descriptors(const pid_t *workers, size_t count, size_t more) {
     for (size_t i = 0; i < count; i++) {
         struct rlimit limit = {number_above(workers[i], more), 1024};
@@ -369,7 +378,7 @@ Test(load, accept_without_descriptors_neither_kills_nor_spins) {
     expect_rest_and_recovery(workers, count);
 }
 
-/* Two workers have no descriptors in turn: what comes is taken by the others, and soon. */
+/* Two workers in turn have no descriptors: the others must soon accept new connections. */
 Test(load, nobody_waits_for_a_worker_without_descriptors) {
     pid_t workers[WORKERS_MAX];
     start_with_same_user();
@@ -418,7 +427,7 @@ Test(load, no_descriptor_is_lost) {
     server_start(&server);
     expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
     size_t count = server_workers(&server, workers);
-    usleep(3000000); /* lingering connections come to an end */
+    usleep(3000000); /* until lingering connections have ended */
     for (size_t i = 0; i < count; i++)
         before[i] = open_descriptors(workers[i]);
     for (int round = 0; round < 50; round++) {

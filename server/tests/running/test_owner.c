@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What an owner lays into a capsule beside pages: metadata, listings, access lists; and files that change. */
+/* What owners put into a capsule besides pages: metadata, listings, access lists; and files that change. */
 
 #include <criterion/criterion.h>
 #include <openssl/pem.h>
@@ -112,7 +112,7 @@ Test(owner, a_listing_where_it_is_allowed) {
     cr_expect_eq(strncmp(reply->body, "# My files\n", 11), 0, "%s", reply->body);
     cr_expect(strstr(reply->body, "=> folder/ "), "%s", reply->body);
     cr_expect_null(strstr(reply->body, "hidden"));
-    /* Each of its links leads to something. */
+    /* Each of its links must work. */
     char link[256], request[320];
     const char *line = strstr(reply->body, "=> ");
     int links = 0;
@@ -129,11 +129,11 @@ Test(owner, a_listing_where_it_is_allowed) {
     expect_status(&server, "gemini://localhost:PORT/files/folder/", 51);
 }
 
-/* ---- visitors with a certificate ---- */
+/* ---- clients with a certificate ---- */
 
 static char identity[128];
 
-/* Makes a self-signed certificate, valid from so many days before now to so many after. */
+/* Makes a self-signed certificate, valid from `begins` to `ends`, in days from now. */
 static void make_identity(const char *key, int begins, int ends, char fingerprint[static 65]) {
     char command[1024];
     static int number;
@@ -208,7 +208,7 @@ Test(owner, row_20_certificates_of_another_time) {
 
 /* ---- files that change while they are served ---- */
 
-/* A visitor who has read the first bytes of a large file and waits. */
+/* Returns a client that has read the first bytes of a large file and waits. */
 static struct gemini_client *read_beginning(struct gemini_reply *reply) {
     static struct gemini_way way;
     way = way_to(&server);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* From a request to a file: what is served, as what, and what never is. */
+/* From a request to a file: which files are served, with which type, and which never are. */
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -62,7 +62,7 @@ static void expect_media_type(const char *request, const char *type) {
               "'%s' is '%s', not '%s'", request, reply->meta, type);
 }
 
-/* Refused by 59 or 51 (row 25), and nothing of another place is in the answer. */
+/* Must be refused with 59 or 51 (row 25), and the response must contain nothing from another place. */
 static void expect_refused(const char *request) {
     const struct gemini_reply *reply = ask(&server, request);
     cr_expect(reply->status == 51 || reply->status == 59, "'%s' was answered with %d %s", request, reply->status,
@@ -86,7 +86,7 @@ Test(pages, row_16_a_folder_without_its_slash_is_one_hop) {
 }
 
 Test(pages, row_16_no_folder_name_leads_to_another_host) {
-    /* "//both" is a folder by its path; a reference "//both/" would be a host. */
+    /* "//both" is a folder by its path, but a redirect to "//both/" would lead to a host. */
     const struct gemini_reply *reply = ask(&server, "gemini://localhost:PORT//both");
     cr_expect(strncmp(reply->meta, "//", 2) != 0, "the way leads to '%s'", reply->meta);
     cr_expect(reply->status == 31 || reply->status == 51 || reply->status == 59);
@@ -136,10 +136,10 @@ Test(pages, row_25_no_way_out_of_the_content_folder) {
     };
     for (const char *const *request = requests; *request; request++)
         expect_refused(*request);
-    /* Each capsule may have an author of its own, whose links end at that capsule. */
+    /* Each capsule may have its own author, so its links must not leave it. */
     expect_status(&server, "gemini://localhost:PORT/above.gmi", 51);
     expect_status(&server, "gemini://localhost:PORT/up/other.example/", 51);
-    /* The same file by its right way. */
+    /* The same file through its proper path. */
     expect_page(&server, "gemini://localhost:PORT/both/index.gmi", "# gmi\n");
     struct gemini_way way = way_to(&server);
     cr_expect_str_eq(ask_by(&way, "gemini://other.example:PORT/own.gmi")->body, "SECRET");

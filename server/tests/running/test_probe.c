@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* `vitrine probe`: what it tells an engine, and who else could use it to stay out of the log. */
+/* `vitrine probe`: what it reports to an engine, and that nobody else can use it to stay out of the log. */
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -29,7 +29,7 @@ static void end(void) {
 
 TestSuite(probe, .init = begin, .fini = end, .timeout = 90);
 
-/* Listens on 127.0.0.1 and ::1, and on a port with PROXY headers; `more` are further settings. */
+/* Listens on 127.0.0.1 and ::1, and on a port with PROXY headers; `more` contains additional settings. */
 static void start_with(const char *more) {
     server_put_settings_proxied(&server, "log-addresses = full\n%s", more);
     snprintf(four, sizeof four, "--listen=127.0.0.1:%u", server.port);
@@ -52,7 +52,7 @@ static void expect_sentence(int status, int expected, const char *about) {
     cr_expect(strstr(output, about), "'%s' is not in it: %s", about, output);
 }
 
-/* ---- what it tells ---- */
+/* ---- results ---- */
 
 Test(probe, a_page_is_0) {
     start_with("");
@@ -61,7 +61,7 @@ Test(probe, a_page_is_0) {
     cr_expect_eq(probe_at("[::1]", server.port, "localhost"), 0, "%s", output);
 }
 
-/* What authors decide about a page is no fault of the server. */
+/* Statuses that authors choose for a page are not faults of the server. */
 Test(probe, what_shows_a_fault_is_1_and_other_statuses_are_0) {
     static const struct {
         const char *rule;
@@ -108,7 +108,7 @@ Test(probe, where_nothing_listens_it_is_69) {
     expect_sentence(probe_at("127.0.0.1", server.port, "localhost"), EX_UNAVAILABLE, "Connection refused");
 }
 
-/* Takes a connection, says something or nothing, and waits. */
+/* Starts a process that accepts a connection, sends `says` or nothing, and waits. */
 static pid_t stand_in(uint16_t port, const char *says) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -132,7 +132,7 @@ Test(probe, what_is_no_gemini_server_is_76) {
     kill(other, SIGKILL);
 }
 
-/* The kernel takes the connection of a server whose workers hang, so it does not show in connecting. */
+/* The kernel accepts connections even if all workers hang, so connecting alone does not show it. */
 Test(probe, a_server_that_hangs_is_69_in_eight_seconds) {
     pid_t workers[WORKERS_MAX];
     start_with("");
@@ -163,7 +163,7 @@ Test(probe, wrong_usage_is_64) {
 
 /* ---- the log, and who stays out of it ---- */
 
-/* The address of the probe, made here from what probe_address.h says. */
+/* Computes the probe's address from the description in probe_address.h. */
 static const char *address_of_probe(void) {
     static char address[INET_ADDRSTRLEN];
     char boot_id[64] = "";
@@ -204,9 +204,9 @@ Test(probe, its_visits_are_in_the_log_only_if_they_fail) {
 }
 
 /*
- * The attack: a client from elsewhere comes by a proxy on this machine. Some proxies, such as I2P routers, connect from
- * an address of 127.0.0.0/8 that depends on the client, and PROXY headers hold what clients want. It cannot have the
- * address of the probe, unless it guesses; a header with that address counts for nothing.
+ * The attack: a remote client connects through a proxy on this machine. Some proxies, such as I2P routers, connect from
+ * an address in 127.0.0.0/8 that depends on the client, and PROXY headers contain what clients want. The client cannot
+ * have the probe's address unless it guesses it; a header with that address does not count.
  */
 Test(probe, nobody_else_stays_out_of_the_log) {
     static const char *const sources[] = {NULL, "127.0.0.1", "127.0.0.2", "127.77.88.99", "127.19.65.1"};
@@ -240,7 +240,7 @@ Test(probe, a_proxy_header_with_its_address_does_not_keep_out_of_the_log) {
     cr_expect(server_logged(&server, logged), "%s", logged);
 }
 
-/* ---- places ---- */
+/* ---- connections from this machine ---- */
 
 /* Opens connections that stay, from an address of this machine. */
 static void stay(struct gemini_client **clients, size_t count, const char *source) {
@@ -259,7 +259,7 @@ static void leave(struct gemini_client **clients, size_t count) {
         gemini_end(clients[i]);
 }
 
-/* The places for this machine are taken by clients that are busy: a probe need not wait for them. */
+/* All connections allowed for this machine are in use by busy clients: a probe need not wait for them. */
 Test(probe, it_is_answered_while_all_places_for_this_machine_are_taken) {
     struct gemini_client *busy[3];
     server_put(&server, "localhost/large.bin", calloc(1, 24 << 20), 24 << 20);
@@ -279,12 +279,15 @@ Test(probe, it_is_answered_while_all_places_for_this_machine_are_taken) {
     leave(busy, 3);
 }
 
-/* Whoever has its address has four places with it, and is then one of this machine's visitors. */
+/* A client with its address may have four additional connections; after that, it counts as a client of this machine. */
 Test(probe, its_address_is_worth_no_more_than_four_places) {
     struct gemini_client *many[8], *one[1];
     start_with("max-connections-from-loopback = 4\n");
     stay(many, 8, address_of_probe());
-    /* All places for this machine are taken now: the next one there ends one that is silent, once it is old enough. */
+    /*
+     * All connections allowed for this machine are in use now: the next one from it closes a silent one that is old
+     * enough.
+     */
     usleep(2500000);
     stay(one, 1, "127.0.0.1");
     size_t ended = 0;

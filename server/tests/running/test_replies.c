@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a reply is, byte for byte, and how it ends. expect_well_formed (questions.c) looks at every reply of all tests.
+/*
+ * What a response contains, byte for byte, and how it ends. expect_well_formed (questions.c) checks every response in
+ * all tests.
  */
 
 #include <criterion/criterion.h>
@@ -37,7 +39,7 @@ static void put_large(void) {
     free(bytes);
 }
 
-/* A conversation up to the request, which is sent. */
+/* Starts a conversation and sends the request. */
 static struct gemini_client *begin_asking(struct gemini_way way, const char *request) {
     char line[1100];
     struct gemini_client *client = gemini_connect(&way);
@@ -70,7 +72,7 @@ Test(replies, row_7_no_name_gets_controls_into_the_header) {
         server_put_text(&server, path, "# Odd\n");
         snprintf(request, sizeof request, "gemini://localhost:PORT/%s", names[i][1]);
         const struct gemini_reply *reply = ask(&server, request);
-        /* A name with controls, or one that is no UTF-8, may also be refused. */
+        /* A name with control characters, or that is not UTF-8, may also be refused. */
         cr_expect(reply->status == 31 || (i < 8 && (reply->status == 59 || reply->status == 51)),
                   "'%s' was answered with %d %s", request, reply->status, reply->meta);
         if (reply->status != 31)
@@ -79,13 +81,13 @@ Test(replies, row_7_no_name_gets_controls_into_the_header) {
                          "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/[]@!$&'()*+,;=%") ==
                       strlen(reply->meta),
                   "'%s' is no URI reference", reply->meta);
-        /* The way must lead to the page: follow it. */
+        /* The redirect must lead to the page: follow it. */
         if (reply->meta[0] == '/') {
             snprintf(request, sizeof request, "gemini://localhost:PORT%s", reply->meta);
         } else if (strncmp(reply->meta, "gemini://", 9) == 0) {
             snprintf(request, sizeof request, "%s", reply->meta);
         } else {
-            /* RFC 3986, 4.2: a colon in the first segment would make the rest of the name a scheme. */
+            /* RFC 3986, 4.2: a colon in the first segment would turn the beginning of the name into a scheme. */
             size_t segment = strcspn(reply->meta, "/");
             cr_expect_null(memchr(reply->meta, ':', segment), "'%s' begins like a scheme", reply->meta);
             snprintf(request, sizeof request, "gemini://localhost:PORT/%s",
@@ -108,7 +110,7 @@ Test(replies, row_8_the_header_byte_for_byte) {
 }
 
 Test(replies, row_9_only_statuses_that_exist) {
-    /* Any odd bytes: whatever is answered must be well formed, which ask_bytes sees to. */
+    /* Sends random bytes: every response must be well-formed, which ask_bytes checks. */
     struct gemini_way way = way_to(&server);
     uint32_t state = 20241128;
     for (int round = 0; round < 300; round++) {
@@ -145,7 +147,7 @@ Test(replies, row_10_close_notify_on_every_path) {
         for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
             struct gemini_way way = way_to(&server);
             way.oldest_version = way.newest_version = version;
-            /* ask_by ends the test where close_notify is missing. */
+            /* ask_by fails the test if close_notify is missing. */
             cr_expect_eq(ask_by(&way, paths[i].request)->status, paths[i].status, "%s", paths[i].request);
         }
     }
@@ -156,7 +158,7 @@ Test(replies, row_10_a_body_that_shrinks_ends_without_close_notify) {
     struct gemini_reply reply = {0};
     put_large();
     struct gemini_client *client = begin_asking(way_to(&server), "gemini://localhost:PORT/large.bin");
-    gemini_receive(client, &reply, 100000); /* the rest waits: socket buffers hold less than the file */
+    gemini_receive(client, &reply, 100000); /* the rest waits, because socket buffers are smaller than the file */
     snprintf(path, sizeof path, "%s/content/localhost/large.bin", server.folder);
     cr_assert_eq(truncate(path, 1000), 0);
     gemini_receive(client, &reply, 0);
@@ -195,7 +197,7 @@ Test(replies, row_10_last_data_and_close_notify_in_one_segment) {
     }
 }
 
-/* The linger option with no time makes close() a reset. */
+/* With a linger time of zero, close() resets the connection. */
 static void end_by_reset(struct gemini_client *client) {
     setsockopt(client->socket, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     gemini_end(client);
@@ -229,7 +231,7 @@ Test(replies, row_11_visitors_who_leave_without_a_word) {
     cr_expect_arr_eq(before, after, count * sizeof *before, "a worker was replaced");
 }
 
-/* Did the connection stay open for a client that sends more behind a response other than 20? */
+/* Did the connection stay open for a client that keeps sending after a response other than 20? */
 static bool is_heard_out(const struct gemini_way *way) {
     static const char content[] = "what somebody uploads";
     const char *line = with_port("titan://localhost:PORT/page.gmi;size=21\r\n", server.port);
@@ -242,7 +244,7 @@ static bool is_heard_out(const struct gemini_way *way) {
     cr_expect_eq(reply.progress, GEMINI_CLOSE_NOTIFY);
     cr_expect_eq(reply.status, 53, "%d %s", reply.status, reply.meta);
     bool sent = send(client->socket, content, sizeof content, MSG_NOSIGNAL) == (ssize_t)sizeof content;
-    usleep(100000); /* time for a reset to come */
+    usleep(100000); /* time for a reset to arrive */
     cr_assert_eq(getsockopt(client->socket, SOL_SOCKET, SO_ERROR, &error, &size), 0);
     gemini_reply_end(&reply);
     gemini_end(client);
@@ -250,8 +252,8 @@ static bool is_heard_out(const struct gemini_way *way) {
 }
 
 /*
- * A reset can overtake a response that a client has not read yet, so the server goes on taking for a while what comes
- * behind a request that it refused. A busy machine may take longer than that while, now and then.
+ * A reset can overtake a response that the client has not read yet. So after refusing a request, the server keeps
+ * reading for a while. A busy machine may sometimes exceed that time.
  */
 Test(replies, row_12_clients_who_go_on_sending_get_no_reset) {
     struct gemini_way way = way_to(&server);
@@ -304,7 +306,7 @@ Test(replies, row_27_what_is_not_tls_gets_no_byte) {
         cr_expect_lt(gemini_now() - begun, 3000, "opening %zu: closed only after a time-out", i);
         gemini_end(client);
     }
-    /* The same way with TLS is served. */
+    /* A client with TLS is served on the same port. */
     expect_page(&server, "gemini://localhost:PORT/page.gmi", "# Page\n");
 }
 
@@ -318,9 +320,9 @@ Test(replies, row_27_a_connection_that_says_nothing_gets_no_byte) {
     gemini_end(client);
 }
 
-/* ---- every byte, by every cipher ---- */
+/* ---- every byte, with every cipher ---- */
 
-/* Bytes that do not repeat at any length that could hide a record that is missing, twice there or out of order. */
+/* Makes bytes without repetition, so that a missing, repeated or swapped record is noticed. */
 static char *make_bytes(size_t size) {
     char *bytes = malloc(size + 1);
     uint64_t state = 88172645463325252u;
@@ -336,7 +338,7 @@ static char *make_bytes(size_t size) {
 #define HEADER (sizeof "20 application/octet-stream\r\n" - 1)
 #define BODY_MAX (40 * RECORD + 77)
 
-/* Ciphers of each version, by OpenSSL's names. */
+/* Ciphers of each version, with OpenSSL's names. */
 static const struct {
     int version;
     const char *name;
@@ -346,7 +348,7 @@ static const struct {
     {TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384"}, {TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305"},
 };
 
-/* Fetches /body.bin, by steps of so many bytes with a pause after each (0: at once), and compares it. */
+/* Fetches /body.bin and compares it. Reads `step` bytes at a time with a pause after each (0: without pauses). */
 static void expect_body(size_t cipher, const char *bytes, size_t size, int buffer, size_t step) {
     struct gemini_way way = way_to(&server);
     struct gemini_reply reply = {0};
@@ -371,7 +373,7 @@ static void expect_body(size_t cipher, const char *bytes, size_t size, int buffe
     gemini_end(client);
 }
 
-/* Bodies that end just before, at and behind the end of a record, and of the records that are made at once. */
+/* Uses bodies that end just before, at, and after the end of a record, and of the records that are made at once. */
 Test(replies, bodies_of_every_length_arrive_by_every_cipher) {
     static const size_t sizes[] = {0,
                                    1,
@@ -392,7 +394,7 @@ Test(replies, bodies_of_every_length_arrive_by_every_cipher) {
     free(bytes);
 }
 
-/* The kernel takes only parts of what is sent at once, and what is left goes on where it stopped. */
+/* The kernel accepts only parts of what the server sends, and the server must continue where it stopped. */
 Test(replies, bodies_arrive_at_slow_readers_by_every_cipher) {
     char *bytes = make_bytes(BODY_MAX);
     server_put(&server, "localhost/body.bin", bytes, BODY_MAX);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What is a request, and what becomes of it: Gemini network protocol 0.24.1, sections "Gemini URI scheme" and
- * "Requests". */
+/*
+ * What is a request, and how it is answered: Gemini network protocol 0.24.1, sections "Gemini URI scheme" and
+ * "Requests".
+ */
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -105,7 +107,7 @@ Test(requests, row_1_split_byte_by_byte) {
     cr_expect_str_eq(ask_by(&way, "gemini://localhost:PORT/page.gmi")->bytes, "20 text/gemini\r\n# Page\n");
 }
 
-/* Writes a URI of `size` bytes that names an existing page, with long folder names, into `uri`. */
+/* Writes a URI of `size` bytes for an existing page, with long folder names, into `uri`. */
 static void make_long(char *uri, size_t size) {
     char path[2048] = "localhost/";
     size_t used = (size_t)snprintf(uri, size + 1, "gemini://localhost:%u/", server.port);
@@ -210,10 +212,10 @@ Test(requests, row_18_other_schemes_hosts_and_ports) {
         "gemini://[2001:db8::1]:PORT/",
         "gemini://localhost:1/",
         "gemini://localhost:1PORT/",
-        "gemini://elsewhere.example:PORT/a%00b", /* no file can have that name, but this is told of the host first */
+        "gemini://elsewhere.example:PORT/a%00b", /* no file can have that name, but the wrong host is reported first */
         "gemini://localhost:1/a%00b",
-        "gemini://localhost/",  /* port 1965, which is another one */
-        "gemini://localhost:/", /* so is this */
+        "gemini://localhost/",  /* port 1965, which differs from this server's */
+        "gemini://localhost:/", /* the same */
         "gemini://..:PORT/",
         "gemini://.:PORT/",
         "gemini://..%2f:PORT/",

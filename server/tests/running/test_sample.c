@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The sample capsule, which shows that a new server works, and gives way to the owner's own pages. */
+/* The sample capsule, which shows that a new server works, and disappears when the owner adds pages. */
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -63,7 +63,7 @@ Test(sample, gives_way_to_the_first_capsule) {
     cr_expect_eq(ask_by(&way, with_port("gemini://localhost:PORT/", server.port))->status, 53);
 }
 
-/* A disk that is not mounted must not show clients who know a capsule another one with another certificate. */
+/* If a disk is not mounted, clients who know a capsule must not get the sample with another certificate instead. */
 Test(sample, does_not_take_the_place_of_pages_that_are_missing) {
     char from[160], to[160];
     server_put_text(&server, "my.example/index.gmi", "# Mine\n");
@@ -90,7 +90,7 @@ Test(sample, a_page_that_belongs_to_no_host_is_told_of) {
 Test(sample, a_folder_that_nobody_can_ask_for_is_told_of) {
     server_put_text(&server, "My Pages/index.gmi", "# Mine\n");
     server_start(&server);
-    expect_status(&server, "gemini://localhost:PORT/", 20); /* the sample, while there is no other capsule */
+    expect_status(&server, "gemini://localhost:PORT/", 20); /* the sample, as long as there is no other capsule */
     cr_expect(server_logged(
         &server, "folder \"My Pages\" does not have the name of a host, so no client can ask for it; rename"));
     cr_expect_not_null(server_told(&server, "ask for 1 folder not named like a host", 5000));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The key process: it alone holds private keys, and what happens to visitors when something happens to it. */
+/* The key process: it alone has private keys. Also what happens to clients if it is stopped or killed. */
 
 #include <criterion/criterion.h>
 #include <openssl/core_names.h>
@@ -17,7 +17,7 @@
 #include "lib/server.h"
 
 #define KEY_SIZE 32
-#define PART 12 /* bytes: that many in a row are no accident */
+#define PART 12 /* bytes: so many equal bytes are no coincidence */
 
 static struct server server;
 
@@ -33,10 +33,10 @@ TestSuite(secrets, .init = begin, .fini = end, .timeout = 120);
 
 /* ---- memory ---- */
 
-/* The forms in which a private key can lie in memory. */
+/* The forms in which a private key may be in memory. */
 struct secret {
-    unsigned char forward[KEY_SIZE], backward[KEY_SIZE]; /* the number, its highest byte first, or last */
-    char text[PART + 1];                                 /* out of its PEM file */
+    unsigned char forward[KEY_SIZE], backward[KEY_SIZE]; /* the number, in big- and little-endian order */
+    char text[PART + 1];                                 /* from its PEM file */
 };
 
 static void read_secret(struct secret *secret) {
@@ -55,7 +55,7 @@ static void read_secret(struct secret *secret) {
     bool within = false;
     secret->text[0] = '\0';
     while (fgets(line, sizeof line, file)) {
-        /* The number itself lies in the first line behind the start, after what every such key begins with. */
+        /* The number itself is in the first line, after a beginning that all such keys have in common. */
         if (within && !secret->text[0])
             snprintf(secret->text, sizeof secret->text, "%.12s", line + 48);
         within = strstr(line, "BEGIN") && strstr(line, "PRIVATE KEY");
@@ -72,7 +72,7 @@ static bool holds_part(const char *memory, size_t size, const unsigned char *key
     return false;
 }
 
-/* Looks through all that a process can read in its memory. */
+/* Searches all memory that the process can read. */
 static bool holds_secret(pid_t process, const struct secret *secret) {
     char path[64], line[512];
     bool found = false;
@@ -125,7 +125,7 @@ Test(secrets, only_the_key_process_holds_a_private_key) {
             expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
         expect_kept(&secret);
     }
-    /* Those that were started later, too. */
+    /* Also checks workers that were started later. */
     pid_t workers[WORKERS_MAX];
     server_workers(&server, workers);
     kill(workers[0], SIGKILL);
@@ -172,7 +172,7 @@ Test(secrets, while_it_is_stopped_open_connections_go_on) {
     expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
 }
 
-/* Whoever leaves before the signature comes is not there to be given it. */
+/* A client that leaves before its signature is made must not get it. */
 Test(secrets, visitors_may_leave_while_it_is_stopped) {
     pid_t workers[WORKERS_MAX], after[WORKERS_MAX];
     server_start(&server);
@@ -182,11 +182,11 @@ Test(secrets, visitors_may_leave_while_it_is_stopped) {
         for (int i = 0; i < 12; i++) {
             struct gemini_client *client = shake_hands_within(100);
             cr_expect_eq(client->progress, GEMINI_TOO_LATE);
-            /* A reset: at a mere end of what is said the server waits for the signature. */
+            /* A reset, because after a mere end of the client's data, the server waits for the signature. */
             setsockopt(client->socket, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
             gemini_end(client);
         }
-        usleep(200000); /* their ends are seen */
+        usleep(200000); /* until the server has noticed the resets */
         kill(server_keys(&server), SIGCONT);
         for (int i = 0; i < 12; i++)
             expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
@@ -209,7 +209,7 @@ Test(secrets, killed_it_is_replaced_and_nobody_is_turned_away) {
     expect_page_by(open);
 }
 
-/* A key that takes long to sign with, so that something is being signed whenever the process is killed. */
+/* A key with slow signatures, so that one is in progress whenever the process is killed. */
 static void make_slow_identity(void) {
     char command[512];
     snprintf(command, sizeof command,
@@ -249,7 +249,7 @@ Test(secrets, what_it_was_signing_when_it_was_killed_is_signed) {
     }
 }
 
-/* kB of memory, as much as there is of it, that other processes may write as well. */
+/* Returns the kB of existing memory that other processes can write to as well. */
 static size_t shared_memory_of(pid_t process) {
     char path[64], line[512], access[8] = "";
     size_t sum = 0, size;
@@ -264,7 +264,7 @@ static size_t shared_memory_of(pid_t process) {
     return sum;
 }
 
-/* It starts at another moment than the first one, when there is memory that the supervisor and the workers share. */
+/* It is started at another time than the first one, when the supervisor and the workers already share memory. */
 Test(secrets, another_key_process_shares_no_memory_with_workers_either) {
     pid_t workers[WORKERS_MAX];
     server_start(&server);
@@ -278,7 +278,7 @@ Test(secrets, another_key_process_shares_no_memory_with_workers_either) {
     cr_expect_eq(shared_memory_of(server_keys(&server)), 0);
 }
 
-/* Whatever the tests had the server do, no role made a call that is not on its list. */
+/* Whatever the tests made the server do, no role made a system call that is not on its list. */
 Test(secrets, no_role_needs_a_call_that_it_has_not) {
     server_put_text(&server, "localhost/list/.directory-listing-ok", "");
     server_put_text(&server, "localhost/.meta", "gone: 52 Gone\n");
@@ -335,7 +335,7 @@ static void expect_own_certificate(const char *name) {
     gemini_end(client);
 }
 
-/* What it answers late, to a reload that was given up, is no answer to the next. */
+/* A late response to a reload that was given up must not be taken for the response to the next one. */
 Test(secrets, a_reload_while_it_is_stopped_changes_nothing) {
     server.watchdog = 3000000;
     server_start(&server);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The life of the program: what it tells a service manager, how it stops, what it writes into the log. */
+/* The life of the program: what it reports to a service manager, how it stops, what it logs. */
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -52,11 +52,10 @@ Test(service, it_says_that_it_is_ready_and_how_it_is) {
     cr_expect_not_null(server_told(&server, "STOPPING=1", 1000));
 }
 
-/* ---- a key service that is reached by its path ---- */
+/* ---- a key process that is reached through its path ---- */
 
-/* `vitrine keys` with a state folder of its own, and the socket that a service manager would hand over to it. */
-static pid_t start_key_service(const char *path,
-                               const char *state) { /* path: at most 107 bytes */ /* path: at most 107 bytes */
+/* Starts `vitrine keys` with its own state folder, and the socket that a service manager would pass to it. */
+static pid_t start_key_service(const char *path, const char *state) { /* path: at most 107 bytes */
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     mkdir(state, 0700);
@@ -83,7 +82,7 @@ static pid_t start_key_service(const char *path,
 
 static char keys_path[108], keys_state[128], keys_here[32];
 
-/* The server asks for its keys at a path; the state folder of their process is another one. */
+/* Makes the server use the key process at a path, which has a separate state folder. */
 static void use_keys_at_path(void) {
     snprintf(keys_path, sizeof keys_path, "%.90s/keys.sock", server.folder);
     snprintf(keys_state, sizeof keys_state, "%s/elsewhere", server.folder);
@@ -98,7 +97,7 @@ Test(service, keys_are_asked_for_at_the_path_that_it_was_told) {
     char identity[192], output[4096];
     use_keys_at_path();
 
-    /* Nobody there: said, and no key process of its own in its stead. */
+    /* If nobody listens there, the server reports it and starts no key process itself. */
     const char *const alone[] = {"serve", "--listen", keys_here, "--keys", keys_path, NULL};
     cr_expect_eq(run_program(output, sizeof output, alone), 69, "%s", output);
     cr_expect_not_null(strstr(output, "the key service cannot be reached at "), "%s", output);
@@ -115,9 +114,9 @@ Test(service, keys_are_asked_for_at_the_path_that_it_was_told) {
     cr_expect_eq(waitpid(keys, NULL, 0), keys);
 }
 
-static int keys_log = -1; /* standard error of the key process, or -1: that of the test */
+static int keys_log = -1; /* standard error of the key process; -1: the test's own */
 
-/* `vitrine keys --listen`, as in a container of its own. */
+/* Starts `vitrine keys --listen`, as in a separate container. */
 static pid_t start_listening_keys(const char *path, const char *state) {
     mkdir(state, 0700);
     pid_t process = fork();
@@ -148,8 +147,7 @@ static void end_keys(pid_t keys, int signal) {
     cr_expect_eq(waitpid(keys, NULL, 0), keys);
 }
 
-/* The server may start first; a key process that was killed leaves its socket behind, and the next one takes its place.
- */
+/* The server may start first. A key process that was killed leaves its socket behind, and the next one replaces it. */
 Test(service, keys_listen_by_themselves) {
     char identity[192];
     use_keys_at_path();
@@ -169,7 +167,7 @@ Test(service, keys_listen_by_themselves) {
     }
 }
 
-/* A secret as Kubernetes mounts it: each file is a link to one behind ..data, itself a link to a folder. */
+/* A secret as Kubernetes mounts it: each file is a link through ..data, which is a link to a folder. */
 Test(service, keys_take_a_secret_of_links) {
     char command[1024], made[192], file[192];
     use_keys_at_path();
@@ -192,7 +190,7 @@ Test(service, keys_take_a_secret_of_links) {
     end_keys(keys, SIGTERM);
 }
 
-/* Engines tell all containers of a pod to stop at the same time; the server still needs signatures (stop-delay). */
+/* Engines stop all containers of a pod at the same time, but the server still needs signatures (stop-delay). */
 Test(service, keys_that_listen_stop_after_their_server) {
     int status = -1;
     use_keys_at_path();
@@ -209,7 +207,7 @@ Test(service, keys_that_listen_stop_after_their_server) {
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
 }
 
-/* Nobody has to wait for a server that does not stop. */
+/* A second signal ends it even if a server is still connected. */
 static void expect_end_at_the_second(int signal) {
     int status = -1;
     use_keys_at_path();
@@ -232,7 +230,7 @@ Test(service, keys_that_listen_stop_at_the_second_sigint) {
     expect_end_at_the_second(SIGINT);
 }
 
-/* Somebody starts it in a terminal: sees that it is ready, and ends it with Ctrl-C. */
+/* If it is started in a terminal, it says when it is ready, and Ctrl-C ends it. */
 Test(service, keys_by_hand_say_that_they_are_ready_and_stop_at_sigint) {
     char line[256] = "";
     int ends[2], status = -1;
@@ -332,7 +330,7 @@ static int open_listener(uint16_t port) {
 Test(service, it_takes_its_sockets_from_the_service_manager) {
     struct gemini_way way = way_to(&server);
     server.handed_over = open_listener(server.port);
-    /* A visitor who comes before the start waits in the socket, also over a restart. */
+    /* A client that connects before the start waits in the socket, also during a restart. */
     for (int round = 0; round < 3; round++) {
         struct gemini_client *early = gemini_connect(&way);
         cr_assert_not_null(early);
@@ -374,7 +372,7 @@ static void expect_init_stopped_by(int signal) {
     expect_stop_by(signal);
 }
 
-/* An init has no default actions: a signal that it does not ask for does nothing. */
+/* The kernel ignores signals for an init that has no handler for them. */
 Test(service, as_an_init_sigterm_stops_it) {
     expect_init_stopped_by(SIGTERM);
 }
@@ -387,7 +385,7 @@ Test(service, as_an_init_sigrtmin_3_stops_it) {
     expect_init_stopped_by(SIGRTMIN + 3);
 }
 
-/* Does the program, which is more than a copy of this one by now, hold back SIGTERM, to look at it when it can? */
+/* Does the program (by now no longer a copy of this test) block SIGTERM, to handle it later? */
 static bool expects_a_stop(void) {
     char path[64], line[128], name[32] = "";
     unsigned long long blocked = 0;
@@ -406,7 +404,7 @@ Test(service, a_stop_at_any_moment_of_the_start_is_a_stop) {
     for (unsigned round = 0; round < 25; round++) {
         server_launch(&server);
         usleep(round * round * 50);
-        /* Before the program has prepared for signals, the signal itself ends it. */
+        /* Until the program has prepared for signals, the signal itself ends it. */
         bool expected = expects_a_stop();
         int result = server_stop(&server, SIGTERM);
         cr_expect(result == 0 || (result == -SIGTERM && !expected), "round %u: %d", round, result);
@@ -438,7 +436,7 @@ Test(service, a_reply_on_its_way_is_finished_before_the_stop) {
     cr_expect_eq(server_stop(&server, 0), 0);
 }
 
-/* Connects until it is refused. Whoever is connected before must be served. Returns how long that took. */
+/* Connects until a connection is refused. Earlier connections must be served. Returns how long that took. */
 static uint64_t connect_until_refused(const struct gemini_way *way) {
     uint64_t begun = gemini_now();
     while (gemini_now() - begun < 20000) {
@@ -453,7 +451,7 @@ static uint64_t connect_until_refused(const struct gemini_way *way) {
     return gemini_now() - begun;
 }
 
-/* A newcomer would otherwise be connected by the kernel and hang, as long as somebody reads slowly. */
+/* Otherwise the kernel would accept new connections, which would hang as long as another client reads slowly. */
 Test(service, newcomers_are_refused_at_once_while_a_reply_is_finished) {
     struct gemini_reply reply = {0};
     put_large();
@@ -475,7 +473,7 @@ Test(service, newcomers_are_refused_at_once_while_a_reply_is_finished) {
     cr_expect_eq(server_stop(&server, 0), 0);
 }
 
-/* The socket of a service manager outlives the stop: who comes meanwhile waits, and the next server has them. */
+/* The service manager's socket outlives the stop: new connections wait in it, and the next server serves them. */
 Test(service, a_socket_of_the_service_manager_takes_newcomers_during_a_stop) {
     struct gemini_reply reply = {0};
     put_large();
@@ -504,7 +502,7 @@ Test(service, a_socket_of_the_service_manager_takes_newcomers_during_a_stop) {
     close(server.handed_over);
 }
 
-/* A stop hurries whoever is slow; a reload does not. */
+/* A stop limits the time for slow clients; a reload does not. */
 Test(service, a_reply_on_its_way_is_finished_after_a_reload) {
     struct gemini_reply reply = {0};
     put_large();
@@ -517,7 +515,7 @@ Test(service, a_reply_on_its_way_is_finished_after_a_reload) {
     server_forget_told(&server);
     kill(server.process, SIGHUP);
     cr_assert_not_null(server_told(&server, "READY=1", 20000));
-    nap(8000); /* more than a stop would grant */
+    nap(8000); /* more than a stop would allow */
     gemini_receive(client, &reply, 0);
     cr_expect_eq(reply.progress, GEMINI_CLOSE_NOTIFY, "the reply was broken off after %zu bytes", reply.size);
     cr_expect_eq(reply.body_size, LARGE);
@@ -548,7 +546,7 @@ static void stop_beside_idle_visitors(void) {
         gemini_end(idle[i]);
 }
 
-/* Workers end by themselves, before the supervisor loses patience with them. A busy machine may be late once. */
+/* Workers end by themselves, before the supervisor ends them. A busy machine may be late once. */
 Test(service, a_reload_is_over_when_the_old_workers_have_left) {
     pid_t workers[WORKERS_MAX];
     server_start(&server);
@@ -556,7 +554,7 @@ Test(service, a_reload_is_over_when_the_old_workers_have_left) {
     kill(workers[0], SIGSTOP);
     uint64_t begun = gemini_now();
     server_reload(&server);
-    /* It waits for the one that does not leave, as long as it waits for any. */
+    /* It waits for the worker that does not leave, for the maximum time. */
     cr_expect_geq(gemini_now() - begun, 2900);
     kill(workers[0], SIGCONT);
 }
@@ -587,7 +585,7 @@ Test(service, a_worker_for_each_core) {
     cr_expect_eq(server_workers(&server, workers), (size_t)sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-/* Woken, none of them pushes aside whoever has the processor. */
+/* When they wake up, none of them interrupts the process that is running. */
 Test(service, its_processes_are_a_batch) {
     pid_t workers[WORKERS_MAX];
     server_start(&server);
@@ -640,7 +638,7 @@ Test(service, all_workers_killed_at_once_are_replaced) {
     }
 }
 
-/* One that dies as soon as it has begun is replaced ever later: 50 ms, 100 ms, 200 ms... */
+/* A worker that dies right after its start is replaced after increasing delays: 50 ms, 100 ms, 200 ms... */
 Test(service, a_worker_that_dies_young_waits_for_its_turn) {
     pid_t workers[WORKERS_MAX];
     unsigned deaths = 0;
@@ -711,7 +709,7 @@ Test(service, what_visitors_write_is_escaped_in_the_log) {
     free(log);
 }
 
-/* What is no request may hold anything, a password that was pasted for example. */
+/* An invalid request may contain anything, such as a password that was pasted by mistake. */
 Test(service, of_what_is_no_request_the_log_says_nothing) {
     static const char *const requests[] = {"gemini://user:pasted@localhost:PORT/pasted", "pasted", "gemini:///pasted",
                                            "gemini://localhost:PORT/pasted#pasted", "https://localhost/pasted"};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The settings file, and reading it anew while visitors are being served. */
+/* The settings file, and reloading it while clients are being served. */
 
 #include <criterion/criterion.h>
 #include <openssl/ssl.h>
@@ -116,7 +116,7 @@ Test(settings, no_connection_is_lost_by_reloads) {
     const char *line = with_port("gemini://localhost:PORT/large.bin\r\n", server.port);
     cr_assert(client && gemini_shake_hands(client) && gemini_send(client, line, strlen(line)));
     gemini_receive(client, &reply, 100000);
-    for (int i = 0; i < 10; i++) { /* some before, some behind their handshake */
+    for (int i = 0; i < 10; i++) { /* some before, some after their handshake */
         waiting[i] = gemini_connect(&way);
         cr_assert(waiting[i] && (i % 2 || gemini_shake_hands(waiting[i])));
     }
@@ -169,7 +169,7 @@ Test(settings, as_many_workers_as_they_say) {
         expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
 }
 
-/* One that is reloaded keeps their number: they share memory from the start on. */
+/* A reload keeps the number of workers, because they share memory from the start. */
 Test(settings, a_reload_does_not_change_the_number_of_workers) {
     pid_t workers[WORKERS_MAX];
     start_with("workers = 3\n");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* TLS as visitors meet it: versions, names, key exchange (protocol rows 21, 22, 24). */
+/* TLS as clients see it: versions, names, key exchange (protocol rows 21, 22, 24). */
 
 #include <criterion/criterion.h>
 #include <openssl/err.h>
@@ -27,7 +27,7 @@ static void end(void) {
 
 TestSuite(tls, .init = begin, .fini = end, .timeout = 90);
 
-/* The fingerprint of the certificate that a visitor by this way gets. */
+/* Returns the fingerprint of the certificate that a client gets this way. */
 static const char *fingerprint_by(const struct gemini_way *way) {
     static char fingerprints[4][GEMINI_FINGERPRINT_SIZE];
     static unsigned turn;
@@ -74,7 +74,7 @@ Test(tls, row_21_nothing_older_is_spoken) {
         struct gemini_client *client = gemini_connect(&way);
         cr_assert_not_null(client);
         cr_expect_not(gemini_shake_hands(client), "TLS 1.%d was spoken", version - TLS1_VERSION);
-        /* That the server refused, and not our own library, is seen by its alert. */
+        /* The alert shows that the server refused it, and not the client's own library. */
         cr_expect_eq(client->alert, SSL_AD_PROTOCOL_VERSION, "alert %d", client->alert);
         gemini_end(client);
     }
@@ -142,7 +142,7 @@ Test(tls, key_exchange_by_each_group) {
         way.groups = groups[i];
         way.oldest_version = TLS1_3_VERSION;
         expect_start(&way, "gemini://localhost:PORT/", "# Start\n");
-        way.piece = 1; /* a hybrid hello has more than 1,200 bytes */
+        way.piece = 1; /* a hybrid ClientHello has more than 1,200 bytes */
         expect_start(&way, "gemini://localhost:PORT/", "# Start\n");
     }
 }
@@ -170,7 +170,7 @@ Test(tls, a_group_that_would_cost_too_much_is_refused) {
 }
 
 Test(tls, another_first_guess_costs_one_round_more) {
-    /* The first key share is for a group that is not taken: HelloRetryRequest (RFC 8446, 4.1.4). */
+    /* The first key share is for an unsupported group, so the server sends a HelloRetryRequest (RFC 8446, 4.1.4). */
     struct gemini_way way = way_to(&server);
     way.groups = "P-384:X25519";
     way.oldest_version = TLS1_3_VERSION;
@@ -193,7 +193,7 @@ Test(tls, garbage_within_tls_ends_the_connection) {
     expect_start(&way, "gemini://localhost:PORT/", "# Start\n");
 }
 
-/* Fragments of any size but none are allowed (RFC 8446 section 5.1), also within the header of a message. */
+/* Fragments of any size but zero are allowed (RFC 8446 section 5.1), even within the header of a message. */
 static void expect_fragments(int version, size_t part) {
     unsigned char hello[4096], records[6 * sizeof hello];
     struct gemini_way way = way_to(&server);

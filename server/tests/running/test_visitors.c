@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Where visitors come from: the PROXY protocol, what the log says of them, and how much one of them may take. */
+/* Clients' addresses: the PROXY protocol, what the log contains of them, and how much one address may use. */
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -32,13 +32,16 @@ static void end(void) {
 
 TestSuite(visitors, .init = begin, .fini = end, .timeout = 90);
 
-/* A server with a second port, where a PROXY protocol header comes first; `more` are further settings. */
+/*
+ * Starts a server with a second port, on which a PROXY protocol header comes first; `more` contains additional
+ * settings.
+ */
 static void start_with(const char *more) {
     server_put_settings_proxied(&server, "%s", more);
     server_start(&server);
 }
 
-/* Connects by the proxy port and sends a header, at once or byte by byte. */
+/* Connects to the proxy port and sends a header, at once or byte by byte. */
 static struct gemini_client *come_from(const char *header, size_t size, bool slowly) {
     static struct gemini_way way;
     way = (struct gemini_way){.port = server.proxied_port, .server_name = "localhost", .patience = 5000};
@@ -70,7 +73,7 @@ static int ask_as(struct gemini_client *client, const char *path) {
     return status;
 }
 
-/* Does STATUS= tell within ten seconds of more than none of these, " displaced" for example? */
+/* Does STATUS= report more than zero of these within ten seconds, for example " displaced"? */
 static bool counted(const char *word) {
     uint64_t give_up = gemini_now() + 10000;
     const char *status;
@@ -101,7 +104,7 @@ Test(visitors, a_proxy_header_tells_where_they_come_from) {
     cr_expect(server_logged(&server, "path=\"/from-four\" address=192.0.2.7\n"));
     cr_expect(server_logged(&server, "path=\"/from-six\" address=2001:db8:1:2::77\n"));
     cr_expect(server_logged(&server, "path=\"/from-two\" address=192.0.2.77\n"));
-    /* The other port takes no header, and knows the real address. */
+    /* The other port accepts no header, and sees the real address. */
     expect_status(&server, "gemini://localhost:PORT/plain", 51);
     cr_expect(server_logged(&server, "path=\"/plain\" address=127.0.0.1\n"));
 }
@@ -144,7 +147,7 @@ Test(visitors, the_log_says_of_them_what_it_may) {
     }
 }
 
-/* The number that stands for an address in the log, of 16 digits. */
+/* Finds the number, of 16 digits, that represents an address in the log. */
 static void logged_number(const char *address, const char *path, char number[static 17]) {
     char mark[64];
     struct gemini_client *client = come_from_four(address);
@@ -180,7 +183,7 @@ Test(visitors, one_address_has_so_many_connections_and_no_more) {
         cr_expect_eq(admitted, i < 4, "connection %d", i);
     }
     cr_expect(server_logged(&server, "connection end=refused address=192.0.2.7"));
-    /* Others come in all the same, and one that leaves makes room. */
+    /* Other addresses are still accepted, and a client that leaves makes room for another. */
     struct gemini_client *other = come_from_four("192.0.2.8");
     cr_expect_eq(ask_as(other, "/"), 20);
     gemini_end(other);
@@ -192,8 +195,7 @@ Test(visitors, one_address_has_so_many_connections_and_no_more) {
     gemini_end(other);
 }
 
-/* Whoever was connected to a worker that was killed is counted no more. */
-/* A client that has its response takes no place any more, also while it keeps its end open. */
+/* A client that has its response no longer counts, even while it keeps its side open. */
 Test(visitors, who_has_a_response_takes_no_place) {
     struct gemini_client *clients[16];
     start_with("max-connections-per-address = 4\n");
@@ -206,6 +208,7 @@ Test(visitors, who_has_a_response_takes_no_place) {
         gemini_end(clients[i]);
 }
 
+/* Connections to a worker that was killed no longer count. */
 Test(visitors, what_a_dead_worker_had_counted_is_forgotten) {
     struct gemini_client *clients[4];
     pid_t workers[WORKERS_MAX];
@@ -228,7 +231,7 @@ Test(visitors, what_a_dead_worker_had_counted_is_forgotten) {
         gemini_end(clients[i]);
 }
 
-/* Where no proxy is, it is the address of the connection that counts. */
+/* Without a proxy, the address of the connection counts. */
 Test(visitors, one_address_is_limited_on_a_usual_port, .timeout = 120) {
     char listen_option[64];
     struct gemini_client *clients[8];
@@ -278,7 +281,7 @@ Test(visitors, row_17_one_address_asks_so_often_and_no_more) {
     gemini_end(other);
 }
 
-/* How many of so many handshakes from one address succeed. */
+/* Returns how many of `count` handshakes from one address succeed. */
 static int handshakes_of(const char *address, int count) {
     int good = 0;
     for (int i = 0; i < count; i++) {
@@ -307,8 +310,10 @@ Test(visitors, one_address_shakes_hands_so_often_and_no_more) {
     cr_expect_eq(handshakes_of("198.51.100.1", 1), 1);
 }
 
-/* By default a flood from one address ends soon, and who reads many pages, or has a crawler that is polite, does not
- * notice. */
+/*
+ * With the defaults, a flood from one address soon ends. A client that reads many pages, or a polite crawler, does not
+ * notice the limit.
+ */
 Test(visitors, a_flood_is_stopped_by_default) {
     start_with("");
     for (int i = 0; i < 100; i++) {
@@ -335,7 +340,10 @@ static struct gemini_client *come_from_six(const char *address) {
 
 #define CROWD 64
 
-/* How many of those that come from one prefix are let in, while they stay. The format takes a number from 0. */
+/*
+ * Returns how many connections from one prefix are accepted while they stay open. The format contains a number from 0
+ * on.
+ */
 static int admitted(bool six, const char *format, int count) {
     struct gemini_client *clients[CROWD];
     int good = 0;
@@ -361,7 +369,7 @@ Test(visitors, a_prefix_has_so_many_connections_and_no_more) {
     cr_expect_eq(admitted(false, "192.0.%d.1", 20), 20, "many IPv4 /24s");
 }
 
-/* Whoever reaches a port for proxies can claim any address: this one frees from nothing. */
+/* Anybody who reaches a port for proxies can claim any address, so this one is exempt from nothing. */
 Test(visitors, an_address_of_this_machine_is_proven_by_the_connection_alone) {
     start_with("max-connections-per-address = 2\nmax-requests-per-minute = 4\n");
     cr_expect_eq(admitted(false, "127.0.0.1", 10), 2);
@@ -370,7 +378,7 @@ Test(visitors, an_address_of_this_machine_is_proven_by_the_connection_alone) {
         expect_status(&server, "gemini://localhost:PORT/", 20);
 }
 
-/* What comes from this machine has a bound, so that it leaves places to others. */
+/* Connections from this machine have their own limit, so that others can still connect. */
 Test(visitors, this_machine_has_so_many_places_and_no_more) {
     size_t size = 4 * 1024 * 1024;
     char *bytes = calloc(1, size), line[64];
@@ -399,7 +407,7 @@ Test(visitors, this_machine_has_so_many_places_and_no_more) {
         gemini_end(crowd[i]);
 }
 
-/* A crowd on this machine, for as long as the attack takes; all have come when this returns. */
+/* Starts many clients on this machine, for the duration of the attack; all have connected when this returns. */
 static void crowd_of_this_machine(struct attack *attack) {
     attack->port = server.port;
     attackers = attack_begin(attack, &course);
@@ -409,8 +417,8 @@ static void crowd_of_this_machine(struct attack *attack) {
 }
 
 /*
- * Nobody can tell apart who comes by an onion service. One who opens more connections than there are places, again and
- * again, makes others wait, and keeps none out.
+ * Clients of an onion service cannot be distinguished. One that keeps opening more connections than allowed makes
+ * others wait, but excludes nobody.
  */
 Test(visitors, a_crowd_of_this_machine_keeps_none_of_it_out) {
     static struct attack attack = {
@@ -422,7 +430,7 @@ Test(visitors, a_crowd_of_this_machine_keeps_none_of_it_out) {
         expect_page(&server, "gemini://localhost:PORT/", "# Start\n");
 }
 
-/* A response that moves goes on, however many on this machine ask for one and take next to nothing. */
+/* A response that is being read continues, however many clients on this machine request one and read almost nothing. */
 Test(visitors, a_crowd_of_this_machine_does_not_cut_off_who_reads) {
     static struct attack attack = {
         .crowd = 60, .most = 100000, .duration = 12000, .point = POINT_READING, .deed = DEED_SIP};
@@ -449,7 +457,7 @@ Test(visitors, a_crowd_of_this_machine_does_not_cut_off_who_reads) {
     gemini_end(reader);
 }
 
-/* Four connections at once are usual: they do not go before those of a crowd that has one for each of its networks. */
+/* Four connections at once are normal: they are not closed before those of an attacker with one per network. */
 Test(visitors, some_connections_at_once_are_no_reason_to_go) {
     static struct attack attack = {.crowd = 120,
                                    .most = 100000,
@@ -461,7 +469,7 @@ Test(visitors, some_connections_at_once_are_no_reason_to_go) {
     start_with("max-connections = 64\n");
     attack.port = server.proxied_port;
     attackers = attack_begin(&attack, &course);
-    sleep(3); /* the first ones are silent for long by then */
+    sleep(3); /* by then, the first ones have been silent for long */
     for (int round = 0; round < 10; round++) {
         for (int i = 0; i < 4; i++) {
             clients[i] = come_from_four("192.0.2.7");
@@ -476,7 +484,7 @@ Test(visitors, some_connections_at_once_are_no_reason_to_go) {
     }
 }
 
-/* What an address has used of its rate is not forgotten because there are new workers. */
+/* New workers must remember how much of its rate an address has used. */
 Test(visitors, a_reload_forgets_no_rate) {
     int status = 20;
     start_with("max-requests-per-minute = 5\n");
@@ -488,7 +496,7 @@ Test(visitors, a_reload_forgets_no_rate) {
     cr_assert_eq(status, 44);
     for (int reloads = 0; reloads < 3; reloads++) {
         cr_assert_not_null(server_reload(&server));
-        usleep(500000); /* those of before are gone */
+        usleep(500000); /* the previous workers are gone */
         struct gemini_client *client = come_from_four("192.0.2.7");
         cr_expect_eq(ask_as(client, "/"), 44, "after reload %d", reloads + 1);
         gemini_end(client);
@@ -511,7 +519,7 @@ Test(visitors, all_of_one_subscriber_share) {
     gemini_end(third);
 }
 
-/* More than there is room for, who say nothing: each gives way to whoever comes next. */
+/* Opens more silent connections than allowed: each is closed for the next one. */
 static void crowd_in(struct gemini_client **crowd) {
     struct gemini_way way = way_to(&server);
     for (int i = 0; i < CROWD; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What a server of TLS 1.2 signs, for tests: randoms and parameters of a key exchange as they are on the wire. */
+/* What a TLS 1.2 server signs, for tests: randoms and key exchange parameters in their wire format. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@ struct handshake {
 };
 
 static inline struct handshake handshake_of(unsigned group) {
-    /* The base point of P-256 (FIPS 186-4 appendix D.1.2.3): a point that lies on the curve. */
+    /* The base point of P-256 (FIPS 186-4 appendix D.1.2.3), which is on the curve. */
     static const uint8_t point[65] = {0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5,
                                       0x63, 0xa4, 0x40, 0xf2, 0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4,
                                       0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* What a test has the server write into its log. */
+/* Captures what a test makes the server log. */
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -10,17 +10,17 @@
 
 static struct {
     FILE *file;
-    int usual; /* standard error before */
+    int usual; /* the previous standard error */
 } log_kept = {NULL, -1};
 
-/* From now on lines of the log are kept. */
+/* Starts to capture log lines. */
 static inline void logged_begin(void) {
     log_kept.file = tmpfile();
     log_kept.usual = dup(STDERR_FILENO);
     cr_assert(log_kept.file && log_kept.usual >= 0 && dup2(fileno(log_kept.file), STDERR_FILENO) >= 0);
 }
 
-/* Returns the lines that came since, until the next call. */
+/* Returns the lines since then, valid until the next call. */
 static inline const char *logged_end(void) {
     static char text[65536];
     dup2(log_kept.usual, STDERR_FILENO);
@@ -31,7 +31,7 @@ static inline const char *logged_end(void) {
     return text;
 }
 
-/* How often one text stands in another. */
+/* Counts how often one text occurs in another. */
 static inline size_t logged_count(const char *text, const char *sought) {
     size_t count = 0;
     for (; (text = strstr(text, sought)); text += strlen(sought))

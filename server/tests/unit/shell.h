@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* Shell commands: a test prepares its files with the tools that administrators use. */
+/* Shell commands, so that tests prepare files with the tools that administrators use. */
 
 #include <criterion/criterion.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whom a worker takes, and who gives way. */
+/* Which connections a worker accepts, and which it closes for others. */
 #include <criterion/criterion.h>
 
-/* Its own functions, beside those of the program that is linked. */
+/* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define admission_has_room test_admission_has_room
 #define admission_can_accept test_admission_can_accept
 #define admission_receive test_admission_receive
@@ -16,9 +16,9 @@
 
 TestSuite(admission, .init = prepare, .fini = clean, .timeout = 60);
 
-/* ---- who gives way ---- */
+/* ---- which connection is closed ---- */
 
-/* Silent for the time of one look, which makes of somebody who is there somebody who is not. */
+/* "Silent" means silent for the time between two checks; after that, a client counts as absent. */
 Test(admission, what_a_connection_gives_way_for) {
     static const struct {
         enum state state;
@@ -87,7 +87,7 @@ static unsigned reasons_of(struct connection *connection, bool alike) {
     return candidate.reasons;
 }
 
-/* How it behaves, and what part of what it may have its address takes. */
+/* Reasons to close a connection: its behaviour, and its address's share of what the address may use. */
 Test(admission, reasons_to_go) {
     struct connection *slow = queue_one(STATE_RESPONSE, 1, false), *quick = queue_one(STATE_RESPONSE, 8, false);
     struct connection *young = queue_one(STATE_HANDSHAKE, 2, false), *fine = queue_one(STATE_HANDSHAKE, 8, false);
@@ -131,7 +131,7 @@ Test(admission, a_newcomer_with_more_reason_to_go_displaces_nobody) {
     struct connection *alone = queue_one(STATE_HANDSHAKE, 1, false), *light = queue_one(STATE_HANDSHAKE, 4, false);
     static const struct {
         struct candidate giver;
-        bool by_alone, by_light; /* with 8 and 2 eighths, 6 and 0 of them reasons to go; one connection each */
+        bool by_alone, by_light; /* with 8 and 2 eighths, of which 6 and 0 are reasons to close; one connection each */
     } cases[] = {
         {{NULL, GIVER_THROUGH, 100, 8, 8}, false, false},
         {{(struct connection *)&cases, GIVER_ONE_OF_MANY, 0, 0, 2}, true, true},
@@ -162,12 +162,12 @@ Test(admission, who_is_found_to_give_way) {
     cr_expect_eq(find_giver(&worker, NULL, false).connection, waiting);
     cr_expect_eq(find_giver(&worker, newcomer, true).connection, three, "who waits has no place to give");
     struct connection *through = queue_one(STATE_LINGER, 0, false);
-    through->sent = 1; /* all of it acknowledged, as will be seen */
+    through->sent = 1; /* all of it acknowledged, as the next check will show */
     cr_expect_eq(find_giver(&worker, NULL, false).connection, through);
     loop_finish(&worker, fine, true), loop_finish(&worker, newcomer, false);
 }
 
-/* Of responses that move well one gives way to its own kind only when there are many. */
+/* A response that moves well is closed for another connection of this machine only if there are many such responses. */
 Test(admission, quick_replies_of_this_machine) {
     struct connection *newcomer = open_one(-1, true), *last = NULL;
     for (size_t i = 0; i < 8; i++) {
@@ -183,7 +183,7 @@ Test(admission, quick_replies_of_this_machine) {
     loop_finish(&worker, newcomer, false);
 }
 
-/* Those of this machine who get on are not disturbed by one who can wait. */
+/* Active connections of this machine are not closed for one that can wait. */
 Test(admission, who_can_wait) {
     struct connection *newcomer = open_one(-1, true), *other = open_one(-1, false);
     struct connection *young = queue_one(STATE_HANDSHAKE, 1, true);
@@ -238,7 +238,7 @@ Test(admission, who_is_displaced_is_counted) {
     cr_expect_eq(worker.open, 0);
 }
 
-/* ---- places ---- */
+/* ---- connection limits ---- */
 
 Test(admission, room_here_and_elsewhere) {
     cr_expect(admission_has_room(&worker));
@@ -276,7 +276,7 @@ Test(admission, room_here_and_elsewhere) {
     all_shared[0].room = 0;
 }
 
-/* A newcomer of this machine takes the place of somebody of this machine, and of nobody else. */
+/* A new connection of this machine replaces only another connection of this machine. */
 Test(admission, this_machine_has_places_of_its_own) {
     settings.max_connections_from_loopback = 2;
     silent(0, NOW - 100, false);
@@ -295,7 +295,7 @@ Test(admission, this_machine_has_places_of_its_own) {
     loop_enter_queue(&worker, newcomer);
 }
 
-/* The bound for all is met by those of this machine, too. */
+/* The limit for all connections includes those of this machine, too. */
 Test(admission, one_too_many_takes_the_place_of_another) {
     struct connection *first = open_one(-1, false), *second = open_one(-1, false);
     cr_expect_eq(admit(&worker, first), ADMITTED);
@@ -339,7 +339,7 @@ Test(admission, who_waits_gets_on_in_turn) {
         close(pairs[i][0]);
 }
 
-/* A crowd that opens connections and leaves again must not fill the server with those that nobody waits for. */
+/* An attacker that opens and closes connections must not fill the server with connections that nobody uses. */
 Test(admission, who_leaves_while_waiting_takes_up_no_room) {
     int pairs[2][2];
     struct connection *waiting[2];

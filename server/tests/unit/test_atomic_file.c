@@ -45,7 +45,7 @@ static void expect_no_temporary_file(void) {
 
 Test(atomic_file, created_once_replaced_when_told) {
     struct stat about;
-    umask(0777); /* as the unit has it */
+    umask(0777); /* the umask of the unit */
     cr_assert_eq(atomic_file_create(folder, "a", "first", 5), 0);
     expect_no_temporary_file();
     cr_expect_eq(atomic_file_create(folder, "a", "second", 6), -EEXIST);
@@ -58,7 +58,9 @@ Test(atomic_file, created_once_replaced_when_told) {
     expect_no_temporary_file();
 }
 
-/* Whatever lies where the temporary file goes: nothing is written through it, and it is no second name of a key. */
+/*
+ * If another file has the temporary name, nothing is written through it, and it does not become a second name of a key.
+ */
 Test(atomic_file, what_lies_in_the_way_is_not_written_to) {
     struct stat about;
     cr_assert_eq(symlinkat("target", folder, ".new"), 0);
@@ -97,7 +99,7 @@ Test(atomic_file, what_is_no_small_file) {
     } cases[] = {{"link", -ELOOP},  {"fifo", -EINVAL},  {"folder", -EINVAL},
                  {"large", -EFBIG}, {"empty", -EINVAL}, {"none", -ENOENT}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        text = (char *)1; /* what stood there before */
+        text = (char *)1; /* an invalid value from before */
         cr_expect_eq(atomic_file_read(folder, cases[i].name, &text), cases[i].expected, "%s", cases[i].name);
         cr_expect_null(text);
         int file = openat(folder, cases[i].name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
@@ -117,7 +119,7 @@ Test(atomic_file, what_is_no_small_file) {
     free(text);
 }
 
-/* A file may become shorter while it is read. Files of sysfs are always shorter than they say. */
+/* A file may become shorter while it is read. sysfs files are always shorter than their reported size. */
 Test(atomic_file, a_file_that_ends_early) {
     int file = open("/sys/kernel/uevent_seqnum", O_RDONLY | O_CLOEXEC);
     struct stat about;
@@ -142,14 +144,14 @@ Test(atomic_file, a_file_belongs_to_whom_its_folder_belongs) {
     cr_assert_eq(atomic_file_replace(folder, "a", "second", 6), 0);
     cr_assert_eq(fstatat(folder, "a", &about, 0), 0);
     cr_expect(about.st_uid == 1234 && about.st_gid == 4321, "%u:%u", about.st_uid, about.st_gid);
-    /* In root's own folder nothing is given away. */
+    /* In root's own folder, the owner does not change. */
     cr_assert_eq(fchown(folder, 0, 4321), 0);
     cr_assert_eq(atomic_file_replace(folder, "a", "third", 5), 0);
     cr_assert_eq(fstatat(folder, "a", &about, 0), 0);
     cr_expect(about.st_uid == 0 && about.st_gid == getegid(), "%u:%u", about.st_uid, about.st_gid);
 }
 
-/* A key that the service could not read must not take a name; whoever writes it hears why. */
+/* A key that the service could not read must not get its final name; the caller gets the error. */
 Test(atomic_file, what_cannot_be_given_to_the_owner_is_not_kept) {
     struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct capabilities[2];
@@ -167,7 +169,7 @@ Test(atomic_file, what_cannot_be_given_to_the_owner_is_not_kept) {
     expect_content("a", "first");
 }
 
-/* A disk that is full in the middle of a key: the one before stays. */
+/* If the disk is full in the middle of writing a key, the previous file stays. */
 Test(atomic_file, half_a_file_is_none) {
     struct rlimit before, limit;
     cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -184,7 +186,7 @@ Test(atomic_file, half_a_file_is_none) {
     expect_content("a", "2nd");
 }
 
-/* Number 0 is a descriptor like the others, and nothing stays open. */
+/* Descriptor 0 works like all others, and nothing stays open. */
 Test(atomic_file, without_a_standard_input) {
     close(STDIN_FILENO);
     cr_assert_eq(atomic_file_create(folder, "a", "first", 5), 0);

@@ -66,7 +66,7 @@ static void end(void) {
 
 TestSuite(beneath, .init = begin, .fini = end, .timeout = 30);
 
-/* What is opened by this result, as its place in the file system; the error otherwise. */
+/* Returns the identity of what was opened, in the file system; otherwise the error. */
 static long identify(int result, struct stat *status) {
     if (result < 0)
         return result;
@@ -82,7 +82,7 @@ static const struct {
     const char *path;
     int flags;
     int error;        /* 0: opened */
-    const char *same; /* as this one, which has no link in it */
+    const char *same; /* the same file, through a path without links */
 } lookups[] = {
     {"a", file_flags, 0, "a"},
     {"b/file", file_flags, 0, "b/file"},
@@ -160,7 +160,7 @@ Test(beneath, in_one_call) {
     expect_all(beneath_open);
 }
 
-/* A worker's sandbox and old kernels know no openat2(2): it is tried once, then paths are walked. */
+/* In a worker's sandbox and on old kernels, openat2(2) does not exist: it is tried once, then paths are walked. */
 Test(beneath, without_openat2) {
     pretended_openat2 = (struct pretended_openat2){ENOSYS, 1000};
     expect_all(beneath_open);
@@ -168,7 +168,7 @@ Test(beneath, without_openat2) {
     pretended_openat2.times = 0;
 }
 
-/* What comes and goes is tried eight times. */
+/* Temporary errors are retried eight times. */
 Test(beneath, what_is_tried_again) {
     static const int passing[] = {EAGAIN, EINTR}, lasting[] = {EPERM, ENFILE};
     struct stat found;
@@ -191,13 +191,13 @@ Test(beneath, name_by_name) {
     expect_all(beneath_walk);
 }
 
-/* Where a confined path leads, and what its first name stands for. */
+/* Where a confined path leads, and the target of its first name. */
 Test(beneath, confined) {
     static const struct {
         const char *path;
         int error;
-        const char *text; /* where it really leads */
-        size_t root;      /* bytes of it */
+        const char *text; /* the path without links */
+        size_t root;      /* its length in bytes */
         bool strayed;
     } cases[] = {
         {"b/file", 0, "b/file", 2, false},
@@ -266,7 +266,7 @@ static int note(struct beneath_path *path) {
     return strcmp(path->context, "") != 0 && strncmp(path->text, path->context, path->reached) == 0 ? -EPERM : 0;
 }
 
-/* Every folder on the way is shown, also those that a link leads through. */
+/* Every folder on the way is reported, including those that a link passes through. */
 Test(beneath, folders_that_are_entered) {
     static const struct {
         const char *path, *refused, *entered;
@@ -302,7 +302,7 @@ Test(beneath, folders_that_nobody_looks_at) {
     beneath_leave(&path);
 }
 
-/* 127 links in a row are followed, and one more is not. */
+/* 127 links in a row are followed, and not one more. */
 Test(beneath, how_many_links_are_followed) {
     char name[32] = "a", next[32];
     for (int i = 1; i <= 128; i++) {
@@ -315,7 +315,7 @@ Test(beneath, how_many_links_are_followed) {
     cr_expect_eq(identify(beneath_walk(folder, "link-128", file_flags), &found), -ELOOP);
 }
 
-/* A link holds up to 4095 bytes. */
+/* A link's target has up to 4095 bytes. */
 Test(beneath, the_longest_link) {
     char target[BENEATH_PATH_SIZE];
     struct stat found, expected;
@@ -333,7 +333,7 @@ Test(beneath, what_is_too_long_is_no_path) {
     memset(path, 'a', sizeof path - 1);
     path[sizeof path - 1] = '\0';
     cr_expect_eq(beneath_walk(folder, path, file_flags), -ENAMETOOLONG);
-    /* 4095 bytes are a path, 4096 are none. */
+    /* 4095 bytes are a valid path, 4096 are not. */
     for (size_t at = 0; at < 4094; at += 2)
         memcpy(path + at, "./", 2);
     strcpy(path + 4094, "a");
@@ -351,13 +351,13 @@ Test(beneath, what_is_too_long_is_no_path) {
     memset(path, 'a', 300);
     path[300] = '\0';
     cr_expect_eq(beneath_walk(folder, path, file_flags), -ENAMETOOLONG);
-    /* A path that grows with every link comes to an end too. */
+    /* A path that grows with every link ends, too. */
     cr_assert_eq(symlinkat("grow/grow/grow/grow/grow/grow/grow/grow", folder, "grow"), 0);
     int result = beneath_walk(folder, "grow", file_flags);
     cr_expect(result == -ELOOP || result == -ENAMETOOLONG, "%d", result);
 }
 
-/* What a link leads to may be as long as a path, and no byte longer. */
+/* After a link is resolved, the path may have the maximum length, and not one byte more. */
 Test(beneath, a_link_may_make_a_path_too_long) {
     char target[101], path[BENEATH_PATH_SIZE];
     memset(target, 'm', 100);
@@ -374,7 +374,7 @@ Test(beneath, a_link_may_make_a_path_too_long) {
     }
 }
 
-/* Errors that pass, and that say nothing about a file. */
+/* Temporary errors, which say nothing about a file. */
 Test(beneath, what_passes) {
     static const int passing[] = {EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR};
     for (int error = 0; error < 134; error++) {
@@ -385,7 +385,7 @@ Test(beneath, what_passes) {
     }
 }
 
-/* No descriptor stays behind, whatever the way; number 0 is one like the others. */
+/* Nothing leaks a descriptor; descriptor 0 works like all others. */
 Test(beneath, nothing_is_left_open) {
     close(STDIN_FILENO);
     expect_all(beneath_open);

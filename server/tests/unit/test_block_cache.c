@@ -31,7 +31,7 @@ Test(block_cache, what_was_given_back_comes_again_without_its_content) {
     }
 }
 
-/* Every size has room for itself (the sanitizer sees it), is aligned, and wastes little. */
+/* A block of every size has enough memory (the sanitizer checks that), is aligned, and wastes little. */
 static void expect_fits(size_t size) {
     unsigned char *block = block_cache_take(size);
     size_t before = block_cache_cached();
@@ -45,7 +45,7 @@ static void expect_fits(size_t size) {
         cr_assert_eq(room, 0, "%zu bytes", size);
 }
 
-/* One of each class fits into the cache, so none of them has to go. */
+/* One block of each class fits into the cache, so that none must be freed. */
 Test(block_cache, a_block_fits) {
     for (size_t size = 0; size <= BLOCK_CACHE_MOST / 2; size += size < 300 ? 1 : 13)
         expect_fits(size);
@@ -70,8 +70,7 @@ Test(block_cache, a_smaller_class_is_no_room) {
     block_cache_give(small), block_cache_give(larger), block_cache_give(same);
 }
 
-/* However much is given back: no more than BLOCK_CACHE_TOTAL bytes stay, and nothing of the rest is lost or mixed up.
- */
+/* However much is returned, at most BLOCK_CACHE_TOTAL bytes are kept, and all other blocks are freed correctly. */
 Test(block_cache, what_stays_is_bounded) {
     static const size_t sizes[] = {20000, 512, 20, BLOCK_CACHE_MOST, BLOCK_CACHE_MOST + 1, 1 << 20};
     static unsigned char *blocks[2000];
@@ -124,7 +123,7 @@ Test(block_cache, a_block_that_is_resized_keeps_its_content) {
     block_cache_give(block);
 }
 
-/* Also the part that a smaller size gives back without a move. */
+/* This includes the part that shrinking frees without moving the block. */
 Test(block_cache, what_a_smaller_size_leaves_is_zeroed) {
     unsigned char *block = block_cache_take(1000);
     memset(block, 's', 1000);
@@ -168,7 +167,7 @@ Test(block_cache, what_is_no_block_ends_the_process, .signal = SIGABRT) {
     block_cache_give(bytes + 32);
 }
 
-/* A block in the cache that was written over is not handed out. */
+/* A block in the cache whose header was overwritten is not given out. */
 Test(block_cache, a_header_that_was_overwritten_ends_the_process, .signal = SIGABRT) {
     unsigned char *block = block_cache_take(100);
     block_cache_give(block);

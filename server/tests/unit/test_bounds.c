@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the units say must be what the bounds are made for. */
+/* The limits in the units must match those in the code. */
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "common/bounds.h"
 #include "common/settings.h"
 
-/* The value of a setting of a unit, which stands in it once; K and M are understood. */
+/* Returns the value of a setting that occurs once in a unit. K and M suffixes are supported. */
 static unsigned long long setting_of(const char *unit, const char *key) {
     char path[64], line[512];
     unsigned long long value = 0;
@@ -40,14 +40,13 @@ Test(bounds, all_connections_fit_into_the_memory_of_the_service) {
     cr_expect_leq(settings.max_connections_from_loopback, settings.max_connections);
 }
 
-/* Connections that came before the service started have what the socket unit says. */
+/* Connections that arrived before the service started have the socket unit's values. */
 Test(bounds, the_socket_unit_sets_the_same_buffers) {
     cr_expect_eq(setting_of("vitrine.socket", "SendBuffer"), BOUND_SEND_BUFFER);
     cr_expect_eq(setting_of("vitrine.socket", "ReceiveBuffer"), BOUND_RECEIVE_BUFFER);
 }
 
-/* Each connection may need its socket and a file; each worker, of which there may be as many retired ones, is a task.
- */
+/* Each connection may need its socket and a file. Each worker is a task, and there may be as many retired workers. */
 Test(bounds, descriptors_and_tasks_suffice) {
     cr_expect_geq(setting_of("vitrine.service", "LimitNOFILE"), 2 * BOUND_CONNECTIONS + 64);
     cr_expect_geq(setting_of("vitrine.service", "TasksMax"), 1 + 64 + 64);

@@ -35,7 +35,7 @@ static void make_socket(const char *path) {
     close(listener);
 }
 
-/* FOLDER/content holds capsules, FOLDER/secret lies outside of it. */
+/* FOLDER/content contains capsules; FOLDER/secret is outside of it. */
 static void make_content(void) {
     static const char *const folders[] = {"content",
                                           "content/example.org",
@@ -138,7 +138,7 @@ static void remove_content(void) {
     cr_assert_eq(nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-/* What request_parse would have made of it. */
+/* Makes what request_parse would return. */
 static struct request request_for(const char *host, const char *path, const char *query) {
     struct request request = {.port = REQUEST_DEFAULT_PORT, .has_query = query != NULL};
     strcpy(request.host, host);
@@ -148,7 +148,7 @@ static struct request request_for(const char *host, const char *path, const char
     return request;
 }
 
-/* text: the whole body, NULL where there must be none. meta: NULL where it does not matter. */
+/* text: the whole body; NULL: there must be none. meta: NULL if it does not matter. */
 static void expect_answer(const char *host, const char *path, const char *query, enum status status, const char *meta,
                           const char *text) {
     struct request request = request_for(host, path, query);
@@ -223,8 +223,10 @@ Test(capsule, dotfiles_are_private) {
     expect_answer("example.org", "/.well-known", NULL, STATUS_REDIRECT_PERMANENT, "/.well-known/", NULL);
 }
 
-/* A link does not make public what begins with a dot; but the folders in which orchestrators keep versions are not
- * meant. */
+/*
+ * A link does not make public what begins with a dot. An exception are the folders in which orchestrators keep
+ * versions.
+ */
 Test(capsule, links_to_dotfiles) {
     expect_status("example.org", "/told.txt", STATUS_NOT_FOUND);
     expect_status("example.org", "/git", STATUS_NOT_FOUND);
@@ -240,14 +242,14 @@ Test(capsule, links_to_dotfiles) {
     expect_status("deeper.example", "/security.txt", STATUS_NOT_FOUND);
 }
 
-/* Each capsule may have an author of its own: what they can link to ends at their capsule. */
+/* Each capsule may have its own author, whose links must not leave the capsule. */
 Test(capsule, links_do_not_leave_their_capsule) {
     expect_status("example.org", "/neighbour.gmi", STATUS_NOT_FOUND);
     expect_status("example.org", "/neighbour/", STATUS_NOT_FOUND);
     expect_status("example.org", "/neighbour/index.gmi", STATUS_NOT_FOUND);
     expect_status("example.org", "/round.gmi", STATUS_NOT_FOUND);
     expect_status("lent.example", "/", STATUS_PROXY_REQUEST_REFUSED);
-    /* Part of a capsule under a name of its own: its links end at that part. */
+    /* Part of a capsule with its own host name: its links must not leave that part. */
     expect_page("part.example", "/", "text/gemini", "dir");
     expect_status("part.example", "/up.gmi", STATUS_NOT_FOUND);
 }
@@ -398,7 +400,7 @@ Test(capsule, no_descriptor_left) {
     expect_page("example.org", "/", "text/gemini", "start");
 }
 
-/* Every path that answers without a body must have closed what it opened. */
+/* Every response without a body must have closed what it opened. */
 Test(capsule, nothing_is_leaked) {
     int before = dup(0);
     cr_assert_geq(before, 0);
@@ -457,7 +459,7 @@ Test(capsule, folders_that_cannot_be_opened) {
     capsules_close(&others);
 }
 
-/* Number 0 is a descriptor like the others, and what stood in the memory before means nothing. */
+/* Descriptor 0 works like all others, and previous content of the memory does not matter. */
 Test(capsule, without_a_standard_input) {
     struct capsules other = {.folder = 77, .language = "xx", .only = "nobody"};
     close(STDIN_FILENO);

@@ -53,7 +53,7 @@ Test(certificate, what_it_says_of_itself) {
                  {"*.example", "*.example "},
                  {"127.0.0.1", "127.0.0.1 "},
                  {"::1", "::1 "},
-                 /* One of an earlier version: it is known by the one spelling. */
+                 /* An identity from an earlier version is known only by one spelling. */
                  {"b\xc3\xbc"
                   "cher.example",
                   "xn--bcher-kva.example "}};
@@ -77,7 +77,7 @@ Test(certificate, what_it_says_of_itself) {
     }
 }
 
-/* An address is one in the bytes, too (RFC 5280 section 4.2.1.6): as a name of a host no client would accept it. */
+/* An address must also be binary (RFC 5280 section 4.2.1.6): clients would not accept it as a host name. */
 Test(certificate, addresses_are_no_names) {
     static const struct {
         const char *host, *entry;
@@ -139,7 +139,7 @@ Test(certificate, hosts_that_are_barred) {
     cr_assert(certificates_add(&certificates, &one));
     cr_expect_eq(certificates.count, 3);
     cr_expect_eq(certificates.barred, 1);
-    one.chain_size = 2; /* another one in its place; the sanitizers see whether the former one is freed */
+    one.chain_size = 2; /* replaces it; the sanitizers check that the previous one is freed */
     cr_assert(certificates_add(&certificates, &one));
     cr_expect_eq(certificates.count, 3);
     cr_expect_eq(certificates.barred, 1);
@@ -147,19 +147,19 @@ Test(certificate, hosts_that_are_barred) {
     certificates_dispose(&certificates);
 }
 
-/* ---- certificates of clients ---- */
+/* ---- client certificates ---- */
 
 #define BEGINS 1577836800 /* 2020-01-01 00:00:00 UTC */
 #define ENDS 1893456000   /* 2030-01-01 00:00:00 UTC */
 
-/* A certificate of these ten years, in DER. Returns its size. */
+/* Makes a certificate that is valid for these ten years, as DER. Returns its size. */
 static size_t make_client_certificate(unsigned char der[static 4096]) {
     char pem[IDENTITY_PEM_MAX];
     cr_assert_eq(random_open(), 0);
     pem[identity_make("client.example", pem)] = '\0';
     int size = wc_CertPemToDer((const unsigned char *)pem, (int)strlen(pem), der, 4096, CERT_TYPE);
     cr_assert_gt(size, 0);
-    /* UTCTime until 2049, GeneralizedTime from then on (RFC 5280 section 4.1.2.5). */
+    /* UTCTime until 2049, then GeneralizedTime (RFC 5280 section 4.1.2.5). */
     unsigned char *begins = memmem(der, (size_t)size, "\x17\x0d", 2), *ends = memmem(der, (size_t)size, "\x18\x0f", 2);
     cr_assert(begins && ends && begins + 15 == ends);
     memcpy(begins + 2, "200101000000Z", 13);
@@ -167,7 +167,7 @@ static size_t make_client_certificate(unsigned char der[static 4096]) {
     return (size_t)size;
 }
 
-/* ---- keys of clients, by hand ---- */
+/* ---- handmade client keys ---- */
 
 struct der {
     uint8_t bytes[16384];
@@ -180,7 +180,7 @@ static void add(struct der *to, const void *bytes, size_t size) {
     to->size += size;
 }
 
-/* Puts tag and length before what is there (X.690 section 8.1). */
+/* Puts tag and length before the content (X.690 section 8.1). */
 static void wrap(struct der *content, uint8_t tag) {
     struct der whole = {.size = 0};
     size_t size = content->size;
@@ -193,7 +193,7 @@ static void wrap(struct der *content, uint8_t tag) {
     *content = whole;
 }
 
-/* A number of so many bits; a zero goes before it where it would be negative. */
+/* Adds a number of `bits` bits, with a zero byte before it if it would otherwise be negative. */
 static void add_number(struct der *to, size_t bits) {
     struct der number = {.size = 0};
     if (bits % 8 == 0)
@@ -206,7 +206,7 @@ static void add_number(struct der *to, size_t bits) {
     add(to, number.bytes, number.size);
 }
 
-/* A certificate of these parts, each of which may be empty but the key. Nobody has signed it. */
+/* Makes an unsigned certificate of these parts. Each except the key may be missing. */
 static struct der certificate_of(const struct der *subject, const struct der *key, const struct der *extensions) {
     static const uint8_t start[] = {0xa0, 3, 2, 1, 2, 2, 1, 1},
                          signed_by[] = {0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2},
@@ -234,7 +234,7 @@ static struct der certificate_of(const struct der *subject, const struct der *ke
     return whole;
 }
 
-/* Makes a public key of these bytes: kind is its AlgorithmIdentifier. */
+/* Makes a public key of these bytes; kind is its AlgorithmIdentifier. */
 static void make_key(struct der *key, const uint8_t *kind, size_t size) {
     memmove(key->bytes + 1, key->bytes, key->size++);
     key->bytes[0] = 0;
@@ -245,7 +245,7 @@ static void make_key(struct der *key, const uint8_t *kind, size_t size) {
     wrap(key, 0x30);
 }
 
-/* An RSA key of two numbers. */
+/* Makes an RSA key of two numbers. */
 static struct der rsa_key(size_t modulus, size_t exponent) {
     static const uint8_t kind[] = {0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1, 5, 0};
     struct der key = {.size = 0};
@@ -256,7 +256,7 @@ static struct der rsa_key(size_t modulus, size_t exponent) {
     return key;
 }
 
-/* A certificate with an RSA key whose two numbers have so many bits. */
+/* Makes a certificate with an RSA key whose two numbers have these lengths in bits. */
 static struct der rsa_certificate(size_t modulus, size_t exponent) {
     struct der key = rsa_key(modulus, exponent);
     return certificate_of(NULL, &key, NULL);
@@ -278,7 +278,7 @@ Test(certificate, of_a_client_with_an_rsa_key) {
     }
 }
 
-/* Other kinds of key: Ed25519 fits, X25519 signs nothing, and what nobody knows does not fit. */
+/* Other types of keys: Ed25519 is accepted, X25519 cannot sign, and unknown types are refused. */
 Test(certificate, of_a_client_with_another_key) {
     static const struct {
         uint8_t oid; /* the last byte (RFC 8410 section 3) */
@@ -297,9 +297,9 @@ Test(certificate, of_a_client_with_another_key) {
     }
 }
 
-/* ---- names, by hand ---- */
+/* ---- handmade names ---- */
 
-/* Puts a common name into a subject. */
+/* Makes a subject with this common name. */
 static struct der subject_of(const char *name, size_t size) {
     struct der subject = {.size = 0}, type = {.size = 0};
     add(&type, "\x06\x03\x55\x04\x03", 5);
@@ -319,7 +319,7 @@ static void add_name(struct der *names, uint8_t kind, const void *name, size_t s
     add(names, one.bytes, one.size);
 }
 
-/* Makes the extension of these names (RFC 5280 section 4.2.1.6). */
+/* Makes the extension with these names (RFC 5280 section 4.2.1.6). */
 static void make_extension(struct der *names) {
     struct der extension = {.size = 0};
     wrap(names, 0x30);
@@ -359,7 +359,7 @@ Test(certificate, common_names) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct certificate_facts facts;
         struct der subject = subject_of(cases[i].name, cases[i].size);
-        if (examine(&facts, &subject, NULL)) { /* wolfSSL does not read it at all */
+        if (examine(&facts, &subject, NULL)) { /* wolfSSL cannot parse it at all */
             cr_expect_not(cases[i].taken, "case %zu", i);
             continue;
         }
@@ -370,7 +370,7 @@ Test(certificate, common_names) {
     }
 }
 
-/* What a name of a certificate becomes, between two others, as the only one, and after the longest there are. */
+/* Tests a name between two others, alone, and after the longest possible name. */
 Test(certificate, alternative_names) {
     static char longest[HOSTNAME_MAX + 2];
     memset(longest, 'a', sizeof longest - 1);
@@ -411,7 +411,7 @@ Test(certificate, alternative_names) {
         add_name(&between, 0x82, "two.example", 11);
         make_extension(&alone);
         make_extension(&between);
-        if (examine(&facts, NULL, &alone)) { /* wolfSSL does not read it at all */
+        if (examine(&facts, NULL, &alone)) { /* wolfSSL cannot parse it at all */
             cr_expect(cases[i].text && !*cases[i].text, "case %zu", i);
             continue;
         }
@@ -419,7 +419,7 @@ Test(certificate, alternative_names) {
         cr_expect_eq(facts.has_unicode, cases[i].has_unicode, "case %zu", i);
         certificate_facts_dispose(&facts);
         cr_assert_null(examine(&facts, NULL, &between), "case %zu", i);
-        /* wolfSSL keeps the names in the order that they have, or in the reverse one. */
+        /* wolfSSL keeps the names in their order, or reverses it. */
         snprintf(expected, sizeof expected, "one.example %stwo.example ", name);
         if (strncmp(facts.names, "one", 3) != 0)
             snprintf(expected, sizeof expected, "two.example %sone.example ", name);
@@ -428,7 +428,7 @@ Test(certificate, alternative_names) {
     }
 }
 
-/* As long as a certificate may be, and a byte longer. */
+/* A certificate of the maximum size, and one that is a byte longer. */
 Test(certificate, how_long_it_may_be) {
     static char filler[4096];
     memset(filler, 'a', sizeof filler);
@@ -437,7 +437,7 @@ Test(certificate, how_long_it_may_be) {
         struct certificate_facts facts;
         struct der names, key = rsa_key(2048, 17), der = {.size = 0};
         size_t last = 3000;
-        for (int round = 0; round < 2; round++) { /* the second time with what was missing */
+        for (int round = 0; round < 2; round++) { /* the second round adds the missing bytes */
             last += round == 0 ? 0 : 8192 + more - der.size;
             names = (struct der){.size = 0};
             add_name(&names, 0x82, "a.example", 9);
@@ -482,7 +482,7 @@ Test(certificate, of_a_client_that_cannot_be_read) {
     cr_expect_eq(certificate_judge(der, size, BEGINS, &key_fits), CERTIFICATE_UNFIT);
     cr_expect(key_fits, "a date is no matter of the key");
     month[0] = '0';
-    /* The curve: P-256 becomes another one, which nobody here knows. */
+    /* Changes the curve from P-256 to an unknown one. */
     unsigned char *curve = memmem(der, size, "\x2a\x86\x48\xce\x3d\x03\x01\x07", 8);
     cr_assert_not_null(curve);
     curve[7] = 6;
@@ -493,7 +493,7 @@ Test(certificate, of_a_client_that_cannot_be_read) {
     cr_expect_not(key_fits);
 }
 
-/* The list is searched by halves, so its order counts. */
+/* The list is searched by bisection, so it must be sorted. */
 Test(certificate, a_list_stays_in_order) {
     struct certificates certificates = {0};
     char host[2] = "";

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What vitrine check finds in a content folder, word for word. */
+/* The findings of vitrine check in a content folder, word for word. */
 #include <criterion/criterion.h>
 
-/* Its own functions, beside those of the program that is linked. */
+/* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define check_run test_check_run
 #include "commands/check.c"
 
@@ -31,7 +31,7 @@ static void clean(void) {
 
 TestSuite(check, .init = prepare, .fini = clean, .timeout = 60);
 
-/* A file below the content folder, with its folders. */
+/* Makes a file in the content folder, and its folders. */
 static void put_bytes(const char *path, const void *bytes, size_t size) {
     char whole[4200];
     snprintf(whole, sizeof whole, "content/%s", path);
@@ -58,9 +58,9 @@ static size_t open_descriptors(void) {
 }
 
 static FILE *printed;
-static int usual; /* standard output before */
+static int usual; /* the previous standard output */
 
-/* From now on what is printed is kept. */
+/* Starts to capture what is printed. */
 static void print_begin(void) {
     printed = tmpfile();
     fflush(stdout);
@@ -68,7 +68,7 @@ static void print_begin(void) {
     cr_assert(printed && usual >= 0 && dup2(fileno(printed), STDOUT_FILENO) >= 0);
 }
 
-/* It is in `output` now. */
+/* Stops; the text is in `output`. */
 static void print_end(void) {
     fflush(stdout);
     dup2(usual, STDOUT_FILENO);
@@ -88,7 +88,7 @@ static int run_strictly(bool strict) {
     return status;
 }
 
-/* Exactly these lines, in any order, the sum last. */
+/* Expects exactly these lines, in any order except that the summary is last. */
 static void expect_lines(const char *const lines[], size_t count) {
     size_t found = logged_count(output, "\n");
     char line[4096];
@@ -138,8 +138,7 @@ Test(check, names_that_nobody_can_ask_for) {
     cr_assert_eq(chmod("content/h/closed.txt", 0640), 0);
     cr_assert_eq(chmod("content/h/closed", 0751), 0);
     cr_assert_eq(chmod("content/h/half", 0754), 0);
-    /* "gemini://" and "h", the slash before each name: 9 + 1 + 1014 are 1024 bytes, the longest that can be asked for.
-     */
+    /* "gemini://", "h" and a slash before each name: 9 + 1 + 1014 = 1024 bytes, the longest possible request. */
     for (size_t i = 0; i < 5; i++) {
         size_t length = i < 4 ? 200 : 1014 - 4 * 201 - 1;
         memset(deep + strlen(deep), 'd', length);
@@ -256,12 +255,12 @@ Test(check, text_of_pages) {
     put("h/.meta", "said.txt: ;charset=iso-8859-1\nwrong.txt: ;charset=utf-8\n");
     put("h/open.gmi", "```\na\n```\n\n``` code\nb\n");
     put_bytes("h/zero.gmi", "a\0b\n=> none\n", 12);
-    /* A line that is longer than what is read at once is one line, and its rest is no other. */
+    /* A line that is longer than one read is still a single line. */
     memset(longer, 'x', sizeof longer);
     memcpy(longer + CHECK_LINE_MAX, "=> none ", 8);
     memcpy(longer + sizeof longer - 9, "\n=> none\n", 9);
     put_bytes("h/long.gmi", longer, sizeof longer);
-    memcpy(longer + CHECK_LINE_MAX - 1, "\xc3\xa9", 2); /* cut in its midst */
+    memcpy(longer + CHECK_LINE_MAX - 1, "\xc3\xa9", 2); /* cut in the middle */
     memcpy(longer + sizeof longer - 9, "\n\xe9  text\n", 9);
     put_bytes("h/cut.gmi", longer, sizeof longer);
     cr_expect_eq(run_strictly(false), 1);
@@ -310,7 +309,7 @@ static void certify(const char *folder, const char *file, const char *more) {
     cr_assert_eq(system(command), 0, "%s", command);
 }
 
-/* The certificates of all kinds at one time, and at the ends of theirs. */
+/* All kinds of certificates at the same time, and at the ends of their validity. */
 Test(check, certificates) {
     put("h/index.gmi", "# H\n");
     certify("state", "h.pem", "-addext subjectAltName=DNS:h");
@@ -366,7 +365,7 @@ Test(check, certificates) {
     pretended_time = 0;
 }
 
-/* Root may read everything, so this is seen by somebody else. What others may not see of identities is passed over. */
+/* Root can read everything, so this runs as another user. Identities that this user cannot read are skipped. */
 Test(check, what_the_user_may_not_read) {
     put("h/index.gmi", "# H\n");
     put("h/closed.gmi", "# H\n");
@@ -401,7 +400,7 @@ Test(check, what_the_user_may_not_read) {
                  "h/folder: error: cannot be read: Permission denied", "3 errors, 0 warnings in 4 files of 1 capsule");
 }
 
-/* Folders within folders end somewhere. */
+/* The depth of nested folders is limited. */
 Test(check, a_deep_folder) {
     char path[512] = "h/";
     for (size_t i = 0; i < 64; i++)
@@ -461,7 +460,7 @@ static int print(const char *const *hosts) {
 
 #define PRINT(...) print((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
-/* What openssl says of a certificate: a command that reads it, and prints a hash. */
+/* Returns the hash that openssl prints for a certificate, through a command that reads it. */
 static const char *hash_by(const char *file, const char *command) {
     static char lines[4][256];
     static size_t at;
@@ -504,7 +503,7 @@ Test(fingerprint, of_each_host) {
     cr_expect_eq(PRINT(), EX_OK);
     cr_expect_str_empty(logged_end());
     cr_expect_str_eq(output, both, "%s", output);
-    /* Files by their path, for which no folder is needed. */
+    /* Files named by their path need no state folder. */
     cr_expect_eq(PRINT("state/b.pem"), EX_OK);
     cr_expect_str_eq(output, lines_of("state/b.pem", "d", ""), "one of its names: %s", output);
     cr_expect_eq(PRINT("./state/other"), EX_OK);
@@ -543,7 +542,7 @@ Test(fingerprint, of_what_is_none) {
     cr_expect_eq(PRINT(), EX_OK);
     cr_expect_not_null(
         strstr(logged_end(), "state folder state contains no identity; the server makes one when it first"));
-    /* The end of a certificate has to come within a bound. */
+    /* The end of a certificate must come within a limit. */
     for (size_t more = 0; more < 2; more++) {
         char command[512];
         certify("state", "short", "-addext subjectAltName=DNS:b");

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The supervisor's children: what they are given and what they leave behind, and who takes their places. */
+/* The supervisor's child processes: what they inherit, what they leave behind, and how they are replaced. */
 #include <criterion/criterion.h>
 
-/* Its own functions, beside those of the program that is linked, and bodies of children that tell what they see. */
+/*
+ * This file includes the source under test; renaming avoids conflicts with the linked copy. The children's functions
+ * are replaced with some that record what they see.
+ */
 #define children_begin test_children_begin
 #define children_start_keys test_children_start_keys
 #define children_make_places test_children_make_places
@@ -41,11 +44,11 @@
 static struct children children;
 static struct worker_shared shared;
 
-/* A worker of an earlier generation that was told to leave so many milliseconds ago, and never ends by itself. */
+/* Starts a worker of an earlier generation that was told to leave `ago` milliseconds ago, and never ends by itself. */
 static pid_t retire(uint64_t ago, int ready) {
     pid_t process = fork();
     if (process == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it does not outlive a test that fails */
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* ends with the test if that fails */
         for (;;)
             pause();
     }
@@ -59,8 +62,8 @@ static pid_t retire(uint64_t ago, int ready) {
 }
 
 /*
- * Was a process ended by a signal? Only a process that should be is waited for, since a busy machine may take long; it
- * is gone then.
+ * Was a process ended by a signal? Waits long only if it should be, because a busy machine may be slow. Collects its
+ * status if so.
  */
 static bool was_killed(pid_t process, bool expected) {
     int status;
@@ -94,9 +97,9 @@ Test(children, who_is_told_to_leave_has_to_go_some_time) {
     expect_end(901000, 0, true, "it has had its time");
 }
 
-/* ---- workers at work ---- */
+/* ---- active workers ---- */
 
-/* One worker, whose last beat was seen so many milliseconds ago. */
+/* Starts a worker whose last beat was `ago` milliseconds ago. */
 static pid_t employ(uint64_t ago) {
     pid_t process = retire(0, 0);
     children.retired[0].process = 0;
@@ -126,7 +129,7 @@ Test(children, a_worker_without_a_beat_hangs) {
     cr_expect(was_killed(process, true));
 }
 
-/* In doubt a worker has two seconds for its next beat. */
+/* A worker in doubt has two seconds until its next beat. */
 Test(children, an_examination_is_short) {
     pid_t process = employ(0);
     children_examine(&children);
@@ -137,7 +140,7 @@ Test(children, an_examination_is_short) {
     cr_expect(was_killed(process, true));
 }
 
-/* A worker that has just ended, after so many milliseconds of life. Returns how long its place stays empty. */
+/* A worker ends after `life` milliseconds. Returns how long its place stays empty. */
 static unsigned pause_after(uint64_t life) {
     pid_t process = fork();
     if (process == 0)
@@ -162,7 +165,7 @@ Test(children, who_dies_young_is_replaced_ever_later) {
     cr_expect_eq(pause_after(0), 50);
 }
 
-/* Whoever was connected to a worker that is gone counts for nothing, and nobody is sent there. */
+/* Connections of a dead worker no longer count, and no new ones are sent to it. */
 Test(children, what_a_dead_worker_counted_is_forgotten) {
     dismiss(employ(0));
     shared.room = 1;
@@ -210,7 +213,7 @@ Test(children, when_a_generation_has_taken_over) {
     cr_expect_not(children_has_taken_over(&children));
 }
 
-/* What one of an earlier generation has answered stays counted; its shared memory is free. */
+/* The requests of a worker of an earlier generation stay counted after it ends; its shared memory is free. */
 Test(children, who_has_finished_is_told_of_where_it_matters) {
     static const struct {
         int status;
@@ -234,16 +237,18 @@ Test(children, who_has_finished_is_told_of_where_it_matters) {
     }
 }
 
-/* 64 KiB are the largest pages there are: who may write the memory of one may not write another by accident of its
- * size. */
+/*
+ * 64 KiB is the largest page size: a process that may write to one worker's memory must not be able to write to
+ * another's on the same page.
+ */
 Test(children, shared_memory_has_pages_of_its_own) {
     cr_expect_eq(sizeof(struct worker_shared) % 65536, 0);
     cr_expect_eq((uintptr_t)&shared % 65536, 0);
 }
 
-/* ---- whole children ---- */
+/* ---- whole child processes ---- */
 
-/* What a child has seen, for the test. */
+/* What a child process has seen, for the test. */
 static struct seen {
     char name[17], fallback[16], language[16];
     bool ran, writes_own, writes_others, reads_all, ignores_interrupt, ignores_hangup, blocks_stop, has_control;
@@ -269,7 +274,7 @@ static int open_descriptors(void) {
     return count;
 }
 
-/* Without a fault where it may not: the kernel tells. */
+/* Can this process write there? Asks the kernel, so that it does not crash. */
 static bool may_write(volatile void *place) {
     int ends[2];
     char byte = *(volatile char *)place;
@@ -351,7 +356,7 @@ int pretended_keys(const struct key_service_options *options) {
     one->ran = true;
     char byte;
     if (keys_status == 0)
-        (void)!read(options->controls[0], &byte, 1); /* until the supervisor has gone, or a signal */
+        (void)!read(options->controls[0], &byte, 1); /* until the supervisor is gone, or a signal arrives */
     return keys_status;
 }
 
@@ -367,7 +372,7 @@ int pretended_sandbox_of_keys(enum sandbox_role role, int folder) {
     return sandbox_result;
 }
 
-/* A supervisor before it starts anybody. Returns how many descriptors it had before. */
+/* Makes a supervisor that has not started children yet. Returns how many descriptors it had before. */
 static int begin_supervisor(bool keys_apart) {
     int before = open_descriptors();
     sigset_t signals;
@@ -410,7 +415,7 @@ static void end_supervisor(int before) {
     cr_expect_eq(open_descriptors(), before, "a descriptor is left open");
 }
 
-/* Until it is so: a busy machine may take long. */
+/* Waits until the condition is true: a busy machine may be slow. */
 #define WAIT_UNTIL(condition)                                                                                          \
     do {                                                                                                               \
         for (int round = 0; round < 20000 && !(condition); round++)                                                    \
@@ -514,7 +519,7 @@ Test(children, workers_of_two_generations) {
     end_supervisor(before);
 }
 
-/* A worker that does not listen is ended by a second signal to stop, or at once where that is wanted. */
+/* A worker that ignores the first signal to stop is ended by a second one, or at once if that is wanted. */
 Test(children, stubborn_workers) {
     worker_is_stubborn = true;
     int before = begin_supervisor(true);
@@ -536,7 +541,9 @@ Test(children, stubborn_workers) {
     end_supervisor(before);
 }
 
-/* Root may read what others may not, and the owner wants it served: then, and only then, workers stay root. */
+/*
+ * Root can read content that others cannot. If the owner wants such content served, workers stay root, and only then.
+ */
 Test(children, a_content_folder_that_is_closed) {
     char folder[] = "/tmp/vitrine-children-XXXXXX";
     cr_assert_not_null(mkdtemp(folder));
@@ -593,7 +600,7 @@ Test(children, a_key_process) {
         cr_expect_eq(seen[i].descriptors, before + 3, "%d more", seen[i].descriptors - before);
         cr_expect_geq(children.workers[i].channel, 0, "kept for the next key process");
     }
-    /* It ends, and another one takes its place, with the same channels. */
+    /* The key process ends, and another one replaces it, with the same channels. */
     logged_begin();
     kill(children.keys.process, SIGKILL);
     WAIT_UNTIL((children_reap(&children), children.keys.process == 0));
@@ -625,7 +632,7 @@ Test(children, a_key_process_that_cannot_be) {
     WAIT_UNTIL((children_reap(&children), children.keys.process == 0));
     cr_expect_not_null(strstr(logged_end(), ") ended by exit status 71\n"));
     cr_expect_not(seen[KEYS_SEEN].ran);
-    /* Without descriptors there is none. */
+    /* Without descriptors, it cannot be started. */
     struct rlimit limit;
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     children_close(&children.control);
@@ -674,7 +681,7 @@ Test(children, a_worker_that_cannot_be) {
     end_supervisor(before);
 }
 
-/* What ended a child is told, and a forbidden call as what it may be. */
+/* The log says what ended a child, and what a forbidden call may mean. */
 Test(children, what_is_told_of_an_end) {
     static const struct {
         int exit, signal, forbidden;
@@ -715,7 +722,7 @@ Test(children, what_is_told_of_an_end) {
     }
 }
 
-/* Where there is no place for one more, the eldest's time is over. */
+/* If there is no place for one more, the oldest must end. */
 Test(children, the_eldest_makes_room) {
     dismiss(retire(0, 0));
     pid_t process = fork();
@@ -737,7 +744,7 @@ Test(children, the_eldest_makes_room) {
     cr_expect_eq(retired_slot(&children), &children.retired[3], "the first that is free");
 }
 
-/* Rates of one that ended as it should are the clients'; those of one that did not may be anything. */
+/* The rates that a worker counted are kept if it ended correctly. Otherwise they may be wrong, and are cleared. */
 Test(children, what_becomes_of_the_memory) {
     for (int well = 0; well < 2; well++) {
         memset(&shared, 1, sizeof shared);

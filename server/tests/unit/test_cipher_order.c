@@ -8,7 +8,7 @@
 
 #include "worker/cipher_order.h"
 
-/* The names in an order, one after the other. Returns how many. */
+/* Splits an order into names. Returns their number. */
 static size_t split(const char *order, char names[][48], size_t most) {
     size_t count = 0;
     for (; *order && count < most; count++) {
@@ -19,7 +19,7 @@ static size_t split(const char *order, char names[][48], size_t most) {
     return count;
 }
 
-/* Of each kind of suites (TLS 1.3, and TLS 1.2 with either kind of identity), the first. */
+/* The first suite of each kind: TLS 1.3, and TLS 1.2 with either type of identity. */
 Test(cipher_order, the_first_of_each_kind_follows_the_processor) {
     static const char *const kinds[] = {"TLS13-", "ECDHE-ECDSA-", "ECDHE-RSA-"};
     for (int has_aes = 0; has_aes < 2; has_aes++) {
@@ -39,7 +39,7 @@ Test(cipher_order, the_first_of_each_kind_follows_the_processor) {
     }
 }
 
-/* wolfSSL skips names that it does not know, without a word. */
+/* wolfSSL silently skips names that it does not know. */
 Test(cipher_order, tls_knows_all_of_them) {
     for (int has_aes = 0; has_aes < 2; has_aes++) {
         WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLS_server_method());
@@ -52,7 +52,7 @@ Test(cipher_order, tls_knows_all_of_them) {
     }
 }
 
-/* What the kernel says about the processor. */
+/* Compares with what the kernel reports about the processor. */
 Test(cipher_order, instructions_for_aes_are_those_that_the_kernel_names) {
     FILE *file = fopen("/proc/cpuinfo", "r");
     char line[8192];

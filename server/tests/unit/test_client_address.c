@@ -40,7 +40,7 @@ Test(client_address, what_the_log_may_say) {
     }
 }
 
-/* Limits of one address do not hold for these. */
+/* Limits for one address do not apply to these. */
 Test(client_address, which_are_of_this_machine) {
     static const struct {
         const char *address;
@@ -76,8 +76,8 @@ Test(client_address, who_is_in_the_same_groups) {
         {"2001:db8:1:2::1", "2001:db8:2:2::1", "nnn"},
         {"64:ff9b::c000:201", "192.0.2.1", "yy"}, /* behind NAT64 */
         {"64:ff9b::c000:201", "64:ff9b::c000:301", "nn"},
-        {"64:ff9b:0:1::c000:201", "64:ff9b:0:1::c000:301", "yyy"}, /* no address of IPv4 in it */
-        {"64:ff9b::1:c000:201", "64:ff9b::1:c000:301", "yyy"},     /* nor here */
+        {"64:ff9b:0:1::c000:201", "64:ff9b:0:1::c000:301", "yyy"}, /* contains no IPv4 address */
+        {"64:ff9b::1:c000:201", "64:ff9b::1:c000:301", "yyy"},     /* neither does this */
         {"2002:c000:201:1::1", "192.0.2.1", "yy"},                 /* 6to4 */
         {"2002:c000:201:1::1", "2002:c000:301:1::1", "nn"},
         {"2001:0:c633:6401:8000:63bf:3fff:fdfe", "192.0.2.1", "yy"}, /* Teredo */
@@ -96,7 +96,7 @@ Test(client_address, who_is_in_the_same_groups) {
             cr_expect(group == 0 ? ones[group].times == 1 : ones[group].times > ones[group - 1].times);
         }
     }
-    /* How wide each is, and how many times as much as one client it may take. */
+    /* The width of each group, and how many times the limit of one client it has. */
     static const struct {
         const char *address;
         uint8_t bits[CLIENT_ADDRESS_GROUPS_MAX], times[CLIENT_ADDRESS_GROUPS_MAX];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a connection keeps for a client that takes little at a time. */
+/* What a connection buffers for a client that reads little at a time. */
 #include <criterion/criterion.h>
 
-/* Its own functions, beside those of the program that is linked. */
+/* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define pending_keep test_pending_keep
 #define pending_drop test_pending_drop
 #define connection_flush test_connection_flush
@@ -16,12 +16,12 @@
 
 #include <unistd.h>
 
-static int pair[2]; /* the client's end, and the server's */
+static int pair[2]; /* the client's end and the server's end */
 static struct connection connection;
 static struct worker_context context;
 static uint8_t sent[200000], got[sizeof sent];
 
-/* The kernel takes some kilobytes at a time, wherever they end. */
+/* The kernel accepts some kilobytes at a time, with arbitrary boundaries. */
 static void begin(void) {
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     cr_assert_eq(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)), 0);
@@ -32,7 +32,7 @@ static void begin(void) {
 
 TestSuite(connection_io, .init = begin, .timeout = 30);
 
-/* Reads all that there is, behind what was read before. Returns how much of it there is now. */
+/* Reads everything available after the bytes read before. Returns the new total. */
 static size_t read_all(size_t size) {
     for (ssize_t more; (more = recv(pair[0], got + size, sizeof got - size, 0)) > 0;)
         size += (size_t)more;
@@ -57,7 +57,7 @@ Test(connection_io, what_is_kept_arrives_whole_and_in_order) {
     cr_expect_arr_eq(got, sent, sizeof sent);
 }
 
-/* Records go out as far as they can, and the rest is kept. */
+/* Records are sent as far as possible, and the rest is kept. */
 Test(connection_io, what_finds_no_room_is_kept) {
     struct tls_channel *channel = &context.channel;
     size_t size = sizeof channel->output;
@@ -90,7 +90,7 @@ Test(connection_io, a_client_who_has_gone_is_noticed) {
     cr_expect_null(connection.pending_out.bytes);
 }
 
-/* Bytes count as moved while a response is sent, and only then. */
+/* Bytes count as moved only while a response is sent. */
 Test(connection_io, what_was_moved_is_counted) {
     size_t left;
     connection.state = STATE_REQUEST;

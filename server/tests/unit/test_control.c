@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Control messages that are not as this version makes them. */
+/* Invalid control messages, and those of other versions. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -89,7 +89,7 @@ Test(control, odd_requests) {
     }
 }
 
-/* Control sockets outlive an upgrade. Versions without a magic number began with that of the command. */
+/* Control sockets outlive an upgrade. Versions without a magic number began with the command's number. */
 Test(control, another_version_is_known) {
     static struct control_response response;
     struct control_request request = right_request();
@@ -230,7 +230,7 @@ Test(control, odd_responses) {
     cr_expect_not(control_response_is_valid(&response, size), "a host without an end");
     response = right, response.chain_size = 0;
     cr_expect_not(control_response_is_valid(&response, HEAD), "an identity without a certificate");
-    /* The size of a chain that no message holds. */
+    /* A chain size that no message can have. */
     response = right, response.chain_size = CERTIFICATE_CHAIN_MAX + 1;
     cr_expect_not(control_response_is_valid(&response, HEAD + CERTIFICATE_CHAIN_MAX + 1));
 }

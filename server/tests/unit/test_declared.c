@@ -48,10 +48,10 @@ static void end(void) {
 
 TestSuite(declared, .init = begin, .fini = end, .timeout = 20);
 
-/* The innermost metadata file with a rule for the file applies. */
+/* The innermost metadata file that has a rule for the file applies. */
 Test(declared, types) {
     static const struct {
-        const char *path, *type; /* type: NULL where something else is in the file's place */
+        const char *path, *type; /* type: NULL if a header replaces the file */
     } cases[] = {
         {"host/page.gmi", "text/gemini"},
         {"host/picture.png", "image/png"},

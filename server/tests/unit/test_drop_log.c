@@ -27,7 +27,7 @@ static void end(void) {
 
 TestSuite(drop_log, .init = begin, .fini = end);
 
-/* What came since the last call. */
+/* Returns the log since the last call. */
 static const char *take_log(void) {
     rewind(file);
     logged[fread(logged, 1, sizeof logged - 1, file)] = '\0';

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Every member of a version counts: what differs in one of them is another file, or the same one after a change. */
+/*
+ * Every member of a version matters: a difference in any of them means another file, or the same file after a change.
+ */
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -37,7 +39,7 @@ Test(file_version, each_difference_is_another_version) {
         cr_expect_not(is_same(&others[i]), "difference %zu", i);
 }
 
-/* Two members whose values are exchanged are no match either. */
+/* Two members with swapped values do not match either. */
 Test(file_version, large_numbers_count_whole) {
     struct stat other = usual;
     other.st_dev = 2;
@@ -54,7 +56,7 @@ Test(file_version, large_numbers_count_whole) {
     cr_expect_not(is_same(&other));
 }
 
-/* What counts for pages is that a version is old, and on the file system of the content folder. */
+/* For kept pages, a version must be old, and on the file system of the content folder. */
 Test(file_version, settled) {
     struct stat status;
     int folder = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -38,7 +38,7 @@ Test(gemtext, links_of_a_page) {
 
 Test(gemtext, addresses_made_whole) {
     static const struct {
-        const char *link, *uri; /* NULL: nothing to look at */
+        const char *link, *uri; /* NULL: not a link to check */
     } links[] = {
         {"page.gmi", "gemini://host/folder/page.gmi"},
         {"./page.gmi", "gemini://host/folder/./page.gmi"},

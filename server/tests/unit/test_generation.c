@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a start and a reload make of the content folder and of what the key process answers. */
+/* What a start and a reload make of the content folder and of the key process's responses. */
 #include <criterion/criterion.h>
 
-/* Its own functions, beside those of the program that is linked, and a key process that answers as it is told to. */
+/*
+ * This file includes the source under test; renaming avoids conflicts with the linked copy. A simulated key process
+ * gives the responses that a test wants.
+ */
 #define generation_open test_open
 #define generation_identify test_identify
 #define generation_dispose test_dispose
@@ -57,14 +60,14 @@ static enum key_service_answer give(const char *host, struct certificates *certi
     return KEY_SERVICE_PROVIDED;
 }
 
-static char prepared[8192]; /* hosts, each with a space behind it */
+static char prepared[8192]; /* hosts, each followed by a space */
 
 void pretended_prepare(int control, const char *host) {
     cr_expect_eq(control, CONTROL);
     strcat(strcat(prepared, host), " ");
 }
 
-/* By the first letter of a host: given, unusable, silent; none of any other. */
+/* The first letter of a host decides: given, unusable, silent; any other means none. */
 enum key_service_answer pretended_provide(int control, const char *host, struct certificates *certificates) {
     cr_expect_eq(control, CONTROL);
     sprintf(setup + strlen(setup), "%s;", host);
@@ -147,7 +150,7 @@ Test(generation, pages_of_no_host) {
     cr_expect_not_null(strstr(text, "content/index.gmi belongs to no host"));
 }
 
-/* What is closed to everybody: workers of root are nobody. */
+/* Content that is closed to everybody: workers of root run as nobody. */
 Test(generation, what_is_closed_to_the_server) {
     const char *text;
     generation.capsules.folder = -1;
@@ -166,14 +169,14 @@ Test(generation, what_is_closed_to_the_server) {
     cr_expect_eq(opened(&text), EX_OK);
     cr_expect_eq(generation.closed_count, 1);
     cr_expect_not_null(strstr(text, " 1 file or folder of capsules, such as \"h/closed\";"), "%s", text);
-    /* Where the content folder itself is closed, workers of root stay root. */
+    /* If the content folder itself is closed, workers of root stay root. */
     for (int mode = 0; geteuid() == 0 && mode < 3; mode++) {
         cr_assert_eq(chmod("content", (mode_t[]){0750, 0754, 0751}[mode]), 0);
         cr_expect_eq(opened(&text), EX_OK);
         cr_expect_eq(generation.closed_count, 0);
     }
     cr_assert_eq(chmod("content", 0755), 0);
-    /* Folders within folders, as far as they are looked into. */
+    /* Checks nested folders down to a certain depth. */
     shell("chmod 755 content/h/closed; chmod 644 content/h/closed/page; mkdir -p "
           "content/h/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16; cd content/h/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15; "
           "echo x >page; chmod 600 page; cp page 16/; chmod 600 16/page");
@@ -182,7 +185,7 @@ Test(generation, what_is_closed_to_the_server) {
     cr_expect_not_null(strstr(text, "such as \"h/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/page\";"), "%s", text);
 }
 
-/* For somebody else than root closed is what this one may not read. */
+/* For a user other than root, content that this user cannot read is closed. */
 Test(generation, what_is_closed_to_this_user) {
     struct closed closed = {0};
     int said[2];
@@ -207,7 +210,7 @@ Test(generation, what_is_closed_to_this_user) {
     close(said[0]), close(said[1]), close(folder);
 }
 
-/* Nothing is left open, whatever became of it. */
+/* Nothing stays open, whatever the result is. */
 Test(generation, nothing_is_left_open) {
     const char *text;
     generation.capsules.folder = -1;

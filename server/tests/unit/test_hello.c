@@ -10,12 +10,12 @@ static size_t make_message(uint8_t *message, uint8_t type, const char *name, siz
     size_t name_length = name ? strlen(name) : 0;
     *at++ = 3, *at++ = 3;
     memset(at, 0xaa, 32), at += 32;
-    *at++ = 0;                                        /* no session id */
+    *at++ = 0;                                        /* no session ID */
     *at++ = 0, *at++ = 2, *at++ = 0x13, *at++ = 0x01; /* one cipher suite */
     *at++ = 1, *at++ = 0;                             /* no compression */
     uint8_t *extensions = at;
     at += 2;
-    if (padding) { /* extension 21 stands before the name */
+    if (padding) { /* extension 21 comes before the name */
         *at++ = 0, *at++ = 21, *at++ = (uint8_t)(padding >> 8), *at++ = (uint8_t)padding;
         memset(at, 0, padding), at += padding;
     }
@@ -86,7 +86,7 @@ Test(hello, server_name) {
     }
 }
 
-/* The longest name, and one byte more, with and without a dot at its end. */
+/* The longest name, and one byte more, with and without a dot at the end. */
 Test(hello, longest_name) {
     static uint8_t message[1024], records[1024];
     for (size_t length = HELLO_NAME_MAX - 1; length <= HELLO_NAME_MAX + 2; length++) {
@@ -101,14 +101,14 @@ Test(hello, longest_name) {
     }
 }
 
-/* Lengths that reach behind what they are in: there is no name, even where one seems to stand. */
+/* If a length reaches beyond its container, there is no name, even if there seems to be one. */
 Test(hello, lengths_that_are_wrong) {
     static const char looks_like_one[] = "\x00\x0e\x00\x00\x0b"
                                          "example.org";
     uint8_t message[1024], records[1024];
     char name[HELLO_NAME_MAX + 1];
     size_t size = make_message(message, 0, "example.org", 0);
-    /* where each length ends: extensions, the extension, its list, the name */
+    /* the end of each length: extensions, the extension, its list, the name */
     static const size_t at[] = {46, 50, 52, 55};
     cr_assert(message[46] == 20 && message[50] == 16 && message[52] == 14 && message[55] == 11);
     hello_server_name(records, make_records(records, message, size, 16000), name);
@@ -124,7 +124,7 @@ Test(hello, lengths_that_are_wrong) {
             message[at[i]] = before;
         }
     }
-    /* Nor does another extension hold one. */
+    /* Another extension does not contain a name either. */
     size = make_message(message, 0, NULL, sizeof looks_like_one - 1);
     memcpy(message + size - (sizeof looks_like_one - 1), looks_like_one, sizeof looks_like_one - 1);
     strcpy(name, "x");
@@ -153,7 +153,7 @@ Test(hello, what_is_no_hello) {
         {"gemini://localhost/\r\n", 21},
         {"\x15\x03\x01\x00\x02\x02\x28", 7},         /* an alert */
         {"\x17\x03\x03\x00\x01z", 6},                /* application data */
-        {"\x16\x02", 2},                             /* a record version that never was */
+        {"\x16\x02", 2},                             /* a record version that never existed */
         {"\x16\x03\x01\x00\x00", 5},                 /* an empty fragment */
         {"\x16\x03\x01\x00\x01\x02", 6},             /* a ServerHello */
         {"\x80\x2e\x01\x03\x01", 5},                 /* SSL 2 */
@@ -163,7 +163,7 @@ Test(hello, what_is_no_hello) {
         cr_expect_eq(hello_examine((const uint8_t *)cases[i].bytes, cases[i].length), HELLO_FOREIGN, "case %zu", i);
 }
 
-/* However the bytes arrive, the verdict is the same. */
+/* The verdict does not depend on how the bytes arrive. */
 Test(hello, what_stands_behind_it_counts_for_nothing) {
     static const uint8_t alert[] = {0x15, 3, 1, 0, 2, 1, 0};
     uint8_t message[1024], records[2048];
@@ -185,7 +185,7 @@ Test(hello, longest) {
     size = make_message(message, 0, "example.org", HELLO_MAX - bare + 1);
     cr_expect_eq(hello_examine(records, make_records(records, message, size, 16000)), HELLO_FOREIGN);
     cr_expect_eq(hello_examine(records, make_records(records, message, size, 5000)), HELLO_FOREIGN, "in two records");
-    /* many tiny records may not collect more than HELLO_MAX bytes of an unfinished greeting, of any length */
+    /* many tiny records may not collect more than HELLO_MAX bytes of an unfinished ClientHello, whatever its length */
     cr_assert_gt(make_records(records, message, 4000, 1), HELLO_MAX);
     cr_expect_eq(hello_examine(records, HELLO_MAX), HELLO_FOREIGN);
     make_records(records, message, make_message(message, 0, "example.org", 2000), 1);
@@ -193,7 +193,7 @@ Test(hello, longest) {
     cr_expect_eq(hello_examine(records, HELLO_MAX), HELLO_FOREIGN);
 }
 
-/* A ClientHello in records of any size becomes one record, and what follows it stays. */
+/* A ClientHello in records of any size becomes one record, and what follows it does not change. */
 Test(hello, joined) {
     static const uint8_t behind[] = {0x14, 3, 3, 0, 1, 1, 0x16, 3, 3};
     static const size_t parts[] = {16000, 300, 9, 4, 3, 2, 1};
@@ -226,7 +226,7 @@ Test(hello, joined_to_the_longest) {
     }
 }
 
-/* It may come in any pieces, each of which is joined with what was kept of those before. */
+/* It may arrive in any pieces, each of which is joined with the pieces before. */
 Test(hello, joined_as_it_comes) {
     static uint8_t message[8192], records[65536], kept[HELLO_MAX + 4096];
     size_t size = make_message(message, 0, "example.org", 4000), length = make_records(records, message, size, 1);
@@ -244,7 +244,7 @@ Test(hello, joined_as_it_comes) {
     }
 }
 
-/* The rest of a record that holds the message's end becomes a record of its own. */
+/* The rest of the record that contains the message's end becomes a separate record. */
 Test(hello, joined_up_to_its_end) {
     static uint8_t message[1024], records[2048];
     size_t size = make_message(message, 0, NULL, 0);
@@ -264,12 +264,12 @@ Test(hello, joined_up_to_its_end) {
     cr_assert_eq(length, 5 + size + 5 + 300);
     cr_expect_eq(memcmp(records + 5 + size, "\x16\x03\x01\x01\x2c", 5), 0);
     cr_expect_eq(memcmp(records + 5 + size + 5, message + size, 300), 0);
-    /* what comes in a record of its own keeps it */
+    /* data in a separate record does not change */
     length = make_records(records, message, size, size - 10);
     memcpy(records + length, "\x16\x03\x03\x00\x02\x0b\x0c", 7);
     cr_assert_eq(hello_join(records, length + 7), 5 + size + 7);
     cr_expect_eq(memcmp(records + 5 + size, "\x16\x03\x03\x00\x02\x0b\x0c", 7), 0);
-    /* one record needs nothing, nor what is no handshake */
+    /* a single record needs no joining, nor does something other than a handshake */
     length = make_records(records, message, size + 20, 16000);
     cr_expect_eq(hello_join(records, length), length);
     cr_expect_eq(records[3] << 8 | records[4], (int)size + 20);

@@ -32,7 +32,7 @@ Test(hostname, both_spellings) {
          "e.de",
          "xn--strae-oqa.de"},
         {"fa\xc3\x9f", "xn--fa-hia"},
-        /* The last and the first of each length in UTF-8. */
+        /* The last and the first character of each length in UTF-8. */
         {"\xdf\xbf", "xn--3tb"},
         {"\xe0\xa0\x80", "xn--4tb"},
         {"\xef\xbf\xbd", "xn--zn7c"},
@@ -77,7 +77,7 @@ Test(hostname, no_ascii_spelling) {
     }
 }
 
-/* What no encoder writes must not lead to a folder by a second name. */
+/* A spelling that no encoder writes must not become a second name for a folder. */
 Test(hostname, no_spelling_of_people) {
     static const char *const hosts[] = {
         "xn--", /* nothing */
@@ -86,7 +86,7 @@ Test(hostname, no_spelling_of_people) {
         "xn--example-",
         "xn---",
         "xn--bcher-kv",  /* cut off */
-        "xn--bcher-k!a", /* no digit */
+        "xn--bcher-k!a", /* not a digit */
         "xn--bcher-kVa", /* other case */
         "xn--99999999",  /* too large */
         "xn--zzzzzzzzzzzzzzzzzzzz",
@@ -107,7 +107,7 @@ Test(hostname, lengths) {
     char host[1024] = "", other[HOSTNAME_MAX + 1];
     for (size_t i = 0; i < 58; i++)
         strcat(host, "a");
-    /* 58 + "ä" gives xn-- 58 - and a number: too long for a label */
+    /* 58 letters and "ä" give xn--, 58 letters, a hyphen and a number: too long for a label */
     strcat(host, "\xc3\xa4");
     cr_expect_not(hostname_to_ascii(other, host));
     memmove(host, host + 10, strlen(host + 10) + 1);
@@ -119,7 +119,7 @@ Test(hostname, lengths) {
         strcat(host, "\xc3\xa4");
     cr_expect_not(hostname_to_ascii(other, host));
 
-    /* a label of as many code points as it may have, and one more */
+    /* a label with the maximum number of code points, and one more */
     strcpy(host, "\xc3\xa4.");
     for (size_t i = 0; i < HOSTNAME_LABEL_MAX; i++)
         strcat(host, "a");
@@ -128,7 +128,7 @@ Test(hostname, lengths) {
     strcat(host, "a");
     cr_expect_not(hostname_to_ascii(other, host));
 
-    /* a label that is too long for the DNS, beside an encoded one */
+    /* a label that is too long for DNS, beside an encoded one */
     strcpy(host, "xn--4ca.");
     for (size_t i = 0; i < HOSTNAME_LABEL_MAX; i++)
         strcat(host, "a");
@@ -136,7 +136,7 @@ Test(hostname, lengths) {
     strcat(host, "a");
     cr_expect_not(hostname_to_unicode(other, host));
 
-    /* and one that would be too long once it is encoded, or with which the whole would be */
+    /* a label that would be too long when encoded, or that would make the whole name too long */
     strcpy(host, "xn--4ca.\xc3\xa4");
     for (size_t i = 0; i < 46; i++)
         strcat(host, "a");
@@ -154,7 +154,7 @@ Test(hostname, lengths) {
     host[0] = '\0';
     for (size_t i = 0; i < HOSTNAME_MAX / 2 - 1; i++)
         strcat(host, "a.");
-    strcat(host, "\xc3\xa4"); /* xn--4ca is 7 bytes */
+    strcat(host, "\xc3\xa4"); /* xn--4ca has 7 bytes */
     cr_expect_not(hostname_to_ascii(other, host));
     memmove(host, host + 2, strlen(host + 2) + 1);
     cr_expect_not(hostname_to_ascii(other, host), "255 bytes");
@@ -163,8 +163,7 @@ Test(hostname, lengths) {
     cr_expect_eq(strlen(other), HOSTNAME_MAX);
 }
 
-/* Whatever bytes come: either both directions agree, or there is no other spelling. */
-/* Letters that need no encoding find no room in a label either, and a dot none in a name. */
+/* Letters that need no encoding must fit into a label, too, and dots into a name. */
 Test(hostname, where_the_room_ends) {
     char host[1024], other[HOSTNAME_MAX + 1];
     for (size_t letters = 50; letters <= 62; letters++) {
@@ -172,7 +171,7 @@ Test(hostname, where_the_room_ends) {
         strcpy(host + letters, "\xc3\xa4");
         cr_expect_eq(hostname_to_ascii(other, host), letters <= 55, "%zu", letters);
     }
-    /* 253 bytes, and then a dot. */
+    /* 253 bytes, followed by a dot. */
     strcpy(host, "\xc3\xa4");
     for (size_t label = 0; label < 4; label++) {
         strcat(host, ".");

@@ -66,7 +66,7 @@ Test(identity, every_kind_of_host_can_be_used_for_tls) {
     certificates_dispose(&certificates);
 }
 
-/* The DER of a certificate that is made for a host. Returns its size. */
+/* Makes a certificate for a host, as DER. Returns its size. */
 static size_t make_der(const char *host, unsigned char der[static 4096]) {
     char pem[IDENTITY_PEM_MAX];
     pem[identity_make(host, pem)] = '\0';
@@ -75,7 +75,7 @@ static size_t make_der(const char *host, unsigned char der[static 4096]) {
     return (size_t)size;
 }
 
-/* Fifty years; of a 29 February to the 28th. A clock without a battery begins in 1970, which spoils nothing. */
+/* Fifty years; from 29 February to 28 February. A clock without a battery starts in 1970, which does no harm. */
 Test(identity, how_long_one_is_good) {
     static const struct {
         time_t now;
@@ -109,7 +109,7 @@ Test(identity, how_long_one_is_good) {
     }
 }
 
-/* Lengths in DER have one byte up to 127, and two from then on (X.690 section 8.1.3). */
+/* Lengths in DER have one byte up to 127, and two above (X.690 section 8.1.3). */
 Test(identity, names_of_every_length) {
     static const struct {
         size_t length;
@@ -130,7 +130,7 @@ Test(identity, names_of_every_length) {
         memset(host, 'a', cases[i].length);
         host[cases[i].length] = '\0';
         size_t size = make_der(host, der);
-        if (cases[i].size == 0) /* the longest: by its own entry alone */
+        if (cases[i].size == 0) /* the longest name is only in its own entry */
             cr_expect_not_null(memmem(der, size, "\x82\x81\xfd", 3));
         memcpy(entry, cases[i].head, cases[i].size);
         memcpy(entry + cases[i].size, host, cases[i].length);
@@ -138,7 +138,7 @@ Test(identity, names_of_every_length) {
     }
 }
 
-/* No dump shows a key, no child inherits it, and none is swapped out (flags of proc_pid_smaps(5)). */
+/* A key is not in core dumps, no child process inherits it, and it is not swapped out (flags of proc_pid_smaps(5)). */
 Test(identity, where_a_key_lies) {
     struct identity identity;
     char line[512], flags[512] = "";
@@ -155,7 +155,7 @@ Test(identity, where_a_key_lies) {
     }
     fclose(file);
     cr_expect(strstr(flags, " dd ") && strstr(flags, " wf "), "%s", flags);
-#ifndef __SANITIZE_ADDRESS__ /* there mlock(2) does nothing */
+#ifndef __SANITIZE_ADDRESS__ /* mlock(2) does nothing there */
     cr_expect(strstr(flags, " lo "), "%s", flags);
 #endif
     identity_dispose(&identity);
@@ -203,7 +203,7 @@ Test(identity, what_cannot_be_used_is_refused_with_a_reason) {
     }
 }
 
-/* A text without a line end behind its last line, and the longest host. */
+/* A text without a line break after its last line, and the longest host. */
 Test(identity, a_certificate_alone_and_its_key) {
     char pem[IDENTITY_PEM_MAX], certificate[IDENTITY_PEM_MAX], host[HOSTNAME_MAX + 2];
     static const char last[] = "-----END CERTIFICATE-----";
@@ -286,7 +286,7 @@ Test(identity, each_key_signs_by_its_own_schemes_only) {
     identity_dispose(&identity);
 }
 
-/* Does the identity's certificate confirm this signature of "message"? */
+/* Does the identity's certificate verify this signature of "message"? */
 static bool verifies(const struct identity *identity, const uint8_t *signature, size_t size) {
     unsigned char der[4096], info[256], digest[WC_SHA256_DIGEST_SIZE];
     word32 info_size = sizeof info, at = 0;
@@ -317,7 +317,7 @@ Test(identity, more_keys_than_are_kept_ready_sign_in_turn) {
             cr_assert(verifies(&list[i], signature, size), "%zu: signed with another key", i);
         }
     }
-    /* One that is loaded where another one was, too. */
+    /* The same for a key that is loaded in the place of another one. */
     identity_dispose(&list[39]);
     make_and_load(&list[39], "b.example");
     cr_assert_eq(identity_sign(&list[39], SIGNING_ECDSA_SHA256, (const uint8_t *)"message", 7, signature, &size),

@@ -44,14 +44,14 @@ static void put(const char *path, const char *text) {
     cr_assert_eq(chmod(path, 0600), 0);
 }
 
-/* An identity for a host, in a file. */
+/* Writes an identity for a host to a file. */
 static void put_identity(const char *path, const char *host) {
     char pem[IDENTITY_PEM_MAX];
     pem[identity_make(host, pem)] = '\0';
     put(path, pem);
 }
 
-/* One that openssl makes: its kind of key, days, and names. Certificate to NAME.pem, key to NAME.key. */
+/* Makes an identity with openssl: type of key, days, and names. The certificate is in NAME.pem, the key in NAME.key. */
 static void order(const char *name, const char *key, int days, const char *names) {
     shell("openssl req -x509 -newkey %s -nodes -days %d -subj /CN=test -keyout %s.key -out %s.pem %s%s >errors 2>&1 || "
           "{ cat errors; exit 1; }",
@@ -63,7 +63,7 @@ static void open_identity_store(void) {
     cr_assert_eq(identity_store_open(&store, "state", "given"), 0);
 }
 
-#define BEFORE 77 /* a generation of workers that all is provided for */
+#define BEFORE 77 /* a generation of workers for which everything is provided */
 
 static const struct identity *provide(const char *host) {
     bool unusable;
@@ -147,7 +147,7 @@ Test(identity_store, files_and_their_hosts) {
     cr_expect(identity_file_is_host(host), "250 bytes");
 }
 
-/* The longest name that a host can have, in each file that is made of it. */
+/* The longest possible host name, in each file name that is made from it. */
 Test(identity_store, the_longest_name) {
     char host[252], file[300], found[HOSTNAME_MAX + 1];
     for (size_t i = 0; i < 250; i++)
@@ -244,7 +244,7 @@ Test(identity_store, given_kinds_of_keys) {
         snprintf(names, sizeof names, "DNS:%s", cases[i].name);
         order(name, cases[i].key, 90, names);
     }
-    /* With the key in front, and with a chain behind. */
+    /* With the key first, and with a chain at the end. */
     shell("cat given/identity.rsa.key given/identity.rsa.pem given/identity.p256.pem >x && rm given/identity.rsa.* && "
           "mv x given/identity.rsa.pem");
     open_identity_store();
@@ -341,8 +341,7 @@ Test(identity_store, identities_as_people_have_them) {
     shell("cd given; openssl req -x509 -newkey rsa:2048 -nodes -not_before 20200101000000Z -not_after 20200102000000Z "
           "-subj /CN=t -addext subjectAltName=DNS:ended -keyout identity.ended.key -out identity.ended.pem 2>errors || "
           "{ cat errors; exit 1; }; rm errors");
-    /* A key in the form that `openssl ecparam` writes, with its parameters in front; one that `openssl genrsa` wrote.
-     */
+    /* A key as `openssl ecparam` writes it, with its parameters first; and one from `openssl genrsa`. */
     shell("openssl ecparam -name secp384r1 -genkey -out k && grep -q 'EC PARAMETERS' k && "
           "openssl req -x509 -new -key k -subj /CN=sec1 -out c && cat k c >given/identity.sec1.pem && "
           "openssl genrsa -traditional -out k 3072 2>errors && grep -q 'RSA PRIVATE' k && "
@@ -351,7 +350,7 @@ Test(identity_store, identities_as_people_have_them) {
     shell("sed 's/$/\\r/' x >given/identity.crlf.pem");
     put_identity("x", "text");
     shell("{ printf '\\357\\273\\277'; openssl x509 -in x -text; openssl pkey -in x; } >given/identity.text.pem");
-    /* The first version of X.509, as `openssl x509 -req` makes it. */
+    /* X.509 version 1, as `openssl x509 -req` makes it. */
     shell("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out k 2>errors && "
           "openssl req -new -key k -subj /CN=former -out r && openssl x509 -req -in r -signkey k -out c 2>errors && "
           "cat c k >given/identity.former.pem");
@@ -377,7 +376,7 @@ Test(identity_store, one_made_under_an_international_name_goes_on) {
     cr_expect_str_eq(provide("xn--bcher-kva.example")->public.host, "xn--bcher-kva.example");
     cr_expect(holder("xn--bcher-kva.example")->has_unicode);
     cr_expect_neq(access("state/xn--bcher-kva.example.pem", F_OK), 0, "no other one is made");
-    /* Where there are both, clients have met the one that TLS found, which was never that of the other spelling. */
+    /* If both exist, clients know the one that TLS found, which was never that of the other spelling. */
     put_identity("state/xn--bcher-kva.example.pem", "xn--bcher-kva.example");
     cr_expect_str_eq(file_for("xn--bcher-kva.example"), "xn--bcher-kva.example.pem");
     cr_expect_not_null(identity_store_find_key(&store, first, BEFORE), "it still signs for workers of before");
@@ -386,7 +385,7 @@ Test(identity_store, one_made_under_an_international_name_goes_on) {
     cr_expect_null(identity_store_find_key(&store, first, BEFORE));
 }
 
-/* As Kubernetes lays out a secret: each file is a link to one behind ..data, itself a link to a folder. */
+/* As Kubernetes lays out a secret: each file is a link through ..data, which is a link to a folder. */
 Test(identity_store, links_are_followed_among_the_given_alone) {
     put_identity("outside", "out.example");
     put_identity("x", "in.example");
@@ -404,7 +403,7 @@ Test(identity_store, links_are_followed_among_the_given_alone) {
     cr_expect_str_eq(file_for("abs.example"), "none");
     cr_expect_str_eq(file_for("loop.example"), "none");
     cr_expect_str_eq(file_for("link.example"), "none");
-    /* The secret is exchanged: another folder, and ..data leads there. */
+    /* The secret is replaced: ..data points to another folder. */
     uint8_t first[SIGNING_KEY_ID];
     memcpy(first, provide("in.example")->public.key_id, sizeof first);
     put_identity("x", "in.example");
@@ -452,7 +451,7 @@ Test(identity_store, given_ones_are_read_anew) {
     cr_expect_arr_neq(provide("a")->public.key_id, first, sizeof first);
     cr_expect_not_null(identity_store_find_key(&store, first, BEFORE));
 
-    /* The key alone is another one, in a file of its own. */
+    /* Only the key changes, in its separate file. */
     put_identity("x", "c");
     shell("openssl pkey -in x -out given/identity.c.key && openssl x509 -in x -out given/identity.c.pem");
     identity_store_refresh(&store);
@@ -467,7 +466,7 @@ Test(identity_store, given_ones_are_read_anew) {
     cr_expect_arr_neq(provide("c")->public.key_id, first, sizeof first);
 }
 
-/* ---- what is told ---- */
+/* ---- log messages ---- */
 
 static const char *told_by_providing(const char *host) {
     logged_begin();
@@ -481,7 +480,7 @@ static const char *told_by_refreshing(void) {
     return logged_end();
 }
 
-/* A certificate's end is told when it comes near, and not again at each reload. */
+/* The approaching end of a certificate is logged once, and not again at each reload. */
 Test(identity_store, an_end_is_told_once) {
     order("given/identity.near", "ed25519", 20, "DNS:near");
     order("given/identity.nearer", "ed25519", 3, "DNS:nearer");
@@ -504,8 +503,10 @@ Test(identity_store, an_end_is_told_once) {
     cr_expect_str_eq(logged_end(), "", "a day later, and nothing new");
 }
 
-/* Once a day all of those that are served are looked at; here the first look is that one. */
-/* How many days there are, to the second; and one that is past its end is told each day. */
+/*
+ * Once a day, all served identities are checked; here, the first check is that one. The number of days is exact to the
+ * second, and an expired certificate is logged each day.
+ */
 Test(identity_store, how_many_days_are_left) {
     order("given/identity.near", "ed25519", 100, "DNS:near");
     shell("rm errors");
@@ -532,7 +533,7 @@ Test(identity_store, how_many_days_are_left) {
     }
 }
 
-/* A key in a file of its own counts like its certificate. */
+/* A key in a separate file is checked for changes like its certificate. */
 Test(identity_store, what_has_not_changed_is_not_read_anew) {
     order("given/identity.near", "ed25519", 300, "DNS:near");
     shell("rm errors");
@@ -547,7 +548,7 @@ Test(identity_store, what_has_not_changed_is_not_read_anew) {
     cr_expect_eq(holder("near")->about_key.modified.tv_sec, 1000000000);
 }
 
-/* What clients may take amiss is told once. */
+/* What clients may reject is logged once. */
 Test(identity_store, what_clients_may_refuse_is_told_once) {
     order("given/identity.bare", "ed25519", 300, NULL);
     shell("rm errors");
@@ -616,7 +617,7 @@ Test(identity_store, words_about_credentials) {
     cr_expect_not_null(provide("a"));
 }
 
-/* What an owner reads who has made or given more than one, or something that cannot be used. */
+/* What an owner reads about several identities for a host, or about an unusable one. */
 Test(identity_store, words_about_what_is_chosen) {
     put_identity("state/both.pem", "both");
     put_identity("given/identity.both.pem", "both");
@@ -644,7 +645,7 @@ Test(identity_store, words_about_what_is_chosen) {
         cr_expect(strstr(text, cases[i].told), "%s: %s", cases[i].host, text);
         cr_expect_eq(logged_count(text, "\n"), 1, "%s: %s", cases[i].host, text);
     }
-    /* Why one cannot be used is told each time but right behind the reading, which told it. */
+    /* The reason why one is unusable is logged each time, except right after the reading that logged it. */
     cr_expect_str_eq(told_by_providing("text"), "");
     cr_expect_eq(logged_count(told_by_providing("text"), "identity text: credential identity.text.pem cannot be used"),
                  1);
@@ -657,7 +658,7 @@ Test(identity_store, words_about_what_is_chosen) {
     cr_expect_eq(logged_count(logged_end(), "credentials folder /dev/null: Not a directory"), 1);
 }
 
-/* Of the names of a certificate those count that a capsule can have. */
+/* Only those names in a certificate matter that a capsule can have. */
 Test(identity_store, names_of_other_kinds) {
     order("given/identity.mixed", "ed25519", 300,
           "email:a@mixed,DNS:mixed,URI:gemini://mixed/,IP:192.0.2.1,RID:1.2.3,IP:::1,DNS:Mixed.Example");
@@ -668,7 +669,7 @@ Test(identity_store, names_of_other_kinds) {
     cr_expect_str_eq(held->names, "mixed.example ::1 192.0.2.1 mixed ", "in whatever order they are kept");
 }
 
-/* A reload opens the folder of given identities anew: at a start, too, it must not stay open. */
+/* A reload reopens the folder of given identities, so it must not stay open after a start either. */
 Test(identity_store, the_folder_of_credentials_is_closed) {
     int before = dup(STDERR_FILENO);
     close(before);
@@ -679,7 +680,7 @@ Test(identity_store, the_folder_of_credentials_is_closed) {
     cr_expect_eq(after, before + 1, "more than the state folder is open");
 }
 
-/* Number 0 is a descriptor like the others. */
+/* Descriptor 0 works like all others. */
 Test(identity_store, without_a_standard_input) {
     close(STDIN_FILENO);
     put_identity("given/identity.a.pem", "a");
@@ -688,7 +689,7 @@ Test(identity_store, without_a_standard_input) {
     cr_expect_not_null(provide("b"));
     identity_store_dispose(&store);
     cr_expect_lt(fcntl(0, F_GETFD), 0, "it is closed");
-    /* Now the folder of the credentials is number 0. */
+    /* Now the folder of credentials has descriptor 0. */
     cr_assert_eq(identity_store_open(&store, "state", NULL), 0);
     store.credentials = "given";
     store.state = fcntl(0, F_DUPFD_CLOEXEC, 5);
@@ -771,7 +772,7 @@ Test(identity_store, what_an_interrupted_start_left_is_removed) {
     cr_expect_not_null(provide("a"));
 }
 
-/* One that is being killed may go on for a moment. */
+/* A process that is being killed may continue for a moment. */
 Test(identity_store, two_processes_do_not_take_each_others_files) {
     static struct identity_store other;
     open_identity_store();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a worker keeps is bounded, grows old, and is taken from those who have the most. */
+/* What a worker keeps is limited, expires, and is taken from the owners with the most. */
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -63,7 +63,7 @@ Test(kept, a_thing_is_found_by_its_whole_key) {
     cr_expect_eq(disposed, 2);
     cr_expect_null(find("host/a"));
     cr_expect_eq(kept_total(), 0);
-    kept_drop(&disposed); /* nothing that is kept */
+    kept_drop(&disposed); /* not something that is kept */
 }
 
 Test(kept, things_grow_old) {
@@ -73,7 +73,7 @@ Test(kept, things_grow_old) {
     pretended_time++;
     cr_expect_null(find("a"));
     cr_expect_eq(disposed, 1);
-    /* So they do if the clock is set back. */
+    /* They also expire if the clock is set back. */
     make("a", "host", 10);
     pretended_time--;
     cr_expect_null(find("a"));
@@ -97,7 +97,7 @@ Test(kept, memory_is_bounded_and_the_oldest_gives_way) {
     cr_expect_eq(disposed, made);
 }
 
-/* However much an author lays into one capsule, the pages of another one are still kept. */
+/* However much an author puts into one capsule, the pages of another one are still kept. */
 Test(kept, nobody_is_starved) {
     static const size_t sizes[] = {1, 100, 16384, 200000};
     char key[32];
@@ -117,7 +117,7 @@ Test(kept, nobody_is_starved) {
         }
         cr_expect_not_null(find(key));
     }
-    /* The other way round: who has little gets room from who has much. */
+    /* The reverse: an owner with little gets space from one with much. */
     for (size_t i = 0; i < 20; i++) {
         snprintf(key, sizeof key, "third/%zu", i);
         cr_expect_not_null(make(key, "third", 10000));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Where the key process listens: it takes the place of a socket that nobody listens on, and of nothing else. */
+/* The key process's listening socket replaces a socket on which nobody listens, and nothing else. */
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@ static void end(void) {
 
 TestSuite(key_listener, .init = begin, .fini = end, .timeout = 30);
 
-/* Binds a socket at the path, and listens if its kind can. Returns its descriptor. */
+/* Binds a socket to the path, and listens if its type can. Returns its descriptor. */
 static int occupy(int type) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     strcpy(address.sun_path, path);
@@ -84,7 +84,7 @@ Test(key_listener, it_takes_the_place_of_a_socket_that_nobody_listens_on) {
     }
 }
 
-/* Another program's socket answers a connection with another error than one that nobody listens on. */
+/* Connecting to another program's socket gives a different error than connecting to an unused one. */
 Test(key_listener, what_others_use_stays) {
     static const int types[] = {SOCK_SEQPACKET, SOCK_STREAM, SOCK_DGRAM};
     for (size_t i = 0; i < 3; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The key process, when a worker or a supervisor asks for what it must not have. */
+/* The key process, if a worker or a supervisor asks for something that it must not get. */
 #include <criterion/criterion.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Its own functions, beside those of the program that is linked. */
+/* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define key_service_serve test_serve
 #define key_service_run test_service
 #define key_service_is_gone test_are_gone
@@ -29,7 +29,7 @@
 
 static char base[] = "/tmp/vitrine-keys-XXXXXX";
 static struct keys keys = {.listener = -1};
-static int pair[2];             /* a worker's end, and the key process's */
+static int pair[2];             /* a worker's end and the key process's end */
 static struct channel *channel; /* the latter */
 
 static void begin(void) {
@@ -52,13 +52,13 @@ static void open_keys(void) {
     cr_assert_eq(identity_store_open(&keys.store, "state", "given"), EX_OK);
 }
 
-/* A channel of a worker of that generation. */
+/* Opens a channel for a worker of this generation. */
 static void open_channel(uint64_t generation) {
     cr_assert(add_channel(&keys, pair[1], generation));
     channel = &keys.channels[keys.channel_count - 1];
 }
 
-/* The supervisor asks for one host of a generation. Returns the id of its key. */
+/* Requests one host of a generation as the supervisor. Returns the ID of its key. */
 static const uint8_t *key_id_for(const char *host, uint64_t generation) {
     static struct control_response response;
     struct control_request request;
@@ -78,7 +78,7 @@ static void ask_bytes(const void *bytes, size_t size) {
     cr_assert_eq(send(pair[0], bytes, size, 0), (ssize_t)size);
 }
 
-/* What the key process says to a question; -1: it says nothing, and closes the channel. */
+/* Returns the key process's answer to a question; -1: it does not answer and closes the channel. */
 static int result_of(const struct signing_question *question, struct signing_answer *got) {
     ask_bytes(question, sizeof *question);
     if (!answer(&keys, channel))
@@ -102,7 +102,7 @@ static int result_for(const uint8_t *key) {
     return result_of(&question, &got);
 }
 
-/* ---- whose identities ---- */
+/* ---- which identities a worker may use ---- */
 
 Test(key_service, a_worker_has_signatures_of_what_it_serves) {
     uint8_t first[SIGNING_KEY_ID], other[SIGNING_KEY_ID], unserved[SIGNING_KEY_ID];
@@ -142,7 +142,7 @@ Test(key_service, a_former_identity_signs_for_those_who_serve_it_still) {
     cr_expect_eq(result_for(present), SIGNING_REFUSED);
 }
 
-/* What a key process before this one provided is not known to it. What it found at the start may be that. */
+/* A key process does not know what its predecessor provided, so what it found at its start may be used. */
 Test(key_service, after_a_restart_workers_go_on) {
     uint8_t key[SIGNING_KEY_ID], made[SIGNING_KEY_ID];
     open_keys();
@@ -234,7 +234,7 @@ Test(key_service, more_questions_than_a_worker_may_ask_wait) {
     cr_expect_gt(recv(pair[0], &got, sizeof got, 0), 0, "the one that waited");
 }
 
-/* What was used up comes back, so much in a second, and no more than at first. */
+/* The allowance grows at a fixed rate, up to its initial value. */
 Test(key_service, an_allowance_grows_with_time) {
     open_keys();
     open_channel(1001);
@@ -253,7 +253,7 @@ Test(key_service, an_allowance_grows_with_time) {
     cr_expect_eq(allowance(channel), 4000);
     struct watch watch;
     uint64_t now;
-    do { /* one is enough to be heard */
+    do { /* an allowance of one is sufficient */
         now = channel->counted = clock_milliseconds();
         channel->allowance = 1;
         cr_expect_eq(prepare(&keys, &watch), -1);
@@ -288,7 +288,7 @@ Test(key_service, who_asks_nonsense_is_told_of) {
     cr_expect_eq(logged_count(text, "\n"), 1, "%s", text);
 }
 
-/* A channel outlives an upgrade: an administrator hears that the worker is of another version, not of an attack. */
+/* A channel outlives an upgrade: the log reports a worker of another version, not an attack. */
 Test(key_service, a_worker_of_another_version_is_told_of) {
     static const uint8_t nobody[SIGNING_KEY_ID];
     struct signing_question question = transcript_by(nobody, SIGNING_ECDSA_SHA256, "a hash of thirty-two bytes, or so");
@@ -305,7 +305,7 @@ Test(key_service, a_worker_of_another_version_is_told_of) {
     cr_expect_eq(logged_count(text, "\n"), 1, "%s", text);
 }
 
-/* A signature that takes long is a turn by itself. */
+/* A slow signature takes a turn of its own. */
 Test(key_service, channels_take_turns) {
     shell("openssl req -x509 -newkey rsa:4096 -nodes -subj /CN=slow -addext subjectAltName=DNS:slow "
           "-keyout given/identity.slow.key -out given/identity.slow.pem 2>/dev/null");
@@ -333,7 +333,7 @@ static size_t open_descriptors(void) {
     return count;
 }
 
-/* Sends a request with so many descriptors, and has it answered. */
+/* Sends a request with `count` descriptors, and lets the key process answer it. */
 static void hand_over(uint32_t command, size_t count) {
     int control[2], given[3];
     struct control_request request;
@@ -390,7 +390,7 @@ Test(key_service, requests_that_do_not_come) {
     cr_expect_not(answer_control(&keys, -1), "none can come");
 }
 
-/* An answer that finds no room is made again when there is some; where nobody can have it, the channel ends. */
+/* An answer that does not fit is sent later when there is space; if it can never be sent, the channel ends. */
 Test(key_service, answers_that_find_no_room) {
     static const uint8_t nobody[SIGNING_KEY_ID];
     const struct signing_question question =
@@ -421,7 +421,7 @@ Test(key_service, answers_that_find_no_room) {
     cr_expect_not(channel->full);
 }
 
-/* Nobody waits for a server that asks and takes no answers: the others would get no signatures meanwhile. */
+/* A server that asks but reads no answers is dropped, because waiting for it would delay signatures for others. */
 Test(key_service, who_takes_no_answers_is_left) {
     struct control_request request;
     size_t asked = 0;
@@ -430,7 +430,7 @@ Test(key_service, who_takes_no_answers_is_left) {
     logged_begin();
     cr_assert_eq(fcntl(pair[1], F_SETFL, fcntl(pair[1], F_GETFL) & ~O_NONBLOCK), 0);
     cr_assert(control_ask(&request, CONTROL_PROVIDE, 1, 1001, "a"));
-    alarm(20); /* it would wait for ever */
+    alarm(20); /* ends the test if it waits forever */
     do
         ask_bytes(&request, sizeof request);
     while (answer_control(&keys, pair[1]) && ++asked < 10000);
@@ -440,7 +440,7 @@ Test(key_service, who_takes_no_answers_is_left) {
     cr_expect_not_null(strstr(logged_end(), "keys: closed the connection of a server that does not take its answers"));
 }
 
-/* A connection to an address that the kernel chose. */
+/* Connects to an address that the kernel chose. */
 static int connect_to(int listener) {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     socklen_t size = sizeof name;
@@ -479,7 +479,7 @@ Test(key_service, a_bound_for_supervisors) {
     welcome(&keys);
 }
 
-/* Who has gone is forgotten, and closed; the others stay, in their order. */
+/* Channels of ended processes are closed and removed; the others stay, in order. */
 Test(key_service, ends_of_workers_and_supervisors) {
     int workers[4][2], supervisors[4][2];
     struct watch watch;
@@ -508,7 +508,7 @@ Test(key_service, ends_of_workers_and_supervisors) {
     cr_expect_neq(fcntl(workers[1][1], F_GETFD), -1);
     cr_expect_eq(fcntl(supervisors[3][1], F_GETFD), keys.controls[2] == supervisors[3][1] ? FD_CLOEXEC : -1);
     cr_expect_neq(fcntl(supervisors[0][1], F_GETFD), -1);
-    /* Nothing has come. */
+    /* Nothing has arrived. */
     cr_assert_eq(prepare(&keys, &watch), -1);
     cr_assert_eq(poll(watch.list, watch.count, 0), 0);
     serve_ready(&keys, &watch);
@@ -516,7 +516,7 @@ Test(key_service, ends_of_workers_and_supervisors) {
     cr_expect_eq(keys.control_count, 3);
 }
 
-/* A channel that came in this round has not been asked by. */
+/* A channel that was added in this round was not polled yet. */
 Test(key_service, a_channel_that_has_just_come) {
     struct watch watch;
     int control[2];
@@ -538,7 +538,7 @@ Test(key_service, a_channel_that_has_just_come) {
     close(control[0]), close(control[1]);
 }
 
-/* What the service manager hands over, by name and kind. */
+/* What the service manager passes, by name and type. */
 Test(key_service, each_descriptor_has_its_place) {
     struct key_service_options options = {.listener = -1};
     int listener = listen_for(SOCK_SEQPACKET), stream = listen_for(SOCK_STREAM), other = dup(listener);
@@ -566,8 +566,8 @@ Test(key_service, each_descriptor_has_its_place) {
 /* ---- control requests ---- */
 
 /*
- * Has so many bytes of a request answered. Returns the result in the response; -1: nothing is said. *got is what came,
- * and valid.
+ * Lets the key process answer these bytes of a request. Returns the result in the response, or -1 if there is none.
+ * *got is the response, which must be valid.
  */
 static int result_of_bytes(const void *request, size_t size, struct control_response *got) {
     int control[2];
@@ -620,7 +620,7 @@ Test(key_service, requests_and_responses) {
     cr_expect_eq(access("state/new.pem", F_OK), 0);
 }
 
-/* An identity for the sample is made where there is no other, and goes to nobody else. */
+/* An identity for the sample is made if there is no other, and is provided for nothing else. */
 Test(key_service, a_request_for_the_sample) {
     static struct control_response got;
     open_keys();
@@ -646,7 +646,7 @@ Test(key_service, a_request_to_look_anew) {
     cr_expect_arr_neq(got.key_id, before, sizeof before);
 }
 
-static int manager; /* its end of the notification socket */
+static int manager; /* the service manager's end of the notification socket */
 
 static void pretend_manager(void) {
     struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "notify"};
@@ -658,7 +658,7 @@ static void pretend_manager(void) {
     systemd_open();
 }
 
-/* The next thing that was said to the service manager; "": nothing. */
+/* Returns the next message to the service manager; "": none. */
 static const char *told(void) {
     static char text[256];
     ssize_t got = recv(manager, text, sizeof text - 1, 0);
@@ -666,7 +666,7 @@ static const char *told(void) {
     return text;
 }
 
-/* A life with one request, until the supervisor has gone. */
+/* A complete run with one request, until the supervisor is gone. */
 Test(key_service, a_whole_life) {
     struct control_request request;
     static struct control_response got;
@@ -711,14 +711,14 @@ Test(key_service, a_whole_life) {
     cr_expect_leq(beats, (clock_milliseconds() - begun) / 30 + 1);
     cr_expect_str_eq(text, "STOPPING=1");
     told_to_stop = 1;
-    keys.listener = pair[0]; /* somebody could come */
+    keys.listener = pair[0]; /* a client could still connect */
     cr_expect_eq(run(&keys), EX_OK);
     cr_expect_str_eq(told(), "READY=1\nSTATUS=Holding 1 identity for 1 worker");
     cr_expect_str_eq(told(), "STOPPING=1");
     unsetenv("WATCHDOG_USEC");
 }
 
-/* The service manager keeps what is open over a restart. */
+/* The service manager keeps the open channels during a restart. */
 Test(key_service, what_the_service_manager_keeps) {
     open_keys();
     pretend_manager();
@@ -737,7 +737,7 @@ Test(key_service, what_the_service_manager_keeps) {
     close(supervisor);
 }
 
-/* It says that it lives in turn, and not with everything that it does. */
+/* It reports at intervals that it lives, and not after every action. */
 Test(key_service, a_short_life) {
     int control[2];
     open_keys();
@@ -770,7 +770,7 @@ Test(key_service, ends_of_certificates_are_told_once_a_day) {
     pretended_time = 0;
 }
 
-/* The same by a signal of the service manager. */
+/* The same after a signal from the service manager. */
 Test(key_service, a_signal_to_look_anew) {
     uint8_t before[SIGNING_KEY_ID];
     open_keys();
@@ -790,7 +790,7 @@ Test(key_service, a_signal_to_look_anew) {
     cr_expect(told_to_stop);
 }
 
-/* Refuses what so many bytes ask for. Returns what was logged of it. */
+/* Sends bytes that must be refused. Returns what was logged. */
 static const char *refusal_of(const void *bytes, size_t size) {
     static struct control_response got;
     logged_begin();
@@ -824,7 +824,7 @@ Test(key_service, what_is_no_request_provides_nothing) {
     cr_expect_eq(keys.store.count, 0);
 }
 
-/* Control sockets outlive an upgrade: a supervisor of another version is told of, and hears an answer at once. */
+/* Control sockets outlive an upgrade: a supervisor of another version is reported, and gets a response at once. */
 Test(key_service, a_supervisor_of_another_version_is_told_of) {
     static const struct {
         uint32_t order, serial;
@@ -841,14 +841,14 @@ Test(key_service, a_supervisor_of_another_version_is_told_of) {
     cr_expect_eq(keys.store.count, 0);
 }
 
-/* ---- nothing but handshakes ---- */
+/* ---- signs nothing but handshakes ---- */
 
 static void write_file(const char *path, const void *bytes, size_t size) {
     FILE *file = fopen(path, "w");
     cr_assert(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
 }
 
-/* Is the signature in the file `signature` one over these bytes, by the key of the certificate in `pem`? */
+/* Is the signature in the file `signature` valid for these bytes and the key of the certificate in `pem`? */
 static bool is_signed(const char *pem, enum signing_scheme scheme, const void *bytes, size_t size) {
     static const char *const hashes[] = {"sha256", "sha384", "sha512"};
     char command[512], options[128] = "";
@@ -865,7 +865,10 @@ static bool is_signed(const char *pem, enum signing_scheme scheme, const void *b
     return system(command) == 0;
 }
 
-/* An ACME request that revokes a certificate (RFC 8555 section 7.6), as it is signed; 100 bytes of it, and 133. */
+/*
+ * An ACME request that revokes a certificate (RFC 8555 section 7.6), in its signed form; 100 and 133 bytes of it are
+ * used.
+ */
 static const char revocation[] =
     "eyJhbGciOiJFUzI1NiIsImp3ayI6eyJrdHkiOiJFQyJ9LCJub25jZSI6Ik4iLCJ1cmwiOiJodHRwczovL2NhLmV4YW1wbGUvcmV2b2tlIn0."
     "eyJjZXJ0aWZpY2F0ZSI6Ik1JSUIiLCJyZWFzb24iOjF9";
@@ -881,7 +884,7 @@ static void expect_handshakes_only(const char *host, const char *name, const enu
         uint8_t digest[32], message[SIGNING_MESSAGE_MAX];
         struct signing_question question;
         struct signing_answer got;
-        /* A digest of something else, passed off as a transcript hash. */
+        /* A digest of something else, presented as a transcript hash. */
         shell("printf %%s '%s' | openssl dgst -sha256 -binary >digest", revocation);
         FILE *file = fopen("digest", "r");
         cr_assert(file && fread(digest, 1, sizeof digest, file) == sizeof digest && fclose(file) == 0);
@@ -924,8 +927,7 @@ Test(key_service, every_kind_of_key_signs_handshakes_and_nothing_else) {
                            SIGNING_RSA_PSS_SHA256, SIGNING_RSA_PSS_SHA384, SIGNING_RSA_PSS_SHA512);
 }
 
-/* Bodies that somebody would like to have signed, in the place of a handshake of TLS 1.2: as they are, or dressed up.
- */
+/* Bodies that an attacker wants signed, in the place of a TLS 1.2 handshake: unchanged, or disguised. */
 Test(key_service, other_bodies_do_not_pass_for_handshakes) {
     static const uint8_t request[] = "\x30\x62\x02\x01\x00\x30\x00\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21";
     open_keys();
@@ -936,7 +938,7 @@ Test(key_service, other_bodies_do_not_pass_for_handshakes) {
             struct handshake handshake = handshake_of(group);
             struct signing_question right, question;
             struct signing_answer got;
-            size_t free_size = dressed ? 56 : handshake.size; /* the rest has to be as TLS has it */
+            size_t free_size = dressed ? 56 : handshake.size; /* the rest must be as in TLS */
             cr_assert(
                 signing_ask(&right, SIGNING_TLS_1_2, SIGNING_ECDSA_SHA256, key, handshake.content, handshake.size));
             question = right;
@@ -958,7 +960,7 @@ Test(key_service, other_bodies_do_not_pass_for_handshakes) {
 
 /* ---- the supervisor's side ---- */
 
-/* A response that waits before it is asked for. chain_size: what it says; sent: what follows. */
+/* Sends a response before it is requested. chain_size: the size that it states; sent: the bytes that follow. */
 static void respond(const char *host, uint64_t request_id, enum control_result result, uint32_t chain_size,
                     size_t sent) {
     static struct control_response message;
@@ -990,7 +992,7 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
     log_limit(LOG_LEVEL_ERROR - 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct certificates certificates = {.generation = 1001};
-        if (i > 0) /* one that comes late is none to this request */
+        if (i > 0) /* a late response to an earlier request must be ignored */
             respond("a", request_id, CONTROL_PROVIDED, 7, 7);
         respond(cases[i].host, ++request_id, cases[i].result, cases[i].chain_size, cases[i].sent);
         cr_expect_eq(test_provide(pair[0], "a", &certificates), cases[i].expected, "case %zu", i);
@@ -1008,7 +1010,7 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
         certificates_dispose(&certificates);
     }
     log_limit(LOG_LEVEL_ERROR);
-    /* The longest name that a request holds, and one more. */
+    /* The longest name that fits into a request, and one byte more. */
     struct certificates certificates = {.generation = 1001};
     char host[HOSTNAME_MAX + 2];
     memset(host, 'a', sizeof host);
@@ -1018,7 +1020,7 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
     cr_expect_not_null(strstr(logged_end(), "identity: host name too long ("));
     cr_expect_lt(recv(pair[1], &request, sizeof request, MSG_DONTWAIT), 0, "nobody is asked");
     host[HOSTNAME_MAX] = '\0';
-    respond(host, request_id + 2, CONTROL_PROVIDED, 7, 7); /* the name that was too long has had a number */
+    respond(host, request_id + 2, CONTROL_PROVIDED, 7, 7); /* the name that was too long used a number, too */
     cr_expect_eq(test_provide(pair[0], host, &certificates), KEY_SERVICE_PROVIDED);
     certificates_dispose(&certificates);
     cr_expect_not(test_are_gone(pair[0]));
@@ -1029,7 +1031,7 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
     cr_expect_not_null(strstr(logged_end(), "identity a: the key process closed the connection"));
 }
 
-/* What a key process of another version says is told at once, and not waited out. */
+/* A response from a key process of another version is reported at once, without waiting for a timeout. */
 Test(key_service, a_key_process_of_another_version_is_told_of) {
     static const struct {
         uint32_t order, serial, provided;

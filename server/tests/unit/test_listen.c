@@ -51,7 +51,7 @@ Test(listen, open_adopt_and_taken) {
     close(listener.descriptor);
 }
 
-/* Buffers, and how long the kernel goes on with a client that takes nothing. The kernel doubles buffers. */
+/* Checks the buffers, and the time limit for clients that read nothing. The kernel doubles buffer sizes. */
 Test(listen, what_connections_inherit) {
     struct listener listener;
     char address[32];

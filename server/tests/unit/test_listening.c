@@ -2,7 +2,7 @@
 /* When a worker accepts. */
 #include <criterion/criterion.h>
 
-/* Its own functions, beside those of the program that is linked. */
+/* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define listening_begin test_listening_begin
 #define listening_attend test_listening_attend
 #include "worker/listening.c"
@@ -36,7 +36,7 @@ static int visit(void) {
 
 Test(listening, some_are_accepted_at_once_and_the_others_later) {
     int clients[32 + 2];
-    settings.max_connections_per_address = 100; /* they have none, so that all are one client */
+    settings.max_connections_per_address = 100; /* they have no address, so all count as one client */
     open_listener();
     for (size_t i = 0; i < COUNT(clients); i++)
         clients[i] = visit();
@@ -103,12 +103,14 @@ Test(listening, no_room_in_the_system_is_a_pause) {
     close(client), close(listeners[0].descriptor);
 }
 
-/* The listener has an event. */
+/* Reports an event for the listener. */
 static void wake(void) {
     note_ready(&worker, &listeners[0], EPOLLIN);
 }
 
-/* It asks for no second one that is mostly not there; where it is, epoll says so again. */
+/*
+ * It accepts one connection and does not try for a second, which usually does not exist; if it does, epoll reports it.
+ */
 Test(listening, woken_it_accepts_one) {
     open_listener();
     listening_begin(&worker);
@@ -127,7 +129,7 @@ Test(listening, woken_it_accepts_one) {
     close(listeners[0].descriptor);
 }
 
-/* A worker that listens tries now and then, whether it was woken or not. */
+/* A worker that listens tries to accept at intervals, whether it was woken or not. */
 Test(listening, nobody_waits_for_an_event_that_another_worker_had) {
     open_listener();
     int clients[4];
@@ -149,7 +151,7 @@ Test(listening, nobody_waits_for_an_event_that_another_worker_had) {
     cr_expect_eq(worker.open, 2);
     cr_expect_eq(worker.tried_at, NOW + WORKER_BEAT);
     worker.queues[DEADLINE_HANDSHAKE].first->stirred = context.now;
-    settings.max_connections = 2; /* when all places are taken, it tries more often */
+    settings.max_connections = 2; /* if the limit of connections is reached, it tries more often */
     clients[2] = visit();
     listening_attend(&worker);
     cr_expect(worker.listening == false, "all of them get on");
@@ -165,7 +167,7 @@ Test(listening, nobody_waits_for_an_event_that_another_worker_had) {
     listening_attend(&worker);
     cr_expect_eq(context.counters->displaced, 1);
     cr_expect_eq(worker.open, 2);
-    /* One that is to stop takes nobody, and still makes room for others, in its own time. */
+    /* A worker that is to stop accepts nobody, but still ends connections at their deadlines. */
     worker.told_to_stop = true;
     worker.queues[DEADLINE_HANDSHAKE].first->begun -= 2000;
     clients[3] = visit();
@@ -186,7 +188,7 @@ Test(listening, nobody_waits_for_an_event_that_another_worker_had) {
     settings.max_connections = 100;
 }
 
-/* One of this machine waits where there is room for that; else another one gives way. */
+/* A connection from this machine waits if it can; otherwise another one is closed. */
 Test(listening, who_comes_from_this_machine) {
     struct sockaddr_in6 from = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     struct sockaddr_storage stored = {0};

@@ -34,7 +34,7 @@ Test(listing, sorted_folders_first) {
 
 Test(listing, names) {
     static const struct {
-        const char *name, *line; /* line: NULL where it is not listed */
+        const char *name, *line; /* line: NULL if it is not listed */
     } cases[] = {
         {"a b.txt", "=> a%20b.txt a b.txt (1 B, 2024-08-28)\n"},
         {"\xc3\xa4", "=> %C3%A4 \xc3\xa4 (1 B, 2024-08-28)\n"},

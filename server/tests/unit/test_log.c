@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Criterion runs each test in a process of its own: standard error and the environment may be changed at will. */
+/* Criterion runs each test in its own process, so tests may change standard error and the environment. */
 static int reading_end;
 
 static void catch_lines(void) {
@@ -21,7 +21,7 @@ static void catch_lines(void) {
     reading_end = ends[0];
 }
 
-/* What was logged since the last call, as one string. */
+/* Returns what was logged since the last call, as one string. */
 static const char *caught(void) {
     static char lines[2 * LOG_LINE_MAX];
     int mark = write(STDERR_FILENO, "", 1) == 1;
@@ -94,7 +94,7 @@ Test(log, long_lines_are_cut, .init = catch_lines) {
     cr_expect_eq(strchr(line, '\n') - line, LOG_LINE_MAX - 1);
 }
 
-/* What standard error has is what was flushed. */
+/* Only flushed lines reach standard error. */
 Test(log, lines_wait_until_they_are_flushed, .init = catch_lines) {
     log_open();
     log_with_priorities();
@@ -131,7 +131,7 @@ Test(log, lines_that_find_no_room_push_out_those_before_them, .init = catch_line
     cr_expect_str_eq(caught(), "x\n");
 }
 
-/* A full pipe loses whole lines, and all that waited are counted. */
+/* A full pipe loses whole lines, and all waiting lines are counted as lost. */
 Test(log, lines_that_are_lost_together_are_counted) {
     static char text[65536];
     int ends[2];

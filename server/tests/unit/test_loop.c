@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Who is out of time, and what is watched. */
+/* Which connections have reached their deadlines, and which events are watched. */
 #include <criterion/criterion.h>
 
-/* Its own functions, beside those of the program that is linked. */
+/* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define loop_is_full test_loop_is_full
 #define loop_enter_queue test_loop_enter_queue
 #define loop_leave_queue test_loop_leave_queue
@@ -74,7 +74,7 @@ Test(loop, who_is_out_of_time_ends) {
     cr_expect_eq(quota_open(&context.quota), 2);
 }
 
-/* What a client has acknowledged grants time and counts for its pace. */
+/* Acknowledged bytes extend the deadline and count for the client's pace. */
 Test(loop, a_look_at_a_reply) {
     static const struct {
         uint64_t sent, taken, due;
@@ -107,7 +107,7 @@ Test(loop, a_look_at_a_reply) {
         cr_expect_eq(connection->pace, cases[i].pace_then, "case %zu: %u", i, connection->pace);
         cr_expect(connection->looked_at);
     }
-    /* What the kernel still holds was not acknowledged. */
+    /* Bytes that the kernel still buffers are not acknowledged. */
     int pair[2];
     uint8_t some[100] = {0};
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -123,7 +123,7 @@ Test(loop, a_look_at_a_reply) {
     connection->sent = untaken + 5;
     cr_expect(look_at_reply(&worker, connection));
     cr_expect_eq(connection->taken, 5);
-    /* The farewell: over as soon as all is acknowledged. */
+    /* The final state ends as soon as everything is acknowledged. */
     connection->state = STATE_LINGER;
     connection->due = NOW + 100;
     cr_expect(look_at_reply(&worker, connection));
@@ -132,7 +132,7 @@ Test(loop, a_look_at_a_reply) {
     close(pair[0]);
 }
 
-/* How full its groups are is found out anew with each look. */
+/* Each check computes anew how full the groups are. */
 Test(loop, a_look_weighs_anew) {
     struct connection *one = queue_one(STATE_RESPONSE, 4, false);
     struct quota_member other = one->member;
@@ -218,7 +218,7 @@ Test(loop, what_a_connection_wishes_is_watched) {
     connection = queue_one(STATE_HANDSHAKE, 0, false);
     loop_apply(&worker, connection, WANT_WRITE, false);
     cr_expect_eq(worker.open, 0);
-    /* One that begins with its reply. */
+    /* A connection that begins in the response state. */
     connection = open_one(pair[0], false);
     connection->state = STATE_RESPONSE;
     loop_apply(&worker, connection, WANT_WRITE, true);
@@ -236,7 +236,7 @@ Test(loop, ends_and_resets) {
     cr_expect_eq(worker.open, 0);
 }
 
-/* What a connection does in a time of its own, and what it does in one with others. */
+/* Which states have a deadline of their own, and which share one. */
 Test(loop, states_have_deadlines) {
     static const enum deadline expected[] = {
         [STATE_WAITING] = DEADLINE_WAITING,     [STATE_PROXY_HEADER] = DEADLINE_HANDSHAKE,
@@ -253,7 +253,7 @@ Test(loop, states_have_deadlines) {
     }
 }
 
-/* Time goes on from one state to the next where both have one deadline. */
+/* If two states share a deadline, moving from one to the other does not extend it. */
 Test(loop, a_state_within_a_deadline_grants_no_time) {
     int pair[2];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);

@@ -9,7 +9,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Notes the faulty lines as "2 5 ". */
+/* Records the faulty lines as "2 5 ". */
 static void note_fault(unsigned line, const char *problem, void *context) {
     char *lines = context;
     cr_expect_str_not_empty(problem);
@@ -17,11 +17,11 @@ static void note_fault(unsigned line, const char *problem, void *context) {
     sprintf(lines + strlen(lines), "%u ", line);
 }
 
-/* Reads metadata of which these lines are faulty. The caller disposes of it. */
+/* Parses metadata in which these lines are faulty. The caller must dispose of it. */
 static struct metafile read_meta(const char *text, const char *faulty_lines) {
     char lines[256] = "";
     size_t length = strlen(text);
-    char *copy = malloc(length > 0 ? length : 1); /* without a NUL behind it */
+    char *copy = malloc(length > 0 ? length : 1); /* without NUL after it */
     cr_assert_not_null(copy);
     memcpy(copy, text, length);
     struct metafile meta;
@@ -302,7 +302,7 @@ Test(metafile, last_rule_applies) {
 
 Test(metafile, media_type_in_the_end) {
     static const struct {
-        const char *value, *guess, *language, *type; /* value: NULL for no rule */
+        const char *value, *guess, *language, *type; /* value: NULL if there is no rule */
     } cases[] = {
         {NULL, "text/gemini", NULL, "text/gemini"},
         {NULL, "text/gemini", "en", "text/gemini; lang=en"},

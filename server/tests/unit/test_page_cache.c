@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Pages and metadata that are kept, on a real tree: each change counts at once, and only what is public is kept. */
+/* Kept pages and metadata in a real tree: each change takes effect at once, and only public content is kept. */
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -40,7 +40,7 @@ static void begin(void) {
     file_version_below(capsules.folder);
     kept_open(1048576);
     reply.body = -1;
-    usleep(50000); /* past the tick in which all this was made */
+    usleep(50000); /* after the clock tick in which all this was made */
     pretended_time = real_time() + 10;
 }
 
@@ -67,7 +67,7 @@ static const struct reply_text *get(const char *host, const char *path) {
     return reply.text;
 }
 
-/* What a client gets: the header, and the body behind a colon. */
+/* Returns what a client gets: the header, a colon, and the body. */
 static const char *answer(const char *host, const char *path) {
     static char all[2048], body[128];
     ssize_t size = 0;
@@ -104,7 +104,7 @@ Test(page_cache, pages_are_kept) {
     }
 }
 
-/* A page in the root of its capsule is found in memory by two looks: at the capsule, and at the file. */
+/* To find a page in the root of its capsule in memory, two files are checked: the capsule and the page. */
 Test(page_cache, a_page_depends_on_what_it_needs) {
     static char path[16];
     struct trail trail;
@@ -151,7 +151,7 @@ Test(page_cache, what_has_just_changed_is_not_kept) {
     }
 }
 
-/* What is large, protected or no page comes from the files each time. */
+/* Large, protected and other content is read from its file each time. */
 Test(page_cache, what_is_not_kept) {
     run("mkdir host/club host/club/room host/none; touch host/club/.access; echo >host/club/room/page.gmi; "
         "head -c 16385 /dev/zero >host/large; head -c 16384 /dev/zero >host/largest; : >host/empty.gmi; "
@@ -172,7 +172,7 @@ Test(page_cache, what_is_not_kept) {
     cr_expect_eq(kept_total(), total);
 }
 
-/* A member is decided about each time, and the page that he may see is not kept. */
+/* Access of members is decided each time, and protected pages are not kept. */
 Test(page_cache, members) {
     struct client ada = {.has_certificate = true, .certificate_state = CERTIFICATE_VALID};
     memset(ada.fingerprint, 'a', CLIENT_FINGERPRINT);
@@ -194,7 +194,7 @@ Test(page_cache, members) {
     }
 }
 
-/* Each after all pages were kept: the next answer is the new one. */
+/* Each change is made after all pages were kept: the next response must be the new one. */
 Test(page_cache, changes_count_at_once) {
     static const struct {
         const char *change, *host, *path, *answer;
@@ -251,7 +251,7 @@ Test(page_cache, changes_count_at_once) {
     }
 }
 
-/* Metadata is kept for files of any size; a page keeps it from being read again. */
+/* Metadata is kept for files of any size; for a kept page, it is not read again. */
 Test(page_cache, metadata_is_kept) {
     run("head -c 20000 /dev/zero >host/a/b/large.gmi");
     usleep(50000);
@@ -272,12 +272,12 @@ Test(page_cache, metadata_is_kept) {
     cr_expect_str_eq(reply.meta, "text/gemini;lang=fr");
 }
 
-/* Gives up root, which may read everything, or takes it back. Says whether it could. */
+/* Gives up root, which can read everything, or becomes root again. Returns whether that worked. */
 static bool be(uid_t user) {
     return geteuid() == user || (getuid() == 0 && seteuid(user) == 0);
 }
 
-/* What could not be read may be readable in a moment, without another version of anything that was looked at. */
+/* A file that could not be read may become readable without a change of any version that was checked. */
 Test(page_cache, nothing_is_kept_without_its_metadata) {
     static const char *const paths[] = {"/a/page.gmi", "/a/large.gmi"};
     uid_t usual = geteuid();
@@ -309,9 +309,9 @@ static bool metadata_stays(const char *path) {
     return kept_find(KEPT_METADATA, &version, sizeof version) != NULL;
 }
 
-/* Each capsule pays for its own pages and metadata: the one with the most loses its own. */
+/* Each capsule has its own share for pages and metadata: the one with the most loses its own. */
 Test(page_cache, a_capsule_with_much_takes_nothing_from_another) {
-    /* Pages that are kept, and metadata of pages that are too large for that; through an alias as well. */
+    /* Kept pages, and metadata of pages that are too large to keep; also through an alias. */
     static const char *const hosts[] = {"other", "guest"}, *const paths[] = {"/%d.gmi", "/%d/large.gmi"};
     char path[32];
     run("for i in $(seq 40); do mkdir other/$i; head -c 3000 /dev/zero >other/$i.gmi; "
@@ -323,7 +323,7 @@ Test(page_cache, a_capsule_with_much_takes_nothing_from_another) {
         const char *pattern = paths[round / 2];
         kept_open(65536);
         get("host", "/page.gmi");
-        struct reply_text *text = reply_text_share(reply.text); /* so another one has another address */
+        struct reply_text *text = reply_text_share(reply.text); /* holds it, so that another one has another address */
         cr_assert_not_null(text);
         cr_assert(metadata_stays("host/.meta"));
         for (int i = 1; i <= 40; i++) {
@@ -339,8 +339,8 @@ Test(page_cache, a_capsule_with_much_takes_nothing_from_another) {
 }
 
 /*
- * Two images with fixed times have files of the same version, and the second gets the device number of the first. So
- * nothing is kept of what is mounted below the content folder.
+ * Two images with fixed times contain files with the same version, and the second image may get the device number of
+ * the first. So nothing is kept that is mounted within the content folder.
  */
 Test(page_cache, nothing_mounted_is_kept) {
     if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0)
@@ -348,7 +348,7 @@ Test(page_cache, nothing_mounted_is_kept) {
     char at[64];
     snprintf(at, sizeof at, "%s/host/a", root);
     cr_assert_eq(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-    /* The folder that is open belongs to the other mount namespace. */
+    /* The opened folder belongs to the previous mount namespace. */
     capsules_close(&capsules);
     cr_assert_eq(capsules_open(&capsules, root), 0);
     cr_assert_eq(mount("none", at, "tmpfs", 0, NULL), 0);

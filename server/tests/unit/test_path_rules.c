@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the owner's own files make of requests: access lists, metadata and listings, on a real tree. */
+/* How the owner's files affect requests: access lists, metadata and listings, in a real tree. */
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -148,7 +148,7 @@ Test(path_rules, metadata) {
         expect(requests[i].path, NULL, false, requests[i].status, requests[i].meta);
 }
 
-/* Number 0 is a descriptor like the others: a page that has it is there. */
+/* Descriptor 0 works like all others: a page that is opened as 0 exists. */
 Test(path_rules, without_a_standard_input) {
     put("host/.meta", "sub: 52 It is gone\nmissing: 52 It is gone, too\n");
     put("host/sub/.meta", "");
@@ -210,7 +210,7 @@ Test(path_rules, who_may_enter) {
         {"/club/.access", ADA, true, STATUS_NOT_FOUND},
         {"/club/board/minutes.gmi", ADA, true, STATUS_SUCCESS},
         {"/club/board/minutes.gmi", BOB, true,
-         STATUS_CERTIFICATE_NOT_AUTHORISED}, /* the outer list does not know Bob */
+         STATUS_CERTIFICATE_NOT_AUTHORISED}, /* the outer list does not contain Bob */
         {"/nobody/", ADA, true, STATUS_CERTIFICATE_NOT_AUTHORISED},
         {"/nobody/", NULL, true, STATUS_CERTIFICATE_REQUIRED},
         {"/broken/", ADA, true, STATUS_TEMPORARY_FAILURE},
@@ -251,9 +251,9 @@ Test(path_rules, status_62_says_why) {
     }
 }
 
-/* ---- what the owner hears of ---- */
+/* ---- log messages for the owner ---- */
 
-/* Asks for a path `times` times and counts the lines of the log that hold `text`. */
+/* Requests a path `times` times and counts the lines of the log that contain `text`. */
 static unsigned logged(const char *path, unsigned times, const char *text) {
     char line[1024];
     unsigned count = 0;
@@ -291,7 +291,7 @@ Test(path_rules, faults_are_told_once_for_each_version) {
     cr_expect_eq(logged("/page.gmi", 3, ".meta"), 0);
 }
 
-/* An author must not fill the log. */
+/* An author must not be able to fill the log. */
 Test(path_rules, faults_are_told_within_bounds) {
     char text[16 * RULES_FILE_FAULTS] = "";
     for (int i = 0; i < 4 * RULES_FILE_FAULTS; i++)
@@ -367,14 +367,14 @@ Test(path_rules, nothing_blocks) {
     expect("/marked/", NULL, false, STATUS_NOT_FOUND, NULL);
 }
 
-/* A linked folder is entered as the folder that it is; a list that lies in the folder linked to counts. */
+/* A linked folder is treated as the folder that it links to: an access list in that folder applies. */
 Test(path_rules, links_into_a_protected_folder) {
     link_to("club", "host/door");
     link_to("host/club", "clubhouse");
     expect("/door/", NULL, false, STATUS_CERTIFICATE_REQUIRED, NULL);
     expect("/door/gone.gmi", BOB, true, STATUS_CERTIFICATE_NOT_AUTHORISED, NULL);
     expect("/door/", ADA, true, STATUS_SUCCESS, NULL);
-    /* So does a whole capsule that is a link into one. */
+    /* So is a whole capsule that is a link into a protected folder. */
     struct client nobody = {0}, ada = {.has_certificate = true, .certificate_state = CERTIFICATE_VALID};
     strcpy(ada.fingerprint, ADA);
     for (const char *const *path = (const char *const[]){"/", "/gone.gmi", "/missing.gmi", NULL}; *path; path++) {
@@ -387,7 +387,7 @@ Test(path_rules, links_into_a_protected_folder) {
     reply_dispose(&reply);
 }
 
-/* Rules follow the place where a file really is, whichever way led there. */
+/* Rules apply to the place where a file really is, whatever path leads there. */
 Test(path_rules, no_link_leads_around_an_access_list) {
     put("other/index.gmi", "# Other\n");
     put("host/open/index.gmi", "# Open\n");
@@ -413,14 +413,14 @@ Test(path_rules, no_link_leads_around_an_access_list) {
         {"host", "/way/cellar/wine.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
         {"host", "/far/wine.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
         {"host", "/far/wine.gmi", ADA, STATUS_SUCCESS},
-        /* The administrator's link leads into the middle of a capsule, whose lists count all the same. */
+        /* An administrator's link leads into the middle of a capsule, whose access lists still apply. */
         {"rooms.example", "/cellar/wine.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
         {"rooms.example", "/cellar/wine.gmi", ADA, STATUS_SUCCESS},
-        /* Another author. */
+        /* Another author's capsule. */
         {"other", "/club/", ADA, STATUS_NOT_FOUND},
         {"other", "/club/", NULL, STATUS_NOT_FOUND},
         {"other", "/club.gmi", NULL, STATUS_NOT_FOUND},
-        /* A link out of a protected folder is for those who may enter it. */
+        /* A link out of a protected folder works for members of that folder. */
         {"host", "/club/out.gmi", NULL, STATUS_CERTIFICATE_REQUIRED},
         {"host", "/club/out.gmi", ADA, STATUS_SUCCESS},
     };
@@ -436,7 +436,7 @@ Test(path_rules, no_link_leads_around_an_access_list) {
     }
 }
 
-/* Metadata is looked for where a file really is; a rules file that is a link must not lead out of its capsule. */
+/* Metadata is read where a file really is; a rules file that is a link must not lead out of its capsule. */
 Test(path_rules, metadata_and_lists_behind_links) {
     put("host/real/page.gmi", "# Page\n");
     put("host/real/.meta", "page.gmi: ;lang=fi\ngone.gmi: 52 Gone\n");
@@ -459,18 +459,18 @@ Test(path_rules, metadata_and_lists_behind_links) {
     expect("/told/", NULL, false, STATUS_NOT_FOUND, NULL);
 }
 
-/* What came into the log while a page was asked for, in lines. */
+/* Returns the number of lines logged while a page was requested. */
 static size_t lines_logged_by(const char *path) {
     logged_begin();
     expect(path, NULL, false, STATUS_SUCCESS, NULL);
     return logged_count(logged_end(), "\n");
 }
 
-/* Within an hour, a worker tells of so many files and no more. It says so once. */
+/* A worker reports a limited number of files per hour, and says once that it reports no more. */
 Test(path_rules, faults_of_many_files_are_told_once) {
     char path[64];
     size_t all = RULES_FILES_HOURLY + 10;
-    put("host/.meta", "fine.gmi: ;lang=en\n"); /* no fault there: it would be one of those remembered */
+    put("host/.meta", "fine.gmi: ;lang=en\n"); /* without a fault, which would be reported, too */
     for (size_t i = 0; i < all; i++) {
         snprintf(path, sizeof path, "host/faulty/%zu/.meta", i);
         put(path, "no colon\n");
@@ -490,7 +490,7 @@ Test(path_rules, faults_of_many_files_are_told_once) {
     cr_expect_eq(lines_logged_by(path), 0);
 }
 
-/* An owner may keep one list for several folders. */
+/* An owner may use one list for several folders, through links. */
 Test(path_rules, a_list_by_a_link) {
     put("host/guild/index.gmi", "# Guild\n");
     link_to("../club/.access", "host/guild/.access");
@@ -499,7 +499,7 @@ Test(path_rules, a_list_by_a_link) {
     expect("/guild/", NULL, false, STATUS_CERTIFICATE_REQUIRED, NULL);
 }
 
-/* Nothing in it that could be shown is not the same as no listing. */
+/* A listing that is empty differs from no listing. */
 Test(path_rules, a_listed_folder_that_is_empty) {
     struct client client = {0};
     put("host/vacant/.directory-listing-ok", "# Nothing yet\n");
@@ -513,7 +513,7 @@ Test(path_rules, a_listed_folder_that_is_empty) {
     reply_dispose(&reply);
 }
 
-/* How many links a listing has, and whether it says that there are more. */
+/* Returns the number of links in a listing, and whether it says that there are more. */
 static unsigned links_of(const char *path, bool *is_cut) {
     struct client client = {0};
     unsigned links = 0;
@@ -544,7 +544,7 @@ static void expect_shown_links(struct client *client) {
     reply_dispose(&reply);
 }
 
-/* What a listing shows of links: only what this link gives to everybody who sees the listing. */
+/* What a listing shows of links: only what this link shows to everybody who sees the listing. */
 Test(path_rules, links_in_listings) {
     struct client client = {0}, member = {.has_certificate = true, .fingerprint = ADA};
     put("host/links/.directory-listing-ok", "");
@@ -563,9 +563,9 @@ Test(path_rules, links_in_listings) {
     int before = dup(capsules.folder);
     close(before);
     expect_shown_links(&client);
-    /* A member sees no more: the same text goes to others. */
+    /* A member sees no more, because others get the same text. */
     expect_shown_links(&member);
-    /* Nothing stays open, and number 0 is a descriptor like the others. */
+    /* Nothing stays open, and descriptor 0 works like all others. */
     int after = dup(capsules.folder);
     close(after);
     cr_expect_eq(after, before);
@@ -573,7 +573,7 @@ Test(path_rules, links_in_listings) {
     expect_shown_links(&client);
 }
 
-/* Each link takes as long as eight names: 512 of them are all that is looked at. */
+/* A link takes as long as eight names, so at most 512 links are checked. */
 Test(path_rules, listings_of_many_links) {
     char path[64];
     bool is_cut;
@@ -610,7 +610,7 @@ static double seconds_for(const char *path, unsigned times) {
     return (double)(clock() - begun) / CLOCKS_PER_SEC;
 }
 
-/* A folder full of names that cannot be served costs about as much as one that is full of files, and no more. */
+/* Names that cannot be served count, so that a folder full of them takes no longer than one full of files. */
 Test(path_rules, names_that_cannot_be_served_count) {
     char path[64];
     put("host/full/.directory-listing-ok", "");
@@ -627,7 +627,7 @@ Test(path_rules, names_that_cannot_be_served_count) {
     cr_expect_lt(dead, 3 * full, "%.1f ms, of files %.1f ms", dead * 200, full * 200);
 }
 
-/* Asks for a listing. Returns its text, which is there as long as it is kept or the next one is not asked for. */
+/* Requests a listing. Returns its text, which is valid as long as it is kept, or until the next request. */
 static const struct reply_text *listing_of(const char *path) {
     struct client client = {0};
     reply_dispose(&reply);
@@ -637,7 +637,7 @@ static const struct reply_text *listing_of(const char *path) {
     return reply.text;
 }
 
-/* A page that is a link to nothing elsewhere is none: the other page of the folder comes. */
+/* A page that is a link to a missing target elsewhere does not count: the folder's other page is served. */
 Test(path_rules, a_page_that_leads_to_nothing) {
     struct client client = {0};
     char path[96];
@@ -651,7 +651,7 @@ Test(path_rules, a_page_that_leads_to_nothing) {
     reply_dispose(&reply);
 }
 
-/* A listing that was made is used again, for two seconds, until its folder changes. */
+/* A listing is reused for two seconds, unless its folder changes. */
 Test(path_rules, listings_are_kept) {
     reply.body = -1;
     put("host/kept/.directory-listing-ok", "# Kept\n");
@@ -661,7 +661,7 @@ Test(path_rules, listings_are_kept) {
     snprintf(path, sizeof path, "%s/host/kept", root);
     cr_assert_eq(stat(path, &status), 0);
     time_t made = status.st_ctime;
-    for (time_t later = 0; later <= FOLDER_LISTING_SECONDS; later++) { /* what has just changed is not kept */
+    for (time_t later = 0; later <= FOLDER_LISTING_SECONDS; later++) { /* recently changed folders are not kept */
         pretended_time = made + later;
         listing_of("/kept/");
         size_t alone = folder_listing_total();
@@ -673,19 +673,19 @@ Test(path_rules, listings_are_kept) {
     const struct reply_text *text = listing_of("/kept/");
     size_t all = folder_listing_total();
     cr_expect_eq(listing_of("/kept/"), text);
-    char *mark = (char *)(uintptr_t)text->bytes; /* a fresh one has it not, even in the same memory */
+    char *mark = (char *)(uintptr_t)text->bytes; /* a new text does not have this mark, even in the same memory */
     *mark = '!';
     pretended_time = made + FOLDER_LISTING_SECONDS - 1;
     cr_expect_eq(listing_of("/kept/"), text);
     cr_expect_eq(text->holders, 2, "the one that is kept, and this answer");
     cr_expect_eq(*text->bytes, '!');
-    /* Its time is over: what it took is given back. */
+    /* After it expires, its memory is freed. */
     pretended_time = made + FOLDER_LISTING_SECONDS;
     listing_of("/kept/");
     cr_expect_eq(*reply.text->bytes, '#', "it is older than two seconds");
     cr_expect_eq(reply.text->holders, 2);
     cr_expect_eq(folder_listing_total(), all);
-    /* A clock that was set back makes it old as well. */
+    /* If the clock is set back, it expires, too. */
     text = listing_of("/kept/");
     mark = (char *)(uintptr_t)text->bytes;
     *mark = '!';
@@ -696,7 +696,7 @@ Test(path_rules, listings_are_kept) {
     pretended_time = made + FOLDER_LISTING_SECONDS;
     text = listing_of("/kept/");
     cr_expect_eq(listing_of("/kept/"), text);
-    /* A change is seen at once. */
+    /* A change takes effect at once. */
     put("host/kept/new.gmi", "");
     listing_of("/kept/");
     char *page = strndup(reply.text->bytes, reply.body_size);
@@ -709,7 +709,7 @@ Test(path_rules, listings_are_kept) {
     pretended_time = 0;
 }
 
-/* As many as eight are kept; each is found. */
+/* Up to eight listings are kept, and each is found. */
 Test(path_rules, eight_listings_are_kept) {
     const struct reply_text *texts[9];
     char path[64];
@@ -734,7 +734,7 @@ Test(path_rules, eight_listings_are_kept) {
     pretended_time = 0;
 }
 
-/* Many clients that read long listings slowly share one text, and cannot take more than there is for all. */
+/* Many clients that read long listings slowly share one text, within the limit for all listings. */
 Test(path_rules, listings_take_a_bounded_amount_of_memory) {
     char path[64];
     enum { FOLDERS = 20 };
@@ -764,7 +764,7 @@ Test(path_rules, listings_take_a_bounded_amount_of_memory) {
     expect("/big0/", NULL, false, STATUS_SUCCESS, NULL);
 }
 
-/* While descriptors are short a protected folder stays shut. */
+/* If descriptors run out, a protected folder stays closed. */
 Test(path_rules, no_descriptor_left) {
     struct rlimit limit, few;
     int first = dup(0);
@@ -780,7 +780,9 @@ Test(path_rules, no_descriptor_left) {
     expect("/club/", NULL, false, STATUS_CERTIFICATE_REQUIRED, NULL);
 }
 
-/* 704 names of 255 bytes, each twice in its line of at most 48 bytes more, leave 384 bytes for path and preamble. */
+/*
+ * 704 names of 255 bytes, each twice in a line with at most 48 additional bytes, leave 384 bytes for path and preamble.
+ */
 Test(path_rules, the_longest_listing) {
     char path[300], preamble[400];
     bool is_cut;
@@ -814,7 +816,7 @@ Test(path_rules, long_listings_say_so) {
     cr_expect(is_cut);
 }
 
-/* A list counts for every folder in which a file can have a path. */
+/* Access lists apply in every folder that a file's path can have. */
 Test(path_rules, the_longest_path_of_a_folder) {
     struct lookup lookup;
     struct client client = {0};

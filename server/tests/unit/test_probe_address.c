@@ -17,7 +17,7 @@ Test(probe_address, it_depends_on_the_boot_id_alone) {
     cr_expect_neq(memcmp(one, other, sizeof one), 0);
 }
 
-/* Never an address that something else has: 127.0.0.1, or the ends of the network. */
+/* It is never an address with another use: 127.0.0.1, or the first or last one of the network. */
 Test(probe_address, it_is_of_this_machine_and_of_nobody_else) {
     char boot_id[] = BOOT_ID;
     for (unsigned i = 0; i < 4096; i++) {

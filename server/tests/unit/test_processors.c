@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <sched.h>
 
-/* Its own functions, beside those of the program that is linked. */
+/* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define processors_allowed test_processors_allowed
 #define processors_of_share test_processors_of_share
 #include "supervisor/processors.c"

@@ -9,7 +9,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
 
-/* Parses a copy of exactly this size, so that the sanitizer sees every byte that is read too far. */
+/* Parses a copy of exactly this size, so that the sanitizer detects reads past the end. */
 static enum proxy_verdict parse(const void *bytes, size_t length, struct proxy_header *header) {
     uint8_t *copy = malloc(length > 0 ? length : 1);
     cr_assert_not_null(copy);
@@ -154,7 +154,7 @@ Test(proxy_protocol, binary_with_addresses) {
 
 Test(proxy_protocol, binary_verdicts) {
     static const struct {
-        const char *behind; /* what stands behind the signature */
+        const char *behind; /* the bytes after the signature */
         size_t length;
         enum proxy_verdict verdict;
     } cases[] = {

@@ -7,7 +7,7 @@
 
 #include "worker/quota.h"
 
-static struct quota_table tables[4]; /* the last one belongs to nobody */
+static struct quota_table tables[4]; /* the last one belongs to no worker */
 
 static struct quota quota_of(size_t worker, uint32_t requests_max) {
     return (struct quota){.first = tables,
@@ -20,7 +20,7 @@ static struct quota quota_of(size_t worker, uint32_t requests_max) {
 #define ADA UINT64_C(0x1111222233334444)
 #define BOB UINT64_C(0x5555666677778888)
 
-/* Something like a keyed hash. */
+/* Imitates a keyed hash. */
 static uint64_t hash(uint64_t number) {
     return number * UINT64_C(0x9e3779b97f4a7c15);
 }
@@ -29,7 +29,7 @@ static struct quota_member member_of(uint64_t client, uint32_t connections_max) 
     return (struct quota_member){.count = 1, .rated = true, .groups = {{client, connections_max, 0, 1}}};
 }
 
-/* One in a prefix of its own size, and in one that is shared. */
+/* Makes a member of a group of its own and of a shared prefix. */
 static struct quota_member member_within(uint64_t client, uint32_t most, uint64_t prefix, uint32_t prefix_most) {
     return (struct quota_member){
         .count = 2, .rated = true, .groups = {{client, most, 0, 1}, {prefix, prefix_most, 0, 4}}};
@@ -52,7 +52,7 @@ Test(quota, all_workers_count_together) {
     cr_expect_eq(quota_open(&one), 3, "whoever has left leaves nothing more");
     cr_expect(quota_enter(&two, &ada[3]), "one has left");
     cr_expect_not(quota_enter(&two, &ada[4]));
-    memset(&tables[1], 0, sizeof tables[1]); /* the second worker died, and its connections with it */
+    memset(&tables[1], 0, sizeof tables[1]); /* the second worker and its connections died */
     cr_expect_eq(quota_open(&one), 1);
     cr_expect(quota_enter(&one, &ada[4]));
     cr_expect(quota_enter(&one, &ada[5]));
@@ -110,7 +110,7 @@ Test(quota, the_crowd_is_that_of_the_largest_group) {
     cr_expect_eq(quota_crowd(&one, &members[0]), 2);
 }
 
-/* A worker that ends as it should leaves what clients have used of their rates, and no connection. */
+/* A worker that ends correctly leaves the clients' used rates, but no connections. */
 Test(quota, rates_outlive_a_worker) {
     struct quota one = quota_of(0, 10), two = quota_of(1, 10);
     struct quota_member ada = member_of(ADA, 3);
@@ -156,7 +156,7 @@ Test(quota, a_full_table_lets_in) {
     cr_expect_eq(quota_open(&one), 0);
 }
 
-/* Groups whose slots begin at one place: as many as are looked for there find room. */
+/* Groups whose slots begin at the same place: as many as a search covers get a slot. */
 Test(quota, groups_that_lie_close_together) {
     struct quota one = quota_of(0, 0);
     struct quota_member members[17];
@@ -177,7 +177,7 @@ Test(quota, groups_that_lie_close_together) {
     cr_expect_eq(round.groups[0].slot, 0, "behind the last one comes the first");
 }
 
-/* A group without a slot leaves alone what lies behind the slots, whether it comes, is weighed or goes. */
+/* A group without a slot changes nothing after the slots, whether it is added, weighed or removed. */
 Test(quota, a_group_without_a_slot_writes_nothing) {
     struct quota one = quota_of(0, 0);
     struct quota_member members[17];
@@ -185,8 +185,8 @@ Test(quota, a_group_without_a_slot_writes_nothing) {
         members[i] = member_of(UINT64_C(100) << 32 | (i + 1) << 16, 2);
         cr_assert(quota_enter(&one, &members[i]));
     }
-    tables[0].sums[0] = 5, tables[0].sums[1] = 6; /* behind the connections */
-    tables[0].rates[0][0] = 7;                    /* behind the sums */
+    tables[0].sums[0] = 5, tables[0].sums[1] = 6; /* after the connections */
+    tables[0].rates[0][0] = 7;                    /* after the sums */
     members[16] = member_of(UINT64_C(100) << 32 | UINT64_C(17) << 16, 2);
     cr_assert(quota_enter(&one, &members[16]));
     cr_assert_eq(members[16].groups[0].slot, QUOTA_SLOTS);
@@ -198,7 +198,7 @@ Test(quota, a_group_without_a_slot_writes_nothing) {
     cr_expect(tables[0].sums[0] == 5 && tables[0].sums[1] == 6, "it left behind the end");
 }
 
-/* What stands behind the groups of a member is none of its groups. */
+/* Entries after a member's groups are not its groups. */
 Test(quota, groups_that_a_member_has_not) {
     struct quota one = quota_of(0, 10);
     struct quota_member bob = member_of(BOB, 1), ada = member_of(ADA, 3);
@@ -213,7 +213,7 @@ Test(quota, groups_that_a_member_has_not) {
     cr_expect_eq(tables[0].connections[bob.groups[0].slot] & 0xffff, 1);
 }
 
-/* What a table says that no worker has counts nowhere. */
+/* A table that belongs to no worker does not count. */
 Test(quota, the_tables_of_workers_only) {
     struct quota one = quota_of(0, 10), beyond = one;
     struct quota_member ada = member_of(ADA, 3);
@@ -228,7 +228,7 @@ Test(quota, the_tables_of_workers_only) {
     cr_expect_eq(quota_spend(&one, &ada, QUOTA_REQUESTS, 60000), 0);
     cr_expect(quota_enter(&one, &ada));
     cr_expect_eq(quota_crowd(&one, &ada), 1);
-    /* Nor do groups that a member has not. */
+    /* Neither do groups that a member does not have. */
     ada.groups[1] = (struct quota_group){BOB, 5, 77, 1};
     tables[0].sums[77] = 40;
     quota_weigh(&one, &ada);
@@ -245,7 +245,7 @@ Test(quota, a_load_and_a_count_have_an_end) {
         cr_assert(quota_enter(&one, &ada[i]));
     }
     cr_expect_eq(quota_load(&one, &ada[0]), 8);
-    ada[0].groups[0].connections_max = 17; /* a reload made it less: nine eighths are taken */
+    ada[0].groups[0].connections_max = 17; /* a reload lowered it, so nine eighths are used */
     cr_expect_eq(quota_load(&one, &ada[0]), 8);
     ada[0].groups[0].connections_max = 10;
     cr_expect_eq(quota_load(&one, &ada[0]), 8);
@@ -265,7 +265,7 @@ Test(quota, a_load_and_a_count_have_an_end) {
     cr_expect_eq(*slot & 0xffff, 0xfffe);
 }
 
-/* How many of so many requests go through, one in each `pause` milliseconds. */
+/* Returns how many of `count` requests are allowed, with one every `pause` milliseconds. */
 static unsigned let_through(struct quota *quota, const struct quota_member *member, unsigned count, uint64_t *now,
                             unsigned pause) {
     unsigned through = 0;
@@ -287,15 +287,15 @@ Test(quota, a_burst_then_a_rate) {
     cr_expect_eq(quota_spend(&one, &ada, QUOTA_REQUESTS, now), 0, "after %u seconds, as it said", seconds);
     now += 1800000;
     cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 60, "all is forgiven");
-    /* Whoever asks ten times as often as is allowed gets what is allowed, or a little less. */
+    /* A client that asks ten times as often as allowed gets what is allowed, or a little less. */
     unsigned in_an_hour = let_through(&one, &ada, 36000, &now, 100);
     cr_expect(in_an_hour > 3000 && in_an_hour <= 3700, "%u in an hour", in_an_hour);
-    /* Whoever asks a little less often than is allowed is never turned away. */
+    /* A client that asks a little less often than allowed is never refused. */
     now += 1800000;
     cr_expect_eq(let_through(&one, &ada, 3000, &now, 1100), 3000);
 }
 
-/* A level falls by half in 29 units of 1,024 milliseconds, linearly in between. */
+/* A level falls by half in 29 units of 1,024 milliseconds, linearly within that time. */
 Test(quota, how_a_level_falls) {
     static const struct {
         uint64_t after; /* milliseconds */
@@ -304,7 +304,7 @@ Test(quota, how_a_level_falls) {
         {1023, 0}, {1024, 1}, {28 * 1024, 28}, {29 * 1024 - 1, 28}, {29 * 1024, 30}, {58 * 1024, 45}, {87 * 1024, 52},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        /* At whatever time of the clock, whose units are counted in 16 bits. */
+        /* At any time of the clock, whose units are counted in 16 bits. */
         for (uint64_t begins = 1 << 10; begins < UINT64_C(1) << 30; begins <<= 1) {
             memset(tables, 0, sizeof tables);
             struct quota one = quota_of(0, 60);
@@ -318,7 +318,7 @@ Test(quota, how_a_level_falls) {
     }
 }
 
-/* Who has used up a limit may continue after so many seconds as it is told, with an eighth of the limit. */
+/* A client that has used up its limit may continue after the time that it was told, with an eighth of the limit. */
 Test(quota, how_long_to_wait) {
     static const struct {
         uint32_t limit;
@@ -336,7 +336,7 @@ Test(quota, how_long_to_wait) {
     }
 }
 
-/* The time of a level is whole for hours, while others keep the table in use. */
+/* The time of a level stays valid for hours while others keep the table in use. */
 Test(quota, what_was_spent_long_ago_is_forgotten) {
     for (uint64_t bit = 10; bit < 16; bit++) {
         memset(tables, 0, sizeof tables);
@@ -350,7 +350,7 @@ Test(quota, what_was_spent_long_ago_is_forgotten) {
     }
 }
 
-/* The lowest of the bits of a hash by which groups in one place are told apart. */
+/* The lowest bit of a hash that distinguishes groups in the same place. */
 Test(quota, groups_that_differ_in_one_bit) {
     struct quota one = quota_of(0, 60);
     struct quota_member ada = member_of(ADA, 0), like = member_of(ADA ^ UINT64_C(1) << 45, 0);
@@ -361,7 +361,7 @@ Test(quota, groups_that_differ_in_one_bit) {
     cr_expect_eq(let_through(&one, &like, 100, &now, 0), 0);
 }
 
-/* Groups whose bits in a slot are the same, but whose places are as far apart as a group may lie: 16 slots. */
+/* Groups with equal bits in their slots, but with places as far apart as possible: 16 slots. */
 Test(quota, groups_that_differ_in_their_place) {
     struct quota one = quota_of(0, 60);
     struct quota_member far = member_of(ADA + (UINT64_C(16) << 32), 0), ada = member_of(ADA, 0);
@@ -371,7 +371,7 @@ Test(quota, groups_that_differ_in_their_place) {
     cr_expect_eq(let_through(&one, &far, 100, &now, 0), 0);
 }
 
-/* Neighbours, of whose hashes one bit that tells them apart also belongs to the place. */
+/* Neighbours that differ in one bit of their hashes, which is also part of the place. */
 Test(quota, groups_whose_bits_overlap) {
     struct quota one = quota_of(0, 60);
     uint64_t bits = ADA & ~UINT64_C(0x1fffffffffff);
@@ -382,8 +382,10 @@ Test(quota, groups_whose_bits_overlap) {
     cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 60);
 }
 
-/* Tables in use in which a group is not, or was long ago, take nothing from its limit: 64 parts fill it to the last
- * bit. */
+/*
+ * Tables that are in use, but do not contain a group any more, take nothing from its limit: 64 parts fill it to the
+ * last bit.
+ */
 Test(quota, others_take_nothing_away) {
     struct quota one = quota_of(0, 64), two = quota_of(1, 64), three = quota_of(2, 64);
     struct quota_member ada = member_of(ADA, 0), bob = member_of(BOB, 0);
@@ -395,7 +397,7 @@ Test(quota, others_take_nothing_away) {
     cr_expect_eq(let_through(&one, &ada, 100, &now, 0), 64);
 }
 
-/* The clock may begin at zero, and tables that were never used say so by a zero. */
+/* The clock may start at zero, although zero also marks tables that were never used. */
 Test(quota, what_is_spent_at_the_first_moment_counts) {
     struct quota one = quota_of(0, 10), two = quota_of(1, 10);
     struct quota_member ada = member_of(ADA, 0);
@@ -404,7 +406,7 @@ Test(quota, what_is_spent_at_the_first_moment_counts) {
     cr_expect_eq(let_through(&two, &ada, 20, &now, 0), 0);
 }
 
-/* Clients of one prefix share what it may have, and what one of them was denied costs the others nothing. */
+/* Clients of one prefix share its limit, and a refused request of one of them costs the others nothing. */
 Test(quota, a_prefix_has_a_rate_of_its_own) {
     struct quota one = quota_of(0, 10);
     uint64_t now = 1000000;
@@ -430,7 +432,7 @@ Test(quota, a_crowd_of_others_makes_nobody_forgotten) {
     cr_expect_neq(quota_spend(&one, &ada, QUOTA_REQUESTS, now), 0, "crowded out of the table");
 }
 
-/* Which pages of these tables does the system provide memory for? */
+/* Counts the pages of these tables that have physical memory. */
 static size_t pages_there(void *memory, size_t size) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), count = 0;
     unsigned char *there = calloc(size / page + 1, 1);

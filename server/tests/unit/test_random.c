@@ -22,7 +22,7 @@ Test(random, a_child_never_hands_out_its_parents_bytes) {
     unsigned char ours[64], theirs[64];
     int pipes[2];
     cr_assert_eq(random_open(), 0);
-    cr_assert_eq(vitrine_random_block(ours, 1), 0); /* the pool is filled */
+    cr_assert_eq(vitrine_random_block(ours, 1), 0); /* fills the pool */
     cr_assert_eq(pipe(pipes), 0);
     pid_t child = fork();
     if (child == 0) {

@@ -14,7 +14,7 @@
 static int log_end, worker_end;
 static struct relay relay;
 
-/* The log is a pipe, and understands priorities; the worker's end is another. */
+/* The log is a pipe that supports priorities; the worker's end is another pipe. */
 static void set_up(void) {
     struct stat status;
     char stream[64];
@@ -33,7 +33,7 @@ static void set_up(void) {
 
 TestSuite(relay, .init = set_up);
 
-/* What the log gets of what a worker writes. */
+/* Returns what reaches the log when a worker writes `text`. */
 static const char *relayed(const char *text, uint64_t now) {
     static char lines[2 * 65536];
     cr_assert_eq(write(worker_end, text, strlen(text)), (ssize_t)strlen(text));
@@ -75,7 +75,7 @@ Test(relay, without_a_journal_there_are_no_priorities) {
     cr_expect_str_eq(relayed("<4>warning\n", 0), "worker 7: warning\n");
 }
 
-/* The journal takes so many lines of a priority: a worker has a few of the graver ones, then they count as others. */
+/* The journal limits lines per priority. A worker may write a few serious ones; after that, they count as others. */
 Test(relay, grave_lines_are_few) {
     for (int i = 0; i < RELAY_GRAVE_MAX; i++)
         cr_expect_str_eq(relayed("<3>alarm\n", 1000), "<4>worker 7: alarm\n");
@@ -92,7 +92,7 @@ Test(relay, a_line_without_end_is_cut) {
     cr_expect_eq(logged[LOG_LINE_MAX - 1], '\n');
 }
 
-/* Neither waits: the worker not for the supervisor, and the supervisor not for the log. */
+/* The worker does not wait for the supervisor, and the supervisor does not wait for the log. */
 Test(relay, a_full_pipe_makes_nobody_wait, .timeout = 30) {
     char line[100];
     memset(line, 'y', sizeof line);
@@ -109,7 +109,9 @@ Test(relay, a_full_pipe_makes_nobody_wait, .timeout = 30) {
     cr_expect_not(relay_lines(&relay, 7, 0));
 }
 
-/* In a process of its own: all three standard descriptors are the pipe, and what found no room is told of later. */
+/*
+ * Runs in its own process: all three standard descriptors are the pipe, and lines that did not fit are reported later.
+ */
 Test(relay, a_worker_counts_what_is_lost) {
     char bytes[4096], *all = malloc(1 << 20);
     size_t size = 0;

@@ -66,7 +66,7 @@ Test(renew, same_key_new_certificate) {
     cr_expect_arr_eq(other.fingerprint, same.fingerprint, sizeof other.fingerprint);
     cr_assert_eq(fstatat(folder, "a.example.pem", &about, 0), 0);
     cr_expect_eq(about.st_mode & 07777, 0600);
-    /* It can be served, and renewed once more. */
+    /* It can be served, and renewed again. */
     char *pem;
     struct identity identity;
     cr_assert_gt(atomic_file_read(folder, "a.example.pem", &pem), 0);
@@ -100,7 +100,7 @@ Test(renew, a_new_key_in_two_steps) {
     "b\xc3\xbc"                                                                                                        \
     "cher.example"
 
-/* As a version before this one made them. */
+/* Makes files as an earlier version did. */
 static void put_international(void) {
     put_identity(BOOKS ".pem", BOOKS);
     put_identity(BOOKS ".next", BOOKS);

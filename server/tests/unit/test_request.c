@@ -8,7 +8,7 @@
 
 static const char *const verdict_names[] = {"incomplete", "valid", "malformed", "foreign", "unnameable"};
 
-/* Parses a copy of exactly this size, so that the sanitizer sees every byte that is read too far. */
+/* Parses a copy of exactly this size, so that the sanitizer detects reads past the end. */
 static enum request_verdict parse(const char *bytes, size_t length, struct request *request) {
     char *copy = malloc(length > 0 ? length : 1);
     cr_assert_not_null(copy);
@@ -32,7 +32,7 @@ static void expect_verdict(const char *bytes, size_t length, enum request_verdic
     }
 }
 
-/* The URI with CRLF behind it. */
+/* Parses the URI followed by CRLF. */
 static void expect_uri(const char *uri, enum request_verdict expected) {
     char line[4096];
     int length = snprintf(line, sizeof(line), "%s\r\n", uri);
@@ -399,7 +399,7 @@ Test(request, line_ends) {
         expect_verdict(cases[i].bytes, strlen(cases[i].bytes), cases[i].verdict);
 }
 
-/* However the bytes arrive, nothing but the last one decides. */
+/* However the bytes arrive, only the last one decides. */
 Test(request, byte_by_byte) {
     static const char line[] = "gemini://example.org:1965/a/../b%20c?d\r\n";
     for (size_t length = 0; length < sizeof(line) - 1; length++)

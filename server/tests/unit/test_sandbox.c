@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What each role may still do, tried in a process of its own for each call. */
+/* What each role may still do. Each call is made in its own process. */
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -28,16 +28,15 @@
 #include "pretended.h"
 
 #define NO_FILE ((long)(uintptr_t)"/nonexistent")
-#define MISSING 0x7ffffff0 /* a descriptor and a process that there is not */
+#define MISSING 0x7ffffff0 /* a descriptor and a process that do not exist */
 #define ELSEWHERE ((long)(uintptr_t)&elsewhere)
 #define PLAIN_MEMORY (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static struct sockaddr_in elsewhere = {.sin_family = AF_INET};
 
 /*
- * A call, with arguments by which it does no harm where it is let through. What becomes of it for the supervisor, the
- * key process, a worker and a probe: + it is let through, - it ends the process, ? it is answered with ENOSYS, 0 with
- * ENOMEM.
+ * A call, with arguments that do no harm if it is allowed. The result for the supervisor, the key process, a worker and
+ * a probe: + it is allowed, - it ends the process, ? it fails with ENOSYS, 0 with ENOMEM.
  */
 static const struct attempt {
     const char *name, *expected;
@@ -210,7 +209,7 @@ static const struct attempt {
 
 #define ROLES 4
 
-/* Tries a call in a child, in the sandbox of a role (-1: in none). Returns what became of it, as in the table. */
+/* Makes a call in a child process, in the sandbox of a role (-1: none). Returns the result as in the table. */
 static char try_call(const struct attempt *attempt, int role) {
     pid_t child = fork();
     if (child == 0) {
@@ -254,7 +253,7 @@ Test(sandbox, probe, .timeout = 60) {
     expect_all(SANDBOX_PROBE);
 }
 
-/* Outside of a sandbox none of them is the end, and the kernel has each. */
+/* Without a sandbox, no call ends the process, and the kernel has all of them. */
 Test(sandbox, without_one_everything_comes_back, .timeout = 60) {
     for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++) {
         char outcome = try_call(&attempts[i], -1);
@@ -265,11 +264,11 @@ Test(sandbox, without_one_everything_comes_back, .timeout = 60) {
     }
 }
 
-/* ---- the rules, and the filter that is made of them ---- */
+/* ---- the rules, and the filter made from them ---- */
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
-/* The rules of a role; the supervisor's go on with those of the key process. NULL: there are no more. */
+/* The rules of a role; the supervisor's are followed by those of the key process. Returns NULL after the last one. */
 static const struct rule *rule_at(enum sandbox_role role, size_t at) {
     if (role == SANDBOX_WORKER)
         return at < COUNT(worker_rules) ? &worker_rules[at] : NULL;
@@ -314,7 +313,7 @@ static uint32_t run(const struct sandbox_filter *filter, const struct call *call
     return 0;
 }
 
-/* Do these arguments fit one of the rules? Said here in other words than in the filter. */
+/* Do these arguments match the rule? Written independently of the filter. */
 static bool fits(const struct rule *rule, const uint64_t arguments[6]) {
     for (size_t i = 0; i < CHECKS_MAX; i++) {
         const struct check *check = &rule->checks[i];
@@ -337,7 +336,7 @@ static bool should_pass(enum sandbox_role role, const struct call *call) {
     return false;
 }
 
-/* Arguments that fit a rule. */
+/* Returns arguments that match a rule. */
 static struct call example(const struct rule *rule) {
     struct call call = {.number = rule->call, .architecture = ARCHITECTURE};
     for (size_t i = 0; i < CHECKS_MAX; i++) {
@@ -347,7 +346,7 @@ static struct call example(const struct rule *rule) {
     return call;
 }
 
-/* For each rule, arguments that fit it, and all that differ in one bit of one argument. */
+/* For each rule, tests matching arguments, and all that differ in one bit of one argument. */
 Test(sandbox, the_filter_does_what_the_rules_say) {
     static struct sandbox_filter filter;
     size_t passed = 0, refused = 0;
@@ -384,13 +383,13 @@ Test(sandbox, no_other_number_and_no_other_architecture_passes) {
             cr_expect(listed || run(&filter, &call) == 0x00030000, "role %d, call %u", role, number);
             call.number |= 0x40000000; /* x32 */
             cr_expect_eq(run(&filter, &call), 0x00030000);
-            call = (struct call){.number = number, .architecture = 0x40000003 /* 32 bits */};
+            call = (struct call){.number = number, .architecture = 0x40000003 /* 32-bit */};
             cr_expect_eq(run(&filter, &call), 0x80000000);
         }
     }
 }
 
-/* A filter that says nothing but what it means: it begins with the architecture, and jumps only where it compares. */
+/* A filter contains nothing unexpected: it begins with the architecture, and jumps only after comparisons. */
 Test(sandbox, a_filter_has_no_stray_jump) {
     static struct sandbox_filter filter;
     for (enum sandbox_role role = 0; role < ROLES; role++) {
@@ -406,7 +405,7 @@ Test(sandbox, a_filter_has_no_stray_jump) {
     }
 }
 
-/* Filters add up: what the supervisor may not do its children cannot do, either. */
+/* Filters add up: what the supervisor may not do, its children cannot do either. */
 Test(sandbox, the_supervisor_may_do_what_its_children_may) {
     static struct sandbox_filter filter;
     sandbox_make_filter(SANDBOX_SUPERVISOR, &filter);
@@ -419,7 +418,7 @@ Test(sandbox, the_supervisor_may_do_what_its_children_may) {
     }
 }
 
-/* ---- what is shared with others ---- */
+/* ---- shared objects ---- */
 
 static int open_listener(struct sockaddr_in *address) {
     socklen_t size = sizeof *address;
@@ -431,8 +430,8 @@ static int open_listener(struct sockaddr_in *address) {
     return listener;
 }
 
-static struct sockaddr_in service; /* of the host; the worker was never given it */
-static int shared[2];              /* a listener, or standard error, as two hold it */
+static struct sockaddr_in service; /* a service of the host, which the worker was not given */
+static int shared[2];              /* a listener or standard error, shared by two processes */
 
 static void by_fast_open(void) {
     syscall(SYS_shutdown, shared[0], SHUT_RDWR);
@@ -454,7 +453,7 @@ static void by_shutdown_of_what_comes(void) {
     syscall(SYS_shutdown, shared[0], SHUT_RD);
 }
 
-/* Is allowed, and a listener does not mind. */
+/* Is allowed, and does not affect a listener. */
 static void by_shutdown_of_what_is_sent(void) {
     syscall(SYS_shutdown, shared[0], SHUT_WR);
 }
@@ -467,7 +466,7 @@ static void by_shutting_the_log(void) {
     syscall(SYS_shutdown, STDERR_FILENO, SHUT_WR);
 }
 
-/* Plays it in a worker that has its listener or its log from somebody else, and waits until it is over. */
+/* Runs the attack in a worker that shares its listener or its log, and waits until it ends. */
 static void play(void (*attack)(void)) {
     pid_t child = fork();
     if (child == 0) {
@@ -505,7 +504,7 @@ Test(sandbox, a_listener_survives_its_workers) {
     expect_survives(by_making_it_block, "blocking");
 }
 
-/* Standard error is a socket of the journal, which a whole service has together. */
+/* Standard error is a socket of the journal, which the whole service shares. */
 Test(sandbox, the_log_survives_its_workers) {
     char text[256];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, shared), 0);
@@ -547,7 +546,7 @@ Test(sandbox, what_was_forbidden_is_named) {
     }
 }
 
-/* Where the supervisor tells it, the process notes the call, and writes nothing itself. */
+/* If the supervisor reports the call, the process only records it, and writes nothing itself. */
 Test(sandbox, what_was_forbidden_is_noted) {
     static const long calls[] = {SYS_execve, SYS_setns, SYS_io_setup, 0x7fffffff};
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -577,7 +576,7 @@ Test(sandbox, what_was_forbidden_is_noted) {
     munmap(page, 4096);
 }
 
-/* What it did before is in the log all the same. */
+/* Lines that it logged before are still written. */
 Test(sandbox, lines_that_wait_are_written_before_the_end) {
     char said[64] = "";
     int ends[2], status;
@@ -604,7 +603,7 @@ Test(sandbox, lines_that_wait_are_written_before_the_end) {
     munmap(page, 4096);
 }
 
-/* A line of /proc/PID/NAME that begins like that. Returns what follows, which the next call overwrites, or "". */
+/* Finds the line of /proc/PID/NAME that begins with `start`. Returns what follows, valid until the next call, or "". */
 static const char *line_of(pid_t process, const char *name, const char *start) {
     static char line[256];
     snprintf(line, sizeof line, "/proc/%d/%s", (int)process, name);
@@ -621,11 +620,11 @@ static const char *line_of(pid_t process, const char *name, const char *start) {
     return "";
 }
 
-/* ---- what fails closes ---- */
+/* ---- failures keep the sandbox closed ---- */
 
 enum refused { NOTHING, NEW_PRIVILEGES, DUMPS, CORES, HANDLER, RULESET, RULE_OF_FOLDER, FENCE, FILTER, REFUSED_COUNT };
 
-/* The linker puts these in the place of the library's, for all unit tests. */
+/* The linker replaces the library's functions with these in all unit tests. */
 static enum refused refused;
 
 long __real_syscall(long number, ...);
@@ -637,13 +636,13 @@ int __wrap_setrlimit(int resource, const struct rlimit *limit);
 int __real_sigaction(int signal, const struct sigaction *action, struct sigaction *before);
 int __wrap_sigaction(int signal, const struct sigaction *action, struct sigaction *before);
 
-/* A kernel with another version of Landlock, and what it was asked for. */
+/* Simulates a kernel with another version of Landlock, and records what was requested. */
 static struct {
     bool pretended;
     long version;
-    size_t size; /* bytes of what follows */
+    size_t size; /* size of the following, in bytes */
     uint64_t files, network, scopes;
-    uint64_t access; /* beneath the folder */
+    uint64_t access; /* within the folder */
     int32_t folder;
     bool fenced;
 } landlock;
@@ -717,7 +716,7 @@ int __wrap_sigaction(int signal, const struct sigaction *action, struct sigactio
     return refuse(refused == HANDLER) ? -1 : __real_sigaction(signal, action, before);
 }
 
-/* Returns what sandbox_enter does for a worker when one part of it is refused. */
+/* Returns the result of sandbox_enter for a worker when one part of it fails. */
 static int enter_when(enum refused what) {
     int status;
     pid_t child = fork();
@@ -741,7 +740,7 @@ Test(sandbox, what_cannot_be_given_up_is_told) {
     }
 }
 
-/* Each version knows more that can be forbidden (landlock(7)); none is asked for what it does not know. */
+/* Each version can forbid more (landlock(7)); no version gets a request that it does not know. */
 Test(sandbox, each_version_of_landlock_is_used_whole) {
     static const struct {
         long version;
@@ -759,7 +758,7 @@ Test(sandbox, each_version_of_landlock_is_used_whole) {
             close(before);
             landlock.pretended = true;
             landlock.version = cases[i].version;
-            refused = FILTER; /* nothing is entered */
+            refused = FILTER; /* no filter is installed */
             bool good = sandbox_enter(SANDBOX_WORKER, 5) == -EPERM && dup(0) == before;
             (void)!write(said[1], &landlock, sizeof landlock);
             __real_syscall(SYS_exit_group, good ? 0 : 1);
@@ -781,7 +780,7 @@ Test(sandbox, each_version_of_landlock_is_used_whole) {
     }
 }
 
-/* Only a worker with a folder is fenced in: the others need what lies elsewhere. */
+/* Only a worker with a folder is restricted by Landlock: the others need files elsewhere. */
 Test(sandbox, who_is_fenced_in) {
     static const struct {
         enum sandbox_role role;
@@ -813,7 +812,7 @@ static void expect_nothing_shows(enum sandbox_role role) {
     cr_assert(pipe(said) == 0 && pipe(end) == 0);
     pid_t child = fork();
     if (child == 0) {
-        /* Of nobody: then its files in /proc are root's when it may not be dumped. */
+        /* As nobody, because root owns the /proc files of a process that cannot be dumped. */
         bool ready = setgid(65534) == 0 && setuid(65534) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0 &&
                      dup2(said[1], STDERR_FILENO) >= 0 && close(end[1]) == 0 && sandbox_enter(role, -1) == 0;
         (void)!write(STDERR_FILENO, ready ? "y" : "n", 1);
@@ -840,7 +839,7 @@ Test(sandbox, nobody_looks_inside) {
         expect_nothing_shows(role);
 }
 
-/* Where the kernel has Landlock: nothing but what lies beneath the folder. */
+/* If the kernel has Landlock, a worker sees nothing but the content of its folder. */
 Test(sandbox, a_worker_sees_its_folder_alone) {
     if (syscall(444, NULL, 0, 1) < 1)
         cr_skip_test("this kernel has no Landlock");

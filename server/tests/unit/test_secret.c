@@ -16,7 +16,7 @@ static bool is_wiped(const uint8_t *block, size_t size) {
     return true;
 }
 
-/* Returns the flags of the mapping that an address is in (proc_pid_smaps(5)). */
+/* Returns the flags of the mapping that contains an address (proc_pid_smaps(5)). */
 static const char *flags_of(const void *address) {
     static char flags[512];
     char line[512];
@@ -72,7 +72,7 @@ Test(secret, small_and_large_blocks_are_locked_and_in_no_dump) {
         void *block = secret_take(sizes[i]);
         const char *flags = flags_of(block);
         cr_expect(strstr(flags, " dd ") && strstr(flags, " wf "), "%zu: %s", sizes[i], flags);
-#ifndef __SANITIZE_ADDRESS__ /* there mlock(2) does nothing */
+#ifndef __SANITIZE_ADDRESS__ /* mlock(2) does nothing there */
         cr_expect(strstr(flags, " lo "), "%zu: %s", sizes[i], flags);
 #endif
         secret_give(block, sizes[i]);

@@ -17,7 +17,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Notes the faults as "LINE: PROBLEM;". */
+/* Records the faults as "LINE: PROBLEM;". */
 static void note_fault(unsigned line, const char *problem, void *context) {
     char *faults = context;
     cr_expect_str_not_empty(problem);
@@ -27,7 +27,7 @@ static void note_fault(unsigned line, const char *problem, void *context) {
 
 static int parse(struct settings *settings, const char *text, char faults[static 8192]) {
     size_t length = strlen(text);
-    char *copy = malloc(length > 0 ? length : 1); /* without a NUL behind it */
+    char *copy = malloc(length > 0 ? length : 1); /* without NUL after it */
     cr_assert_not_null(copy);
     memcpy(copy, text, length);
     faults[0] = '\0';
@@ -66,7 +66,7 @@ Test(settings, defaults) {
     }
 }
 
-/* What packages bring as the settings file, with every line in force: the defaults, but for those that have none. */
+/* The settings file in packages, with every line enabled: the defaults, except for settings without one. */
 Test(settings, defaults_of_packages) {
     FILE *file = popen("awk -f host/packages/settings.awk server/man/vitrine.conf.5", "r");
     cr_assert_not_null(file);
@@ -89,7 +89,7 @@ Test(settings, defaults_of_packages) {
     expect_defaults(&settings);
 }
 
-/* Is this value taken by this key? */
+/* Does this setting accept this value? */
 static bool is_valid(const char *key, const char *value) {
     char line[128], faults[8192];
     struct settings settings;
@@ -97,7 +97,7 @@ static bool is_valid(const char *key, const char *value) {
     return parse(&settings, line, faults) == 0;
 }
 
-/* The value with its last number changed: "100ms" becomes "99ms". */
+/* Changes the last number in a value: "100ms" becomes "99ms". */
 static void change(char changed[static 64], const char *value, long by) {
     size_t end = strlen(value), start;
     while (end > 0 && strspn(value + end - 1, "0123456789") == 0)
@@ -362,7 +362,7 @@ Test(settings_file, what_lies_in_its_place) {
     cr_expect_str_eq(text, "");
     cr_assert(remove("pipe") == 0 && remove("folder") == 0 && remove("long") == 0 && remove("faulty") == 0);
     cr_assert(chdir("/") == 0 && rmdir(folder) == 0);
-    /* The usual place, where nothing needs to be. */
+    /* The default path, at which no file is required. */
     if (access(SETTINGS_PATH, F_OK) < 0) {
         cr_expect_eq(read_settings(NULL, &settings, &text), EX_OK);
         expect_defaults(&settings);

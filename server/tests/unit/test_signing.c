@@ -12,7 +12,7 @@
 
 static const uint8_t key[SIGNING_KEY_ID] = {7};
 
-/* ---- what may be asked for ---- */
+/* ---- valid questions ---- */
 
 static const enum signing_scheme schemes[] = {
     SIGNING_RSA_PKCS1_SHA256, SIGNING_RSA_PKCS1_SHA384, SIGNING_RSA_PKCS1_SHA512, SIGNING_ECDSA_SHA256,
@@ -61,12 +61,12 @@ Test(signing, versions_that_there_are) {
     }
 }
 
-/* One change to what a server of TLS 1.2 signs. */
+/* A change to what a TLS 1.2 server signs. */
 struct change {
     const char *what;
     unsigned group;
     size_t at;
-    uint8_t by; /* in place of what stands there */
+    uint8_t by; /* the new value */
 };
 
 Test(signing, key_exchanges_of_another_form_are_refused) {
@@ -114,7 +114,7 @@ Test(signing, a_point_has_to_lie_on_its_curve) {
     }
 }
 
-/* However their length is written, and whatever group they pretend to be of: DER, and BER that is not DER. */
+/* Whatever form their length has, and whatever group they claim: DER, and BER that is not DER. */
 Test(signing, one_whole_sequence_is_no_handshake) {
     static const struct {
         unsigned group;
@@ -153,7 +153,7 @@ Test(signing, one_whole_sequence_is_no_handshake) {
     cr_expect(may_ask(SIGNING_TLS_1_2, SIGNING_ED25519, handshake.content, handshake.size), "half of a mark");
 }
 
-/* Lengths that lead behind the end of the content: nothing is read there, which the sanitized tests would notice. */
+/* Lengths that lead beyond the end of the content: the sanitized tests detect reads there. */
 Test(signing, nothing_is_read_behind_the_content) {
     for (size_t size = 1; size <= SIGNING_CONTENT_MAX; size++) {
         struct handshake handshake = handshake_of(GROUP_X25519);
@@ -193,7 +193,7 @@ Test(signing, one_wrong_field_makes_a_question_malformed) {
     cr_expect_not(signing_question_is_valid(&question, sizeof question), "nothing hides behind the content");
 }
 
-/* Channels outlive an upgrade: what the version before asked is never taken for something else. */
+/* Channels outlive an upgrade: questions of an earlier version are never taken for something else. */
 Test(signing, another_version_is_known_and_refused) {
     struct {
         uint32_t magic, scheme;
@@ -282,12 +282,12 @@ static struct signing_client signing_client;
 static int pair[2];
 static struct signing_client_request requests[ASKERS];
 static size_t called[ASKERS];    /* how often an asker was called */
-static size_t order[2 * ASKERS]; /* who was called when */
+static size_t order[2 * ASKERS]; /* the order in which askers were called */
 static size_t calls;
 
 static void open_signing_client(void) {
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
-    memset(&signing_client, 0xa5, sizeof signing_client); /* memory of a worker is not empty */
+    memset(&signing_client, 0xa5, sizeof signing_client); /* a worker's memory is not zeroed either */
     signing_client_open(&signing_client, pair[0]);
 }
 
@@ -314,14 +314,14 @@ static void ask_by(size_t asker, uint64_t prefix, enum signing_scheme scheme) {
                        &(struct signing_client_origin){prefix, prefix >> 32 ? prefix >> 32 : prefix});
 }
 
-/* Of a client in a network that holds others, too. */
+/* A client in a network that contains other clients, too. */
 #define IN_NETWORK(network, client) ((uint64_t)(network) << 32 | (client))
 
 static void ask(size_t asker, uint64_t prefix) {
     ask_by(asker, prefix, SIGNING_ECDSA_SHA256);
 }
 
-/* Answers what lies in the channel, each question so many times. Returns how many there were. */
+/* Answers each question in the channel `times` times. Returns how many there were. */
 static size_t answer_all(int times) {
     struct signing_question question;
     struct signing_answer answer;
@@ -348,7 +348,7 @@ static size_t go_round(void) {
     return count;
 }
 
-/* All lines are free again: nothing of all that went through has been lost. */
+/* All queues must be free again: none was lost. */
 static void expect_all_free(void) {
     size_t count = 0;
     for (uint32_t line = signing_client.free_line; line != SIGNING_CLIENT_LINES;
@@ -365,15 +365,15 @@ Test(signing_client, answers_find_their_askers_and_nobody_else) {
     ask(1, 1);
     signing_client_send(&signing_client);
     signing_client_forget(&signing_client, &requests[0]);
-    cr_expect_eq(answer_all(2), 2); /* each answer twice: the second one meets nobody */
+    cr_expect_eq(answer_all(2), 2); /* each answer is sent twice: the second one has no receiver */
     receive();
     cr_expect_eq(calls, 1);
     cr_expect_eq(called[1], 1);
-    signing_client_forget(&signing_client, &requests[1]); /* does nothing to one that is answered */
+    signing_client_forget(&signing_client, &requests[1]); /* has no effect on an answered question */
     expect_all_free();
 }
 
-/* Who has left twice must not take away what somebody else asks by now. */
+/* Forgetting a question twice must not remove a later question in the same slot. */
 Test(signing_client, forgotten_twice_is_forgotten_once) {
     ask(0, 1);
     signing_client_send(&signing_client);
@@ -390,7 +390,7 @@ Test(signing_client, forgotten_twice_is_forgotten_once) {
     expect_all_free();
 }
 
-/* The slot is the same, its request_id is not. */
+/* The slot is the same, but the request_id differs. */
 Test(signing_client, a_late_answer_meets_nobody) {
     struct signing_answer answer;
     struct signing_question question;
@@ -407,7 +407,7 @@ Test(signing_client, a_late_answer_meets_nobody) {
     cr_assert_gt(recv(pair[1], &question, sizeof question, 0), 0);
     cr_expect_eq((uint32_t)question.request_id, (uint32_t)first, "the slot is the same");
     cr_expect_neq(question.request_id, first);
-    cr_assert_gt(send(pair[1], &answer, sizeof answer, 0), 0); /* the first one anew */
+    cr_assert_gt(send(pair[1], &answer, sizeof answer, 0), 0); /* the first one again */
     receive();
     cr_expect_eq(called[1], 0, "that was not her answer");
     answer.request_id = question.request_id;
@@ -442,7 +442,7 @@ Test(signing_client, a_full_channel_is_waited_for) {
     for (size_t i = 0; i < 40; i++)
         ask(i, i % 10);
     signing_client_send(&signing_client);
-    signing_client_forget(&signing_client, &requests[0]); /* has a slot, and was not sent */
+    signing_client_forget(&signing_client, &requests[0]); /* has a slot, but was not sent */
     while (filler-- > 0)
         cr_assert_eq(recv(pair[1], bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
     for (int rounds = 0; rounds < 40 && calls < 39; rounds++)
@@ -452,7 +452,7 @@ Test(signing_client, a_full_channel_is_waited_for) {
     expect_all_free();
 }
 
-/* One address with as many as it may have, and another that comes last. */
+/* One address with the maximum number of questions, and another that comes last. */
 Test(signing_client, prefixes_take_turns) {
     for (size_t i = 0; i < 100; i++)
         ask(i, 1);
@@ -488,7 +488,7 @@ Test(signing_client, of_one_prefix_one_slow_signature_is_under_way) {
     for (size_t i = 50; i < 53; i++)
         cr_expect_eq(called[i], 1);
     cr_expect_eq(go_round(), 1);
-    /* Those who go and come again gain nothing by it. */
+    /* Askers that leave and come back gain no advantage. */
     signing_client_send(&signing_client);
     for (size_t i = 2; i < 50; i++)
         signing_client_forget(&signing_client, &requests[i]);
@@ -502,7 +502,7 @@ Test(signing_client, of_one_prefix_one_slow_signature_is_under_way) {
     expect_all_free();
 }
 
-/* Many addresses in one network, each with a question, and others who come last. */
+/* Many addresses in one network with one question each, and others that come last. */
 Test(signing_client, many_addresses_in_a_network_gain_nothing) {
     for (size_t i = 0; i < 100; i++)
         ask_by(i, IN_NETWORK(7, i + 1), SIGNING_RSA_PSS_SHA256);
@@ -511,7 +511,7 @@ Test(signing_client, many_addresses_in_a_network_gain_nothing) {
     cr_expect_eq(go_round(), 3, "one of each network");
     cr_expect(called[100] == 1 && called[101] == 1);
     cr_expect_eq(go_round(), 1);
-    /* Whoever comes anew is not behind those who have waited, nor far ahead of them. */
+    /* A newcomer is served neither after those that have waited, nor far before them. */
     ask_by(102, IN_NETWORK(8, 2), SIGNING_RSA_PSS_SHA256);
     cr_expect_eq(go_round(), 2);
     cr_expect_eq(called[102], 1);
@@ -521,8 +521,7 @@ Test(signing_client, many_addresses_in_a_network_gain_nothing) {
     expect_all_free();
 }
 
-/* Where there are more networks than slots, who comes last with a first question goes before others with their tenth.
- */
+/* If there are more networks than slots, a network's first question goes before other networks' tenth. */
 Test(signing_client, networks_take_turns_for_slots) {
     enum { CROWDED = SIGNING_CLIENT_UNDER_WAY / SIGNING_CLIENT_NETWORK_UNDER_WAY, LAST = 100 * CROWDED };
     for (size_t i = 0; i < LAST; i++)
@@ -530,7 +529,7 @@ Test(signing_client, networks_take_turns_for_slots) {
     ask(LAST, IN_NETWORK(99, 1));
     cr_expect_eq(go_round(), SIGNING_CLIENT_UNDER_WAY);
     cr_expect_eq(called[LAST], 1);
-    /* It has had its turn by now, and is no further ahead. */
+    /* It has had its turn by now, and has no further advantage. */
     for (size_t i = 1; i <= 20; i++)
         ask(LAST + i, IN_NETWORK(99, i));
     cr_expect_eq(go_round(), SIGNING_CLIENT_UNDER_WAY);
@@ -570,7 +569,7 @@ Test(signing_client, whoever_has_gone_is_not_asked_for) {
     expect_all_free();
 }
 
-/* More prefixes than there are lines: some share one, and all are served. */
+/* More prefixes than queues: some share one, and all are served. */
 Test(signing_client, more_prefixes_than_lines) {
     for (size_t i = 0; i < ASKERS; i++)
         ask(i, i * 0x9e3779b97f4a7c15u);
@@ -608,7 +607,7 @@ static void note_size(void *owner, const uint8_t *signature, size_t size, void *
     told_size = size;
 }
 
-/* Whoever asked hears how long the signature is; 0: there is none. */
+/* The asker gets the size of the signature; 0: there is none. */
 Test(signing_client, a_refusal_has_no_signature) {
     static const struct {
         enum signing_result result;

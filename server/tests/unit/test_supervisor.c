@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the supervisor does with what it hears: of signals, of its workers, of the key process, of its listeners. */
+/* How the supervisor reacts to signals, its workers, the key process, and its listeners. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,15 +26,15 @@
 #include "supervisor/listen.h"
 #include "supervisor/supervisor.h"
 
-/* ---- everything around it, which notes that it was called, and answers as it is told to ---- */
+/* ---- replacements for all other parts: they record that they were called, and return what a test wants ---- */
 
 static char called[8192];
 static uint64_t moment = 1000000;
 
 static struct {
-    int open, identify; /* statuses of a generation */
-    size_t capsules;    /* that it holds */
-    uint32_t workers;   /* that its settings want */
+    int open, identify; /* results for a generation */
+    size_t capsules;    /* number of capsules in it */
+    uint32_t workers;   /* number in its settings */
     size_t ready, ready_after;
     int signals[8];
     unsigned long_waits[8]; /* how long each of these waits takes, in milliseconds */
@@ -71,7 +71,7 @@ static void pretended_notify(const char *message) {
     note("tell %.*s", (int)strcspn(message, "\n"), message);
 }
 
-static char told[2048]; /* the last message, whole */
+static char told[2048]; /* the last message */
 
 static void pretended_tell(const char *message) {
     snprintf(told, sizeof told, "%s", message);
@@ -198,7 +198,7 @@ static void pretended_examine(struct children *children) {
     note("examine");
 }
 
-/* Signals come in turn, each after its time; then SIGTERM. */
+/* Delivers the signals in order, each after its time; then SIGTERM. */
 static int pretended_wait(struct children *children, uint64_t milliseconds) {
     (void)children;
     static size_t at;
@@ -279,7 +279,7 @@ static void expect_called(const char *expected) {
     strcpy(called, "first;");
 }
 
-/* ---- telling ---- */
+/* ---- status messages ---- */
 
 Test(supervisor, what_is_told) {
     static struct worker_shared all_shared[2];
@@ -322,7 +322,7 @@ Test(supervisor, what_is_told) {
               "usable identity; the log says why. Serving 3 capsules with 2 "
               "workers; 122 requests answered, 11 connections open, 33 refused, 44 throttled, 55 displaced, 66 "
               "late, 77 foreign, 88 failed, 99 slowed down");
-    /* The longest one is whole. */
+    /* The longest message is not cut off. */
     generation->unnamed_count = generation->closed_count = generation->certificates.barred = SIZE_MAX;
     generation->capsule_count = SIZE_MAX;
     for (size_t i = 0; i < sizeof all_shared[0].counters / sizeof all_shared[0].counters.open; i++)
@@ -339,7 +339,7 @@ Test(supervisor, what_is_told) {
                      ", 18446744073709551615 slowed down", "%s", told);
 }
 
-/* ---- what it is started with ---- */
+/* ---- options at the start ---- */
 
 Test(supervisor, sockets_that_are_handed_over) {
     struct serve_options options = {0};
@@ -352,7 +352,7 @@ Test(supervisor, sockets_that_are_handed_over) {
     world.socket_count = 3;
     world.sockets[0] = (struct systemd_socket){dup(pair[0]), "gemini"};
     world.sockets[1] = (struct systemd_socket){pair[1], "keys"};
-    world.sockets[2] = (struct systemd_socket){dup(pair[0]), "keys"}; /* there is one only */
+    world.sockets[2] = (struct systemd_socket){dup(pair[0]), "keys"}; /* only one is accepted */
     cr_assert_eq(take_listeners(&supervisor, &options), 0);
     expect_called("open manager;adopt one;adopt one;");
     cr_expect_eq(supervisor.listener_count, 2);
@@ -361,7 +361,7 @@ Test(supervisor, sockets_that_are_handed_over) {
     world.listen_status = EX_USAGE;
     cr_expect_eq(take_listeners(&supervisor, &options), EX_USAGE);
     expect_called("open manager;adopt one;");
-    /* Where addresses are named, these count, and what else comes is closed. */
+    /* If addresses are given, only these count, and passed sockets are closed. */
     world.listen_status = 0;
     supervisor.listener_count = 0;
     supervisor.children.control = -1;
@@ -461,7 +461,7 @@ Test(supervisor, a_reload_that_works) {
     cr_expect_not_null(strstr(told, "READY=1\nSTATUS=Serving 7 capsules"));
 }
 
-/* The number of workers stays as it was at the start. The administrator reads so once, for each change. */
+/* The number of workers stays as at the start. The log tells the administrator once for each change. */
 Test(supervisor, a_reload_with_another_number_of_workers) {
     static const struct {
         uint32_t workers;
@@ -590,7 +590,7 @@ Test(supervisor, what_ends_it) {
     cr_expect_eq(run(&supervisor), EX_UNAVAILABLE);
     cr_expect_not_null(strstr(logged_end(), "the key service closed the connection"));
     expect_called("wait 1000;");
-    /* Workers end with their key process. Whoever waits for them at a stop must not miss that. */
+    /* Workers end with their key process. The supervisor must notice that while it waits for them at a stop. */
     world.signals[0] = SIGCHLD;
     cr_expect_eq(run(&supervisor), EX_UNAVAILABLE);
     expect_called("wait 1000;reap;");
@@ -603,9 +603,9 @@ Test(supervisor, what_ends_it) {
     expect_called("wait 1000;look after;end workers;");
 }
 
-/* ---- the whole ---- */
+/* ---- complete runs ---- */
 
-static const char *said; /* the log of the last life */
+static const char *said; /* the log of the last run */
 
 static int serve(const char *listen) {
     struct serve_options options = {
@@ -636,7 +636,7 @@ Test(supervisor, a_whole_life) {
     cr_expect_eq(serve("[::1]:1"), EX_OSERR);
     expect_called(BEGIN "sandbox;start keys;" DISPOSE(4));
     world.sandbox = -EPERM;
-    errno = ENOENT; /* of something else */
+    errno = ENOENT; /* left by something else */
     cr_expect_eq(serve("[::1]:1"), EX_OSERR);
     cr_expect_not_null(strstr(said, "cannot enter its sandbox: Operation not permitted"));
     expect_called(BEGIN "sandbox;" DISPOSE(4));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a service manager leaves in the environment, and for whom it is. */
+/* What a service manager passes in the environment, and to which process. */
 #include "common/systemd.h"
 
 #include <criterion/criterion.h>
@@ -21,7 +21,10 @@ static void set_number(const char *variable, long long number) {
     cr_assert_eq(setenv(variable, text, 1), 0);
 }
 
-/* Runs it in a child, whose descriptors 3 and above are not those of the test program. It returns a line, or 0. */
+/*
+ * Runs a function in a child process, in which descriptors 3 and above are closed. It returns the number of a failed
+ * line, or 0.
+ */
 static void expect_in_child(int (*run)(void)) {
     int status;
     pid_t child = fork();
@@ -43,7 +46,7 @@ static void expect_in_child(int (*run)(void)) {
             return __LINE__;                                                                                           \
     } while (0)
 
-/* As sd_listen_fds(3) finds them, from descriptor 3 on. */
+/* Opens descriptors from 3 on, where sd_listen_fds(3) expects them. */
 static void hand_over(int count) {
     for (int i = 0; i < count; i++)
         (void)!open("/dev/null", O_RDONLY);
@@ -63,7 +66,7 @@ static int take_own(void) {
     HOLDS(sockets[0].descriptor == 3 && sockets[1].descriptor == 4);
     HOLDS(strcmp(sockets[0].name, "one") == 0 && strcmp(sockets[1].name, "two") == 0);
     HOLDS(fcntl(3, F_GETFD) & FD_CLOEXEC);
-    HOLDS(!is_open(5)); /* there is no room for it */
+    HOLDS(!is_open(5)); /* there is no space for it */
     HOLDS(!getenv("LISTEN_PID") && !getenv("LISTEN_FDS") && !getenv("LISTEN_FDNAMES"));
     return 0;
 }
@@ -151,7 +154,7 @@ static int connect_to_paths(void) {
     HOLDS(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0);
     int connected = systemd_connect(path, SOCK_SEQPACKET);
     HOLDS(connected >= 0 && fcntl(connected, F_GETFD) == FD_CLOEXEC);
-    /* Another kind of socket, a path that is none, and one that does not fit: refused, and no descriptor stays. */
+    /* Another socket type, an invalid path, and one that is too long: all fail, and no descriptor stays open. */
     HOLDS(systemd_connect(path, SOCK_DGRAM) == -EPROTOTYPE);
     HOLDS(systemd_connect("socket", SOCK_SEQPACKET) == -EINVAL);
     HOLDS(systemd_connect("", SOCK_SEQPACKET) == -EINVAL);

@@ -9,7 +9,7 @@
 Test(text, code_points) {
     static const struct {
         const char *bytes;
-        size_t taken; /* 0: not well-formed */
+        size_t taken; /* 0: malformed */
         uint32_t code_point;
     } cases[] = {
         {"a", 1, 'a'},

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What TLS does around its handshake; the handshake itself is tested with a running server. */
+/* TLS functions around the handshake; the handshake itself is tested with a running server. */
 #include <criterion/criterion.h>
 
-/* Its own functions, beside those of the program that is linked. */
+/* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define tls_take_memory test_tls_take_memory
 #define tls_open test_tls_open
 #define tls_close test_tls_close
@@ -34,7 +34,7 @@ TestSuite(tls, .init = tls_take_memory);
 
 static const uint8_t answer[] = {1, 2, 3, 4, 5, 6, 7, 8};
 
-/* The room that wolfSSL offers counts, whatever the key process sends. */
+/* The signature must fit into wolfSSL's buffer, whatever the key process sends. */
 Test(tls, a_signature_fits_or_is_refused) {
     for (word32 room = 0; room <= sizeof answer + 1; room++) {
         struct tls_session session = {.signature = answer, .signature_size = sizeof answer};
@@ -65,7 +65,7 @@ Test(tls, a_signature_is_asked_for_once) {
     cr_expect_eq(sign(&refused, KIND_ECDSA, signature, &length), WC_HW_E);
 }
 
-/* The numbers that TLS 1.2 and 1.3 have for each kind of key and hash (RFC 8446 section 4.2.3). */
+/* The numbers in TLS 1.2 and 1.3 for each type of key and hash (RFC 8446 section 4.2.3). */
 Test(tls, schemes) {
     static const enum signing_scheme expected[][4] = {
         {SIGNING_ECDSA_SHA256, SIGNING_ED25519, SIGNING_RSA_PKCS1_SHA256, SIGNING_RSA_PSS_SHA256},
@@ -78,9 +78,9 @@ Test(tls, schemes) {
     }
 }
 
-/* ---- certificates of clients ---- */
+/* ---- client certificates ---- */
 
-/* Without a certificate nobody has the identity of one. */
+/* A client without a certificate has no identity. */
 Test(tls, a_client_without_a_certificate) {
     struct tls_session session = {0};
     WOLFSSL_BUFFER_INFO none = {0};
@@ -92,7 +92,7 @@ Test(tls, a_client_without_a_certificate) {
     cr_expect_eq(meet(1, &store), 0);
 }
 
-/* Whoever issued it: its fingerprint is the identity. */
+/* The fingerprint of the certificate is the identity, whoever issued it. */
 Test(tls, a_client_with_a_certificate) {
     struct tls_session session = {0};
     struct certificate_facts facts;
@@ -146,7 +146,7 @@ static void add(struct certificates *certificates, const char *host) {
     identity_dispose(&identity);
 }
 
-/* Whose certificate a client gets; NULL: none. */
+/* Returns the host whose certificate a client gets; NULL: none. */
 static const char *host_for(struct tls *tls, const char *name) {
     static const struct signing_client_origin origin;
     static char host[HOSTNAME_MAX + 1];
@@ -158,7 +158,7 @@ static const char *host_for(struct tls *tls, const char *name) {
     return host;
 }
 
-/* What a session asks for comes back to whoever it belongs to, and says where it comes from. */
+/* A question from a session carries its owner and its origin. */
 Test(tls, whose_session_it_is) {
     static const struct signing_client_origin origin = {12, 34};
     struct certificates certificates = {0};
@@ -182,7 +182,7 @@ Test(tls, whose_session_it_is) {
     certificates_dispose(&certificates);
 }
 
-/* The alert for each error of wolfSSL (RFC 8446 section 6.2). */
+/* The alert for each wolfSSL error (RFC 8446 section 6.2). */
 Test(tls, alerts) {
     static const struct {
         int error, alert;
@@ -221,7 +221,7 @@ Test(tls, alerts) {
     cr_expect_eq(alert_for(&somebody, WC_HW_E), 51, "its signature");
 }
 
-/* A host without a usable identity gets no other one: its clients hear that there is none. */
+/* A host without a usable identity gets no other one: its clients get an alert. */
 Test(tls, whose_certificate_a_client_gets) {
     static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, 112};
     struct certificates certificates = {0};
@@ -261,7 +261,7 @@ Test(tls, whose_certificate_a_client_gets) {
     certificates_dispose(&certificates);
 }
 
-/* Memory that is not zeroed when it is given back is never used for clients. */
+/* Memory from an allocator that does not zero freed memory is never used for clients. */
 Test(tls, memory_of_another_kind_is_refused) {
     struct certificates certificates = {0};
     cr_assert_eq(random_open(), 0);
@@ -275,7 +275,7 @@ Test(tls, memory_of_another_kind_is_refused) {
     certificates_dispose(&certificates);
 }
 
-/* More hosts than there are contexts: each gets its own certificate, and sessions keep what they have. */
+/* More hosts than contexts: each gets its own certificate, and existing sessions keep theirs. */
 Test(tls, more_hosts_than_contexts) {
     static const struct signing_client_origin origin;
     struct certificates certificates = {0};

@@ -52,7 +52,7 @@ static void take(unsigned line, const char *problem, void *context) {
     lines[told++] = line;
 }
 
-/* Which of the lines are reported? */
+/* Expects that exactly these lines are reported. */
 static void expect(const char *text, const unsigned *wanted, size_t count) {
     struct metafile meta;
     int folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -6,7 +6,7 @@
 
 Test(uri_host, names_of_capsules) {
     static const struct {
-        const char *name, *authority; /* NULL: nobody can ask for it */
+        const char *name, *authority; /* NULL: no client can request it */
     } names[] = {
         {"example.org", "example.org"},
         {"localhost", "localhost"},

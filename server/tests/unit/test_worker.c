@@ -2,7 +2,7 @@
 /* How a worker starts and ends. */
 #include <criterion/criterion.h>
 
-/* Its own functions, beside those of the program that is linked. */
+/* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define worker_serve test_worker_serve
 #include "worker/worker.c"
 
@@ -34,7 +34,7 @@ Test(worker, signals_to_stop) {
     close(ends[0]), close(ends[1]);
 }
 
-/* Its end: after SIGHUP with the last connection, after SIGTERM in a moment. */
+/* A worker ends after SIGHUP with its last connection, and after SIGTERM within a moment. */
 Test(worker, the_end_of_a_worker) {
     int channel[2];
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, channel), 0);
@@ -61,7 +61,7 @@ Test(worker, the_end_of_a_worker) {
     cr_expect_eq(kept_total(), 0, "its successor keeps pages in this memory");
     cr_expect_gt(all_shared[0].beats, beats);
     cr_expect_not(worker.told_to_hurry);
-    /* In a hurry. */
+    /* In a hurry, after SIGTERM. */
     worker.told_to_stop = false;
     queue_one(STATE_HANDSHAKE, 0, false)->deadline = context.now + 600000;
     raise(SIGTERM);

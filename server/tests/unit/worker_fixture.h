@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* A worker without a loop: its connections are as a test wants them. For the tests of what a worker is made of. */
+/* A worker without its event loop, whose connections a test sets up. For tests of a worker's parts. */
 
 #include <criterion/criterion.h>
 #include <sys/epoll.h>
@@ -59,7 +59,7 @@ static inline void clean(void) {
     close(worker.events);
 }
 
-/* A connection that is open, and in no queue. Each is from another address, unless it is from this machine. */
+/* Makes an open connection that is in no queue. Each has another address, unless it is local. */
 static inline struct connection *open_one(int socket, bool local) {
     static uint8_t number;
     struct client_address from = {{0x20, 1, 0xd, 0xb8, ++number}};
@@ -72,7 +72,9 @@ static inline struct connection *open_one(int socket, bool local) {
     return connection;
 }
 
-/* One that the quota has let in, whose client may have `most`, and that waits in the queue of its deadline. */
+/*
+ * Makes a connection that the quota accepted, whose client may have `most`, and that is in the queue of its deadline.
+ */
 static inline struct connection *queue_one(enum state state, uint32_t most, bool local) {
     static uint64_t number;
     struct connection *connection = open_one(-1, local);
