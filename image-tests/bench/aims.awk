@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Medians of build/bench/aims.csv, of the ratios of its rounds, and whether the aims are reached. After figures.awk,
-# whose aim() asks tools/promised.
+# Prints the medians of build/bench/aims.csv, the medians of the ratios of its rounds, and whether the aims are met.
+# Needs figures.awk, whose aim() calls tools/promised.
 
 NR > 1 {
     cost[$1, $2, $3] = $4
@@ -12,7 +12,7 @@ NR > 1 {
     rounds = $1
 }
 
-# The ratios of each round.
+# Returns the ratio of two servers in each round.
 function ratios(case_name, server, other,    round, all) {
     for (round = 1; round <= rounds; round++)
         all = all " " cost[round, case_name, server] / cost[round, case_name, other]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Medians and ratios of build/bench/visits.csv, and whether each aim of docs/SPECIFICATION.md is reached. After
-# figures.awk, whose aim() asks tools/promised.
+# Prints medians and ratios of build/bench/visits.csv, and whether each aim of docs/SPECIFICATION.md is met. Needs
+# figures.awk, whose aim() calls tools/promised.
 
 function median(server, case_name) {
     return median_of(figures[server, case_name])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Medians, and aims of docs/SPECIFICATION.md. The measurements give this to awk before their own rules.
+# Functions for medians, and for the aims of docs/SPECIFICATION.md. The measurements load this before their own awk
+# rules.
 
 function sort(list, n,    i, j, swap) {
     for (i = 2; i <= n; i++)
@@ -10,7 +11,7 @@ function sort(list, n,    i, j, swap) {
         }
 }
 
-# text: numbers with spaces between them. Sets least and most too.
+# Returns the median of the numbers in text, which are separated by spaces. Also sets least and most.
 function median_of(text,    list, n) {
     n = split(text, list, " ")
     sort(list, n)
@@ -19,13 +20,13 @@ function median_of(text,    list, n) {
     return n ? list[int((n + 1) / 2)] : 0
 }
 
-# The median, and its range in parentheses. digits: behind the point
+# Formats the median, with the range in parentheses. digits: the number of decimal places.
 function spread(text, digits,    middle) {
     middle = median_of(text)
     return sprintf("%.*f (%.*f to %.*f)", digits, middle, digits, least, digits, most)
 }
 
-# id: a row of docs/SPECIFICATION.md. Counts in missed.
+# Prints whether figure meets the aim in the row id of docs/SPECIFICATION.md. Counts failures in missed.
 function aim(id, what, figure, unit,    limit) {
     if ((("tools/promised " id) | getline limit) != 1)
         exit 1

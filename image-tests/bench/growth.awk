@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# A table for each curve of build/bench/growth.csv. After figures.awk; medians: the file that they are written to, as
-# curve, amount, microseconds, those of a plain page.
+# Prints a table for each curve of build/bench/growth.csv. Needs figures.awk. Writes lines with curve, amount,
+# microseconds, and microseconds of a plain page to the file named by the variable medians.
 
 BEGIN {
     title["connections"] = "a page of 1 KiB beside open connections"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Draws build/bench/growth-medians.csv: a curve for each thing that grows, beside a plain page of the same rounds.
+# Draws build/bench/growth-medians.csv: each curve, together with the plain page of the same rounds.
 set terminal svg size 1000,960 font "sans-serif,12" background "white"
 set output "build/bench/growth.svg"
 set datafile separator ","

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Medians of the rounds of image-tests/bench/rules, and of their ratios to the page or the file alone. After
-# figures.awk, whose aim() asks tools/promised.
+# Prints medians of the rounds of image-tests/bench/rules, and of their ratios to the page or file alone. Needs
+# figures.awk, whose aim() calls tools/promised.
 
 $2 ~ / alone$/ { alone[$1, $2] = $3 }
 {

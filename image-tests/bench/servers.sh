@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# Sourced by the measurements: servers on 127.0.0.1 with the same pages, and the end of it all. `program` is the one
-# under test. `server` and `port` are those of the server that is measured; others may run beside it.
+# Sourced by the measurements: starts and stops servers on 127.0.0.1 with the same pages. `program` is the program under
+# test. `server` and `port` belong to the server that is measured. Other servers may run at the same time.
 : "${program:?}"
 
 folder=$(mktemp -d)
 server='' port=''
-# What the next server under test gets.
+# Content and state folders for the next server under test.
 content=$folder/capsules state=$folder/state
-declare -A beside=() # process ID and port of others, by name
+declare -A beside=() # process IDs and ports of the other servers, by name
 
 stop_server() {
     [ -z "$server" ] || { kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; } || true
     server=''
 }
-# The server that runs now goes on under this name.
+# Keeps the current server running, under this name.
 keep_beside() { # NAME
     beside[$1]="$server $port"
     server=''
@@ -40,7 +40,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Open to all: started by root, each of the servers becomes somebody else.
+# Everybody may read the files, because servers started by root change to another user.
 make_capsule() {
     chmod 755 "$folder"
     mkdir -p "$folder/capsules/localhost" "$folder/state"
@@ -55,8 +55,8 @@ make_capsule() {
         'handshake-timeout = 10min' 'request-timeout = 10min' >"$folder/patient.conf"
 }
 
-# Pages that an owner's files make dearer: under eight folders with metadata, beside 1,000 rules, a listing of 50 files.
-# What has just changed is not kept, so this waits.
+# Makes pages that cost more: below eight folders with metadata, in a folder with 1,000 rules, and a listing of 50
+# files. Then waits, because the server does not cache metadata that has just changed.
 make_rules() {
     local capsule=$folder/capsules/localhost deep level
     mkdir -p "$capsule"/{1/2/3/4/5/6/7/8,many,listed}
@@ -94,14 +94,14 @@ CONF
     server=$!
 }
 
-# It knows nothing of Gemini: only its handshakes count.
+# openssl s_server does not support Gemini, so only its handshakes are measured.
 start_openssl() {
     openssl s_server -accept "127.0.0.1:$port" -cert "$folder/certificate.pem" -key "$folder/key.pem" -www \
         -no_ticket -num_tickets 0 >/dev/null 2>"$folder/log.$port" &
     server=$!
 }
 
-# Starts a server on a port of its own, and waits until it shakes hands.
+# Starts a server on a free port, and waits until a handshake succeeds.
 start() { # SERVER [OPTION...]
     local name=$1
     shift
@@ -122,6 +122,6 @@ visit() { # LOAD-OPTION...
     build/bench/load --port="$port" ${server:+--process="$server"} "$@"
 }
 
-value() { # KEY, of the line on the standard input
+value() { # KEY: prints its value from the line on standard input
     sed -nE "s/.*\b$1=([0-9.]+).*/\1/p"
 }

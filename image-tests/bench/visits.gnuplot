@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Draws build/bench/visits.csv: processor time for a visit, each round a point.
+# Draws build/bench/visits.csv: the processor time for a request, with one point for each round.
 set terminal svg size 800,420 font "sans-serif,13" background "white"
 set output "build/bench/visits.svg"
 set datafile separator ","

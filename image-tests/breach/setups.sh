@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck disable=SC2016 # scripts that the host is to expand
-# shellcheck disable=SC2154 # kind, name: who takes this in sets them
-# What the drill and the test of protections share: the image with the test build, the decoys on the host, and what the
-# attempts are told of both. To be taken in by bash.
+# shellcheck disable=SC2154 # the sourcing script sets kind and name
+# Sourced by the drill and the test of protections: makes the image with the test build, sets up the decoys on the host,
+# and writes the "surroundings", a file that tells the attempts where both are.
 
 programs=${programs-build/breach}
 results=$programs/$kind
@@ -29,7 +29,8 @@ say() {
 
 bake() {
     mkdir -p "$programs/tree/usr/bin" "$programs/tree/srv/gemini"
-    # The sample would not be shown beside the identity of another host, which an attempt needs.
+    # Copy the sample to the content: the server does not show the built-in sample if another host has an identity,
+    # which an attempt needs.
     cp -r mkosi.extra/usr/share/vitrine/sample/localhost "$programs/tree/srv/gemini/"
     cmp -s "$programs/vitrine" "$programs/tree/usr/bin/vitrine" && [ -e "$image" ] && [ -z "$(find mkosi.[!t]* units -newer "$image")" ] && return
     cp "$programs/vitrine" "$programs/tree/usr/bin/vitrine"
@@ -38,7 +39,7 @@ bake() {
         { cat "$programs/log" >&2; exit 70; }
 }
 
-# The same for the container image: the program in it is the test build, and nothing else has changed.
+# Makes a container image that differs from the real one only in the program, which is the test build.
 bake_container() {
     local version layout=$programs/layout
     version=$(cat mkosi.version)
@@ -49,13 +50,13 @@ bake_container() {
     mv "$image.new" "$image"
 }
 
-# Decoys, and what all setups are told of them.
+# Sets up the decoys on the host, and the surroundings for all setups.
 set_up() {
     shell 'mkdir -p "$1"' "$remote"
     for file in attempts decoys; do
         image-tests/host copy "$name" "build/breach/$file" "$remote"
     done
-    # 203.0.113.0/24 is TEST-NET-3 (RFC 5737), nobody's address, here the host's own.
+    # 203.0.113.5 is in TEST-NET-3 (RFC 5737), which is reserved for documentation. Here it is an address of the host.
     shell 'cd "$1"
         ip link set lo up
         ip address add 203.0.113.5/32 dev lo
@@ -71,7 +72,8 @@ set_up() {
         grep -q . work/surroundings' "$remote"
 }
 
-# Limits of control groups hold only where the host has the controllers: a container on another machine may not.
+# Prints the limits that hold on this kind of host. A host in a container may lack the controllers for limits of control
+# groups.
 limits() {
     if [[ $kind = qemu* ]]; then
         printf '%s\n' memory_limit=256 task_limit=200
@@ -86,7 +88,7 @@ plain_surroundings() { # PREFIX
         "setid_program=$1/image/set-id" "disk_folder=$1/disk" "readonly_mount=$1/readonly" descriptor_limit=16384
 }
 
-# A setup that people use, with the attempts in the place of the server.
+# Runs the attempts in a service with other settings that people commonly use.
 run_plain() { # SETUP PROPERTY...
     local setup=$1 properties=() property prefix=$remote
     shift
@@ -94,7 +96,7 @@ run_plain() { # SETUP PROPERTY...
     say "$setup"
     plain_surroundings "$prefix" | shell 'cat >"$1/surroundings"; : >"$1/lines"; chmod 0644 "$1/surroundings"' "$remote"
     if [ "$setup" = article ]; then
-        # A tree of its own, in which the server's program, its capsules and its key lie.
+        # This setup has its own root folder with the program, the content and the key.
         shell 'cd "$1"; for folder in image content disk work; do mkdir -p "jail/$1/$folder"; done
             cp -r image content "jail/$1/"; chmod 1777 "jail/$1/disk"; chmod 4755 "jail/$1/image/set-id"
             cp attempts surroundings "jail/$1/"; cp -r work/. "jail/$1/work/" 2>/dev/null || :
@@ -106,8 +108,8 @@ run_plain() { # SETUP PROPERTY...
     shell 'cat "$1/lines"' "$remote" >"$results.$setup"
 }
 
-# Where the real keys are, so that attempts can look for those: on the host, and where they may be for a worker.
-# Processes 1 and 2 are the first ones of a container.
+# Prints the surroundings for Vitrine. They contain the places of the real keys, on the host and as a worker may see
+# them, so that attempts can look for these. Processes 1 and 2 are the first ones of a container.
 vitrine_surroundings() {
     shell 'cat "$1/work/surroundings"' "$remote" | grep -v '^key_\|^keys_\|^own_key\|^other_key'
     limits
@@ -122,7 +124,8 @@ vitrine_surroundings() {
         done
         name_of() { openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d" " -f1; }
         echo "own_key_name=$(name_of $key)"
-        # Of a host that is not served. With the owner and mode of the first, the key process takes it up at its start.
+        # Make a key for a host that is not served. cp -p sets owner and mode, so that the key process loads it at its
+        # start.
         other=$2/elsewhere.example.pem
         cp -p $key $other
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=elsewhere.example -days 100 \
@@ -144,7 +147,7 @@ start_host() {
     say "starting $kind"
     image-tests/host start "$kind" "$name" --apart --while=$$
     if [[ $kind = podman* ]]; then
-        # The image has no capsules, as the other one has here.
+        # Unlike the disk image of the drill, the container image contains no capsules. Add one.
         shell 'mkdir -p /srv/gemini'
         image-tests/host copy "$name" mkosi.extra/usr/share/vitrine/sample/localhost /srv/gemini
     fi

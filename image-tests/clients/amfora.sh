@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# amfora, in a terminal. It shows the certificate that its configuration names for a host.
+# Tests amfora in a terminal. It sends the client certificate that its configuration names for a host.
 : "${home:?}" "${start:?}" "${all:?}" "${port:?}"
 # shellcheck source=image-tests/clients/terminal.sh
 . image-tests/clients/terminal.sh
 trap leave_terminal EXIT
 
 mkdir "$home/amfora" "$home/downloads"
-# Both tables have to be there, or it ends with a nil pointer.
+# amfora crashes with a nil pointer unless both tables exist.
 configure() { # [VISITOR]
     cat >"$home/amfora/config.toml" <<TOML
 [a-general]
@@ -24,16 +24,16 @@ configure
 open amfora "$start"
 expect "the start page" "The front door" 20 /
 terminal send-keys 1
-expect "a certificate is asked for" "This folder needs a client certificate" 60 /members/
+expect "the server requests a certificate" "This folder needs a client certificate" 60 /members/
 terminal send-keys Enter
 terminal send-keys 2
 if shows "That file could not be displayed"; then
     terminal send-keys Right Enter
 fi
-expect_large "a large file, whole" "$home/downloads/large.gz"
+expect_large "a complete large file" "$home/downloads/large.gz"
 shows "Download complete" && terminal send-keys Enter
 terminal send-keys 3
-expect "a host that is not here" "This host is not served here" 53 /
+expect "a host that is not served" "This host is not served here" 53 /
 terminal send-keys Enter
 terminal send-keys 4
 expect "a folder without its slash" "The hall of mirrors" 31 /hall 20 /hall/

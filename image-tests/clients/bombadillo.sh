@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# bombadillo, in a terminal. It has no certificates to show.
+# Tests bombadillo in a terminal. It does not support client certificates.
 : "${home:?}" "${start:?}"
 # shellcheck source=image-tests/clients/terminal.sh
 . image-tests/clients/terminal.sh
@@ -11,11 +11,11 @@ printf '%s\n' '[SETTINGS]' "savelocation=$home/downloads" >"$home/.bombadillo.in
 open bombadillo "$start"
 expect "the start page" "The front door" 20 /
 terminal send-keys 1
-expect "a certificate is asked for" "Client Certificate Required" 60 /members/
+expect "the server requests a certificate" "Client Certificate Required" 60 /members/
 terminal send-keys 2
-expect_large "a large file, whole" "$home/downloads/large.gz"
+expect_large "a complete large file" "$home/downloads/large.gz"
 terminal send-keys 3
-expect "a host that is not here" "This host is not served here" 53 /
+expect "a host that is not served" "This host is not served here" 53 /
 terminal send-keys 4
 if shows "Follow redirect (y/n)"; then
     terminal send-keys y

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# Sourced by the tests of clients: a capsule with all that they have to cope with, its server, and what its log says.
-# `program` is the one under test, `all` a folder for everything, `client` who visits.
+# Sourced by the tests of clients: makes a capsule with all features to test, starts its server, and checks its log.
+# `program` is the server program, `all` a folder for all files, and `client` the name of the client.
 : "${program:?}" "${all:?}"
 
-# The certificate names elsewhere.test too. A client that compares names asks for it all the same, and gets the server's
-# answer.
+# The certificate also names elsewhere.test, which the server does not serve. So clients that compare names with the
+# certificate still send the request.
 make_identity() {
     mkdir -p "$all/credentials" "$all/state"
     openssl req -config /dev/null -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
@@ -13,7 +13,7 @@ make_identity() {
         -keyout "$all/credentials/identity.localhost.key" -out "$all/credentials/identity.localhost.pem" 2>/dev/null
 }
 
-# Ada is on the list, Bob is not. kristall knows RSA only.
+# Makes client certificates for Ada, who is on the access list, and Bob, who is not. kristall supports only RSA.
 make_visitors() {
     local name
     for name in ada bob; do
@@ -22,7 +22,8 @@ make_visitors() {
     done
 }
 
-# From the start page a way leads through all that ends well; what ends in a word of the client is a link of its own.
+# Links lead from the start page through all successful requests. Requests that end with a message of the client have
+# their own links on the start page.
 make_pages() {
     local capsule=$all/content/localhost
     mkdir -p "$capsule"/{hall,new,shelf,members}
@@ -35,7 +36,7 @@ make_pages() {
     echo 'A cup of blue glass.' >"$capsule/shelf/cup.txt"
     echo '# The room of the members' >"$capsule/members/index.gmi"
     echo "$(openssl x509 -in "$all/ada.pem" -outform DER | sha256sum | cut -d' ' -f1) Ada" >"$capsule/members/.access"
-    # offpunk looks at the first bytes; what it does not know it takes for HTML, and ends.
+    # offpunk detects the type by the first bytes. It treats unknown types as HTML and then ends, so use gzip.
     head -c 12000000 /dev/urandom | gzip -1 >"$capsule/large.gz"
     digest=$(sha256sum <"$capsule/large.gz")
     export digest
@@ -50,11 +51,11 @@ serves() {
     return 1
 }
 
-# The port of somebody else is no reason to give up.
+# Tries several ports, because other programs may use some of them.
 start_server() {
     make_identity
     make_visitors
-    # Its processes give up being root.
+    # The server's processes drop root, so they need access to the folder.
     chmod 755 "$all"
     for _ in {1..20}; do
         port=$((20000 + RANDOM % 10000))
@@ -78,9 +79,9 @@ stop_server() {
     server=''
 }
 
-# ---- judging ----
+# ---- the checks ----
 
-# Has the server answered with a status for a path, since the step before?
+# Waits until the log shows a response with STATUS for PATH since the previous step.
 looked_at=0
 answered() { # STATUS PATH
     for _ in {1..300}; do
@@ -94,7 +95,7 @@ answered() { # STATUS PATH
     return 1
 }
 
-# Each step begins where the one before has led, so the first that fails is the last.
+# Each step begins on the page of the previous step, so stop at the first failure.
 say() { # RIGHT NAME
     : "${client:?}"
     if [ "$1" != yes ]; then
@@ -112,7 +113,7 @@ all_answered() { # [STATUS PATH]...
     done
 }
 
-# Does the client come to show a text, and has the server told it so?
+# Waits until the client shows TEXT and the server's log shows the responses.
 expect() { # NAME TEXT [STATUS PATH]...
     local name=$1 text=$2 right=no
     shift 2
@@ -122,7 +123,7 @@ expect() { # NAME TEXT [STATUS PATH]...
     say "$right" "$name"
 }
 
-# Has the client put the large file there, every byte of it?
+# Waits until FILE is a complete copy of the large file.
 expect_large() { # NAME FILE
     local right=no
     if answered 20 /large.gz; then

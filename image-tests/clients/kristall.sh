@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# kristall, a browser with windows, on a screen that nobody sees (Xvfb). Keys and mouse are xdotool's; what a page shows
-# is copied from it by way of the clipboard.
+# Tests kristall, a graphical browser, on a virtual display (Xvfb). xdotool simulates keyboard and mouse. The text of a
+# page is read through the clipboard.
 : "${home:?}" "${start:?}" "${all:?}" "${port:?}"
 export HOME=$home XDG_RUNTIME_DIR=$home LANG=C.UTF-8
 unset XDG_CONFIG_HOME XDG_DATA_HOME XDG_CACHE_HOME WAYLAND_DISPLAY
@@ -16,14 +16,14 @@ leave() {
 }
 trap leave EXIT
 
-# A certificate or key as QSettings keeps bytes.
+# Prints bytes, such as a certificate or key, in the format of QSettings.
 as_bytes() {
     printf '"@ByteArray('
     od -An -v -tx1 | sed 's/ /\\x/g' | tr -d '\n'
     printf ')"'
 }
 
-# What the browser would have after its user had imported both identities.
+# Prints the browser's configuration, as if its user had imported both identities.
 configure() {
     local at=0 name
     printf '%s\n' '[Client%20Identities]' 'groups\size=1' 'groups\1\name=People' 'groups\1\identities\size=2'
@@ -50,7 +50,7 @@ start_screen() {
     return 1
 }
 
-# Gives the keyboard to a window, as soon as it is there; no window manager does that here.
+# Waits for a window and gives it the keyboard focus, because there is no window manager.
 focus() { # TITLE (a regular expression)
     for _ in {1..300}; do
         window=$(xdotool search --onlyvisible --name "$1" 2>/dev/null | head -n 1)
@@ -68,12 +68,12 @@ visit_page() { # URL
     focus ' - Kristall$' && xdotool key ctrl+l type --delay 5 "$1" && xdotool key Return
 }
 
-# Copies the page until it has the text. Nothing is left in the clipboard of the copy before.
+# Copies the page to the clipboard until it contains the text. Overwrites the clipboard before each copy.
 shows() { # TEXT
     local copy=''
     for _ in {1..100}; do
         echo nothing | xclip -i -selection clipboard >/dev/null 2>&1
-        # A click beside the text, where no link is.
+        # Click beside the text, where there is no link.
         focus ' - Kristall$' && xdotool mousemove --window "$window" 700 500 click 1 key ctrl+a ctrl+c
         copy=$(timeout 2 xclip -o -selection clipboard 2>/dev/null)
         if grep -qF -- "$1" <<<"$copy"; then
@@ -86,7 +86,8 @@ shows() { # TEXT
     return 1
 }
 
-# The dialog asks; the list of identities has the keyboard: from the group down, and on to the button Use.
+# Waits for the dialog for certificates, whose list has the focus. KEY moves from the group to an identity. Tab and
+# Return press the button Use.
 use_identity() { # KEY...
     focus '^Select client certificate$' && xdotool key "$@" Tab Tab Return
 }
@@ -101,15 +102,15 @@ visit_page "$start"
 expect "the start page" "The front door" 20 /
 visit_page "${start}members/"
 focus '^Select client certificate$' && xdotool key Escape
-expect "a certificate is asked for" "The page requested a authorized client certificate" 60 /members/
+expect "the server requests a certificate" "The page requested a authorized client certificate" 60 /members/
 visit_page "${start}large.gz"
 if shows "MIME type: application/gzip"; then
     xdotool key ctrl+s
     focus '^Save As$' && xdotool key ctrl+a type --delay 5 "$home/large.gz" && xdotool key Return
 fi
-expect_large "a large file, whole" "$home/large.gz"
+expect_large "a complete large file" "$home/large.gz"
 visit_page "gemini://elsewhere.test:$port/"
-expect "a host that is not here" "This host is not served here" 53 /
+expect "a host that is not served" "This host is not served here" 53 /
 visit_page "${start}hall"
 expect "a folder without its slash" "The hall of mirrors" 31 /hall 20 /hall/
 visit_page "${start}old/letter.gmi"
@@ -121,7 +122,7 @@ expect "a file of the listing" "A cup of blue glass." 20 /shelf/cup.txt
 visit_page "${start}members/"
 use_identity Down
 expect "a certificate that is on the list" "The room of the members" 60 /members/ 20 /members/
-# Another tab begins without a certificate.
+# A new tab begins without a certificate.
 xdotool key ctrl+t
 visit_page "${start}members/"
 use_identity Down Down

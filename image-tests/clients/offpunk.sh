@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# offpunk, in a terminal: fetches pages into its cache and shows them from there. A name before the host says which
-# certificate it shows; of statuses from 60 it says that a certificate is needed.
+# Tests offpunk in a terminal. It downloads pages into its cache and shows them from there. A user name in the URL
+# selects the client certificate. For all statuses from 60 it says that a certificate is needed.
 : "${home:?}" "${start:?}" "${all:?}" "${port:?}"
 # shellcheck source=image-tests/clients/terminal.sh
 . image-tests/clients/terminal.sh
@@ -13,7 +13,7 @@ for name in ada bob; do
     cp "$all/$name.pem" "$identities/$name.cert"
     cp "$all/$name.key" "$identities/$name.key"
 done
-# Its pager would take what is typed before it is ready.
+# Waits for the prompt, because the pager would read text that is typed earlier.
 command_line() { # TEXT
     for _ in {1..300}; do
         [ "$(terminal capture-pane -p 2>/dev/null | grep . | tail -n 1)" != 'ON>' ] || break
@@ -25,7 +25,7 @@ command_line() { # TEXT
 open offpunk "$start"
 expect "the start page" "The front door" 20 /
 command_line 1
-expect "a certificate is asked for" "ERROR while caching ${start}members/" 60 /members/
+expect "the server requests a certificate" "ERROR while caching ${start}members/" 60 /members/
 command_line "go gemini://ada@localhost:$port/members/"
 expect "a certificate that is on the list" "The room of the members" 20 /members/
 command_line "go gemini://bob@localhost:$port/members/"
@@ -34,9 +34,9 @@ command_line "go ${start}large.gz"
 if shows "It cannot be rendered in your terminal"; then
     command_line "save $home/large.gz"
 fi
-expect_large "a large file, whole" "$home/large.gz"
+expect_large "a complete large file" "$home/large.gz"
 command_line "go gemini://elsewhere.test:$port/"
-expect "a host that is not here" "This host is not served here" 53 /
+expect "a host that is not served" "This host is not served here" 53 /
 command_line "go ${start}hall"
 expect "a folder without its slash" "The hall of mirrors" 31 /hall 20 /hall/
 command_line 1

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# openssl s_client: the bytes themselves.
+# Tests the exact bytes of responses with openssl s_client.
 : "${home:?}" "${start:?}" "${port:?}" "${all:?}"
 
 ask() { # URL [S_CLIENT-OPTION...]
@@ -18,7 +18,7 @@ shows() { # TEXT
     return 1
 }
 
-# Follows where the reply leads.
+# Follows the redirect of the last response.
 follow() {
     local target
     target=$(sed -n '1s/^31 \([^\r]*\)\r$/\1/p' "$home/reply")
@@ -28,16 +28,16 @@ follow() {
 ask "$start"
 expect "the start page" "# The front door" 20 /
 ask "${start}members/"
-expect "a certificate is asked for" "60 This folder needs a client certificate" 60 /members/
+expect "the server requests a certificate" "60 This folder needs a client certificate" 60 /members/
 ask "${start}members/" -cert "$all/ada.pem" -key "$all/ada.key"
 expect "a certificate that is on the list" "# The room of the members" 20 /members/
 ask "${start}members/" -cert "$all/bob.pem" -key "$all/bob.key"
 expect "a certificate that is not on the list" "61 This certificate is not on the access list" 61 /members/
 ask "${start}large.gz"
 sed '1d' "$home/reply" >"$home/large.gz"
-expect_large "a large file, whole" "$home/large.gz"
+expect_large "a complete large file" "$home/large.gz"
 ask "gemini://elsewhere.test:$port/"
-expect "a host that is not here" "53 This host is not served here" 53 /
+expect "a host that is not served" "53 This host is not served here" 53 /
 ask "${start}hall"
 follow
 expect "a folder without its slash" "# The hall of mirrors" 31 /hall 20 /hall/

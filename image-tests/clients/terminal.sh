@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
-# Sourced by the tests of clients: a terminal in which one client at a time runs. `home` is the folder that the client
-# takes for its user's.
+# Sourced by the tests of clients: a terminal that runs one client at a time. `home` is the client's home folder.
 : "${home:?}"
 opened=0
 terminal_name=vitrine-$BASHPID
 
-# Each of its own, with a name that no other one has: the one before may still be ending. What clients remember, such as
-# certificates, is forgotten with $home; bombadillo looks for that in XDG_CONFIG_HOME, and else in the home of
-# /etc/passwd.
+# Runs tmux. Each client has its own tmux server with a unique name, because the previous one may still be ending.
+# Clients keep their data, such as certificates, in $home, which is deleted after the test. bombadillo ignores $HOME,
+# but uses XDG_CONFIG_HOME.
 terminal() {
     env -u XDG_DATA_HOME -u XDG_CACHE_HOME HOME="$home" XDG_CONFIG_HOME="$home" TMUX_TMPDIR="$home" \
         TERM=xterm-256color LANG=C.UTF-8 tmux -L "$terminal_name-$opened" -f /dev/null "$@"
 }
 
-# Waits until the client has ended: it may write until then.
+# Ends the client, and waits for its end, because it may write files until then.
 close_terminal() {
     local process
     process=$(terminal list-panes -a -F '#{pane_pid}' 2>/dev/null) || return 0
@@ -26,7 +25,7 @@ close_terminal() {
     kill -KILL "$process" 2>/dev/null
 }
 
-# At the end of a test, which nothing interrupts.
+# For the end of a test; ignores signals.
 leave_terminal() {
     trap '' INT TERM
     close_terminal
@@ -43,8 +42,7 @@ type_line() { # TEXT
     terminal send-keys Enter
 }
 
-# Waits until the screen shows a text, as long as the client is there. Words may be broken over lines, or stand in a
-# box.
+# Waits until the screen shows a text, while the client runs. The text may be wrapped or be in a box.
 shows() { # TEXT
     local screen=''
     for _ in {1..300}; do
