@@ -61,7 +61,7 @@ static const struct verb {
     {"help", show_help, NULL, NULL},
 };
 
-/* With the commands before it, it fits a screen of 24 lines of 80 columns. */
+/* Together with the commands, this fits on a terminal of 80 columns and 24 lines. */
 static const char options_help[] = "--listen ADDR:PORT  such as 127.0.0.1:1965 or [::1]:1965; can be repeated\n"
                                    "                    (default: sockets from the service manager, or port 1965)\n"
                                    "--content DIR       content folder (" CONTENT_DEFAULT ")\n"
@@ -151,9 +151,9 @@ static const char *default_state(void) {
 
 /*
  * Chooses the scheduler's batch policy, before the server starts other processes. A batch process waits until the
- * running process is done, and then finds more to do at once. A visit wakes a worker three times or more; this saves a
- * seventh of its processor time, and costs no time. Under a service manager, the units set this; there the call is
- * forbidden.
+ * running process is done, and then finds more work at once. A visit wakes a worker at least three times; this saves a
+ * seventh of its processor time, and delays nothing. Under a service manager, the units set this policy, and this call
+ * is forbidden.
  */
 static void be_a_batch(void) {
     const struct sched_param ordinary = {0};

@@ -29,7 +29,7 @@
 
 #define DEPTH_MAX 64 /* levels of folders; links may form circles */
 
-/* ---- the owner's other files ---- */
+/* ---- access lists and metadata ---- */
 
 static void check_rules_file(struct check *check, const char *path, const char *name) {
     char *text;
@@ -214,7 +214,7 @@ static void check_top(struct check *check) {
     directory_dispose(names, count);
 }
 
-/* ---- the whole ---- */
+/* ---- main ---- */
 
 int check_run(const struct check_options *options) {
     struct check check = {.options = options};

@@ -49,7 +49,7 @@ static void check_identity(struct check *check, int folder, const char *folder_n
     struct certificate_facts facts;
     snprintf(path, sizeof path, "%s/%s", folder_name, name);
     if (faccessat(folder, name, R_OK, 0) < 0 && errno == EACCES)
-        return; /* not readable for everybody */
+        return; /* not readable by everybody */
     /* This does not read a private key after the certificate. */
     const char *problem = fingerprint_examine(folder, name, &facts);
     if (problem) {

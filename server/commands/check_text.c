@@ -24,7 +24,7 @@ static bool serves(const struct check *check, const char *host) {
     return capsules_serve(&check->capsules, host, false);
 }
 
-/* Does this name stand for this machine, or for a capsule that is or was here? */
+/* Does this name belong to this machine, or to a capsule that is or was here? */
 static bool is_of_this_server(const struct check *check, const struct request *request) {
     char canonical[HOSTNAME_MAX + 1], file[IDENTITY_FILE_NAME_MAX + 1], other[HOSTNAME_MAX + 5];
     const char *host = request->host;

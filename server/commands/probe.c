@@ -30,10 +30,10 @@
 #define NO_SUCCESS 1  /* exit status for a response that shows a fault */
 
 struct visit {
-    const char *address; /* as it was given */
+    const char *address; /* as given on the command line */
     int socket;
     uint64_t give_up;
-    int error; /* errno of what went wrong with the connection; 0: nothing */
+    int error; /* errno of the connection's failure; 0: none */
     bool has_certificate;
 };
 
@@ -61,7 +61,7 @@ static int receive(WOLFSSL *session, char *bytes, int size, void *context) {
     return got > 0 ? (int)got : got == 0 ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_GENERAL;
 }
 
-/* It is little, and fits into the socket's buffer. */
+/* The data is small enough for the socket's buffer. */
 static int transmit(WOLFSSL *session, char *bytes, int size, void *context) {
     struct visit *visit = context;
     (void)session;
@@ -71,7 +71,8 @@ static int transmit(WOLFSSL *session, char *bytes, int size, void *context) {
     return sent == size ? size : WOLFSSL_CBIO_ERR_GENERAL;
 }
 
-/* At this machine, comes from the address by which the server knows its visits. Elsewhere, that address does not exist.
+/*
+ * On this machine, connects from the address by which the server knows probes. Elsewhere, that address does not exist.
  */
 static void show_itself(const struct visit *visit, const union socket_address *to) {
     struct sockaddr_in from = {.sin_family = AF_INET};
@@ -104,7 +105,7 @@ static int reach(struct visit *visit, const union socket_address *to, socklen_t 
 
 /* ---- TLS ---- */
 
-/* Whatever certificate it is: there must be one. */
+/* Accepts any certificate, but requires one. */
 static int meet(int verified, WOLFSSL_X509_STORE_CTX *store) {
     struct visit *visit = store->userCtx;
     (void)verified;
@@ -129,7 +130,7 @@ static WOLFSSL *open_session(struct visit *visit, WOLFSSL_CTX *context, const ch
     return session;
 }
 
-/* Reads the header of the response. Returns its status, or 0 if it is none. */
+/* Reads the header of the response. Returns its status, or 0 if there is no valid one. */
 static int read_status(WOLFSSL *session) {
     char header[3];
     int size = 0, got;
@@ -151,15 +152,15 @@ static int tell_failure(const struct visit *visit, const char *what) {
 }
 
 /*
- * Does a server with this status work, and serve the host? Authors decide that a first page is missing, or only for
- * members: a restart would change nothing.
+ * Does a server with this status work and serve the host? If the first page is missing or only for members, its author
+ * decided that, and a restart would change nothing.
  */
 static bool is_healthy(int status) {
     return status < STATUS_TEMPORARY_FAILURE || (status >= STATUS_PERMANENT_FAILURE && status <= STATUS_GONE) ||
            status >= STATUS_CERTIFICATE_REQUIRED;
 }
 
-/* Asks, over a connection. Returns the exit status. */
+/* Makes the request over a connection. Returns the exit status. */
 static int ask(struct visit *visit, WOLFSSL *session, const char *authority, uint16_t port) {
     char request[URI_HOST_SIZE + 32];
     int size = snprintf(request, sizeof request, "gemini://%s:%u/\r\n", authority, port);
@@ -175,9 +176,12 @@ static int ask(struct visit *visit, WOLFSSL *session, const char *authority, uin
     return NO_SUCCESS;
 }
 
-/* ---- the whole ---- */
+/* ---- main ---- */
 
-/* Another process may answer than the server, or a part of it that was taken over: it gets this socket and no more. */
+/*
+ * Another process may answer instead of the server, or a worker that was taken over, so this process keeps only the
+ * socket.
+ */
 static int give_up_power(void) {
     prctl(PR_SET_NAME, "vitrine-probe");
     int result = random_open();

@@ -24,7 +24,7 @@ static int complain(const char *host, const char *file, const char *problem, int
     return status;
 }
 
-/* Prints what is used from now on, or announced, and what that means. */
+/* Prints which identity is used from now on, or announced, and what that means. */
 static int conclude(int folder, const char *host, const char *file, const char *meaning) {
     struct certificate_facts facts;
     const char *problem = fingerprint_examine(folder, file, &facts);
@@ -37,7 +37,7 @@ static int conclude(int folder, const char *host, const char *file, const char *
 }
 
 /*
- * Remove a file that an earlier version named in the non-ASCII spelling (identity_file_path), once the new file is on
+ * Removes a file that an earlier version named in the non-ASCII spelling (identity_file_path), after the new file is on
  * disk.
  */
 static void take_away(int folder, const char *file, const char *former) {
@@ -78,7 +78,7 @@ static int show_announced(int folder, const char *host, const char *next) {
                     "After a few\nweeks, run: vitrine renew --new-key HOST\n");
 }
 
-/* Show one that was announced before again: somebody may already have published its fingerprint. */
+/* If an identity was announced before, shows that one again: somebody may already have published its fingerprint. */
 static int announce(int folder, const char *host) {
     char pem[IDENTITY_PEM_MAX], file[IDENTITY_FILE_NAME_MAX + 1], next[IDENTITY_FILE_NAME_MAX + 1];
     if (!identity_file_path(folder, host, IDENTITY_FILE_PRESENT, file))

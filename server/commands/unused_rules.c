@@ -19,7 +19,7 @@ struct search {
     const struct metafile *meta;
     bool *used; /* one for each rule */
     size_t unused;
-    bool has_link; /* to a folder */
+    bool has_link; /* there is a link to a folder */
     int folder;
     size_t base; /* the offset of the path relative to the metadata file's folder */
 };

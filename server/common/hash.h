@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * FNV-1a, for lists of what owners chose: names of hosts, paths. Strangers can make its results equal; keyed_hash.h is
+ * FNV-1a, for lists of names that owners choose: hosts, paths. Strangers could produce equal hashes; use keyed_hash.h
  * for what they choose.
  */
 
@@ -11,7 +11,7 @@
 
 #define HASH_START 0xcbf29ce484222325
 
-/* Goes on hashing: start is HASH_START, or the hash of what came before. */
+/* Continues a hash: start is HASH_START, or the hash of the previous bytes. */
 static inline uint64_t hash_bytes(uint64_t start, const void *bytes, size_t length) {
     const unsigned char *at = bytes;
     for (size_t i = 0; i < length; i++)

@@ -72,7 +72,7 @@ static void write_or_count(const char *text, size_t size, unsigned lines) {
         lost += lines;
 }
 
-/* Lines that wait. A pipe takes that much as a whole or not at all (PIPE_BUF), so no line is cut. */
+/* Waiting lines. A pipe accepts this many bytes completely or not at all (PIPE_BUF), so no line is cut. */
 static bool gathers;
 static char waiting[LOG_LINE_MAX];
 static size_t waiting_size;

@@ -21,7 +21,8 @@ enum log_level {
 void log_open(void);
 
 /*
- * From now on, lines have the prefix although standard error is not the journal: its reader understands it (relay.h).
+ * From now on, lines have the prefix although standard error is not the journal, because its reader supports it
+ * (relay.h).
  */
 void log_with_priorities(void);
 
@@ -29,21 +30,24 @@ void log_with_priorities(void);
 bool log_has_priorities(void);
 
 /*
- * Writes one whole line with a single write(2), or with those that wait (log_gather), cut at LOG_LINE_MAX bytes.
- * Arguments must be trusted text or the result of log_quote. Replaces any remaining control characters. Keeps errno. If
- * standard error is non-blocking and full, the line is lost, and counted.
+ * Writes one whole line, cut at LOG_LINE_MAX bytes, with a single write(2), or together with other waiting lines
+ * (log_gather). Arguments must be trusted text or the result of log_quote. Replaces any remaining control characters.
+ * Keeps errno. If standard error is non-blocking and full, the line is lost and counted.
  */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define LOG_LINE_MAX 4096
 
 /*
- * From now on, lines of LOG_LEVEL_INFO and below wait for log_flush, for a graver line, or until there are LOG_LINE_MAX
- * bytes of them. They are in memory until then: whoever calls this flushes before it waits for anything.
+ * From now on, lines of LOG_LEVEL_INFO and below wait in memory for log_flush, for a more severe line, or until there
+ * are LOG_LINE_MAX bytes of them. The caller must flush before it waits for anything.
  */
 void log_gather(void);
 
-/* Writes the lines that wait. Keeps errno. It may be called in the handler of SIGSYS: no line is half made there. */
+/*
+ * Writes the waiting lines. Keeps errno. Can be called in the SIGSYS handler, because no waiting line is incomplete
+ * then.
+ */
 void log_flush(void);
 
 /* From now on, writes only lines of this level or more severe ones. */

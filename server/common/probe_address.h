@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The address that `vitrine probe` connects from, by which the server knows its visits: one of 127.0.0.0/8 that depends
- * on the boot ID of the machine (random(4)). Whoever can read that is on this machine. A client from elsewhere cannot
- * have it, even if a proxy on this machine gives each of its clients an address of 127.0.0.0/8 (as I2P routers do): it
- * does not know which of 16 million to have.
+ * The address that `vitrine probe` connects from, by which the server recognizes it: one in 127.0.0.0/8 that depends on
+ * the machine's boot ID (random(4)), which only processes on this machine can read. A client from elsewhere cannot have
+ * this address, even if a proxy on this machine gives each client an address in 127.0.0.0/8 (as I2P routers do): it
+ * does not know which of the 16 million addresses to use.
  */
 
 #include <stdbool.h>

@@ -301,7 +301,7 @@ static int fence_in(int folder) {
     return result;
 }
 
-/* ---- the whole ---- */
+/* ---- entering the sandbox ---- */
 
 /*
  * The C library maps an inaccessible page at the beginning of its heap, with MAP_FIXED. No rule allows that, so it must

@@ -118,10 +118,10 @@ struct rule {
 #define CLOCKS RULE(clock_gettime, FROM_TO(0, CLOCK_REALTIME, CLOCK_MONOTONIC))
 
 /*
- * The image's program is on musl, and these lists are what it needs. A packager's program may be on glibc
- * (mk/program.mk), which asks the kernel for the same things by other calls, and reads the time zone. Its random
- * numbers come from memory that the kernel may drop, or from getrandom(2) where there is no such memory. Tests run on
- * glibc, and look at the image's lists.
+ * The image's program uses musl, and these lists contain what it needs. A packager's program may use glibc
+ * (mk/program.mk), which makes other system calls for the same purposes, and reads the time zone. Its random numbers
+ * come from memory that the kernel may drop, or from getrandom(2) if there is no such memory. Tests use glibc, and
+ * check the lists for the image.
  */
 #if defined SANDBOX_FOR_GLIBC && defined __GLIBC__
 #ifndef MAP_DROPPABLE

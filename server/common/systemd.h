@@ -19,8 +19,8 @@ struct systemd_socket {
 
 /*
  * Takes the descriptors from LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES, marks them close-on-exec and clears these
- * variables. Keeps the one named "notify" for systemd_notify. Closes any beyond `max`. Returns how many are in
- * `sockets`; the caller owns them.
+ * variables. Keeps the one named "notify" for systemd_notify. Closes any beyond `max`. Returns the number of
+ * descriptors in `sockets`, which the caller owns.
  */
 size_t systemd_take_sockets(struct systemd_socket *sockets, size_t max);
 

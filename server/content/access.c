@@ -43,7 +43,7 @@ static const char *read_entry(struct access_entry *entry, const char *at, const 
     return NULL;
 }
 
-/* There is room for the next power of two: growing by one would copy a long list a thousand times. */
+/* The list grows to the next power of two, because growing by one entry would copy a long list a thousand times. */
 static bool append(struct access_list *list, const struct access_entry *entry) {
     if ((list->count & (list->count - 1)) == 0) {
         struct access_entry *longer =

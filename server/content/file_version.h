@@ -12,7 +12,7 @@
 #include <time.h>
 
 /*
- * Changes within one tick of a file system's clock may give the same version twice. The coarsest clocks tick each two
+ * Two changes within one tick of a file system's clock may give the same version. The coarsest clocks tick every two
  * seconds.
  */
 #define FILE_VERSION_TICK 2
@@ -28,14 +28,14 @@ struct file_version file_version_of(const struct stat *status);
 bool file_version_same(const struct file_version *a, const struct file_version *b);
 
 /*
- * Says which folder the files are below; before that, nothing is settled. Only the file system of that folder stays as
- * long as the folder is open. One that is mounted below it can go, and the next one can have the same device number,
- * and, if it is an image whose times are fixed, the same versions.
+ * Sets the folder that contains the files; until then, no version is settled. Only the file system of that folder stays
+ * as long as the folder is open. A file system mounted within it can be unmounted; the next one may have the same
+ * device number and, if it is an image with fixed times, the same versions.
  */
 void file_version_below(int folder);
 
 /*
- * Would every change from now on give another version? No on a file system that can go, and no for a version that is
- * not old enough, or from the future: the clock was set back.
+ * Would every later change give another version? Not on a file system that can be unmounted, and not for a version that
+ * is too recent, or in the future because the clock was set back.
  */
 bool file_version_is_settled(const struct file_version *version, time_t now);

@@ -143,7 +143,7 @@ static void dispose_entries(struct entries *entries) {
     free(entries);
 }
 
-/* ---- what the owner wants said first ---- */
+/* ---- the preamble ---- */
 
 /*
  * Reads `.directory-listing-ok`. Returns its length and *text (malloc; the caller frees it), or -errno; *status is then
@@ -223,7 +223,7 @@ static bool make_room(void) {
     return texts_total + FOLDER_LISTING_MAX <= FOLDER_LISTINGS_MAX;
 }
 
-/* ---- the whole ---- */
+/* ---- the listing ---- */
 
 /* Closes `folder`. Returns the listing, or NULL with *error set. */
 static struct reply_text *make(const struct lookup *lookup, int folder, const char *path, const char *preamble,

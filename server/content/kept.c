@@ -11,7 +11,7 @@
 #define SHARE_MOST 4 /* a thing takes at most this part of the memory */
 #define HEAP_EXTRA 4 /* a block of the heap takes up to this part more than was asked for */
 
-/* A thing, with its bytes, and its key behind them. */
+/* A thing, followed by its bytes and its key. */
 struct item {
     enum kept_kind kind;
     size_t size, length, cost; /* of the thing, of the key; bytes that it counts for */
@@ -65,7 +65,7 @@ void kept_open(size_t most) {
     limit = most;
 }
 
-/* Returns the place of a thing, or `count`. Who makes hashes equal makes this a little slower, no more. */
+/* Returns the index of a thing, or `count`. If somebody causes equal hashes, this is only a little slower. */
 static size_t place_of(enum kept_kind kind, const void *key, size_t length) {
     uint64_t wanted = hash_bytes(HASH_START + kind, key, length);
     for (size_t i = 0; i < count; i++) {
@@ -92,7 +92,7 @@ void *kept_find(enum kept_kind kind, const void *key, size_t length) {
     return item->bytes;
 }
 
-/* Returns the place of an owner, a free one if it owns nothing. */
+/* Returns the index of an owner, or a free one if it owns nothing. */
 static size_t owner_of(uint64_t id) {
     size_t free_place = 0;
     for (size_t i = 0; i < KEPT_MOST; i++) {
@@ -104,7 +104,7 @@ static size_t owner_of(uint64_t id) {
     return free_place;
 }
 
-/* Takes from the owner that has the most, counting what `owner` is about to get, the thing that rested longest. */
+/* Finds the owner with the most, including what `owner` is about to get, and drops its least recently used thing. */
 static void drop_one(uint64_t owner, size_t cost) {
     size_t richest = owner_of(owner), most = (owners[richest].items > 0 ? owners[richest].cost : 0) + cost;
     bool has_one = owners[richest].items > 0;
@@ -129,7 +129,7 @@ void *kept_make(enum kept_kind kind, const void *key, size_t length, uint64_t ow
     cost += cost / HEAP_EXTRA;
     if (cost > limit / SHARE_MOST)
         return NULL;
-    /* Many tiny things take places, if not memory. */
+    /* Many tiny things use up slots, if not memory. */
     if (cost < limit / KEPT_MOST)
         cost = limit / KEPT_MOST;
     size_t place = place_of(kind, key, length);

@@ -3,11 +3,10 @@
 
 /*
  * What a worker keeps of the content folder from one request to the next: parsed metadata (metadata.h) and small pages
- * (page_cache.h). This is only the memory for it: who keeps a thing checks whether it is still true. For one thread.
+ * (page_cache.h). This part only manages the memory; its users check whether a thing is still valid. For one thread.
  *
- * All things together take a bounded amount of memory. When there is no room, the owner whose things take the most
- * gives up the one that was not used for the longest time. So an author with many files loses his own things, and those
- * of other capsules stay.
+ * All things together use a limited amount of memory. If there is no space, the owner whose things use the most loses
+ * its least recently used one. So an author with many files affects only that author's capsule.
  */
 
 #include <stddef.h>
@@ -18,10 +17,10 @@
 
 enum kept_kind { KEPT_METADATA, KEPT_PAGE };
 
-/* Drops everything. From now on, things may take `most` bytes; 0, as at the start: nothing is kept. */
+/* Drops everything. From now on, things may use `most` bytes; 0, as at the start, means that nothing is kept. */
 void kept_open(size_t most);
 
-/* Returns the owner that this text (the name of a capsule) stands for. */
+/* Returns the owner for this text (the name of a capsule). */
 uint64_t kept_owner(const char *text, size_t length);
 
 /*
@@ -31,9 +30,9 @@ uint64_t kept_owner(const char *text, size_t length);
 void *kept_find(enum kept_kind kind, const void *key, size_t length);
 
 /*
- * Makes room for a thing of `size` bytes, in place of an earlier one with that key. more: bytes that it owns besides.
- * dispose: frees those; NULL if it owns nothing. Returns zeroed memory, valid as from kept_find, or NULL: nothing is
- * kept, the thing is too large, or there is no memory.
+ * Allocates a thing of `size` bytes, replacing one with that key. more: additional bytes that it owns. dispose: frees
+ * those; NULL if it owns nothing. Returns zeroed memory, valid as from kept_find, or NULL if nothing is kept, the thing
+ * is too large, or there is no memory.
  */
 void *kept_make(enum kept_kind kind, const void *key, size_t length, uint64_t owner, size_t size, size_t more,
                 void (*dispose)(void *thing));

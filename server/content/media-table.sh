@@ -11,8 +11,8 @@ if [ $# -ne 1 ] || [ ! -r "$1" ]; then
     exit 66
 fi
 
-# One "ending type" a line. An ending that several types claim goes to the first, but text before all others, as
-# clients show text in place. The rest of awk's work wants the endings in the order of strcmp.
+# Prints "ending type" lines. If several types have the same ending, the first one wins, except that a text type wins
+# over others, because clients display text. The rest of the awk script needs the endings in strcmp order.
 endings=$(LC_ALL=C awk '
     /^[ \t]*#/ || NF < 2 { next }
     {

@@ -61,7 +61,7 @@ static void dispose(void *thing) {
     metafile_dispose(thing);
 }
 
-/* Keeps parsed metadata, which is disposed of if that is not possible. length: of its text. */
+/* Keeps parsed metadata, or disposes of it if that is not possible. length: of its text. */
 static void keep(struct metafile *meta, size_t length, const struct file_version *version, uint64_t owner) {
     struct metafile *kept = NULL;
     if (file_version_is_settled(version, time(NULL)))
@@ -79,7 +79,7 @@ void metadata_enter(struct metadata *metadata, const struct beneath_path *path, 
     if (found == 0)
         return;
     const char *inside = path->text + path->reached;
-    /* Under the version of a link nothing is kept. */
+    /* Nothing is kept under the version of a link. */
     bool is_file = found > 0 && S_ISREG(file.status.st_mode);
     struct file_version version = file_version_of(&file.status);
     const struct metafile *kept = is_file ? kept_find(KEPT_METADATA, &version, sizeof version) : NULL;

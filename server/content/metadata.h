@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * What the `.meta` files on a path say. Each is read when its folder is entered, at most once in a lookup, and applied
- * at once to the names that may be asked for there: rules of inner folders replace those of outer ones. So a lookup
- * needs memory for one file at a time. What was parsed is kept for later lookups (kept.h), by the version of its file.
+ * The rules of the `.meta` files on a path. Each file is read when its folder is entered, at most once per lookup, and
+ * applied immediately to the names that may be looked up there: rules of inner folders replace those of outer ones. So
+ * a lookup needs memory for only one file at a time. Parsed metadata is kept for later lookups (kept.h), by the version
+ * of its file.
  */
 
 #include <stdbool.h>
@@ -13,7 +14,9 @@
 #include "metafile.h"
 #include "trail.h"
 
-/* What a rule can be asked for, after path_rules_enter: one of two names in the last folder, or that folder itself. */
+/*
+ * What a rule can be looked up for, after path_rules_enter: one of two names in the last folder, or that folder itself.
+ */
 enum metadata_place {
     METADATA_FIRST, /* after path_rules_open: the whole path */
     METADATA_SECOND,
@@ -35,7 +38,7 @@ struct metadata {
 /* Forgets all rules: a walk begins. */
 void metadata_begin(struct metadata *metadata);
 
-/* Applies the metadata of a folder that was just entered, if it has any. trail: where to note what was read. */
+/* Applies the metadata of a folder that was just entered, if it has any. trail: records what was read. */
 void metadata_enter(struct metadata *metadata, const struct beneath_path *path, int content, struct trail *trail);
 
 /* Returns the rule of the innermost folder that has one, or NULL. Valid as long as `metadata`, until the next walk. */

@@ -272,8 +272,10 @@ static int add_rule(struct reader *reader, const struct metafile_rule *rule) {
 }
 
 /*
- * line = [ pattern ( ":" / "=" ) value ] [ "#" comment ] agate reads its files as INI: `[mime]` is the section that
- * counts, and the default at the beginning. *problem: NULL, or what is wrong. Returns 0 or -ENOMEM.
+ * line = [ pattern ( ":" / "=" ) value ] [ "#" comment ]
+ *
+ * agate reads its files as INI: only the section `[mime]` counts, which is also the default at the beginning. *problem:
+ * NULL, or what is wrong. Returns 0 or -ENOMEM.
  */
 static int read_line(struct reader *reader, char *line, unsigned number, const char **problem) {
     struct metafile_rule rule = {.line = number};

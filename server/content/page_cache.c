@@ -8,7 +8,7 @@
 
 #include "kept.h"
 
-/* What follows it in the same block: the steps, their paths, the meta with a NUL. */
+/* The same block also contains the steps, their paths, and the META with a NUL. */
 struct page {
     struct reply_text *text;
     size_t count; /* steps */
@@ -34,7 +34,7 @@ bool page_cache_find(int content, const char *path, size_t length, struct reply 
     return true;
 }
 
-/* Reads a whole file. NULL: it is shorter by now, cannot be read, or there is no memory. */
+/* Reads a whole file. Returns NULL if it became shorter, cannot be read, or there is no memory. */
 static struct reply_text *read_text(int file, size_t size) {
     struct reply_text *text = reply_text_make(size, NULL);
     for (size_t filled = 0; text && filled < size;) {

@@ -17,7 +17,7 @@
 
 /* ---- who may enter ---- */
 
-/* Refuses for a reason that the owner must know. */
+/* Refuses, for a reason that the owner must be told. */
 static void refuse_unread(struct rules_file *file, long error, struct reply *reply) {
     if (beneath_is_busy(error)) {
         reply_set(reply, STATUS_SERVER_UNAVAILABLE, "The server is busy");
@@ -90,7 +90,7 @@ static int enter_folder(struct beneath_path *path) {
     struct lookup *lookup = path->context;
     struct stat status;
     bool is_first = path->reached == strcspn(path->text, "/") + 1;
-    /* Before looking into it: see trail_add. */
+    /* Before looking into it; see trail_add. */
     trail_add(&lookup->trail, path->text, path->reached - 1, fstat(path->folder, &status) == 0 ? &status : NULL);
     if (!admit_to_folder(lookup, path->folder, path->reached)) {
         lookup->refused = true;
@@ -163,7 +163,9 @@ bool path_rules_is_private(const struct lookup *lookup) {
         return false;
     if (length == sizeof well_known - 1 && memcmp(at, well_known, length) == 0)
         at = next_name(at);
-    /* A capsule that is a link may lead through a folder of versions beside it, but not into one of another capsule. */
+    /*
+     * If a capsule is a link, it may lead through a folder of versions beside it, but not into one of another capsule.
+     */
     return has_private_name(at, text + strlen(text)) || has_private_name(next_name(text), root);
 }
 

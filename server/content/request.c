@@ -91,9 +91,12 @@ static bool parse_scheme(struct parser *parser, bool *is_gemini) {
 }
 
 /*
- * IP-literal = "[" ( IPv6address / IPvFuture ) "]" IPvFuture  = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )
- * The address is stored in the form of RFC 5952, so that it can be compared. `servable` becomes false for IPvFuture:
- * nobody has such an address.
+ * IP-literal = "[" ( IPv6address / IPvFuture ) "]"
+ *
+ * IPvFuture = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )
+ *
+ * The address is stored in the form of RFC 5952, so that it can be compared. `servable` becomes false for IPvFuture,
+ * because nobody has such an address.
  */
 static bool parse_ip_literal(struct parser *parser, struct request *request, bool *servable) {
     const char *start = ++parser->at;
@@ -130,9 +133,10 @@ static bool parse_ip_literal(struct parser *parser, struct request *request, boo
 }
 
 /*
- * reg-name = *( unreserved / pct-encoded / sub-delims ) An IPv4 address has this form as well (RFC 3986, section
- * 3.2.2). `servable` becomes false if the name is longer than any DNS name, or ends with an empty label: valid syntax,
- * but nobody has such a name.
+ * reg-name = *( unreserved / pct-encoded / sub-delims )
+ *
+ * An IPv4 address has this form as well (RFC 3986, section 3.2.2). `servable` becomes false if the name is longer than
+ * any DNS name, or ends with an empty label: valid syntax, but nobody has such a name.
  */
 static bool parse_reg_name(struct parser *parser, struct request *request, bool *servable) {
     char name[REQUEST_URI_MAX + 1] = "";
@@ -205,9 +209,10 @@ static bool parse_authority(struct parser *parser, bool is_gemini, struct reques
 }
 
 /*
- * path-abempty = *( "/" segment ), segment = *pchar, pchar = unreserved / pct-encoded / sub-delims / ":" / "@" Decodes
- * once. `nameable` becomes false if a decoded byte cannot be in a file name; such bytes are replaced, so that the dot
- * segments around them can still be checked.
+ * path-abempty = *( "/" segment ), segment = *pchar, pchar = unreserved / pct-encoded / sub-delims / ":" / "@"
+ *
+ * Decodes once. `nameable` becomes false if a decoded byte cannot be in a file name; such bytes are replaced, so that
+ * the dot segments around them can still be checked.
  */
 static bool parse_path(struct parser *parser, char path[static REQUEST_URI_MAX + 1], bool *nameable) {
     size_t length = 0;

@@ -16,7 +16,7 @@
 
 /* ---- faults are logged once ---- */
 
-/* Those whose faults were logged, and at which time each. The oldest is replaced only when an hour is over. */
+/* The files whose faults were logged, and when. The oldest entry is replaced only after an hour. */
 static struct file_version remembered[RULES_FILES_HOURLY];
 static time_t logged_at[RULES_FILES_HOURLY];
 static size_t remembered_next;
@@ -82,7 +82,7 @@ static int note_folder(struct beneath_path *way) {
     return 0;
 }
 
-/* Opens what a link leads to. Returns a descriptor or -errno. way: then has its path, and NULL or the trail. */
+/* Opens the target of a link. Returns a descriptor or -errno. way: then has its path. trail: NULL, or its folders. */
 static int follow(struct beneath_path *way, const struct rules_file *file, int content, struct trail *trail) {
     size_t length = strlen(file->path);
     *way = (struct beneath_path){.is_confined = true, .enter = note_folder, .context = trail};

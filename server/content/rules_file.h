@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Reads an owner's file with rules (`.access`, `.meta`) in a folder that a lookup has just entered: from the folder's
- * descriptor, without walking to it again. A link is followed, but must not lead out of its capsule. Faults are logged
- * once for each version of a file, and bounded: authors must not fill the log.
+ * Reads an owner's file with rules (`.access`, `.meta`) in a folder that a lookup has just entered, through the
+ * folder's descriptor. A link is followed, but must not lead out of its capsule. Faults are logged once for each
+ * version of a file, and their number is limited, so that authors cannot fill the log.
  */
 
 #include <stdbool.h>
@@ -14,14 +14,14 @@
 #include "common/beneath.h"
 #include "trail.h"
 
-#define RULES_FILE_FAULTS 8   /* of a file that are logged; `vitrine check` shows all */
-#define RULES_FILES_HOURLY 64 /* files whose faults a worker logs within an hour */
+#define RULES_FILE_FAULTS 8   /* logged per file; `vitrine check` shows all */
+#define RULES_FILES_HOURLY 64 /* files whose faults a worker logs per hour */
 
 struct rules_file {
     char path[BENEATH_PATH_SIZE + 16]; /* in the content folder */
     struct stat status;                /* of the file, or of a link to it that cannot be followed */
-    unsigned faults;                   /* that were reported */
-    bool is_news;                      /* they were not logged before */
+    unsigned faults;                   /* reported so far */
+    bool is_news;                      /* the faults were not logged before */
 };
 
 /*
@@ -32,9 +32,9 @@ struct rules_file {
 int rules_file_find(struct rules_file *file, int folder, const char *path, size_t length, const char *name);
 
 /*
- * Reads a file that was found in this folder. trail: NULL, or where to note what a link leads through, and to. Returns
- * its length and *text (malloc, with a NUL after it; the caller frees it), or -errno: -EFBIG above `most` bytes,
- * -EINVAL if it is not a regular file.
+ * Reads a file that was found in this folder. trail: NULL, or records the folders that a link passes through, and its
+ * target. Returns the length and *text (malloc, with a NUL after it; the caller frees it), or -errno: -EFBIG above
+ * `most` bytes, -EINVAL if it is not a regular file.
  */
 long rules_file_read(struct rules_file *file, int content, int folder, size_t most, struct trail *trail, char **text);
 

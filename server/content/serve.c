@@ -74,7 +74,7 @@ static int answer_file(struct lookup *lookup, const char *name, const struct fou
     return result;
 }
 
-/* ---- the whole ---- */
+/* ---- serving a path ---- */
 
 /* Returns the part of a path after the last slash. */
 static const char *last_name(const char *path) {
@@ -205,8 +205,8 @@ static int answer_at(struct lookup *lookup, char *path, char *end) {
 }
 
 /*
- * Keeps a small page for later visits. An alias is a link in the content folder, on which the lookup then depends, too:
- * content is its status before the lookup.
+ * Keeps a small page for later visits. An alias is a link in the content folder, so the lookup then depends on that
+ * folder, too. content: the folder's status before the lookup.
  */
 static void keep_page(struct lookup *lookup, const char *path, size_t length, const struct stat *content) {
     const struct beneath_path *way = &lookup->path;

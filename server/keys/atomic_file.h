@@ -25,12 +25,12 @@ ssize_t atomic_file_read_open(int file, char **text);
 int atomic_file_create(int folder, const char *name, const char *bytes, size_t size);
 
 /*
- * Many files at once, each of them complete or absent, for one sync in place of two for each. First,
- * atomic_file_prepare writes each under a name of its own; then atomic_file_settle syncs all of them, and
+ * Writes many files at once, each of them complete or absent, with one sync instead of two for each. First,
+ * atomic_file_prepare writes each under a temporary name. Then atomic_file_settle syncs all of them, and
  * atomic_file_put gives each its name, or fails with -EEXIST; atomic_file_drop removes one instead. The caller syncs
- * the folder at the end. number: random, since a process that is being killed may still write beside this one. All
+ * the folder at the end. number: random, because a process that is being killed may still write at the same time. All
  * return 0 or -errno; after -errno, nothing of that file is left. atomic_file_is_left: is this the name of a file that
- * was left behind, because the process ended?
+ * an interrupted process left behind?
  */
 int atomic_file_prepare(int folder, unsigned number, const char *bytes, size_t size);
 int atomic_file_settle(int folder);

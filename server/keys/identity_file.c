@@ -15,7 +15,7 @@
 #include "common/log.h"
 
 #define PREFIX "identity."
-#define PREFIX_SIZE 9 /* as long is "identity_" */
+#define PREFIX_SIZE 9 /* the length of "identity_" */
 #define ENDING_SIZE 4 /* .pem, .key */
 
 static const char unreadable[] = "it is not a readable file; restore it from a backup";
@@ -151,7 +151,7 @@ static void name_key_file(const struct identity_file *held, char file[static IDE
     snprintf(file, IDENTITY_FILE_NAME_MAX + 1, "%.*s.key", (int)(strlen(held->file) - ENDING_SIZE), held->file);
 }
 
-/* The key may have a file of its own beside a given certificate. */
+/* The key may be in a separate file beside a given certificate. */
 static const char *read_key_file(int folder, struct identity_file *held, char **key) {
     char file[IDENTITY_FILE_NAME_MAX + 1];
     name_key_file(held, file);

@@ -19,7 +19,7 @@
 
 #define LISTS_MIN 64
 
-/* Hashes that owners choose: of their hosts, and a part of the hash of their keys. */
+/* Hashes of values that owners choose: the hosts, and the IDs of the keys. */
 static struct identity_file **list_of_host(const struct identity_store *store, const char *host) {
     return &store->of_host[hash_bytes(HASH_START, host, strlen(host)) & (store->lists - 1)];
 }
@@ -244,8 +244,8 @@ static void load_each(struct identity_store *store, int folder,
 }
 
 /*
- * Opens the folder of given identities, by its path each time: at a reload, systemd mounts another one over it. -1 with
- * errno.
+ * Opens the folder of given identities by its path each time, because systemd mounts another one over it at a reload.
+ * Returns -1 with errno if it fails.
  */
 static int open_given(const struct identity_store *store) {
     errno = ENOENT;
@@ -311,7 +311,7 @@ void identity_store_refresh(struct identity_store *store) {
         close(folder);
 }
 
-/* ---- which host has which ---- */
+/* ---- which host uses which identity ---- */
 
 static const char made[] = "identity %s: made; clients remember it from their first visit";
 
@@ -369,8 +369,8 @@ static void forget_prepared(struct identity_store *store) {
 }
 
 /*
- * Puts what was prepared in place: from here on, clients may see it. What fails here is tried again host by host, with
- * a line in the log for each.
+ * Puts the prepared identities in place: from now on, clients may see them. If that fails for one, it is tried again
+ * when its host needs it, and then logged.
  */
 static void settle(struct identity_store *store) {
     char name[IDENTITY_FILE_NAME_MAX + 1];
@@ -388,7 +388,7 @@ static void settle(struct identity_store *store) {
     forget_prepared(store);
 }
 
-/* Returns the one in the state folder, as it is now. NULL: there is none. */
+/* Returns the identity in the state folder, in its current version. NULL: there is none. */
 static struct identity_file *find_kept(struct identity_store *store, const char *host) {
     struct identity_file *kept = find_own(store, host, false);
     char name[IDENTITY_FILE_NAME_MAX + 1];

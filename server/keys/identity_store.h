@@ -51,14 +51,14 @@ void identity_store_refresh(struct identity_store *store);
 const struct identity *identity_store_provide(struct identity_store *store, const char *host, bool *unusable);
 
 /*
- * Says that identity_store_provide will be called for this host: an identity that must be made is made now, and written
- * to disk with all others when it is first called. Whatever fails here is logged there.
+ * Announces that identity_store_provide will be called for this host. An identity that must be made is made now, and
+ * written to disk with all others at the first such call, which also logs errors.
  */
 void identity_store_prepare(struct identity_store *store, const char *host);
 
 /*
- * Records that workers of this generation (certificate.h) serve an identity that identity_store_provide returned: every
- * identity with this key id.
+ * Records that workers of this generation (certificate.h) serve an identity that identity_store_provide returned; this
+ * applies to every identity with the key ID.
  */
 void identity_store_serve(struct identity_store *store, const uint8_t key_id[static SIGNING_KEY_ID],
                           uint64_t generation);

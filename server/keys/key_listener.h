@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #pragma once
 
-/* The control socket of a key process without a service manager, in a container of its own for example. */
+/* The control socket of a key process without a service manager, for example in a separate container. */
 
 /*
  * Listens on a UNIX socket (SOCK_SEQPACKET) at a path that begins with '/'. The socket is for its owner only (0600)

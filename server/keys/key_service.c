@@ -108,7 +108,7 @@ static size_t provide(struct identity_store *store, const struct control_request
     return control_reply(response, request->request_id, CONTROL_PROVIDED, request->host, &identity->public);
 }
 
-/* Tells why a request is refused. Whoever sent it hears of it, too. */
+/* Logs why a request is refused. The sender gets a response, too. */
 static size_t refuse(const struct control_request *request, size_t size, struct control_response *response) {
     if (control_request_is_foreign(request, size))
         log_line(LOG_LEVEL_WARNING, "keys: refused a control message of another version; run: systemctl restart "
@@ -118,7 +118,7 @@ static size_t refuse(const struct control_request *request, size_t size, struct 
     return control_reply(response, request->request_id, CONTROL_REFUSED, NULL, NULL);
 }
 
-/* Does what one request asks for. Returns how many bytes of the response are to be sent; 0: there is none. */
+/* Carries out one request. Returns how many bytes of the response to send; 0: none. */
 static size_t apply(struct keys *keys, const struct control_request *request, size_t size, int descriptor,
                     struct control_response *response) {
     bool attaches = request->command == CONTROL_ATTACH && descriptor >= 0;
@@ -144,8 +144,8 @@ static size_t apply(struct keys *keys, const struct control_request *request, si
 }
 
 /*
- * Takes one request and answers it. Returns false when the supervisor is gone, or does not take its answers: an honest
- * one waits for each, and nobody else may wait for one that does not.
+ * Receives one request and responds. Returns false when the supervisor is gone, or does not read the responses: a
+ * correct one waits for each, and nobody else may be delayed by one that does not.
  */
 static bool answer_control(struct keys *keys, int control) {
     static struct control_response response;
@@ -448,15 +448,15 @@ bool key_service_is_gone(int control) {
     return poll(&end, 1, 0) == 1 && (end.revents & (POLLHUP | POLLERR)) != 0;
 }
 
-/* Tells of a response that no key process of this version sends. */
+/* Logs a response that no key process of this version sends. */
 static void complain_of(const char *host, bool foreign) {
     log_line(LOG_LEVEL_ERROR, "identity %s: the key process %s; run: systemctl restart vitrine-keys vitrine", host,
              foreign ? "is of another version" : "did not understand the request");
 }
 
 /*
- * Sends a request and waits for its response; older ones are passed over. Meanwhile the service manager hears that all
- * is well here. Returns false after logging why there is none.
+ * Sends a request and waits for its response; skips older ones. Meanwhile, notifies the service manager's watchdog.
+ * Returns false after logging the reason if there is none.
  */
 static bool exchange(int control, const struct control_request *request, struct control_response *response) {
     unsigned watchdog = systemd_watchdog_milliseconds();
@@ -520,7 +520,7 @@ enum key_service_answer key_service_provide_sample(int control, const char *host
 
 void key_service_refresh(int control) {
     struct control_request request;
-    /* Requests are answered in turn, so it needs no response. Where this fails, the next request tells of it. */
+    /* Requests are answered in order, so this one needs no response. If it fails, the next request reports it. */
     if (control_ask(&request, CONTROL_REFRESH, 0, 0, NULL))
         control_send(control, &request, -1);
 }

@@ -40,11 +40,11 @@ struct key_service_options {
 int key_service_serve(const struct key_service_options *options);
 
 /*
- * Runs the key process as a service of its own: takes its sockets from the service manager, which also keeps those of
+ * Runs the key process as a separate service: takes its sockets from the service manager, which also keeps those of
  * supervisors and workers (sd_notify(3), FDSTORE=1), so that the next key process can continue with them. Returns the
  * exit status: as key_service_serve, or EX_USAGE if there is no listening socket. path: where to listen if the service
- * manager passes no socket (key_listener.h); NULL: nowhere. Where it listens itself, it stops after its servers, for
- * container engines tell both to stop at the same time; a second SIGTERM ends it at once.
+ * manager passes no socket (key_listener.h); NULL: nowhere. If it listens itself, it stops after its servers, because
+ * container engines stop both at the same time; a second SIGTERM ends it at once.
  */
 int key_service_run(const char *state, const char *path);
 
@@ -77,13 +77,13 @@ enum key_service_answer key_service_provide_sample(int control, const char *host
 void key_service_refresh(int control);
 
 /*
- * Says that key_service_provide will be called for this host, so that the identities of new hosts are written to disk
- * at once. Where this fails, that call makes the identity.
+ * Announces that key_service_provide will be called for this host, so that the identities of new hosts are written to
+ * disk at once. If this fails, that call makes the identity.
  */
 void key_service_prepare(int control, const char *host);
 
 /*
- * Passes the key process its end of the channel of a worker that serves `certificates`: the worker gets signatures with
- * their keys only. The caller keeps its own copy. Returns 0 or -errno.
+ * Passes the key process its end of the channel of a worker that serves `certificates`: the worker gets signatures only
+ * with their keys. The caller keeps its own copy. Returns 0 or -errno.
  */
 int key_service_attach(int control, int channel, const struct certificates *certificates);

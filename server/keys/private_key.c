@@ -256,7 +256,7 @@ static void dispose(struct ready *one, const struct key_type *type) {
     explicit_bzero(one, sizeof *one);
 }
 
-/* Returns a place for one more key; the one that was used longest ago makes room. NULL: no memory. */
+/* Returns a slot for one more key; replaces the least recently used one. NULL: no memory. */
 static struct ready *make_room(void) {
     size_t oldest = 0;
     for (size_t i = 0; i < READY_MAX; i++) {
@@ -333,7 +333,7 @@ static size_t size_of(const struct private_key *key) {
     return sizeof *key + key->size;
 }
 
-/* Copies DER to where it stays. Returns NULL, or what is wrong. */
+/* Copies DER to its permanent place. Returns NULL, or what is wrong. */
 static const char *keep(struct private_key **key, const unsigned char *der, size_t size) {
     struct private_key *kept = secret_take(sizeof *kept + size);
     struct ready *one;
@@ -387,7 +387,7 @@ uint32_t private_key_signature_max(const struct private_key *key) {
 bool private_key_matches(struct private_key *key, const uint8_t key_id[static SIGNING_KEY_ID]) {
     byte info[256], id[SIGNING_KEY_ID];
     struct ready *one = key->kind == KEY_P256 || key->kind == KEY_P384 ? ready_for(key) : NULL;
-    /* The public half is computed: the one that the file may hold proves nothing. */
+    /* The public half is computed, because the one in the file proves nothing. */
     int size =
         one && wc_ecc_make_pub(&one->ecdsa, NULL) == 0 ? wc_EccPublicKeyToDer(&one->ecdsa, info, sizeof info, 1) : 0;
     return size > 0 && wc_Sha256Hash(info, (word32)size, id) == 0 && memcmp(id, key_id, sizeof id) == 0;

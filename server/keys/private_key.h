@@ -11,8 +11,8 @@
 #include "protocol/signing.h"
 
 /*
- * Keys lie in locked memory (secret.h) as they were in their file, in a few hundred bytes. Those used last are kept
- * ready to sign, which takes thousands.
+ * Keys are in locked memory (secret.h) in their original form of a few hundred bytes. The most recently used ones are
+ * also kept ready to sign, which needs thousands of bytes.
  */
 struct private_key;
 

@@ -9,8 +9,8 @@
  *   CONTROL_PROVIDE_SAMPLE  the same for the sample capsule, only if there is no identity of another host: one response
  *   CONTROL_ATTACH          passes the channel of a worker, the one descriptor of the message: no response
  *   CONTROL_REFRESH         reads given identities again: no response
- *   CONTROL_PREPARE         says that CONTROL_PROVIDE will ask for this host, so that the identities of many new hosts
- * are made first and then written to disk at once: no response
+ *   CONTROL_PREPARE         announces CONTROL_PROVIDE for this host, so that the identities of many new hosts are made
+ *                           first and then written to disk at once: no response
  *
  * A request that is malformed or of another version gets CONTROL_REFUSED, whatever it asked for.
  *

@@ -57,10 +57,7 @@ static bool is_key_exchange(const uint8_t *content, size_t size) {
            (parameters[2] == GROUP_P256 && parameters[3] == POINT_SIZE && parameters[4] == 4);
 }
 
-/*
- * Is the point on P-256? If somebody chose the 64 bytes for another purpose, such as a part of a certificate, it is
- * not.
- */
+/* Is the point on P-256? 64 bytes that somebody chose for another purpose, such as a part of a certificate, are not. */
 static bool is_point(const uint8_t *point) {
     ecc_key key;
     if (wc_ecc_init(&key) != 0)

@@ -9,12 +9,13 @@
  * key process checks its form, completes it and hashes it:
  *   TLS 1.3: the transcript hash. The key process puts 64 spaces, the context string and a zero byte before it
  *            (RFC 8446 section 4.4.3).
- *   TLS 1.2: the client's random, the server's random and the parameters of the ServerKeyExchange (RFC 8422
- * section 5.4): X25519, or a point on P-256. The server's random ends as that of a server that speaks TLS 1.3, too (RFC
- * 8446 section 4.1.3). So a worker that was taken over can have handshakes signed, and nothing else: no certificate, no
- * certificate request, no list of revoked certificates (each of these is one DER SEQUENCE, and a content of TLS 1.2
- * that is one is refused; among honest handshakes of TLS 1.2 that is one in 65,536), no JSON Web Signature and no other
- * text.
+ *   TLS 1.2: the client's random, the server's random and the parameters of the ServerKeyExchange
+ *            (RFC 8422 section 5.4): X25519, or a point on P-256. The server's random must end as that of a server that
+ *            also speaks TLS 1.3 (RFC 8446 section 4.1.3).
+ *
+ * So a worker that was taken over can get handshakes signed, and nothing else: no certificate, certificate request or
+ * list of revoked certificates, no JSON Web Signature and no other text. (The first three are each one DER SEQUENCE.
+ * TLS 1.2 content that is one SEQUENCE is refused, which also affects one in 65,536 honest TLS 1.2 handshakes.)
  *
  * Messages travel over a SOCK_SEQPACKET socket inside one machine, in its own byte order. Sockets outlive a process and
  * an upgrade. If you change a message, change its magic number and its size, so that other versions refuse it.

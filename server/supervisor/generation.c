@@ -85,8 +85,8 @@ static bool is_capsule(const char *folder) {
 #define PREPARED_BETWEEN 256 /* hosts: a second of work on the slowest machines */
 
 /*
- * Says which hosts are new, so that their identities are written to disk at once. There may be thousands: the service
- * manager must not take that for a start that hangs.
+ * Announces which hosts are new, so that their identities are written to disk at once. There may be thousands of them,
+ * so this also tells the service manager that the start is not hanging.
  */
 static void prepare_identity(const char *folder, void *context) {
     struct provision *provision = context;

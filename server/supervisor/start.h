@@ -14,7 +14,7 @@
 int children_start_keys(struct children *children);
 
 /*
- * Starts a worker of the present generation in the place of this number, with a new channel to the key process. One
- * that cannot be started is logged; the next try comes `delay` milliseconds later.
+ * Starts a worker of the present generation in the slot with this number, with a new channel to the key process. If
+ * that fails, this is logged, and the next attempt is made after `delay` milliseconds.
  */
 void children_start_worker(struct children *children, size_t number, unsigned delay);

@@ -197,7 +197,7 @@ static void wait_for_takeover(const struct children *children) {
         ppoll(NULL, 0, &(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-/* Places for workers are made once. Says once for each change that it counts later. */
+/* The number of workers is fixed at the start. Logs once for each change of the setting that it needs a restart. */
 static void compare_workers(const struct supervisor *supervisor, const struct settings *next) {
     if (next->workers != supervisor->workers && next->workers != supervisor->generation.settings.workers)
         log_line(LOG_LEVEL_WARNING, "the setting workers has changed; restart the server, so that it takes effect");
@@ -232,7 +232,7 @@ static void reload(struct supervisor *supervisor) {
     tell(supervisor, "READY=1\n");
 }
 
-/* ---- the whole ---- */
+/* ---- main loop ---- */
 
 static bool is_stop(int signal) {
     return signal == SIGTERM || signal == SIGINT || signal == SIGNAL_HALT;
@@ -284,8 +284,8 @@ static bool look_after_listeners(struct supervisor *supervisor) {
 }
 
 /*
- * Somebody asks for a stop. Goes on until *stop_at if the settings say so, and if it is not the second time. Returns
- * whether it goes on.
+ * Handles a request to stop: continues until *stop_at if the settings say so, unless it is the second request. Returns
+ * whether it continues.
  */
 static bool put_off(const struct supervisor *supervisor, uint64_t *stop_at) {
     uint32_t delay = supervisor->generation.settings.stop_delay;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Goes before every file of wolfSSL: its random bytes come from the program (server/common/random.h), and with those it
- * calls getpid without having asked for its header.
+ * Included before every file of wolfSSL: its random bytes come from the program (server/common/random.h). With this
+ * setting, wolfSSL also calls getpid without including its header.
  */
 #ifndef __ASSEMBLER__
 #include <unistd.h>

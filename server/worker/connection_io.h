@@ -10,16 +10,18 @@
 /* SENT_SOME: the kernel took a part, or nothing; the rest waits. SENT_NONE: the peer is gone, or memory is. */
 enum sent { SENT_ALL, SENT_SOME, SENT_NONE };
 
-/* Has a copy of these bytes wait, in place of what waited, which they may be a part of. False: no memory. */
+/*
+ * Keeps a copy of these bytes, replacing what waited, which they may be a part of. Returns false if there is no memory.
+ */
 bool pending_keep(struct pending *pending, const void *bytes, size_t size);
 
-/* Nothing waits any more. */
+/* Drops the waiting bytes. */
 void pending_drop(struct pending *pending);
 
 /* Sends the records in the channel, which is empty afterwards; what finds no room waits in pending_out. */
 enum sent connection_flush(struct connection *connection, struct worker_context *context);
 
-/* Sends what waits in pending_out; something does. */
+/* Sends the bytes that wait in pending_out, of which there must be some. */
 enum sent connection_flush_pending(struct connection *connection);
 
 /*
@@ -38,13 +40,13 @@ uint64_t connection_untaken(const struct connection *connection);
 bool connection_has_all(struct connection *connection);
 
 /*
- * Ends the way to the client. From now on the connection waits until the client has acknowledged all of it, so that the
- * kernel never holds anything that no bound counts. state: STATE_LINGER or STATE_DRAIN. False: the peer is gone.
+ * Closes the sending side. From now on, the connection waits until the client has acknowledged everything, so that the
+ * kernel never holds data outside of all limits. state: STATE_LINGER or STATE_DRAIN. Returns false if the peer is gone.
  */
 bool connection_begin_linger(struct connection *connection, enum state state);
 
 /*
- * How lingering goes on. In STATE_DRAIN the client gets time to read before a reset can reach it; in STATE_LINGER it is
- * through once all is acknowledged, whether the client closes its end or not.
+ * Continues lingering. In STATE_DRAIN, the client gets time to read before a reset can reach it. In STATE_LINGER, the
+ * connection ends once everything is acknowledged, whether the client closes its side or not.
  */
 enum next connection_continue_linger(struct connection *connection);

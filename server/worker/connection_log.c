@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "response.h"
 
-/* " address=..." or nothing. */
+/* Writes " address=..." or nothing. */
 static const char *show_address(char text[static CLIENT_ADDRESS_SHOWN_MAX + 16], const struct connection *connection,
                                 const struct worker_context *context) {
     char shown[CLIENT_ADDRESS_SHOWN_MAX];

@@ -13,8 +13,8 @@
 #include "connection_log.h"
 
 /*
- * Parts of a body that are sent before it is the turn of others: 160 kB, a fifth of a millisecond. The end of a
- * response is one, too.
+ * The number of parts of a body that are sent before other connections get their turn: 160 kB, a fifth of a
+ * millisecond. The end of a response counts as one, too.
  */
 #define TURNS_AT_ONCE 5
 
@@ -121,7 +121,7 @@ static enum next deliver(struct connection *connection, struct worker_context *c
     return WANT_WRITE;
 }
 
-/* ---- what is answered ---- */
+/* ---- choosing the response ---- */
 
 static void describe(struct response *response, const struct request *request) {
     char host[RESPONSE_ASKED_MAX / 4], path[RESPONSE_ASKED_MAX / 2];

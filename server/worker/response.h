@@ -19,8 +19,8 @@ struct response {
 };
 
 /*
- * Makes room for the response to a request that has come. more_comes: the client sent more than its request, or may be
- * sending still. False: no memory.
+ * Allocates the response to a request that has arrived. more_comes: the client sent more than its request, or may still
+ * be sending. Returns false if there is no memory.
  */
 bool response_begin(struct connection *connection, bool more_comes);
 

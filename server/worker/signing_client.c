@@ -18,7 +18,7 @@ void signing_client_open(struct signing_client *signing_client, int channel) {
     }
 }
 
-/* ---- lines ---- */
+/* ---- lines: the queues of clients ---- */
 
 static struct signing_client_network *network_of(struct signing_client *signing_client,
                                                  const struct signing_client_line *line) {

@@ -302,7 +302,7 @@ void tls_take_memory(void) {
     wolfSSL_SetAllocators(block_cache_take, block_cache_give, block_cache_resize);
 }
 
-/* Else what clients leave behind would not be zeroed. */
+/* Otherwise, data of clients would not be zeroed when it is freed. */
 static bool memory_is_taken(void) {
     wolfSSL_Malloc_cb take;
     wolfSSL_Free_cb give;
@@ -332,7 +332,7 @@ struct tls *tls_open(const struct certificates *certificates, const char *fallba
     }
     tls->fallback = (size_t)(certificate - certificates->list);
     tls->nameless = choose_nameless(certificates, tls->fallback);
-    /* One that cannot be made shows now what is wrong, and not at every visit. */
+    /* Makes a context now, so that a fault shows at the start and not at every visit. */
     if (certificate->chain && !context_for(tls, tls->fallback)) {
         tls_close(tls);
         return NULL;

@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * The worker's only interface to the TLS of wolfSSL (protocol/ and common/keyed_hash.c use its ciphers and hashes).
- * Works on memory: received bytes go into a channel, bytes to send come out of
- * it, and the owner of the socket moves them.
+ * The worker's only interface to wolfSSL's TLS (protocol/ and common/keyed_hash.c use its ciphers and hashes). It works
+ * in memory: received bytes go into a channel, bytes to send come out of it, and the owner of the socket moves them.
  *
  * TLS 1.3 and 1.2 (the protocol requires at least 1.2); forward secrecy and AEAD only; X25519MLKEM768, X25519, P-256;
  * no tickets, no early data, no renegotiation, no compression.
@@ -45,8 +44,8 @@ struct tls;
 struct tls_session;
 
 /*
- * Gives wolfSSL its memory from the block cache (block_cache.h). To be called before anything else of wolfSSL, in every
- * process: a block that it took from elsewhere before would end the process when it is given back.
+ * Makes wolfSSL use the block cache (block_cache.h). Call it before any other function of wolfSSL, in every process:
+ * freeing a block that came from another allocator would end the process.
  */
 void tls_take_memory(void);
 
@@ -64,9 +63,9 @@ void tls_close(struct tls *tls);
 
 /*
  * Begins a session with the identity for this server name ("" for none). Returns NULL if there is no memory, if the
- * certificate cannot be used (logged; the key process has examined it before), or if the
- * host is barred (certificate.h): then the channel's output contains an alert. owner: who gets the signature
- * (signing_client_receive). origin: where the client comes from (signing_client_ask).
+ * certificate cannot be used (logged; the key process has examined it before), or if the host is barred
+ * (certificate.h): then the channel's output contains an alert. owner: who gets the signature (signing_client_receive).
+ * origin: where the client comes from (signing_client_ask).
  */
 struct tls_session *tls_session_begin(struct tls *tls, const char *server_name, void *owner,
                                       const struct signing_client_origin *origin);

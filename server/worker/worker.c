@@ -71,7 +71,7 @@ static void run(struct worker *worker) {
         drop_log_settle(&context->remarks, context->now);
         if (worker->told_to_stop) {
             worker->setup->shared->ready = 0;
-            kept_open(0); /* the memory is for those who replace it */
+            kept_open(0); /* leaves the memory to the successor */
         }
         if (worker->told_to_hurry && !give_up)
             give_up = context->now + worker->setup->deadlines.shutdown_grace;

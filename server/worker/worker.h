@@ -37,7 +37,7 @@ struct worker_shared {
     _Alignas(
         65536) _Atomic uint64_t beats; /* grows at least every WORKER_BEAT milliseconds while the event loop is alive */
     _Atomic int ready;                 /* 1 while it accepts new connections */
-    _Atomic int forbidden;             /* the number of the forbidden system call that ended it; -1 for none for none */
+    _Atomic int forbidden;             /* the number of the forbidden system call that ended it; -1: none */
     _Atomic int room;                  /* 1 while it has a place for a connection */
     bool used;                         /* an earlier worker used it; set by the supervisor */
     struct counters counters;
