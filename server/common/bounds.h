@@ -20,6 +20,15 @@
 #define BOUND_KERNEL (2 * BOUND_SEND_BUFFER + BOUND_PACKET + 3 * BOUND_RECEIVE_BUFFER + BOUND_SOCKET)
 
 /*
+ * SO_SNDBUF of a connection whose client takes a large file quickly: the fewer the wake-ups, the less a file costs. It
+ * is what most kernels allow a program to ask for (net.core.wmem_max). As many connections may have it at a time, all
+ * workers together; BOUND_WIDE is what they have in addition.
+ */
+#define BOUND_WIDE_SEND_BUFFER 212992
+#define BOUND_WIDE_CONNECTIONS 10
+#define BOUND_WIDE (BOUND_WIDE_CONNECTIONS * 2 * (BOUND_WIDE_SEND_BUFFER - BOUND_SEND_BUFFER))
+
+/*
  * Memory of the worker in the most expensive stage: a TLS session, the response, and two records that the kernel has
  * not taken yet.
  */
@@ -38,5 +47,6 @@
 #define BOUND_CONNECTIONS 650
 #define BOUND_LOOPBACK 325
 
-_Static_assert((unsigned long long)BOUND_CONNECTIONS *BOUND_CONNECTION + BOUND_APART + BOUND_KEPT < BOUND_MEMORY,
+_Static_assert((unsigned long long)BOUND_CONNECTIONS *BOUND_CONNECTION + BOUND_WIDE + BOUND_APART + BOUND_KEPT <
+                   BOUND_MEMORY,
                "as many connections as the default allows must fit below MemoryMax=");

@@ -219,8 +219,7 @@ static bool make_room(struct worker *worker, const struct connection *newcomer, 
 
 /* Is there one connection too many? */
 static bool is_over(const struct worker *worker) {
-    return worker->open > worker->open_max ||
-           quota_open(&worker->context->quota) > worker->setup->settings->max_connections;
+    return worker->open > worker->open_max || loop_open(worker) > worker->setup->settings->max_connections;
 }
 
 static enum admission admit(struct worker *worker, struct connection *connection) {

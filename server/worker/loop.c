@@ -7,6 +7,7 @@
 #include "connection_log.h"
 
 #define REPLY_RATE_MIN 512 /* bytes per second; a client that reads more slowly is disconnected */
+#define NEARLY_FULL 64     /* places that other workers cannot all have filled within a millisecond */
 #define CREDIT 4           /* times reply-timeout: how long bytes that a client took in advance count */
 
 /* ---- deadlines ---- */
@@ -51,8 +52,14 @@ void loop_enter_queue(struct worker *worker, struct connection *connection) {
     queue->last = connection;
 }
 
+uint64_t loop_open(const struct worker *worker) {
+    struct quota *quota = &worker->context->quota;
+    uint64_t lately = quota_open_lately(quota), most = worker->setup->settings->max_connections;
+    return lately + NEARLY_FULL + most / 4 < most ? lately : quota_open(quota);
+}
+
 bool loop_is_full(const struct worker *worker) {
-    return quota_open(&worker->context->quota) >= worker->setup->settings->max_connections;
+    return loop_open(worker) >= worker->setup->settings->max_connections;
 }
 
 /* ---- connections ---- */

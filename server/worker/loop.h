@@ -37,6 +37,12 @@ struct worker {
     bool has_answers; /* of the key process */
 };
 
+/*
+ * Returns how many connections the server has, all workers together. Far below the limit, those of other workers are as
+ * of the beginning of this millisecond: reading the table of each takes as long as a system call.
+ */
+uint64_t loop_open(const struct worker *worker);
+
 /* Has the server, with all workers together, reached its limit of connections? */
 bool loop_is_full(const struct worker *worker);
 

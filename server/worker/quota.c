@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "common/bounds.h"
+
 #define WINDOW 16 /* slots in which a group may be, beginning at its hash */
 
 static size_t place(uint64_t hash, size_t step) {
@@ -42,15 +44,19 @@ static size_t find(const _Atomic uint64_t *slots, uint64_t hash, bool or_free) {
     return or_free ? free : QUOTA_SLOTS;
 }
 
-/* Returns what all workers have counted for a group. */
-static uint64_t sum_of(const struct quota *quota, uint64_t hash) {
-    uint64_t sum = 0;
+/*
+ * Sets for each group of a member what all workers have counted for it. Goes through the tables once, and not once for
+ * each group: most are idle, and the first look at a table is what takes time.
+ */
+static void count(const struct quota *quota, const struct quota_member *member, uint64_t sums[QUOTA_GROUPS_MAX]) {
+    memset(sums, 0, QUOTA_GROUPS_MAX * sizeof *sums);
     for (size_t i = 0; i < quota->count; i++) {
         const struct quota_table *one = table(quota, i);
-        size_t at = load(&one->open) > 0 ? find(one->connections, hash, false) : QUOTA_SLOTS;
-        sum += at < QUOTA_SLOTS ? load(&one->connections[at]) & COUNT_MAX : 0;
+        for (size_t j = 0; j < member->count && load(&one->open) > 0; j++) {
+            size_t at = find(one->connections, member->groups[j].hash, false);
+            sums[j] += at < QUOTA_SLOTS ? load(&one->connections[at]) & COUNT_MAX : 0;
+        }
     }
-    return sum;
 }
 
 /* Returns where our own table stores the sum of all workers for a group; NULL: the group has no limit, or no slot. */
@@ -58,12 +64,19 @@ static uint32_t *noted(const struct quota *quota, const struct quota_group *grou
     return group->connections_max > 0 && group->slot < QUOTA_SLOTS ? &quota->own->sums[group->slot] : NULL;
 }
 
-void quota_weigh(struct quota *quota, const struct quota_member *member) {
+/* Notes what was counted for the groups of a member. */
+static void note(const struct quota *quota, const struct quota_member *member, const uint64_t sums[QUOTA_GROUPS_MAX]) {
     for (size_t i = 0; i < member->count; i++) {
         uint32_t *sum = noted(quota, &member->groups[i]);
         if (sum)
-            *sum = (uint32_t)sum_of(quota, member->groups[i].hash);
+            *sum = (uint32_t)sums[i];
     }
+}
+
+void quota_weigh(struct quota *quota, const struct quota_member *member) {
+    uint64_t sums[QUOTA_GROUPS_MAX];
+    count(quota, member, sums);
+    note(quota, member, sums);
 }
 
 unsigned quota_load(const struct quota *quota, const struct quota_member *member) {
@@ -86,24 +99,28 @@ unsigned quota_crowd(const struct quota *quota, const struct quota_member *membe
 }
 
 bool quota_enter(struct quota *quota, struct quota_member *member) {
+    uint64_t sums[QUOTA_GROUPS_MAX];
+    count(quota, member, sums);
     for (size_t i = 0; i < member->count; i++) {
         uint32_t most = member->groups[i].connections_max;
-        if (most > 0 && sum_of(quota, member->groups[i].hash) >= most)
+        if (most > 0 && sums[i] >= most)
             return false;
     }
     for (size_t i = 0; i < member->count; i++) {
         uint64_t hash = member->groups[i].hash;
         size_t at = find(quota->own->connections, hash, true);
-        uint64_t count = at < QUOTA_SLOTS ? load(&quota->own->connections[at]) & COUNT_MAX : 0;
-        if (count == COUNT_MAX)
+        uint64_t already = at < QUOTA_SLOTS ? load(&quota->own->connections[at]) & COUNT_MAX : 0;
+        if (already == COUNT_MAX)
             at = QUOTA_SLOTS;
-        if (at < QUOTA_SLOTS)
-            store(&quota->own->connections[at], (hash & ~COUNT_MAX) | (count + 1));
+        if (at < QUOTA_SLOTS) {
+            store(&quota->own->connections[at], (hash & ~COUNT_MAX) | (already + 1));
+            sums[i]++;
+        }
         member->groups[i].slot = (uint16_t)at;
     }
     store(&quota->own->open, load(&quota->own->open) + 1);
     member->entered = true;
-    quota_weigh(quota, member);
+    note(quota, member, sums);
     return true;
 }
 
@@ -119,17 +136,37 @@ void quota_leave(struct quota *quota, struct quota_member *member) {
     member->entered = false;
 }
 
+bool quota_widen(struct quota *quota) {
+    uint64_t sum = 0;
+    store(&quota->own->wide, load(&quota->own->wide) + 1);
+    atomic_thread_fence(memory_order_seq_cst); /* whoever asks at the same time sees this one, or is seen */
+    for (size_t i = 0; i < quota->count; i++)
+        sum += load(&table(quota, i)->wide);
+    if (sum > BOUND_WIDE_CONNECTIONS)
+        quota_narrow(quota);
+    return sum <= BOUND_WIDE_CONNECTIONS;
+}
+
+void quota_narrow(struct quota *quota) {
+    store(&quota->own->wide, load(&quota->own->wide) - 1);
+}
+
 void quota_forget_connections(struct quota_table *table) {
     store(&table->open, 0);
+    store(&table->wide, 0);
     memset((void *)(uintptr_t)table->connections, 0, sizeof table->connections);
     memset(table->sums, 0, sizeof table->sums);
 }
 
-uint64_t quota_open(const struct quota *quota) {
-    uint64_t sum = 0;
+uint64_t quota_open_lately(const struct quota *quota) {
+    return quota->others + load(&quota->own->open);
+}
+
+uint64_t quota_open(struct quota *quota) {
+    quota->others = 0;
     for (size_t i = 0; i < quota->count; i++)
-        sum += load(&table(quota, i)->open);
-    return sum;
+        quota->others += table(quota, i) != quota->own ? load(&table(quota, i)->open) : 0;
+    return quota_open_lately(quota);
 }
 
 /* ---- rates ---- */
@@ -191,28 +228,33 @@ static void raise_level(_Atomic uint64_t *slots, uint64_t hash, uint64_t time, u
     store(&slots[lowest], tag_of(hash) | (time & TIME_MAX) << LEVEL_BITS | by);
 }
 
-/* Returns after how many seconds a group may continue, with an eighth of its limit free; 0: now. */
-static unsigned seconds_to_wait(const struct quota *quota, uint64_t hash, enum quota_rate rate, uint64_t now,
-                                uint64_t one) {
-    uint64_t level = 0;
+/* Sets the level of each group of a member, over all workers: see `count`. */
+static void measure(const struct quota *quota, const struct quota_member *member, enum quota_rate rate, uint64_t now,
+                    uint64_t levels[QUOTA_GROUPS_MAX]) {
+    memset(levels, 0, QUOTA_GROUPS_MAX * sizeof *levels);
     for (size_t i = 0; i < quota->count; i++) {
         const struct quota_table *other = table(quota, i);
         uint64_t spent = load(&other->spent);
-        if (spent > 0 && now < spent + FORGOTTEN)
-            level += level_of(other->rates[rate], hash, now / UNIT);
+        for (size_t j = 0; j < member->count && spent > 0 && now < spent + FORGOTTEN; j++)
+            levels[j] += level_of(other->rates[rate], member->groups[j].hash, now / UNIT);
     }
+}
+
+/* Returns after how many seconds a group with this level may continue, with an eighth of its limit free; 0: now. */
+static unsigned seconds_to_wait(uint64_t level, uint64_t one) {
     if (level + one <= FULL)
         return 0;
     return (unsigned)((level + one + FULL / 8 - FULL) * 60 / level) + 1;
 }
 
 unsigned quota_spend(struct quota *quota, const struct quota_member *member, enum quota_rate rate, uint64_t now) {
-    uint64_t one[QUOTA_GROUPS_MAX];
+    uint64_t one[QUOTA_GROUPS_MAX], levels[QUOTA_GROUPS_MAX];
     if (quota->rates_max[rate] == 0 || !member->rated)
         return 0;
+    measure(quota, member, rate, now, levels);
     for (size_t i = member->count; i-- > 0;) {
         one[i] = FULL / ((uint64_t)quota->rates_max[rate] * member->groups[i].times);
-        unsigned seconds = seconds_to_wait(quota, member->groups[i].hash, rate, now, one[i]);
+        unsigned seconds = seconds_to_wait(levels[i], one[i]);
         if (seconds > 0)
             return seconds;
     }

@@ -19,8 +19,10 @@ enum quota_rate { QUOTA_HANDSHAKES, QUOTA_REQUESTS, QUOTA_RATES };
 
 /* All zero: empty. In memory that all workers share; only its owner writes. */
 struct quota_table {
-    /* Most tables are idle. These two say so, because reading a table makes the kernel provide memory for it. */
+    /* Most tables are idle. `open` and `spent` say so, because reading a table makes the kernel provide memory for it.
+     */
     _Atomic uint64_t open;                            /* connections, counted in `connections` or not */
+    _Atomic uint64_t wide;                            /* connections with a large send buffer (quota_widen) */
     _Atomic uint64_t spent;                           /* when something was last counted in `rates`, in milliseconds */
     _Atomic uint64_t connections[QUOTA_SLOTS];        /* 48 bits of the group's hash, 16 bits of count */
     uint32_t sums[QUOTA_SLOTS];                       /* sums of `connections` over all workers, for the owner only */
@@ -33,6 +35,7 @@ struct quota {
     size_t count, stride;
     struct quota_table *own;
     uint32_t rates_max[QUOTA_RATES]; /* for one client, per minute and at once; 0: no limit */
+    uint64_t others;                 /* connections of the other workers, as quota_open has found them */
 };
 
 struct quota_group {
@@ -63,7 +66,19 @@ void quota_leave(struct quota *quota, struct quota_member *member);
 void quota_forget_connections(struct quota_table *table);
 
 /* Returns how many connections all workers have. */
-uint64_t quota_open(const struct quota *quota);
+uint64_t quota_open(struct quota *quota);
+
+/* The same, but counts those of the other workers as the last call of quota_open found them. */
+uint64_t quota_open_lately(const struct quota *quota);
+
+/*
+ * Takes one of the places for connections with a large send buffer, of which there are BOUND_WIDE_CONNECTIONS for all
+ * workers together. False: all are taken. If two workers ask for the last one at once, neither may get it.
+ */
+bool quota_widen(struct quota *quota);
+
+/* Gives such a place back. */
+void quota_narrow(struct quota *quota);
 
 /*
  * Returns how much of the limits of its groups is taken: eighths of the fullest group, 0 to 8, as of the last time a

@@ -54,7 +54,10 @@ static void run(struct worker *worker) {
     while (!worker->told_to_stop || (worker->open > 0 && (!give_up || context->now < give_up))) {
         log_flush();
         int count = epoll_wait(worker->events, events, EVENTS_AT_ONCE, loop_time_to_wait(worker));
-        context->now = clock_milliseconds();
+        uint64_t now = clock_milliseconds();
+        if (now != context->now)
+            quota_open(&context->quota); /* loop_open asks for what it finds */
+        context->now = now;
         worker->setup->shared->beats++;
         for (int i = 0; i < count; i++) {
             const struct event_source *source = events[i].data.ptr;

@@ -35,7 +35,8 @@ Test(bounds, all_connections_fit_into_the_memory_of_the_service) {
     settings_default(&settings);
     cr_expect_eq(settings.max_connections, BOUND_CONNECTIONS);
     cr_expect_eq(setting_of("vitrine.service", "MemoryMax"), BOUND_MEMORY);
-    cr_expect_lt((unsigned long long)settings.max_connections * BOUND_CONNECTION + BOUND_APART + BOUND_KEPT,
+    cr_expect_lt((unsigned long long)settings.max_connections * BOUND_CONNECTION + BOUND_WIDE + BOUND_APART +
+                     BOUND_KEPT,
                  setting_of("vitrine.service", "MemoryMax"));
     cr_expect_leq(settings.max_connections_from_loopback, settings.max_connections);
 }

@@ -4,6 +4,7 @@
 
 /* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define loop_is_full test_loop_is_full
+#define loop_open test_loop_open
 #define loop_enter_queue test_loop_enter_queue
 #define loop_leave_queue test_loop_leave_queue
 #define loop_finish test_loop_finish

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/bounds.h"
 #include "worker/quota.h"
 
 static struct quota_table tables[4]; /* the last one belongs to no worker */
@@ -57,6 +58,34 @@ Test(quota, all_workers_count_together) {
     cr_expect(quota_enter(&one, &ada[4]));
     cr_expect(quota_enter(&one, &ada[5]));
     cr_expect_not(quota_enter(&one, &ada[6]));
+}
+
+/* Large send buffers: there are so many places, whichever workers take them. */
+Test(quota, places_for_large_buffers_are_few) {
+    struct quota one = quota_of(0, 0), two = quota_of(1, 0);
+    for (size_t i = 0; i < BOUND_WIDE_CONNECTIONS; i++)
+        cr_expect(quota_widen(i % 3 == 0 ? &one : &two), "place %zu", i);
+    cr_expect_not(quota_widen(&one));
+    cr_expect_not(quota_widen(&two));
+    quota_narrow(&two);
+    cr_expect(quota_widen(&one), "a place was given back");
+    cr_expect_not(quota_widen(&one));
+    quota_forget_connections(&tables[1]); /* the second worker has ended */
+    cr_expect(quota_widen(&one));
+}
+
+/* What others have is looked up by quota_open alone; one's own connections always count. */
+Test(quota, those_of_others_count_as_they_were_found) {
+    struct quota one = quota_of(0, 0), two = quota_of(1, 0);
+    struct quota_member ada[3] = {member_of(ADA, 3), member_of(ADA, 3), member_of(ADA, 3)};
+    cr_expect(quota_enter(&two, &ada[0]));
+    cr_expect_eq(quota_open_lately(&one), 0);
+    cr_expect_eq(quota_open(&one), 1);
+    cr_expect(quota_enter(&one, &ada[1]));
+    cr_expect(quota_enter(&two, &ada[2]));
+    cr_expect_eq(quota_open_lately(&one), 2);
+    cr_expect_eq(quota_open(&one), 3);
+    cr_expect_eq(quota_open_lately(&one), 3);
 }
 
 Test(quota, a_prefix_has_a_bound_of_its_own) {
