@@ -159,6 +159,8 @@ static const struct rule worker_rules[] = {
      * (worker.c).
      */
     RULE(setsockopt, FROM_TO(0, SANDBOX_SHARED, DESCRIPTOR_MAX), IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
+    /* Gives a quick client a larger buffer, at most as large as net.core.wmem_max allows. Not for listeners, either. */
+    RULE(setsockopt, FROM_TO(0, SANDBOX_SHARED, DESCRIPTOR_MAX), IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
     RULE(ioctl, IS(1, TIOCOUTQ)),      /* how many bytes a client has not taken */
     RULE(write, IS(0, STDERR_FILENO)), /* the log: a pipe of its own (relay.h) */
     MEMORY,
@@ -264,6 +266,7 @@ static const struct rule supervisor_rules[] = {
     RULE(shutdown, FROM_TO(0, STDERR_FILENO + 1, DESCRIPTOR_MAX), IS(1, SHUT_WR)),
     RULE(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_QUICKACK), IS(4, sizeof(int))),
     RULE(setsockopt, FROM_TO(0, SANDBOX_SHARED, DESCRIPTOR_MAX), IS(1, SOL_SOCKET), IS(2, SO_LINGER)),
+    RULE(setsockopt, FROM_TO(0, SANDBOX_SHARED, DESCRIPTOR_MAX), IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
     RULE(ioctl, IS(1, TIOCOUTQ)),
 #ifdef SYS_fork
     ANY(fork),

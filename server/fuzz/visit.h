@@ -175,7 +175,8 @@ static int visit_shutdown(int socket, int how) {
 static int visit_setsockopt(int socket, int level, int name, const void *value, socklen_t size) {
     const struct visit *visit = visit_of(socket);
     HOLDS((level == IPPROTO_TCP && name == TCP_QUICKACK && value && size == sizeof(int)) ||
-          (level == SOL_SOCKET && name == SO_LINGER && value && size == sizeof(struct linger)));
+          (level == SOL_SOCKET && name == SO_LINGER && value && size == sizeof(struct linger)) ||
+          (level == SOL_SOCKET && name == SO_SNDBUF && value && size == sizeof(int)));
     return visit->reset ? -1 : 0;
 }
 

@@ -34,6 +34,7 @@ struct connection *connection_begin(int socket, uint16_t port, const struct clie
     connection->address = *from;
     connection->state = proxied ? STATE_PROXY_HEADER : STATE_HELLO;
     connection->begun = connection->stirred = now;
+    connection->widens_at = CONNECTION_IO_WIDENS_AFTER;
     return connection;
 }
 
@@ -438,6 +439,8 @@ void connection_end(struct connection *connection, struct worker_context *contex
     if (!connection->acknowledged)
         setsockopt(connection->socket, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     close(connection->socket);
+    if (connection->is_wide)
+        quota_narrow(&context->quota);
     pending_drop(&connection->pending_in);
     pending_drop(&connection->pending_out);
     block_cache_give(connection);

@@ -116,6 +116,8 @@ struct connection {
     struct pending pending_out; /* records that found no room */
     struct response *response;
     uint64_t sent;      /* bytes of the response that the kernel has taken */
+    uint64_t widens_at; /* how many of these before it asks for a large send buffer */
+    bool is_wide;       /* it has one, and a place for it (quota_widen) */
     uint64_t begun;     /* when it was accepted */
     uint64_t stirred;   /* when its handshake last made progress */
     uint8_t steps;      /* how often it made progress: a whole ClientHello, the signature, the end */

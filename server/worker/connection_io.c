@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "block_cache.h"
+#include "common/bounds.h"
 
 /* ---- bytes that wait ---- */
 
@@ -72,6 +73,16 @@ enum sent connection_flush_pending(struct connection *connection) {
         pending_drop(pending);
     }
     return sent;
+}
+
+void connection_widen(struct connection *connection, struct worker_context *context) {
+    if (connection->is_wide || connection->sent < connection->widens_at)
+        return;
+    connection->widens_at = connection->sent + CONNECTION_IO_WIDENS_AFTER;
+    if (!quota_widen(&context->quota))
+        return;
+    connection->is_wide = true;
+    setsockopt(connection->socket, SOL_SOCKET, SO_SNDBUF, &(int){BOUND_WIDE_SEND_BUFFER}, sizeof(int));
 }
 
 ssize_t connection_receive(struct connection *connection, struct worker_context *context, size_t offset) {

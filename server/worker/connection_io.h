@@ -24,6 +24,15 @@ enum sent connection_flush(struct connection *connection, struct worker_context 
 /* Sends the bytes that wait in pending_out, of which there must be some. */
 enum sent connection_flush_pending(struct connection *connection);
 
+/* Bytes of a response after which its client has shown that it is quick, and so has every other such part. */
+#define CONNECTION_IO_WIDENS_AFTER 1048576
+
+/*
+ * Gives the connection a large send buffer if its client has taken much of a response, and if there is a place for it
+ * (quota_widen), which it keeps to its end.
+ */
+void connection_widen(struct connection *connection, struct worker_context *context);
+
 /*
  * Receives once into the worker context, after `offset` bytes. Returns how many bytes came, 0 if there are none yet, -1
  * if the client is gone.

@@ -112,6 +112,7 @@ static enum next deliver(struct connection *connection, struct worker_context *c
                 return WANT_CLOSE;
             header = NULL;
             sent = connection_flush(connection, context);
+            connection_widen(connection, context);
         }
         if (sent == SENT_NONE)
             return WANT_CLOSE;

@@ -32,6 +32,8 @@
     100000 /* microseconds without a processor; a visit that failed after more than that does not count */
 
 #define OPEN_MAX 650
+#define MUCH 25             /* clients, more than may have a large send buffer */
+#define USUAL_BUFFER 131072 /* SO_SNDBUF of the others, as the kernel counts it */
 
 #define SHORT "handshake-timeout = 1s\nrequest-timeout = 1s\nreply-timeout = 1s\n"
 #define DEADLINES 6000 /* the sum of these; what was read ahead counts for four times the last one */
@@ -508,25 +510,31 @@ Test(hostile, one_network_does_not_keep_the_key_process_for_itself) {
     expect_served_beside(&slow);
 }
 
-/*
- * Returns the maximum memory in bytes that the kernel uses for one of the server's connections, and sets their number.
- */
-static unsigned long kernel_memory(size_t *count) {
+/* The memory in bytes that the kernel uses for the server's connections. wide: those with a larger send buffer. */
+struct kept {
+    size_t count, wide;
+    unsigned long most, sum;
+};
+
+static struct kept kernel_memory(void) {
     char command[128], line[1024];
-    unsigned long most = 0;
+    struct kept kept = {0};
     snprintf(command, sizeof command, "ss -Htmn state established 'sport = :%u'", server.port);
     FILE *output = popen(command, "r");
     cr_assert_not_null(output);
-    for (*count = 0; fgets(line, sizeof line, output);) {
-        unsigned long received, sent, forward;
+    while (fgets(line, sizeof line, output)) {
+        unsigned long received, buffer, sent, forward;
         const char *memory = strstr(line, "skmem:");
-        if (!memory || sscanf(memory, "skmem:(r%lu,%*[^,],t%*u,%*[^,],f%lu,w%lu", &received, &forward, &sent) != 3)
+        if (!memory ||
+            sscanf(memory, "skmem:(r%lu,%*[^,],t%*u,tb%lu,f%lu,w%lu", &received, &buffer, &forward, &sent) != 4)
             continue;
-        ++*count;
-        most = received + forward + sent > most ? received + forward + sent : most;
+        kept.count++;
+        kept.wide += buffer > USUAL_BUFFER;
+        kept.sum += received + forward + sent;
+        kept.most = received + forward + sent > kept.most ? received + forward + sent : kept.most;
     }
     pclose(output);
-    return most;
+    return kept;
 }
 
 /* The worker has only one part of a response; the kernel buffers some, which counts as memory of the service. */
@@ -534,7 +542,6 @@ Test(hostile, what_is_not_read_does_not_pile_up_in_the_kernel) {
     static const struct hostility unread = {.name = "unread", .settings = "reply-timeout = 10s\n"};
     struct attack attack = {.crowd = 50, .most = 50, .duration = 1000, .point = POINT_ASKED};
     char request[128];
-    size_t count = 0;
     attack.port = start_with(&unread);
     snprintf(request, sizeof request, "%s", with_port(LARGE_FILE, server.port));
     attack.request = request;
@@ -542,10 +549,11 @@ Test(hostile, what_is_not_read_does_not_pile_up_in_the_kernel) {
     uint64_t deadline = gemini_now() + 20000;
     while (!course->over && gemini_now() < deadline)
         usleep(100000);
-    unsigned long most = kernel_memory(&count);
-    cr_expect_eq(count, attack.crowd);
-    cr_expect_gt(most, 16384, "ss(8) tells nothing");
-    cr_expect_leq(most, promised("memory-kernel") * 1024, "%lu bytes for one connection", most);
+    struct kept kept = kernel_memory();
+    cr_expect_eq(kept.count, attack.crowd);
+    cr_expect_gt(kept.most, 16384, "ss(8) tells nothing");
+    cr_expect_leq(kept.most, promised("memory-kernel") * 1024, "%lu bytes for one connection", kept.most);
+    cr_expect_eq(kept.wide, 0, "%zu who read nothing got a large buffer", kept.wide);
     expect_rid_of_them(&unread);
     /* A closed connection must leave no data in the kernel, which would keep it for minutes. */
     char orphans[256] = "";
@@ -554,6 +562,53 @@ Test(hostile, what_is_not_read_does_not_pile_up_in_the_kernel) {
     cr_assert(output && fgets(orphans, sizeof orphans, output));
     pclose(output);
     cr_expect_eq(atoi(orphans), 0, "%s replies are left to the kernel", orphans);
+}
+
+/* Starts a client that reads 3 MB of the large file, and then nothing. */
+static struct gemini_client *take_much(void) {
+    const char *line = with_port(LARGE_FILE, server.port);
+    struct gemini_way way = way_to(&server);
+    struct gemini_reply reply = {0};
+    way.receive_buffer = 65536;
+    struct gemini_client *client = gemini_connect(&way);
+    cr_assert(client && gemini_shake_hands(client) && gemini_send(client, line, strlen(line)));
+    cr_assert_eq(gemini_receive(client, &reply, 3 << 20), GEMINI_OPEN);
+    gemini_reply_end(&reply);
+    return client;
+}
+
+/* Returns what the kernel uses once it no longer changes. */
+static struct kept kernel_memory_at_rest(void) {
+    struct kept kept = kernel_memory(), before;
+    do {
+        before = kept;
+        usleep(500000);
+        kept = kernel_memory();
+    } while (kept.sum != before.sum);
+    return kept;
+}
+
+/* Fast clients get a larger send buffer. If many were fast and then stop, only a few have one. */
+Test(hostile, who_takes_much_and_then_nothing_gets_no_more_than_there_is) {
+    static const struct hostility patient = {.name = "patient", .settings = "reply-timeout = 5min\n"};
+    struct gemini_client *clients[MUCH];
+    start_with(&patient);
+    for (size_t i = 0; i < MUCH; i++)
+        clients[i] = take_much();
+    struct kept kept = kernel_memory_at_rest();
+    cr_expect_eq(kept.count, MUCH);
+    cr_expect_eq(kept.wide, promised("wide-connections"), "%zu have a large buffer", kept.wide);
+    cr_expect_gt(kept.most, promised("memory-kernel") * 1024, "a larger buffer holds no more than a usual one");
+    cr_expect_leq(kept.sum, (MUCH * promised("memory-kernel") + promised("memory-wide")) * 1024, "%lu bytes in all",
+                  kept.sum);
+    for (size_t i = 0; i < MUCH; i++)
+        gemini_end(clients[i]);
+    /* Their places are free again. */
+    for (uint64_t give_up = gemini_now() + 60000; kernel_memory().count > 0 && gemini_now() < give_up;)
+        usleep(100000);
+    clients[0] = take_much();
+    cr_expect_eq(kernel_memory_at_rest().wide, 1);
+    gemini_end(clients[0]);
 }
 
 /* A client requests new keys again and again, reads the responses, and never sends a request. */

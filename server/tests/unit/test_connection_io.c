@@ -7,6 +7,7 @@
 #define pending_drop test_pending_drop
 #define connection_flush test_connection_flush
 #define connection_flush_pending test_connection_flush_pending
+#define connection_widen test_connection_widen
 #define connection_receive test_connection_receive
 #define connection_untaken test_connection_untaken
 #define connection_has_all test_connection_has_all
@@ -103,4 +104,40 @@ Test(connection_io, what_was_moved_is_counted) {
     connection.state = STATE_LAST_BYTES;
     cr_expect_eq(transmit(&connection, sent, 100, &left), SENT_ALL);
     cr_expect_eq(connection.sent, 200);
+}
+
+static int send_buffer(void) {
+    int size = 0;
+    socklen_t length = sizeof size;
+    cr_assert_eq(getsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, &length), 0);
+    return size;
+}
+
+/* Whose client has taken a part of a response gets a large buffer, if there is a place, and asks again after each part.
+ */
+Test(connection_io, a_quick_client_gets_a_larger_buffer) {
+    static struct quota_table tables[2];
+    context.quota = (struct quota){.first = tables, .count = 2, .stride = sizeof *tables, .own = &tables[0]};
+    int usual = send_buffer();
+    connection.widens_at = CONNECTION_IO_WIDENS_AFTER;
+    connection.sent = CONNECTION_IO_WIDENS_AFTER - 1;
+    connection_widen(&connection, &context);
+    cr_expect_eq(send_buffer(), usual);
+    tables[1].wide = BOUND_WIDE_CONNECTIONS; /* of another worker */
+    connection.sent = CONNECTION_IO_WIDENS_AFTER;
+    connection_widen(&connection, &context);
+    cr_expect_eq(send_buffer(), usual);
+    cr_expect_not(connection.is_wide);
+    cr_expect_eq(tables[0].wide, 0);
+    tables[1].wide = 0;
+    connection.sent = 2 * CONNECTION_IO_WIDENS_AFTER - 1;
+    connection_widen(&connection, &context);
+    cr_expect_eq(send_buffer(), usual, "it asks once for each part");
+    connection.sent++;
+    connection_widen(&connection, &context);
+    cr_expect_eq(send_buffer(), 2 * BOUND_WIDE_SEND_BUFFER);
+    cr_expect(connection.is_wide);
+    connection.sent *= 2;
+    connection_widen(&connection, &context);
+    cr_expect_eq(tables[0].wide, 1, "it takes one place, once");
 }
