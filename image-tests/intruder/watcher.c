@@ -38,23 +38,23 @@
 
 static const char *const promises[PROMISE_COUNT] = {
     [PROMISE_PORT] = "the port answers, over IPv4 and IPv6",
-    [PROMISE_LISTENERS] = "the sockets that listen are the same and listen",
-    [PROMISE_FLAGS] = "flags and positions of shared descriptions are as they were",
+    [PROMISE_LISTENERS] = "the listening sockets are unchanged and still listen",
+    [PROMISE_FLAGS] = "flags and positions of shared open files are unchanged",
     [PROMISE_LOG] = "the supervisor's lines reach the journal",
-    [PROMISE_NETWORK] = "no packet leaves but on accepted connections",
+    [PROMISE_NETWORK] = "packets are sent only on accepted connections",
     [PROMISE_WORKERS] = "other workers, the supervisor and the key process live",
     [PROMISE_FILES] = "nothing is written",
-    [PROMISE_SECRETS] = "no byte of a key and of no file but the content is read",
-    [PROMISE_BOARDS] = "counters of other workers are not written",
+    [PROMISE_SECRETS] = "no key and no file outside of the content is read",
+    [PROMISE_BOARDS] = "counters of other workers are not changed",
     [PROMISE_PROCESSES] = "no process, thread or other program appears",
-    [PROMISE_BOUNDS] = "bounds on memory and time hold",
+    [PROMISE_BOUNDS] = "memory and time stay within their limits",
     [PROMISE_FILTER] = "each forbidden call ended its worker",
 };
 
 static const char *const escapes[ESCAPE_COUNT] = {
-    [ESCAPE_CONNECTION] = "a connection out of the host's own network",
+    [ESCAPE_CONNECTION] = "a connection from the host's own network",
     [ESCAPE_CLOSED] = "the port closed for everybody",
-    [ESCAPE_BLOCKING] = "a listening socket that all workers hang at",
+    [ESCAPE_BLOCKING] = "a listening socket on which all workers hang",
     [ESCAPE_MUTE] = "the whole service silenced",
 };
 
@@ -636,7 +636,7 @@ static int tell_noticed(void) {
 
 static int tell_old(void) {
     for (size_t i = 0; i < ESCAPE_COUNT; i++)
-        printf("%s found with the filter of before: %s\n", found[i] ? "PASS" : "FAIL", escapes[i]);
+        printf("%s found with the old filter: %s\n", found[i] ? "PASS" : "FAIL", escapes[i]);
     return all_found() ? tell_noticed() : 1;
 }
 

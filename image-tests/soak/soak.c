@@ -251,13 +251,13 @@ int main(int count, char **arguments) {
         for (unsigned i = 0; i < VISITORS; i++)
             visitors[i] = send_out(i);
         watch(count > 3 ? strtoull(arguments[3], NULL, 10) : 0);
-        right = judge(soak->done > 0 && soak->wrong == 0, "every body was right and whole");
-        right &= judge(soak->refused == 0, "nobody was refused");
-        right &= judge(soak->excepted <= soak->worker_kills * VISITORS, "no more were lost than killed workers had");
+        right = judge(soak->done > 0 && soak->wrong == 0, "every response was correct and complete");
+        right &= judge(soak->refused == 0, "no connection was refused");
+        right &= judge(soak->excepted <= soak->worker_kills * VISITORS, "only connections of killed workers were lost");
         right &= judge(is_flat("memory in kB", true, ROOM), "memory stayed flat");
         right &= judge(is_flat("descriptors", false, GENERATION), "descriptors stayed flat");
     }
     bool stopped = clean_up();
-    right &= judge(stopped, "the server stopped well");
+    right &= judge(stopped, "the server stopped correctly");
     return right ? EX_OK : 1;
 }
