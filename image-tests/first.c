@@ -98,9 +98,17 @@ static void serve(char *listen) {
     must(false, "the image's init");
 }
 
+/* These names in /dev are not made by the kernel. */
+static void name_streams(void) {
+    must(symlink("/proc/self/fd", "/dev/fd") == 0 && symlink("fd/0", "/dev/stdin") == 0 &&
+             symlink("fd/1", "/dev/stdout") == 0 && symlink("fd/2", "/dev/stderr") == 0,
+         "the names of the standard streams");
+}
+
 static void run(char **command) {
     set_up_network("lo", "127.0.0.1");
     enter_root("/dev/vda");
+    name_streams();
     mount_on("tmpfs", "/tmp", "tmpfs", 0, "mode=1777");
     mount_on("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777");
     setenv("PATH", "/usr/sbin:/usr/bin", 1);

@@ -32,7 +32,7 @@ $(BUILD)/soak: $(call objects,image-tests/soak) $(filter %/client.o,$(LIB))
 # Compiled with the same headers as the program, because constants differ between C libraries.
 $(BUILD)/surface: image-tests/surface.c server/common/sandbox_rules.h
 	@mkdir -p $(@D)
-	$(call QUIET,CC)musl-gcc -static $(filter-out -MMD -MP,$(FLAGS)) -Iserver -o $@ $<
+	$(call QUIET,CC)$(MUSL_GCC) -static $(filter-out -MMD -MP,$(FLAGS)) -Iserver -o $@ $<
 
 # The first and only program in an emulated machine.
 $(BUILD)/first: image-tests/first.c

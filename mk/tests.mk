@@ -15,7 +15,7 @@ DRILLS := $(patsubst %,breach-drill-%,$(call kinds_for,drill))
 PROTECTIONS := $(BREACH_KINDS:%=breach-protections-%)
 INTRUDED := $(BREACH_KINDS) $(call kinds_for,intruder)
 INTRUDERS := intruder-check-old $(INTRUDED:%=intruder-check-%)
-ARM64_PARTS := $(addsuffix -arm64,program image image-file-check reproducible-check)
+ARM64_PARTS := $(addsuffix -arm64,program image image-file-check reproducible-check breach-programs)
 HOST_TREES := $(shell awk -F ' *[|] *' '!/^\#/ && $$2 { sub("systemd", "host-tree", $$2); print $$2 }' image-tests/hosts/kinds | grep -v arm64 | sort -u)
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
@@ -69,9 +69,9 @@ test-programs: | tools-check
 server-check: $(call needs,build/vitrine test-programs) ## tests the running server, by another TLS library: [TEST=suite/name]
 	@$(call criterion,build/server-tests --jobs $(JOBS))
 
-surface: | tools-check ## prints which system calls and arguments the sandbox allows
-	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -s surface
-	@$(ENTER) build/surface
+surface: | tools-check $(FOREIGN:%=tools-arm64-check) ## prints which system calls and arguments the sandbox allows: [ARCH=arm64]
+	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk $(FOREIGN:%=ARCH=$(FOR)) -s surface
+	@$(ENTER) $(FOREIGN:%=qemu-%) $(BUILD)/surface
 
 surface-check: $(call needs,build/vitrine test-programs) ## checks docs/surface.md, and that a test needs each rule
 	@$(ENTER) $(MAKE) --no-print-directory -f mk/test-programs.mk -s surface
@@ -255,13 +255,16 @@ tree-units-arm64:
 
 breach-programs: $(call needs,image)
 	@$(IN_ATTACKS) breach
-	@$(ENTER) image-tests/breach/bake
+	@$(ENTER) image-tests/breach/bake $(FOREIGN:%=$(FOR))
 
 breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays an attacker inside a worker, in four setups: [HOSTS=nspawn-257]
 	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do for part in drill protections; do \
 	    $(ENTER) image-tests/breach/$$part $$kind || failed=1; done; done; exit $$failed
 
-$(DRILLS): breach-drill-%: $(WITH_HOSTS) $(call needs,breach-programs)
+ARM64_DRILLS := $(filter breach-drill-qemu-arm64%,$(DRILLS))
+$(filter-out $(ARM64_DRILLS),$(DRILLS)): $(WITH_HOSTS) $(call needs,breach-programs)
+$(ARM64_DRILLS): $(WITH_ARM64) $(call needs,breach-programs-arm64)
+$(DRILLS): breach-drill-%:
 	@$(ENTER) image-tests/breach/drill $*
 
 # On these hosts, podman runs the container image.

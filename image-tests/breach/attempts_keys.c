@@ -307,19 +307,20 @@ int keys_flood(const struct surroundings *surroundings) {
 
 /* Is this page readable? The kernel would have to load it. */
 static bool is_readable(uintptr_t page) {
-    return syscall(SYS_madvise, page, 4096, 22 /* MADV_POPULATE_READ, since Linux 5.14 */) == 0;
+    return syscall(SYS_madvise, page, (size_t)getpagesize(), 22 /* MADV_POPULATE_READ, since Linux 5.14 */) == 0;
 }
 
 /* Searches so many bytes on both sides of an address. The mark is not the key itself, so that the search does not find
  * itself. */
 static bool search_around(const void *middle, uintptr_t reach, const uint8_t mark[static 16]) {
-    uintptr_t begin = ((uintptr_t)middle & ~(uintptr_t)4095) - reach;
-    for (uintptr_t page = begin; page < begin + 2 * reach; page += 4096) {
+    size_t size = (size_t)getpagesize();
+    uintptr_t begin = ((uintptr_t)middle & ~(uintptr_t)(size - 1)) - reach;
+    for (uintptr_t page = begin; page < begin + 2 * reach; page += size) {
         if (!is_readable(page))
             continue;
         const uint8_t *bytes;
         memcpy(&bytes, &page, sizeof bytes);
-        for (size_t at = 0; at + 16 <= 4096; at++) {
+        for (size_t at = 0; at + 16 <= size; at++) {
             size_t same = 0;
             while (same < 16 && (bytes[at + same] ^ 0xff) == mark[same])
                 same++;
@@ -335,7 +336,7 @@ int keys_own_memory(const struct surroundings *surroundings) {
     uint8_t mark[16], in_stack = 0;
     if (!surroundings->key_mark || !read_hexadecimal(surroundings->key_mark, mark, sizeof mark))
         return absent("key_mark is not told");
-    if (!is_readable((uintptr_t)&in_stack & ~(uintptr_t)4095))
+    if (!is_readable((uintptr_t)&in_stack & ~(uintptr_t)(getpagesize() - 1)))
         return refused(surroundings, "madvise");
     void *mapped = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *heap = (void *)syscall(SYS_brk, 0);

@@ -15,7 +15,12 @@
 
 #include "inside.h"
 
+/* As large as a page may be: code is put where one begins. */
+#ifdef __aarch64__
+#define PAGE 65536
+#else
 #define PAGE 4096
+#endif
 #define NUMBER 42
 
 /* ---- programs ---- */

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+#include "calls.h"
 
 static FILE *victim_heard;
 

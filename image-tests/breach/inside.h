@@ -6,10 +6,10 @@
 
 #include <limits.h>
 #include <stdint.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "attempt.h"
+#include "calls.h"
 
 #define ATTEMPT(function, name, sentence) int function(const struct surroundings *surroundings);
 #include "list.h"

@@ -7,6 +7,13 @@
 
 programs=${programs-build/breach}
 results=$programs/$kind
+foreign='' # another kind of machine, as mkosi names it
+case $kind in
+    qemu-arm64*)
+        programs=build/arm64/${programs#build/}
+        foreign=arm64
+        ;;
+esac
 image=$programs/vitrine_88.0.raw
 remote=/opt/drill
 state=/var/lib/private/vitrine
@@ -35,7 +42,8 @@ bake() {
     cmp -s "$programs/vitrine" "$programs/tree/usr/bin/vitrine" && [ -e "$image" ] && [ -z "$(find mkosi.[!t]* units -newer "$image")" ] && return
     cp "$programs/vitrine" "$programs/tree/usr/bin/vitrine"
     rm -f "$image"
-    mkosi --force --image-version=88.0 --output-directory="$programs" --extra-tree="$programs/tree:/" build >"$programs/log" 2>&1 ||
+    mkosi --force ${foreign:+"--architecture=$foreign"} --image-version=88.0 --output-directory="$programs" \
+        --extra-tree="$programs/tree:/" build >"$programs/log" 2>&1 ||
         { cat "$programs/log" >&2; exit 70; }
 }
 
@@ -54,8 +62,9 @@ bake_container() {
 set_up() {
     shell 'mkdir -p "$1"' "$remote"
     for file in attempts decoys; do
-        image-tests/host copy "$name" "build/breach/$file" "$remote"
+        image-tests/host copy "$name" "${programs%/*}/breach/$file" "$remote"
     done
+    host "$remote/attempts" --list >"$results.list"
     # 203.0.113.5 is in TEST-NET-3 (RFC 5737), which is reserved for documentation. Here it is an address of the host.
     shell 'cd "$1"
         ip link set lo up
@@ -143,7 +152,7 @@ start_host() {
     else
         bake
     fi
-    build/breach/attempts --list >"$results.list"
+    mkdir -p "${results%/*}"
     say "starting $kind"
     image-tests/host start "$kind" "$name" --apart --while=$$
     if [[ $kind = podman* ]]; then

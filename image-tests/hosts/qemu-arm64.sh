@@ -16,6 +16,8 @@ qemu=$emulator
 card=virtio-net-pci,romfile=
 serial=ttyAMA0
 clock=''
+# Beside others, emulated processors without instructions for what a start computes have taken longer than 30 s.
+patience='TimeoutStartSec=3min'
 
 copy_shell() { # TARGET
     cp "$tree/usr/bin/busybox" "$1"

@@ -12,7 +12,7 @@
 
 # Other kinds of machines override these (qemu-arm64.sh): the tree of the host, the folder for disk and state, the
 # kernel from the tools tree, the modules needed to mount the disk, the emulator and machine type, the network card, the
-# serial console, and kernel parameters for the clock.
+# serial console, kernel parameters for the clock, and more settings for the services.
 tree=build/trees/systemd-$version
 virtual=$PWD/build/virtual-$version
 flavour=cloud-amd64
@@ -21,6 +21,7 @@ qemu='qemu-system-x86_64 -M q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off 
 card=virtio-net-pci
 serial=ttyS0
 clock='tsc=unstable clocksource=hpet no_timer_check'
+patience=''
 
 # Makes the disk and the initramfs from the host's tree and a kernel of the tools tree. Does so again only if these
 # change.
@@ -179,7 +180,7 @@ serve_port() {
     kind_run sh -euc 'cd /etc/systemd/system
         mkdir -p vitrine.socket.d vitrine.service.d vitrine-keys.service.d
         printf "[Socket]\nListenStream=\nListenStream=0.0.0.0:%s\nListenStream=[::]:%s\n" "$1" "$1" >vitrine.socket.d/99-host.conf
-        printf "[Service]\nWatchdogSec=60s\n" | tee vitrine.service.d/99-host.conf >vitrine-keys.service.d/99-host.conf' sh "$port"
+        printf "[Service]\nWatchdogSec=60s\n%s\n" "$2" | tee vitrine.service.d/99-host.conf >vitrine-keys.service.d/99-host.conf' sh "$port" "$patience"
 }
 
 # The clock continues from the moment at which the state was saved.
