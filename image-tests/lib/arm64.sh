@@ -61,7 +61,7 @@ make_initial() { # FOLDER KERNEL MODULE...
 emulate_alone() { # FOLDER KERNEL WORDS OPTION...
     local emulating
     read -ra emulating <<<"$emulator"
-    exec "${emulating[@]}" -name "alone-$$" -accel tcg,thread=multi,tb-size=256 -smp 1 -m 1G -nodefaults -no-user-config \
+    exec "${emulating[@]}" -name "alone-$$" -accel "${acceleration:-tcg,thread=multi},tb-size=256" -smp 1 -m 1G -nodefaults -no-user-config \
         -display none -no-reboot -kernel "$2" -initrd "$1/initial" \
         -append "console=ttyAMA0 quiet loglevel=4 panic=-1 mitigations=off net.ifnames=0 rdinit=/first -- $3" \
         -serial stdio "${@:4}" </dev/null
