@@ -25,7 +25,7 @@ WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 .PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
 .PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
 .PHONY: packages-check packages-lint deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
-.PHONY: named vm-check-arm64 unit-check-arm64 tree-units-arm64 boot-check-arm64 host-tree-257-arm64 $(ARM64_PARTS) $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
+.PHONY: named vm-check-arm64 unit-check-arm64 breach-drill-qemu-arm64-257 tree-units-arm64 boot-check-arm64 host-tree-257-arm64 $(ARM64_PARTS) $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
 .PHONY: vm-check intruder-check-short intruder intruder-check intruder-programs $(INTRUDERS)
 
 ifeq ($(PLAIN),)
@@ -261,11 +261,10 @@ breach: $(WITH_HOSTS) $(call needs,breach-programs) ## plays an attacker inside 
 	@failed=0; for kind in $(or $(HOSTS),$(BREACH_KINDS)); do for part in drill protections; do \
 	    $(ENTER) image-tests/breach/$$part $$kind || failed=1; done; done; exit $$failed
 
-ARM64_DRILLS := $(filter breach-drill-qemu-arm64%,$(DRILLS))
-$(filter-out $(ARM64_DRILLS),$(DRILLS)): $(WITH_HOSTS) $(call needs,breach-programs)
-$(ARM64_DRILLS): $(WITH_ARM64) $(call needs,breach-programs-arm64)
+breach-drill-qemu-arm64-257: $(WITH_ARM64) $(call needs,breach-programs-arm64) ## plays the attacker on a host with arm64: [SHORT=yes]
+$(filter-out breach-drill-qemu-arm64%,$(DRILLS)): $(WITH_HOSTS) $(call needs,breach-programs)
 $(DRILLS): breach-drill-%:
-	@$(ENTER) image-tests/breach/drill $*
+	@$(ENTER) env SHORT=$(SHORT) image-tests/breach/drill $*
 
 # On these hosts, podman runs the container image.
 $(filter breach-drill-podman% intruder-check-podman%,$(DRILLS) $(INTRUDERS)): $(call needs,oci tools-containers)
