@@ -22,7 +22,7 @@ PROFILES := $(PREFIX)/lib/systemd/portable/profile
 PROFILE_FILES := $(wildcard host/profile/*/*.conf)
 MANUALS := $(wildcard server/man/*.[58] host/*.8)
 COMPLETIONS := host/completion/vitrinectl host/completion/_vitrinectl
-TRANSFER := $(PREFIX)/share/vitrine/vitrine.transfer
+TRANSFERS := $(wildcard host/sysupdate/*.transfer)
 HOST_UNITS := $(wildcard host/units/*)
 UNIT_FOLDER := $(PREFIX)/lib/systemd/system
 BASH_COMPLETION := $(PREFIX)/share/bash-completion/completions/vitrinectl
@@ -128,7 +128,7 @@ build/vitrinectl: host/vitrinectl $(wildcard host/vitrinectl.d/*.sh)
 VERITY_CERTIFICATE ?= $(wildcard mkosi.crt)
 VERITY_FOLDER ?= /etc/verity.d
 FILES := $(PREFIX)/share/vitrine/files
-INSTALLED = $(PREFIX)/sbin/vitrinectl $(PROFILE_FILES:host/profile/%=$(PROFILES)/%) $(if $(VERITY_CERTIFICATE),$(VERITY_FOLDER)/vitrine.crt) $(TRANSFER) \
+INSTALLED = $(PREFIX)/sbin/vitrinectl $(PROFILE_FILES:host/profile/%=$(PROFILES)/%) $(if $(VERITY_CERTIFICATE),$(VERITY_FOLDER)/vitrine.crt) $(TRANSFERS:host/sysupdate/%=$(PREFIX)/share/vitrine/%) \
     $(HOST_UNITS:host/units/%=$(UNIT_FOLDER)/%) $(BASH_COMPLETION) $(ZSH_COMPLETION) \
     $(foreach page,$(MANUALS),$(PREFIX)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) $(FILES)
 
@@ -140,7 +140,7 @@ install: build/vitrinectl ## installs the files of a host: [PREFIX=] [DESTDIR=] 
 	@for file in $(PROFILE_FILES:host/profile/%=%); do \
 	    install -D -m 0644 host/profile/$$file $(DESTDIR)$(PROFILES)/$$file || exit; done
 	@[ -z "$(VERITY_CERTIFICATE)" ] || install -D -m 0644 $(VERITY_CERTIFICATE) $(DESTDIR)$(VERITY_FOLDER)/vitrine.crt
-	@install -D -m 0644 host/sysupdate/vitrine.transfer $(DESTDIR)$(TRANSFER)
+	@install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/vitrine $(TRANSFERS)
 	@install -d $(DESTDIR)$(UNIT_FOLDER)
 	@for unit in $(HOST_UNITS); do sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,' $$unit >$(DESTDIR)$(UNIT_FOLDER)/$${unit##*/} && \
 	    chmod 0644 $(DESTDIR)$(UNIT_FOLDER)/$${unit##*/} || exit; done
@@ -151,11 +151,11 @@ install: build/vitrinectl ## installs the files of a host: [PREFIX=] [DESTDIR=] 
 
 uninstall: ## removes what make install installed
 	@rm -f $(INSTALLED:%=$(DESTDIR)%)
-	@for folder in $(sort $(dir $(PROFILE_FILES:host/profile/%=$(PROFILES)/%))) $(dir $(TRANSFER)); do rmdir $(DESTDIR)$$folder 2>/dev/null || :; done
+	@for folder in $(sort $(dir $(PROFILE_FILES:host/profile/%=$(PROFILES)/%))) $(dir $(FILES)); do rmdir $(DESTDIR)$$folder 2>/dev/null || :; done
 
 host-files: build/vitrine-host_$(VERSION).tar ## packs the same files into an archive to unpack at / of a server
 
-build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) host/sysupdate/vitrine.transfer $(HOST_UNITS) $(MANUALS) $(COMPLETIONS) $(call needs,| image)
+build/vitrine-host_$(VERSION).tar: build/vitrinectl $(PROFILE_FILES) $(TRANSFERS) $(HOST_UNITS) $(MANUALS) $(COMPLETIONS) $(call needs,| image)
 	@rm -rf build/host-files
 	@umask 022; $(MAKE) --no-print-directory install DESTDIR=build/host-files
 	@tar -C build/host-files --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(tools/fixed date) -cf $@ $$(cd build/host-files && find * -type f)

@@ -19,10 +19,10 @@ ARM64_PARTS := $(addsuffix -arm64,program image image-file-check reproducible-ch
 HOST_TREES := $(shell awk -F ' *[|] *' '!/^\#/ && $$2 { sub("systemd", "host-tree", $$2); print $$2 }' image-tests/hosts/kinds | grep -v arm64 | sort -u)
 WITH_HOSTS := $(call needs,image host-files host-trees tools-check)
 
-.PHONY: readme-check update-check update-drill commands-check interrupt-check attacks soak soak-check content breach host-trees bench bench-hosts bench-fleet bench-starts bench-aims bench-growth bench-check instructions-check calls-check comparison comparison-check moving-check
+.PHONY: readme-check content-check update-check update-drill commands-check interrupt-check attacks soak soak-check content content-release content-list breach host-trees bench bench-hosts bench-fleet bench-starts bench-aims bench-growth bench-check instructions-check calls-check comparison comparison-check moving-check
 .PHONY: by-hand-check plain-check packager-check mkosi-check tools-mkosi profiles-check surface surface-check specification-check bots-check fleet-check port-check clients-check image run boot server-check image-check image-host-check
 # Parts of the targets above.
-.PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others variants test-programs
+.PHONY: image-file-check reproducible-check trust-check tls-check update-nspawn-257 update-others content-nspawn-257 content-others variants test-programs
 .PHONY: commands-nspawn-257 commands-others update-drill-short update-drill-others interrupt-short interrupt-containers interrupt-qemu-257
 .PHONY: packages-check packages-lint deploy-check deploy-nspawn-257 deploy-others profiles-nspawn-257 profiles-others bench-programs breach-programs
 .PHONY: named vm-check-arm64 unit-check-arm64 breach-drill-qemu-arm64-257 tree-units-arm64 boot-check-arm64 host-tree-257-arm64 $(ARM64_PARTS) $(HOST_PARTS) $(HOST_TREES) $(DRILLS) $(PROTECTIONS)
@@ -46,6 +46,18 @@ CONTENT_KEY = $(if $(wildcard mkosi.content.key),mkosi.content,mkosi)
 content: image ## makes a signed image of your capsules: DIR=folder [ARCH=arm64]
 	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
 	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/bake-content $(BUILD)/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt $(FOR)
+
+# The time from which hosts know which capsules are newer: anything that date(1) takes.
+CONTENT_TIME ?= now
+CONTENT_RELEASE := build/content
+CONTENT_FOR := $(if $(filter aarch64,$(HERE)),arm64,x86-64) $(ALSO_FOR)
+
+content-release: key | tools ## makes signed capsules for a web server: DIR=folder [RELEASE_DAYS=90]
+	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content-release DIR=/srv/gemini' >&2; exit 64; }
+	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/release/content $(CONTENT_RELEASE) '$(CONTENT_TIME)' $(UNTIL) $(CONTENT_KEY) $(CONTENT_FOR)
+
+content-list: | tools ## signs the list of capsules again with a new expiry date: [RELEASE_DAYS=90]
+	@$(ENTER) tools/release/list $(CONTENT_RELEASE) $(UNTIL) $(CONTENT_KEY).key $(CONTENT_KEY).crt
 
 # Checked while make reads this file, before it makes anything: a rule might run after other prerequisites.
 ifneq ($(filter run boot,$(MAKECMDGOALS)),)
@@ -181,6 +193,16 @@ update-nspawn-257: $(WITH_HOSTS) $(call needs,release variants)
 # Only what depends on the version of systemd.
 update-others: $(WITH_HOSTS) $(call needs,release variants)
 	@$(ENTER) env FIRST_STEPS=yes image-tests/check-update $(RELEASE) $(call others_for,update)
+
+content-check: $(WITH_HOSTS) $(call needs,variants) ## tests capsules from a web server: [HOSTS="nspawn-257 nspawn-254 nspawn-262"]
+	@$(ENTER) image-tests/check-content $(or $(HOSTS),nspawn-257 $(call others_for,content))
+
+content-nspawn-257: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) image-tests/check-content nspawn-257
+
+# What depends on the version of systemd.
+content-others: $(WITH_HOSTS) $(call needs,variants)
+	@$(ENTER) env FIRST_STEPS=yes image-tests/check-content $(call others_for,content)
 
 update-drill: $(WITH_HOSTS) $(call needs,release variants) ## plays attackers with the web server or a lost key: [HOSTS=nspawn-257]
 	@$(ENTER) image-tests/update-drill $(HOSTS)

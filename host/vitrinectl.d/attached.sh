@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Functions for the attached image: which one it is, what is recorded about it, and how the services switch to another.
 
-recall() { # present|previous|highest|failed|heard
+recall() { # present|previous|highest|failed|heard, or the last three of capsules: content-highest...
     cat "$memory/$1" 2>/dev/null || :
 }
 
@@ -25,12 +25,21 @@ attached_image() {
     systemctl show --value --property=RootImage vitrine.service 2>/dev/null || :
 }
 
-# Reads it from the name that take_in gave the copy.
+# Reads it from the name that name_copy gave the copy. Capsules may have none.
 version_of() { # IMAGE
     local file
     file=$(basename "$1" .raw)
-    file=${file#vitrine_}
+    [[ $file != content_* || $file == *+???????? ]] || return 0
+    file=${file#*_}
     echo "${file%+????????}"
+}
+
+name_copy() { # FOLDER; sets copy
+    case $kind:$version in
+        server:*) copy=$1/vitrine_$version+${root_hash:0:8}.raw ;;
+        content:?*) copy=$1/content_$version+${root_hash:0:8}.raw ;;
+        *) copy=$1/content_${root_hash:0:16}.raw ;;
+    esac
 }
 
 # Copies an image under a name with its hash, so that the previous copy stays as it is. Only the copy is examined:
@@ -44,11 +53,7 @@ take_in() { # IMAGE KIND FOLDER; sets copy
         refuse 73 "cannot copy $1 to $3 (${words##*: }), so nothing was changed; free some space there and try again"
     chmod 0644 "$incoming"
     examine "$incoming" "$2" "$1"
-    if [ "$2" = server ]; then
-        copy=$3/vitrine_$version+${root_hash:0:8}.raw
-    else
-        copy=$3/content_${root_hash:0:16}.raw
-    fi
+    name_copy "$3"
     put_in_place "$incoming"
 }
 

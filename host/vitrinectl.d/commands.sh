@@ -16,7 +16,7 @@ verify() {
     examine "$1" any "$1" "${certificate[@]}"
     case $kind in
         server) echo "$1: Vitrine $version, signed by $signer, root hash $root_hash" ;;
-        content) echo "$1: capsules, signed by $signer, root hash $root_hash" ;;
+        content) echo "$1: capsules${version:+ $version}, signed by $signer, root hash $root_hash" ;;
     esac
 }
 
@@ -123,8 +123,8 @@ take_away() { # IMAGE
         portablectl detach --quiet --enable --now "$1" || refuse 70 "systemd could not detach $1; its message is above"
     fi
     systemctl --quiet disable vitrine-recover.service 2>/dev/null || :
-    systemctl reset-failed vitrine.socket vitrine-keys.socket "${services[@]}" vitrine-fetch.service vitrine-update.service 2>/dev/null || :
-    systemctl clean --what=state vitrine-fetch.service 2>/dev/null || :
+    systemctl reset-failed vitrine.socket vitrine-keys.socket "${services[@]}" "${fetchers[@]}" vitrine-update.service vitrine-content.service 2>/dev/null || :
+    systemctl clean --what=state "${fetchers[@]}" 2>/dev/null || :
     pin_root ''
     rm -f "$capsules_unit"
     rmdir "$(dirname "$capsules_unit")" 2>/dev/null || :

@@ -106,8 +106,9 @@ read_table() { # IMAGE NAME; sets starts, sizes, identifiers
         [ "$end" -ge "$first" ] && [ "$end" -lt $((last - 32)) ] || strange "$2"
         sizes[i]=$(((end + 1) * 512 - starts[i]))
     done
-    # The first sector, both headers, and the table's second copy.
-    first='^4546492050415254000001005c000000.{8}0{8}0100000000000000.{16}2200000000000000.{48}02000000000000008000000080000000'
+    # The first sector, both headers, and the table's second copy. In an image of 4 MiB or more, the first usable sector is
+    # 2048 (0x800) instead of 34 (0x22).
+    first='^4546492050415254000001005c000000.{8}0{8}0100000000000000.{16}(2200|0008)000000000000.{48}02000000000000008000000080000000'
     second="^${header:0:32}.{8}0{8}${header:64:16}0100000000000000${header:80:64}.{16}8000000080000000${header:176}\$"
     [[ $(digits "$1" 446 66) =~ ^00.{6}ee.{6}01000000.{8}0{96}55aa$ ]] && zeros "$1" 0 446 &&
         [[ $header =~ $first ]] && [[ $(digits "$1" $((last * 512)) 92) =~ $second ]] &&
@@ -155,7 +156,7 @@ find_signer() { # SIGNATURE-IN-BASE64
         fi
     done
 }
-# Sets root_hash, signer, kind and, for an image of the server, version. Before the check is complete, it reads from the
+# Sets root_hash, signer, kind and version. Before the check is complete, it reads from the
 # image only what the check itself needs.
 examine() { # IMAGE KIND [NAME [CERTIFICATE]]; KIND: server, content or any
     local image=$1 name=${3:-$1} text
@@ -204,7 +205,20 @@ read_kind() { # NAME WANTED
         [[ $signer != *.content.crt ]] ||
             refuse 65 "$1 cannot be trusted: $signer may sign capsules only, not the server; ask who made it"
         read_release "$1"
+    else
+        read_time
     fi
+}
+
+# The version of an image of capsules is the time in its file system, in UTC: 20261126.171530. make content gives each
+# image the same one (SourceDateEpoch in mkosi.conf), which is no version.
+timeless=1735689600
+read_time() {
+    local seconds
+    version=''
+    version_told_by=image
+    seconds=$(number "$(digits "$workspace/root" 1048 8)")
+    [ "$seconds" -le "$timeless" ] || version=$(date --utc --date="@$seconds" +%Y%m%d.%H%M%S 2>/dev/null) || version=''
 }
 
 # Reads what the image says about itself, from the verified file system.

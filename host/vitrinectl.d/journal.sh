@@ -85,8 +85,11 @@ recover_upgrade() { # FROM TO AGAIN
 
 recover_content() { # FROM TO AGAIN
     if [ -z "$3" ] && [ "$(shown_content)" = "$2" ] && show_content "$2"; then
+        keep_content "$2"
         say "a change of capsules was interrupted; it is now complete, showing ${2:-those in the image of the server}"
     else
+        # Interrupted twice, or not ready: it is not fetched again.
+        [ -z "$2" ] || { [ "$(shown_content)" != "$2" ] && [ -z "$3" ]; } || note_failed "$2"
         show_content "$1" || show_log
         say 'a change of capsules was interrupted; it has been undone, and the previous capsules are shown'
     fi

@@ -65,8 +65,12 @@ start_anew() {
 }
 
 # systemctl reload succeeds as soon as the server has responded, even if it kept its old state.
+is_reload_refused() {
+    [[ $(systemctl show --value --property=StatusText vitrine.service) == *'Not reloaded'* ]]
+}
+
 reload() {
-    local before words anew
+    local before anew
     [ $# -eq 0 ] || refuse 64 "reload takes no arguments; see: vitrinectl --help"
     [ -n "$(attached_image)" ] || refuse 75 "no image is attached; run: vitrinectl attach IMAGE"
     systemctl --quiet is-active vitrine.service ||
@@ -81,8 +85,7 @@ reload() {
         return
     fi
     systemctl reload vitrine.service || refuse 70 "the server does not respond; see: journalctl --unit 'vitrine*'"
-    words=$(systemctl show --value --property=StatusText vitrine.service)
-    if [[ $words == *'Not reloaded'* ]]; then
+    if is_reload_refused; then
         journalctl --quiet --no-pager --output=short --since="@$before" --unit='vitrine*' >&2 || :
         refuse 70 "not reloaded: the old state stays, and the log above says why; correct that and reload again"
     fi

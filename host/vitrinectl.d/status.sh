@@ -80,6 +80,7 @@ show_content_image() {
     local image words
     image=$(shown_content)
     fact content "$(quoted "$image")"
+    fact content_version "$(quoted "$(version_of "$image")")"
     [ -n "$image" ] || return 0
     if words=$(trap leave EXIT && examine "$image" content 2>&1); then
         line content "an image of its own, $image"
@@ -332,22 +333,25 @@ show_trusted() {
     ! is_awaited || line announced "another certificate, SHA-256 $(fingerprint "$memory/announced.crt"); trust it with: vitrinectl trust --announced"
 }
 
-show_updates() { # IMAGE
-    local how='by hand, with: vitrinectl update' known why='was left by a rollback' until='' at=''
-    fact updates_from "$(quoted "$(source_of_updates)")"
+show_updates() {
+    local how known why='was left by a rollback' until='' at='' present timer=vitrine-update often='each day' label=updates
+    [ "$component" = vitrine ] || { timer=vitrine-content often='each hour' label=capsules why='is not shown'; }
+    fact "${label}_from" "$(quoted "$(source_of_updates)")"
     [ -n "$(source_of_updates)" ] || return 0
-    ! systemctl --quiet is-enabled vitrine-update.timer 2>/dev/null || how='each day'
-    line updates "from $(source_of_updates), $how"
+    how="by hand, with: $fetches"
+    ! systemctl --quiet is-enabled "$timer.timer" 2>/dev/null || how=$often
+    line "$label" "from $(source_of_updates), $how"
     known=$(highest)
-    [ "$(recall failed)" != "$known" ] || why='did not become ready'
-    [ "$known" = "$(version_of "$1")" ] || line 'waits for' "a version newer than $known, which $why"
-    read -r until at < <(recall heard) || :
+    [ "$(recall "${records}failed")" != "$known" ] || why='did not become ready'
+    present=$(version_of "$(present_image)")
+    [ "$known" = "$present" ] || line 'waits for' "a version newer than $known, which $why"
+    read -r until at < <(recall "${records}heard") || :
     if [ -z "$until" ]; then
-        line heard 'no list of versions yet; look now with: vitrinectl update'
+        line heard "no list of versions yet; look now with: $fetches"
     elif ! counts "$until"; then
-        trouble heard "the last list of versions expired on $until; newer ones may be withheld: see journalctl --unit vitrine-update"
+        trouble heard "the last list of versions expired on $until; newer ones may be withheld: see journalctl --unit $timer"
     elif [ $(($(date +%s) - at)) -gt $((silence * 86400)) ]; then
-        trouble heard "nothing since $(date --utc --date="@$at" +%Y-%m-%d), for more than $silence days; see: journalctl --unit vitrine-update"
+        trouble heard "nothing since $(date --utc --date="@$at" +%Y-%m-%d), for more than $silence days; see: journalctl --unit $timer"
     else
         line heard "a list of versions on $(date --utc --date="@$at" +%Y-%m-%d), which counts until $until"
     fi
@@ -392,5 +396,8 @@ show_attached() { # IMAGE
     previous=$(recall previous)
     [ -z "$previous" ] || line previous "$(basename "$previous")"
     fact previous "$(quoted "${previous##*/}")"
-    show_updates "$1"
+    about vitrine
+    show_updates
+    about vitrine-content
+    show_updates
 }

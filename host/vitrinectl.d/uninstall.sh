@@ -15,12 +15,12 @@ refuse_package() {
 
 # Removes what was created on this host since the installation: state, settings, drop-ins.
 remove_state() {
-    systemctl --quiet disable --now vitrine-update.timer 2>/dev/null || :
-    systemctl stop vitrine-update.service vitrine-fetch.service 2>/dev/null || :
+    systemctl --quiet disable --now vitrine-update.timer vitrine-content.timer 2>/dev/null || :
+    systemctl stop vitrine-update.service vitrine-content.service "${fetchers[@]}" 2>/dev/null || :
     systemctl --quiet disable vitrine-recover.service 2>/dev/null || :
-    systemctl clean --what=state vitrine-update.timer vitrine-fetch.service 2>/dev/null || :
-    rm -rf "$memory" "$transfers" /var/lib/vitrine-fetched /var/lib/private/vitrine-fetched /var/lib/vitrine-deploy \
-        "$portables"/vitrine_*.raw /var/lib/systemd/timers/stamp-vitrine-update.timer /etc/vitrine \
+    systemctl clean --what=state vitrine-update.timer vitrine-content.timer "${fetchers[@]}" 2>/dev/null || :
+    rm -rf "$memory" /etc/sysupdate.vitrine{,-content}.d /var/lib/{,private/}vitrine{,-content}-fetched /var/lib/vitrine-deploy \
+        "$portables"/vitrine_*.raw /var/lib/systemd/timers/stamp-vitrine-{update,content}.timer /etc/vitrine \
         /etc/systemd/system/vitrine*.service.d /etc/systemd/system/vitrine*.socket.d \
         "$revoked_list" /etc/verity.d/vitrine-????????.crt /etc/verity.d/vitrine-????????.content.crt ||
         refuse 73 'some files cannot be removed (see above); make them writable, and uninstall again'

@@ -30,6 +30,8 @@ Test(trust, an_image_is_trusted_only_as_it_was_signed) {
         /* The content decides, not the name. */
         {"capsule_1.raw", 0, "Vitrine 0.1.0, signed by mkosi.crt"},
         {"content.raw", 0, "content.raw: capsules, signed by mkosi.crt"},
+        {"content-large.raw", 0, "content-large.raw: capsules, signed by mkosi.crt"},
+        {"content-large-gap.raw", 65, "it contains more than was signed"},
         {"vitrine_9.9.9.raw", 0, "vitrine_9.9.9.raw: capsules, signed by mkosi.crt"},
         {"vitrine_unmarked.raw", 65, "is not an image of Vitrine"},
         /* Images with additional data that systemd might find in the file. */

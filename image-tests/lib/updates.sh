@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck disable=SC2034,SC2154,SC2317,SC2329 # the sourcing script sets kind, and uses the rest
-# Sourced by check-update and update-drill: runs a web server with releases, and a host that downloads them.
+# Sourced by check-update, check-content and update-drill: runs a web server with releases, and a host that downloads them.
 
 version=$(cat mkosi.version)
 variants=build/variants
@@ -108,4 +108,30 @@ told_by_status() { # WORDS
     words=$(on_host vitrinectl status)
     echo "$words"
     [[ $words == *"$1"* ]]
+}
+
+exposed_little() { # UNIT SCORE
+    on_host systemd-analyze security --no-pager --threshold="$2" "$1"
+}
+
+# Sends requests without a break while COMMAND runs. None may be lost.
+visited_during() { # COMMAND...
+    local status asked lost visitor
+    touch "$folder/visiting"
+    (
+        asked=0 lost=0
+        while [ -e "$folder/visiting" ]; do
+            asked=$((asked + 1))
+            [ "$(visit)" = 20 ] || lost=$((lost + 1))
+        done
+        echo "$asked $lost" >"$folder/visits"
+    ) >/dev/null 2>&1 & # judge reads the output until its end; if interrupted, it must not wait for this process
+    visitor=$!
+    "$@"
+    status=$?
+    rm "$folder/visiting"
+    wait "$visitor"
+    read -r asked lost <"$folder/visits"
+    echo "visits: $asked, turned away: $lost" | tee -a "$folder/told"
+    [ "$status" -eq 0 ] && [ "$asked" -gt 3 ] && [ "$lost" -eq 0 ]
 }
