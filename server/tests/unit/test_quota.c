@@ -477,7 +477,7 @@ Test(quota, idle_tables_take_no_memory) {
     size_t count = 64, size = count * sizeof(struct quota_table);
     struct quota_table *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(shared, MAP_FAILED);
-    struct quota quota = {shared, count, sizeof *shared, shared, {10, 10}};
+    struct quota quota = {shared, count, sizeof *shared, shared, {10, 10}, 0};
     for (uint64_t i = 1; i < 4000; i++) {
         struct quota_member member = member_of(hash(i), 10);
         cr_assert(quota_enter(&quota, &member));
