@@ -250,8 +250,8 @@ lock-check: $(call needs,release) ## tests the lock of the tools tree
 rebuild-check: $(call needs,release tools-rebuild variants) ## rebuilds the release as another user would, half a year later
 	@image-tests/check-rebuild $(RELEASE)
 
-clean: ## removes build/ except downloads and trees of test hosts
-	@find build -mindepth 1 -maxdepth 1 ! -name downloads ! -name trees -exec rm -rf --one-file-system {} + 2>/dev/null || :
+clean: ## removes build/ except downloads, trees, and the programs of the cluster
+	@find build -mindepth 1 -maxdepth 1 ! -name downloads ! -name trees ! -name kubernetes -exec rm -rf --one-file-system {} + 2>/dev/null || :
 
 distclean: ## removes everything that was made except the signing keys
 	@rm -rf --one-file-system build mkosi.tools mkosi.tools.new

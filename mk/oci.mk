@@ -9,7 +9,7 @@ oci_layout = $(MAKE_UNSIGNED_KEY) { mkosi $(UNSIGNED_KEY) --format=oci $(2:%=--a
 AUTH ?= $(firstword $(wildcard $(REGISTRY_AUTH_FILE) $(XDG_RUNTIME_DIR)/containers/auth.json $(HOME)/.config/containers/auth.json \
     $(HOME)/.docker/config.json))
 
-.PHONY: oci oci-key oci-push content-oci oci-check container-check quadlet-check manifests-check
+.PHONY: oci oci-key oci-push content-oci oci-check container-check quadlet-check manifests-check tools-kubernetes kubernetes-api-check kubernetes-check
 
 ifeq ($(PLAIN),)
 oci: key oci-key $(call needs,build/vitrine $(ALSO_FOR:%=program-%)) ## builds the container image, build/vitrine_VERSION.oci.tar, signed with oci.key
@@ -47,3 +47,24 @@ quadlet-check: $(call needs,oci tools-containers) ## tests the units of deploy/p
 
 manifests-check: $(call needs,build/vitrine tools-manifests) ## checks deploy/kubernetes/: schema, Pod Security, and the containers
 	@$(ENTER) image-tests/check-manifests build/vitrine
+
+# A cluster of its own, from the source of Debian 12. What is compiled stays in its folder.
+KUBERNETES := build/kubernetes
+IN_KUBERNETES = [ "$$(id -u)" -eq 0 ] || { echo '$@: nodes of a cluster need root: run this as root' >&2; exit 77; }; TREE=$(KUBERNETES)/tree $(ENTER)
+KUBERNETES_PROGRAMS := kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet
+
+tools-kubernetes:
+ifneq ($(ENTER),)
+	@./tools/tree/make image-tests/trees/kubernetes $(KUBERNETES)/tree
+else
+	$(no_image)
+endif
+
+# Neither is a part of make check or make check-all: compiling takes too long (docs/CONTRIBUTING.md).
+kubernetes-api-check: tools-kubernetes ## checks deploy/kubernetes/ by a real API server
+	@$(IN_KUBERNETES) image-tests/cluster/compile $(KUBERNETES) kube-apiserver
+	@$(IN_KUBERNETES) image-tests/check-kubernetes $(KUBERNETES)
+
+kubernetes-check: $(call needs,oci) tools-kubernetes ## also runs it in a cluster: updates, drained nodes, killed pods: [VISITS=1000]
+	@$(IN_KUBERNETES) image-tests/cluster/compile $(KUBERNETES) $(KUBERNETES_PROGRAMS)
+	@$(IN_KUBERNETES) env VISITS=$(VISITS) TEST='$(TEST)' image-tests/check-kubernetes $(KUBERNETES) $(OCI)
