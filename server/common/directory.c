@@ -25,7 +25,7 @@ static int append_name(char ***names, long *count, const char *name) {
     return 0;
 }
 
-long directory_read(int folder, char ***names) {
+long directory_read_some(int folder, directory_wanted *wanted, const void *context, char ***names) {
     long count = 0;
     int result = 0;
     *names = NULL;
@@ -45,7 +45,8 @@ long directory_read(int folder, char ***names) {
             result = -errno;
             break;
         }
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            wanted(entry->d_name, entry->d_type, context))
             result = append_name(names, &count, entry->d_name);
     }
     closedir(entries);
@@ -57,6 +58,15 @@ long directory_read(int folder, char ***names) {
     if (count > 0)
         qsort(*names, (size_t)count, sizeof(**names), compare_names);
     return count;
+}
+
+static bool want_all(const char *name, unsigned char kind, const void *context) {
+    (void)name, (void)kind, (void)context;
+    return true;
+}
+
+long directory_read(int folder, char ***names) {
+    return directory_read_some(folder, want_all, NULL, names);
 }
 
 void directory_dispose(char **names, long count) {

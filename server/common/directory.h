@@ -16,6 +16,12 @@
  */
 long directory_read(int folder, char ***names);
 
+/* kind: DT_DIR, DT_LNK, DT_UNKNOWN... (readdir(3)). context: of the caller. */
+typedef bool directory_wanted(const char *name, unsigned char kind, const void *context);
+
+/* The same, of only those names that are wanted. */
+long directory_read_some(int folder, directory_wanted *wanted, const void *context, char ***names);
+
 /* Frees them. */
 void directory_dispose(char **names, long count);
 

@@ -208,7 +208,7 @@ static const struct rule probe_rules[] = {
 static const struct rule keys_rules[] = {
     RULE(recvfrom, ONLY(3, MSG_DONTWAIT | MSG_TRUNC | MSG_PEEK), NULL_AT(4)),
     RULE(sendto, ONLY(3, MSG_NOSIGNAL | MSG_DONTWAIT), NULL_AT(4), IS(5, 0)),
-    RULE(recvmsg, IS(2, MSG_CMSG_CLOEXEC | MSG_TRUNC)),
+    RULE(recvmsg, IS(2, MSG_CMSG_CLOEXEC | MSG_TRUNC | MSG_DONTWAIT)),
     RULE(sendmsg, IS(2, MSG_NOSIGNAL)),
     ANY(ppoll),
     RULE(accept4, IS(3, SOCK_CLOEXEC)),

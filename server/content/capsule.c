@@ -2,12 +2,12 @@
 #include "capsule.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/beneath.h"
@@ -142,18 +142,18 @@ void capsules_answer(const struct capsules *capsules, const struct request *requ
     }
 }
 
+/* A folder needs no look at it, beside the reading of the content folder. */
+static bool is_capsule(const char *name, unsigned char kind, const void *context) {
+    return strlen(name) <= HOSTNAME_MAX && ((kind == DT_DIR && is_capsule_name(name)) || has_capsule(context, name));
+}
+
 int capsules_each_host(const struct capsules *capsules, void (*each)(const char *host, void *context), void *context) {
     char **names;
-    int hosts = 0;
-    long count = directory_read(capsules->folder, &names);
+    long count = directory_read_some(capsules->folder, is_capsule, capsules, &names);
     if (count < 0)
         return (int)count;
-    for (long i = 0; i < count; i++) {
-        if (strlen(names[i]) <= HOSTNAME_MAX && has_capsule(capsules, names[i])) {
-            each(names[i], context);
-            hosts++;
-        }
-    }
+    for (long i = 0; i < count; i++)
+        each(names[i], context);
     directory_dispose(names, count);
-    return hosts;
+    return (int)count;
 }

@@ -3,6 +3,7 @@
 
 /* Finds files and folders in the content folder that the server may not read. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define CLOSED_LOOKS_MAX 20000 /* names to check in total: a start or a reload does not wait for more */
@@ -12,6 +13,7 @@
 struct closed {
     size_t count;                 /* closed files and folders; the contents of a closed folder are not counted */
     size_t looks;                 /* names that were checked */
+    bool is_root;                 /* this process; a worker is then nobody */
     char first[CLOSED_PATH_SIZE]; /* one of them, relative to the content folder; empty if there is none */
 };
 

@@ -392,6 +392,10 @@ static void settle(struct identity_store *store) {
 static struct identity_file *find_kept(struct identity_store *store, const char *host) {
     struct identity_file *kept = find_own(store, host, false);
     char name[IDENTITY_FILE_NAME_MAX + 1];
+    identity_file_name(host, name);
+    /* The usual case, and the same as below: the name that comes before the other spelling is there, unchanged. */
+    if (kept && !kept->problem && strcmp(kept->file, name) == 0 && !identity_file_is_stale(kept, store->state))
+        return kept;
     bool is_there = identity_file_path(store->state, host, IDENTITY_FILE_PRESENT, name);
     if (kept && is_there && strcmp(kept->file, name) == 0 && !identity_file_is_stale(kept, store->state))
         return kept;

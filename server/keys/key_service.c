@@ -33,6 +33,12 @@
 #define DAY 86400000ull     /* milliseconds */
 #define TICK 3000           /* milliseconds between two watchdog messages */
 
+/*
+ * Requests of a supervisor that are under way, so that the two processes do not wait for each other at each host. Their
+ * answers, each as long as may be, fit into a socket as the kernel makes it: the key process leaves whoever takes none.
+ */
+#define REQUESTS_AT_ONCE 3
+
 /* Names of the descriptors that the service manager keeps for this process over a restart. */
 #define KEY_SERVICE_CONTROL_NAME "control"
 #define KEY_SERVICE_CHANNEL_NAME "channel"
@@ -144,24 +150,29 @@ static size_t apply(struct keys *keys, const struct control_request *request, si
 }
 
 /*
- * Receives one request and responds. Returns false when the supervisor is gone, or does not read the responses: a
- * correct one waits for each, and nobody else may be delayed by one that does not.
+ * Receives the waiting requests, for at most one turn, and responds. Returns false when the supervisor is gone, or does
+ * not read the responses: a correct one reads them while it sends requests, and nobody else may be delayed by one that
+ * does not.
  */
 static bool answer_control(struct keys *keys, int control) {
     static struct control_response response;
     struct control_request request;
     int descriptor;
-    ssize_t got = control_receive(control, &request, &descriptor);
-    if (got <= 0)
-        return got == -EINTR || got == -EAGAIN;
-    size_t size = apply(keys, &request, (size_t)got, descriptor, &response);
-    if (size == 0 || send(control, &response, size, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
-        return true;
-    if (errno == EAGAIN)
-        log_line(LOG_LEVEL_WARNING, "keys: closed the connection of a server that does not take its answers");
-    else
+    uint64_t turn_ends = clock_microseconds() + TURN;
+    do {
+        ssize_t got = control_receive(control, &request, &descriptor);
+        if (got <= 0)
+            return got == -EINTR || got == -EAGAIN;
+        size_t size = apply(keys, &request, (size_t)got, descriptor, &response);
+        if (size == 0 || send(control, &response, size, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+            continue;
+        if (errno == EAGAIN) {
+            log_line(LOG_LEVEL_WARNING, "keys: closed the connection of a server that does not take its answers");
+            return false;
+        }
         log_line(LOG_LEVEL_ERROR, "keys: cannot answer the supervisor: %s", strerror(errno));
-    return errno != EAGAIN;
+    } while (clock_microseconds() < turn_ends);
+    return true;
 }
 
 /* ---- channels ---- */
@@ -454,68 +465,164 @@ static void complain_of(const char *host, bool foreign) {
              foreign ? "is of another version" : "did not understand the request");
 }
 
-/*
- * Sends a request and waits for its response; skips older ones. Meanwhile, notifies the service manager's watchdog.
- * Returns false after logging the reason if there is none.
- */
-static bool exchange(int control, const struct control_request *request, struct control_response *response) {
-    unsigned watchdog = systemd_watchdog_milliseconds();
-    uint64_t slice = watchdog > 0 ? watchdog / 3 : ANSWER_WITHIN;
-    uint64_t give_up = clock_milliseconds() + ANSWER_WITHIN, now;
-    int sent = control_send(control, request, -1);
-    bool closed = sent == -EPIPE || sent == -ECONNRESET;
-    while (sent == 0 && !closed && (now = clock_milliseconds()) < give_up) {
-        struct pollfd ready = {control, POLLIN, 0};
-        if (poll(&ready, 1, (int)(give_up - now < slice ? give_up - now : slice)) == 0) {
-            if (watchdog > 0)
-                systemd_notify("WATCHDOG=1");
-            continue;
-        }
-        ssize_t got = recv(control, response, sizeof *response, MSG_TRUNC);
-        closed = got == 0 || (got < 0 && errno == ECONNRESET);
-        if (got <= 0)
-            break;
-        if (!control_response_is_valid(response, (size_t)got) || response->result == CONTROL_REFUSED) {
-            complain_of(request->host, control_response_is_foreign(response, (size_t)got));
-            return false;
-        }
-        if (response->request_id == request->request_id)
-            return true;
-    }
-    if (closed) /* it has ended, or has as many servers as it may have */
+/* error: of the kernel; 0 if the time is over. */
+static void complain_of_silence(const char *host, int error) {
+    if (error == ECONNRESET || error == EPIPE) /* it has ended, or has as many servers as it may have */
         log_line(LOG_LEVEL_ERROR, "identity %s: the key process closed the connection; see its log, then try again",
-                 request->host);
+                 host);
     else
         log_line(LOG_LEVEL_ERROR, "identity %s: the key process does not answer; check that it runs, then try again",
-                 request->host);
+                 host);
+}
+
+/* Requests of one kind that are under way. They are answered in turn. */
+struct inquiry {
+    int control;
+    enum control_command command;
+    struct certificates *certificates;
+    const char *hosts[REQUESTS_AT_ONCE]; /* by the remainders of their numbers */
+    uint64_t first, next;                /* numbers: of the oldest request under way, and of the next one */
+};
+
+/* Returns 0 or -errno: -EAGAIN if there is no room, -EINVAL if the host does not fit. */
+static int ask(struct inquiry *inquiry, const char *host) {
+    struct control_request request;
+    if (!control_ask(&request, inquiry->command, inquiry->next, inquiry->certificates->generation, host))
+        return -EINVAL;
+    int result = control_send(inquiry->control, &request, -1);
+    if (result == 0)
+        inquiry->hosts[inquiry->next++ % REQUESTS_AT_ONCE] = host;
+    return result;
+}
+
+static bool is_asked(const struct inquiry *inquiry, const char *host) {
+    bool found = false;
+    for (uint64_t i = inquiry->first; i < inquiry->next && !found; i++)
+        found = strcmp(inquiry->hosts[i % REQUESTS_AT_ONCE], host) == 0;
+    return found;
+}
+
+/* Waits for an event. Meanwhile, notifies the service manager's watchdog. */
+static void await(int control, short event, uint64_t give_up) {
+    unsigned watchdog = systemd_watchdog_milliseconds();
+    uint64_t slice = watchdog > 0 ? watchdog / 3 : ANSWER_WITHIN, now;
+    while ((now = clock_milliseconds()) < give_up) {
+        struct pollfd ready = {control, event, 0};
+        if (poll(&ready, 1, (int)(give_up - now < slice ? give_up - now : slice)) != 0)
+            return;
+        if (watchdog > 0)
+            systemd_notify("WATCHDOG=1");
+    }
+}
+
+/*
+ * Asks for hosts from `hosts` on, as many as may be under way; a host that came before in another spelling is known by
+ * now. Returns how many are done with, or -errno if none can be asked for and no answer is to come.
+ */
+static ssize_t ask_some(struct inquiry *inquiry, char *const *hosts, size_t count, key_service_told *told,
+                        void *context) {
+    uint64_t give_up = clock_milliseconds() + ANSWER_WITHIN;
+    size_t at = 0;
+    while (at < count && inquiry->next - inquiry->first < REQUESTS_AT_ONCE) {
+        bool known = certificates_find(inquiry->certificates, hosts[at]) || is_asked(inquiry, hosts[at]);
+        int result = known ? 0 : ask(inquiry, hosts[at]);
+        if (result == -EINVAL) {
+            log_line(LOG_LEVEL_ERROR, "identity: host name too long (%zu bytes)", strlen(hosts[at]));
+            told(hosts[at], KEY_SERVICE_HAVE_NONE, context);
+        } else if (result < 0 && inquiry->first < inquiry->next) {
+            break;
+        } else if (result == -EAGAIN && clock_milliseconds() < give_up) {
+            await(inquiry->control, POLLOUT, give_up);
+            continue;
+        } else if (result < 0) {
+            complain_of_silence(hosts[at], -result);
+            return result;
+        }
+        at++;
+    }
+    return (ssize_t)at;
+}
+
+/*
+ * Waits for the response to the oldest request under way; skips older ones. Returns false after logging the reason if
+ * there is none.
+ */
+static bool hear(struct inquiry *inquiry, struct control_response *response) {
+    const char *host = inquiry->hosts[inquiry->first % REQUESTS_AT_ONCE];
+    uint64_t give_up = clock_milliseconds() + ANSWER_WITHIN;
+    int error = 0;
+    while (clock_milliseconds() < give_up) {
+        ssize_t got = recv(inquiry->control, response, sizeof *response, MSG_TRUNC | MSG_DONTWAIT);
+        if (got < 0 && errno == EAGAIN) {
+            await(inquiry->control, POLLIN, give_up);
+            continue;
+        }
+        if (got <= 0) {
+            error = got < 0 ? errno : ECONNRESET;
+            break;
+        }
+        if (!control_response_is_valid(response, (size_t)got) || response->result == CONTROL_REFUSED) {
+            complain_of(host, control_response_is_foreign(response, (size_t)got));
+            return false;
+        }
+        if (response->request_id == inquiry->first) {
+            inquiry->first++;
+            return true;
+        }
+    }
+    complain_of_silence(host, error);
     return false;
 }
 
-static enum key_service_answer ask_for(int control, enum control_command command, const char *host,
-                                       struct certificates *certificates) {
-    static struct control_response response;
-    static uint64_t request_id;
-    struct control_request request;
-    if (!control_ask(&request, command, ++request_id, certificates->generation, host)) {
-        log_line(LOG_LEVEL_ERROR, "identity: host name too long (%zu bytes)", strlen(host));
-        return KEY_SERVICE_HAVE_NONE;
-    }
-    if (!exchange(control, &request, &response))
-        return KEY_SERVICE_SILENT;
-    if (response.result == CONTROL_UNUSABLE)
+static enum key_service_answer take(struct certificates *certificates, const char *host,
+                                    struct control_response *response) {
+    if (response->result == CONTROL_UNUSABLE)
         return KEY_SERVICE_UNUSABLE;
-    if (response.result != CONTROL_PROVIDED || strcmp(response.host, host) != 0)
+    if (response->result != CONTROL_PROVIDED || strcmp(response->host, host) != 0)
         return KEY_SERVICE_HAVE_NONE;
-    struct certificate certificate = control_certificate(&response);
+    struct certificate certificate = control_certificate(response);
     return certificates_add(certificates, &certificate) ? KEY_SERVICE_PROVIDED : KEY_SERVICE_HAVE_NONE;
 }
 
-enum key_service_answer key_service_provide(int control, const char *host, struct certificates *certificates) {
-    return ask_for(control, CONTROL_PROVIDE, host, certificates);
+static bool inquire(int control, enum control_command command, char *const *hosts, size_t count,
+                    struct certificates *certificates, key_service_told *told, void *context) {
+    static struct control_response response;
+    static uint64_t next = 1;
+    struct inquiry inquiry = {
+        .control = control, .command = command, .certificates = certificates, .first = next, .next = next};
+    size_t at = 0;
+    bool answers = true;
+    while (answers && (at < count || inquiry.first < inquiry.next)) {
+        ssize_t asked = ask_some(&inquiry, hosts + at, count - at, told, context);
+        at += asked > 0 ? (size_t)asked : 0;
+        answers = asked >= 0;
+        if (!answers || inquiry.first == inquiry.next)
+            continue;
+        const char *host = inquiry.hosts[inquiry.first % REQUESTS_AT_ONCE];
+        answers = hear(&inquiry, &response);
+        if (answers)
+            told(host, take(certificates, host, &response), context);
+    }
+    next = inquiry.next;
+    return answers;
+}
+
+bool key_service_provide(int control, char *const *hosts, size_t count, struct certificates *certificates,
+                         key_service_told *told, void *context) {
+    return inquire(control, CONTROL_PROVIDE, hosts, count, certificates, told, context);
+}
+
+static void note_answer(const char *host, enum key_service_answer answer, void *context) {
+    (void)host;
+    *(enum key_service_answer *)context = answer;
 }
 
 enum key_service_answer key_service_provide_sample(int control, const char *host, struct certificates *certificates) {
-    return ask_for(control, CONTROL_PROVIDE_SAMPLE, host, certificates);
+    enum key_service_answer answer = KEY_SERVICE_HAVE_NONE;
+    char name[HOSTNAME_MAX + 1], *const hosts[] = {name};
+    snprintf(name, sizeof name, "%s", host);
+    return inquire(control, CONTROL_PROVIDE_SAMPLE, hosts, 1, certificates, note_answer, &answer) ? answer
+                                                                                                  : KEY_SERVICE_SILENT;
 }
 
 void key_service_refresh(int control) {

@@ -57,15 +57,20 @@ enum key_service_answer {
     KEY_SERVICE_PROVIDED,
     KEY_SERVICE_HAVE_NONE, /* none could be made; the reason was logged, usually by the key process */
     KEY_SERVICE_UNUSABLE,  /* there is one that cannot be used; the key process logged why */
-    KEY_SERVICE_SILENT,    /* no response came, or none of this version; this was logged */
+    KEY_SERVICE_SILENT,    /* of the sample: no response came, or none of this version; this was logged */
 };
 
+typedef void key_service_told(const char *host, enum key_service_answer answer, void *context);
+
 /*
- * Asks for the identity of a host (canonical, hostname.h), which is made if there is none. Adds its public part to
- * `certificates`, whose generation may get signatures with it from now on. Waits for the answer at most 12 seconds, and
- * notifies the watchdog meanwhile.
+ * Asks for the identities of hosts (canonical, hostname.h); one is made for a host that has none. Adds their public
+ * parts to `certificates`, whose generation may get signatures with them from now on. Calls `told` for each host, in
+ * turn; for a host that is named twice, or is there already, once or not at all. Waits for each answer at most 12
+ * seconds, and notifies the watchdog meanwhile. Returns false if no response came, or none of this version; this was
+ * logged, and the remaining hosts were not asked for.
  */
-enum key_service_answer key_service_provide(int control, const char *host, struct certificates *certificates);
+bool key_service_provide(int control, char *const *hosts, size_t count, struct certificates *certificates,
+                         key_service_told *told, void *context);
 
 /*
  * The same for the host of the sample capsule. Returns KEY_SERVICE_HAVE_NONE, without a log line, if there is an

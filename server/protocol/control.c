@@ -104,7 +104,7 @@ ssize_t control_receive(int control, struct control_request *request, int *descr
     memset(request, 0, sizeof *request);
     *descriptor = -1;
     /* MSG_TRUNC returns the whole length of a message that is too long; otherwise it would pass for a request. */
-    ssize_t got = recvmsg(control, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC);
+    ssize_t got = recvmsg(control, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC | MSG_DONTWAIT);
     if (got < 0)
         return -errno;
     *descriptor = take_descriptor(&message);

@@ -84,9 +84,9 @@ bool control_request_is_foreign(const struct control_request *request, size_t si
 int control_send(int control, const struct control_request *request, int descriptor);
 
 /*
- * Takes the next message; the missing part of a short one is 0. *descriptor: the one that came with it, which the
- * caller closes; -1 if there was none, or several, which are closed here. Returns the size of the message, which can be
- * larger than a request; 0 if the other end is closed; or -errno.
+ * Takes the next message without waiting for it (-EAGAIN); the missing part of a short one is 0. *descriptor: the one
+ * that came with it, which the caller closes; -1 if there was none, or several, which are closed here. Returns the size
+ * of the message, which can be larger than a request; 0 if the other end is closed; or -errno.
  */
 ssize_t control_receive(int control, struct control_request *request, int *descriptor);
 

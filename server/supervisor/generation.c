@@ -2,6 +2,7 @@
 #include "generation.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -62,13 +63,11 @@ int generation_open(struct generation *generation, const struct generation_sourc
     return EX_OK;
 }
 
-/* The context of prepare_identity and provide_identity. */
+/* The context of note_host and note_answer. */
 struct provision {
     struct generation *generation;
-    const struct certificates *present;
-    int control;
-    size_t prepared;
-    bool silent;   /* the key process is gone; do not wait for it again for the other hosts */
+    char **hosts; /* canonical; one may be there twice, from two spellings of its folder */
+    size_t count;
     bool unusable; /* one of the identities */
 };
 
@@ -82,28 +81,10 @@ static bool is_capsule(const char *folder) {
     return strcmp(folder, "lost+found") != 0;
 }
 
-#define PREPARED_BETWEEN 256 /* hosts: a second of work on the slowest machines */
-
-/*
- * Announces which hosts are new, so that their identities are written to disk at once. There may be thousands of them,
- * so this also tells the service manager that the start is not hanging.
- */
-static void prepare_identity(const char *folder, void *context) {
+static void note_host(const char *folder, void *context) {
     struct provision *provision = context;
     char host[HOSTNAME_MAX + 1];
-    if (!is_capsule(folder) || !host_of(folder, host) ||
-        (provision->present && certificates_find(provision->present, host)))
-        return;
-    key_service_prepare(provision->control, host);
-    if (++provision->prepared % PREPARED_BETWEEN == 0)
-        systemd_notify("EXTEND_TIMEOUT_USEC=30000000\nWATCHDOG=1");
-}
-
-static void provide_identity(const char *folder, void *context) {
-    struct provision *provision = context;
-    struct certificates *certificates = &provision->generation->certificates;
-    char host[HOSTNAME_MAX + 1];
-    if (provision->silent || !is_capsule(folder))
+    if (!is_capsule(folder))
         return;
     if (!host_of(folder, host)) {
         char quoted[512];
@@ -116,21 +97,40 @@ static void provide_identity(const char *folder, void *context) {
         return;
     }
     provision->generation->capsule_count++;
-    if (certificates_find(certificates, host)) /* for the same host in its other spelling */
-        return;
-    switch (key_service_provide(provision->control, host, certificates)) {
-    case KEY_SERVICE_PROVIDED:
-        return;
-    case KEY_SERVICE_SILENT:
-        provision->silent = true;
-        return;
-    case KEY_SERVICE_UNUSABLE:
-        provision->unusable = true;
-        break;
-    default:
-        break;
+    char **hosts = reallocarray(provision->hosts, provision->count + 1, sizeof *hosts);
+    if (hosts) {
+        provision->hosts = hosts;
+        hosts[provision->count] = strdup(host);
     }
-    if (!certificates_bar(certificates, host))
+    if (hosts && hosts[provision->count])
+        provision->count++;
+    else
+        log_line(LOG_LEVEL_ERROR, "identity %s: out of memory", host);
+}
+
+#define PREPARED_BETWEEN 256 /* hosts: a second of work on the slowest machines */
+
+/*
+ * Announces which hosts are new, so that their identities are written to disk at once. There may be thousands of them,
+ * so this also tells the service manager that the start is not hanging.
+ */
+static void prepare_identities(const struct provision *provision, const struct certificates *present, int control) {
+    size_t prepared = 0;
+    for (size_t i = 0; i < provision->count; i++) {
+        if (present && certificates_find(present, provision->hosts[i]))
+            continue;
+        key_service_prepare(control, provision->hosts[i]);
+        if (++prepared % PREPARED_BETWEEN == 0)
+            systemd_notify("EXTEND_TIMEOUT_USEC=30000000\nWATCHDOG=1");
+    }
+}
+
+static void note_answer(const char *host, enum key_service_answer answer, void *context) {
+    struct provision *provision = context;
+    if (answer == KEY_SERVICE_PROVIDED)
+        return;
+    provision->unusable |= answer == KEY_SERVICE_UNUSABLE;
+    if (!certificates_bar(&provision->generation->certificates, host))
         log_line(LOG_LEVEL_ERROR, "identity %s: out of memory", host);
 }
 
@@ -184,19 +184,23 @@ static int show_sample(struct generation *generation, const struct generation_so
 }
 
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control) {
-    struct provision provision = {.generation = generation, .present = sources->present, .control = control};
+    struct provision provision = {.generation = generation};
     key_service_refresh(control);
-    /* The second reading of the folder tells of what goes wrong. */
-    capsules_each_host(&generation->capsules, prepare_identity, &provision);
-    int result = capsules_each_host(&generation->capsules, provide_identity, &provision);
+    int result = capsules_each_host(&generation->capsules, note_host, &provision);
+    prepare_identities(&provision, sources->present, control);
+    bool answers = key_service_provide(control, provision.hosts, provision.count, &generation->certificates,
+                                       note_answer, &provision);
+    for (size_t i = 0; i < provision.count; i++)
+        free(provision.hosts[i]);
+    free(provision.hosts);
     if (result < 0) {
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s", sources->content, strerror(-result));
         return EX_NOINPUT;
     }
-    if (generation->capsule_count == 0 && !provision.silent)
-        return show_sample(generation, sources, control);
-    if (provision.silent)
+    if (!answers)
         return EX_UNAVAILABLE;
+    if (generation->capsule_count == 0)
+        return show_sample(generation, sources, control);
     if (generation->certificates.count == generation->certificates.barred) {
         log_line(LOG_LEVEL_ERROR, "no capsule has a usable identity; the lines above say why");
         return provision.unusable ? EX_DATAERR : EX_CANTCREAT;

@@ -68,19 +68,23 @@ void pretended_prepare(int control, const char *host) {
 }
 
 /* The first letter of a host decides: given, unusable, silent; any other means none. */
-enum key_service_answer pretended_provide(int control, const char *host, struct certificates *certificates) {
+bool pretended_provide(int control, char *const *hosts, size_t count, struct certificates *certificates,
+                       key_service_told *told, void *context) {
     cr_expect_eq(control, CONTROL);
-    sprintf(setup + strlen(setup), "%s;", host);
-    switch (host[0]) {
-    case 'u':
-        return KEY_SERVICE_UNUSABLE;
-    case 's':
-        return KEY_SERVICE_SILENT;
-    case 'n':
-        return KEY_SERVICE_HAVE_NONE;
-    default:
-        return give(host, certificates);
+    for (size_t i = 0; i < count; i++) {
+        const char *host = hosts[i];
+        if (certificates_find(certificates, host))
+            continue;
+        sprintf(setup + strlen(setup), "%s;", host);
+        if (host[0] == 's')
+            return false;
+        told(host,
+             host[0] == 'u'   ? KEY_SERVICE_UNUSABLE
+             : host[0] == 'n' ? KEY_SERVICE_HAVE_NONE
+                              : give(host, certificates),
+             context);
     }
+    return true;
 }
 
 enum key_service_answer pretended_provide_sample(int control, const char *host, struct certificates *certificates) {

@@ -974,6 +974,13 @@ static void respond(const char *host, uint64_t request_id, enum control_result r
     cr_assert_gt(send(pair[1], &message, size, 0), 0);
 }
 
+static enum key_service_answer provide_one(const char *host, struct certificates *certificates) {
+    enum key_service_answer answer = KEY_SERVICE_HAVE_NONE;
+    char name[HOSTNAME_MAX + 2], *const hosts[] = {name};
+    snprintf(name, sizeof name, "%s", host);
+    return test_provide(pair[0], hosts, 1, certificates, note_answer, &answer) ? answer : KEY_SERVICE_SILENT;
+}
+
 Test(key_service, what_a_supervisor_asks_and_takes) {
     static const struct {
         const char *host;
@@ -995,7 +1002,7 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
         if (i > 0) /* a late response to an earlier request must be ignored */
             respond("a", request_id, CONTROL_PROVIDED, 7, 7);
         respond(cases[i].host, ++request_id, cases[i].result, cases[i].chain_size, cases[i].sent);
-        cr_expect_eq(test_provide(pair[0], "a", &certificates), cases[i].expected, "case %zu", i);
+        cr_expect_eq(provide_one("a", &certificates), cases[i].expected, "case %zu", i);
         cr_assert_eq(recv(pair[1], &request, sizeof request, 0), (ssize_t)sizeof request);
         cr_expect(control_request_is_valid(&request, sizeof request));
         cr_expect_str_eq(request.host, "a");
@@ -1016,18 +1023,18 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
     memset(host, 'a', sizeof host);
     host[sizeof host - 1] = '\0';
     logged_begin();
-    cr_expect_eq(test_provide(pair[0], host, &certificates), KEY_SERVICE_HAVE_NONE);
+    cr_expect_eq(provide_one(host, &certificates), KEY_SERVICE_HAVE_NONE);
     cr_expect_not_null(strstr(logged_end(), "identity: host name too long ("));
     cr_expect_lt(recv(pair[1], &request, sizeof request, MSG_DONTWAIT), 0, "nobody is asked");
     host[HOSTNAME_MAX] = '\0';
-    respond(host, request_id + 2, CONTROL_PROVIDED, 7, 7); /* the name that was too long used a number, too */
-    cr_expect_eq(test_provide(pair[0], host, &certificates), KEY_SERVICE_PROVIDED);
+    respond(host, request_id + 1, CONTROL_PROVIDED, 7, 7);
+    cr_expect_eq(provide_one(host, &certificates), KEY_SERVICE_PROVIDED);
     certificates_dispose(&certificates);
     cr_expect_not(test_are_gone(pair[0]));
     close(pair[1]);
     cr_expect(test_are_gone(pair[0]));
     logged_begin();
-    cr_expect_eq(test_provide(pair[0], "a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_eq(provide_one("a", &certificates), KEY_SERVICE_SILENT);
     cr_expect_not_null(strstr(logged_end(), "identity a: the key process closed the connection"));
 }
 
@@ -1041,18 +1048,189 @@ Test(key_service, a_key_process_of_another_version_is_told_of) {
     struct certificates certificates = {.generation = 1001};
     cr_assert_eq(send(pair[1], &before, sizeof before, 0), (ssize_t)sizeof before);
     logged_begin();
-    cr_expect_eq(test_provide(pair[0], "a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_eq(provide_one("a", &certificates), KEY_SERVICE_SILENT);
     cr_expect_not_null(strstr(logged_end(), "identity a: the key process is of another version; run: systemctl"));
     size_t size = control_reply(&next, 2, CONTROL_NONE, NULL, NULL);
     next.magic += 1u << 24;
     cr_assert_eq(send(pair[1], &next, size, 0), (ssize_t)size);
     logged_begin();
-    cr_expect_eq(test_provide(pair[0], "a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_eq(provide_one("a", &certificates), KEY_SERVICE_SILENT);
     cr_expect_not_null(strstr(logged_end(), "identity a: the key process is of another version; run: systemctl"));
     size = control_reply(&next, 3, CONTROL_REFUSED, NULL, NULL);
     cr_assert_eq(send(pair[1], &next, size, 0), (ssize_t)size);
     logged_begin();
-    cr_expect_eq(test_provide(pair[0], "a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_eq(provide_one("a", &certificates), KEY_SERVICE_SILENT);
     cr_expect_not_null(strstr(logged_end(), "identity a: the key process did not understand the request; run: "));
     cr_expect_eq(certificates.count, 0);
+}
+
+static char told_of[4096]; /* hosts and answers */
+
+static void note_each(const char *host, enum key_service_answer answer, void *context) {
+    (void)context;
+    sprintf(told_of + strlen(told_of), "%s%d ", host, (int)answer);
+}
+
+/* Takes a request of the supervisor. Returns its number; 0 if there is none. */
+static uint64_t take_request(char host[static CONTROL_HOST_SIZE]) {
+    struct control_request request;
+    ssize_t got = recv(pair[1], &request, sizeof request, MSG_DONTWAIT);
+    cr_assert(got < 0 || control_request_is_valid(&request, (size_t)got));
+    memcpy(host, request.host, CONTROL_HOST_SIZE);
+    return got < 0 ? 0 : request.request_id;
+}
+
+/*
+ * Forks a key process. In turns, it takes all requests that wait and then answers them. Its exit status is the largest
+ * number of requests that it found.
+ */
+static pid_t answer_in_turns(unsigned turns) {
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    int most = 0;
+    for (unsigned turn = 0; turn < turns; turn++) {
+        struct pollfd ready = {pair[1], POLLIN, 0};
+        char hosts[KEY_SERVICE_CHANNELS_MAX][CONTROL_HOST_SIZE];
+        uint64_t numbers[KEY_SERVICE_CHANNELS_MAX];
+        int count = 0;
+        cr_assert_eq(poll(&ready, 1, 60000), 1);
+        ppoll(NULL, 0, &(struct timespec){.tv_nsec = 50000000}, NULL); /* so that all that may come are there */
+        while ((numbers[count] = take_request(hosts[count])) > 0)
+            count++;
+        for (int i = 0; i < count; i++)
+            respond(hosts[i], numbers[i], hosts[i][0] == 'u' ? CONTROL_UNUSABLE : CONTROL_PROVIDED, 7, 7);
+        most = count > most ? count : most;
+    }
+    _exit(most);
+}
+
+static int most_found(pid_t child) {
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* Many hosts take few turns, and no more requests are under way than there may be. */
+Test(key_service, a_supervisor_asks_for_many_hosts_at_once) {
+    enum { COUNT = 4 * REQUESTS_AT_ONCE };
+    struct certificates certificates = {.generation = 1001};
+    char names[COUNT][8], *hosts[COUNT + 3];
+    for (int i = 0; i < COUNT; i++) {
+        sprintf(names[i], "%c%d", i == 5 ? 'u' : 'h', i);
+        hosts[i] = names[i];
+    }
+    hosts[COUNT] = names[COUNT - 1]; /* under way, or answered; as when a folder is there in two spellings */
+    hosts[COUNT + 1] = names[0];
+    hosts[COUNT + 2] = (char[]){"z"};
+    pid_t child = answer_in_turns(5);
+    cr_expect(test_provide(pair[0], hosts, COUNT + 3, &certificates, note_each, NULL));
+    cr_expect_eq(most_found(child), REQUESTS_AT_ONCE);
+    char expected[sizeof told_of] = "";
+    for (int i = 0; i < COUNT; i++)
+        sprintf(expected + strlen(expected), "%s%d ", names[i], i == 5 ? KEY_SERVICE_UNUSABLE : KEY_SERVICE_PROVIDED);
+    sprintf(expected + strlen(expected), "z%d ", KEY_SERVICE_PROVIDED);
+    cr_expect_str_eq(told_of, expected);
+    cr_expect_eq(certificates.count, COUNT);
+    certificates_dispose(&certificates);
+}
+
+/* Else the key process would take an honest supervisor for one that does not take its answers. */
+Test(key_service, answers_to_all_requests_under_way_find_room) {
+    static struct control_response message;
+    static char chain[CERTIFICATE_CHAIN_MAX];
+    const struct certificate certificate = {
+        .kind = KEY_P256, .signature_max = 72, .chain = chain, .chain_size = sizeof chain};
+    int control[2];
+    memset(chain, 'a', sizeof chain);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control), 0);
+    size_t size = control_reply(&message, 1, CONTROL_PROVIDED, "a", &certificate);
+    cr_assert_gt(size, sizeof chain);
+    for (int i = 0; i < REQUESTS_AT_ONCE; i++)
+        cr_expect_eq(send(control[1], &message, size, MSG_DONTWAIT), (ssize_t)size, "number %d", i);
+    close(control[0]);
+    close(control[1]);
+}
+
+/* Where nothing fits into the socket, because requests to prepare fill it, this waits for room. */
+Test(key_service, a_supervisor_waits_for_room) {
+    struct certificates certificates = {.generation = 1001};
+    struct control_request request;
+    cr_assert(control_ask(&request, CONTROL_PREPARE, 0, 0, "other"));
+    int waiting = 0;
+    while (control_send(pair[0], &request, -1) == 0)
+        waiting++;
+    cr_assert(waiting > 0 && errno == EAGAIN);
+    pid_t child = fork();
+    if (child == 0) {
+        char asked[CONTROL_HOST_SIZE];
+        uint64_t number = 0;
+        struct pollfd ready = {pair[1], POLLIN, 0};
+        ppoll(NULL, 0, &(struct timespec){.tv_nsec = 50000000}, NULL);
+        for (int i = 0; i <= waiting && poll(&ready, 1, 60000) == 1; i++)
+            number = take_request(asked);
+        respond(asked, number, CONTROL_PROVIDED, 7, 7);
+        _exit(0);
+    }
+    cr_expect_eq(provide_one("a", &certificates), KEY_SERVICE_PROVIDED);
+    cr_expect_eq(most_found(child), 0);
+    certificates_dispose(&certificates);
+}
+
+/* A key process that ends in the middle: the hosts before are told of, and the next one is named. */
+Test(key_service, a_key_process_that_ends_in_the_middle) {
+    struct certificates certificates = {.generation = 1001};
+    char *hosts[] = {(char[]){"a"}, (char[]){"b"}, (char[]){"c"}};
+    pid_t child = fork();
+    if (child == 0) {
+        char asked[CONTROL_HOST_SIZE];
+        struct pollfd ready = {pair[1], POLLIN, 0};
+        uint64_t first = 0;
+        close(pair[0]);
+        /* All of them, for the kernel drops an answer if its sender ends with unread requests. */
+        for (int i = 0; i < 3 && poll(&ready, 1, 60000) == 1; i++) {
+            uint64_t number = take_request(asked);
+            first = first > 0 ? first : number;
+        }
+        respond("a", first, CONTROL_PROVIDED, 7, 7);
+        _exit(0);
+    }
+    close(pair[1]);
+    logged_begin();
+    cr_expect_not(test_provide(pair[0], hosts, 3, &certificates, note_each, NULL));
+    cr_expect_not_null(strstr(logged_end(), "identity b: the key process closed the connection"));
+    cr_expect_str_eq(told_of, "a0 ");
+    cr_expect_eq(most_found(child), 0);
+    certificates_dispose(&certificates);
+}
+
+/* Puts requests for these hosts into a new control socket and answers them. Returns how many turns that took. */
+static int turns_for(const char *hosts) {
+    static struct control_response got;
+    struct control_request request;
+    int control[2], turns = 0;
+    size_t answered = 0;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control), 0);
+    for (const char *host = hosts; *host; host++) {
+        cr_assert(control_ask(&request, CONTROL_PROVIDE, 1, 1001, (char[]){*host, '\0'}));
+        cr_assert_eq(control_send(control[0], &request, -1), 0);
+    }
+    for (; answered < strlen(hosts) && turns < 100; turns++) {
+        cr_expect(answer_control(&keys, control[1]));
+        while (recv(control[0], &got, sizeof got, MSG_DONTWAIT) > 0)
+            answered++;
+    }
+    cr_expect_eq(answered, strlen(hosts));
+    close(control[0]);
+    close(control[1]);
+    return turns;
+}
+
+/* Requests that wait are answered together, but a turn has an end: making 20 keys takes longer. */
+Test(key_service, requests_are_answered_in_turns) {
+    open_keys();
+    cr_expect_eq(turns_for("a"), 1);
+    cr_expect_lt(turns_for("aaaaaaaaaaaaaaaaaaaa"), 20);
+    cr_expect_gt(turns_for("bcdefghijklmnopqrstu"), 1);
 }

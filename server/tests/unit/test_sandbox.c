@@ -133,7 +133,7 @@ static const struct attempt {
     {"recvfrom of a probe", "++++", SYS_recvfrom, {-1, 0, 0, MSG_DONTWAIT}},
     {"recvfrom, urgent", "----", SYS_recvfrom, {-1, 0, 0, MSG_OOB}},
     {"recvfrom whom", "----", SYS_recvfrom, {-1, 0, 0, 0, ELSEWHERE, 0}},
-    {"recvmsg", "++--", SYS_recvmsg, {-1, 0, MSG_CMSG_CLOEXEC | MSG_TRUNC}},
+    {"recvmsg", "++--", SYS_recvmsg, {-1, 0, MSG_CMSG_CLOEXEC | MSG_TRUNC | MSG_DONTWAIT}},
     {"recvmmsg", "----", SYS_recvmmsg, {-1}},
     {"shutdown of what is sent", "+-+-", SYS_shutdown, {MISSING, SHUT_WR}},
     {"shutdown of both", "----", SYS_shutdown, {MISSING, SHUT_RDWR}},
