@@ -239,7 +239,6 @@ static const struct rule keys_rules[] = {
     RULE(getrandom, IS(2, 0)),
     CLOCKS,
     OPEN_FOLDER,
-    RULE(fcntl, IS(1, F_SETFL), ONLY(2, O_RDWR | O_NONBLOCK | O_LARGEFILE)),
     SIGNALS,
     ANY(geteuid),
     ANY(getpid),
@@ -286,6 +285,7 @@ static const struct rule supervisor_rules[] = {
     RULE(dup3, FROM_TO(1, STDIN_FILENO, STDERR_FILENO), IS(2, 0)),
 #endif
     RULE(getsockopt, IS(1, SOL_SOCKET), IS(2, SO_ACCEPTCONN)), /* is a listener still listening? */
+    RULE(fcntl, IS(1, F_SETFL), ONLY(2, O_RDWR | O_NONBLOCK | O_LARGEFILE)),
     RULE(socketpair, IS(0, AF_UNIX)),
     ANY(getppid),
     ANY(set_tid_address),

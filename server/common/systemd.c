@@ -73,10 +73,12 @@ int systemd_connect(const char *path, int type) {
     if (path[0] == '@')
         address.sun_path[0] = '\0'; /* an abstract socket: exactly these bytes, without a NUL */
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-    int descriptor = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    int descriptor = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (descriptor < 0)
         return -errno;
-    if (connect(descriptor, (struct sockaddr *)&address, size) == 0)
+    /* Only connecting must not wait: the queue of a listener that hangs stays full. */
+    if (connect(descriptor, (struct sockaddr *)&address, size) == 0 &&
+        fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK) == 0)
         return descriptor;
     int result = -errno;
     close(descriptor);

@@ -15,13 +15,16 @@
 
 #define BACKLOG 4
 
-/* Removes a socket that nobody listens on. Returns 0, or -EADDRINUSE if something else is in its place. */
+/*
+ * Removes a socket that nobody listens on. Returns 0, -EADDRINUSE if somebody does, or -ENOTSOCK if something else is
+ * in its place.
+ */
 static int remove_stale(const char *path) {
     struct stat status;
     if (lstat(path, &status) < 0)
         return 0;
     if (!S_ISSOCK(status.st_mode))
-        return -EADDRINUSE;
+        return -ENOTSOCK;
     int connection = systemd_connect(path, SOCK_SEQPACKET);
     if (connection >= 0)
         close(connection);
@@ -60,6 +63,10 @@ int key_listener_open(const char *path, int *listener) {
         log_line(LOG_LEVEL_ERROR,
                  "keys: %s is in use; stop the key process that listens there, or name another path with --listen",
                  path);
+        return EX_UNAVAILABLE;
+    }
+    if (*listener == -ENOTSOCK) {
+        log_line(LOG_LEVEL_ERROR, "keys: %s exists and is not a socket; name another path with --listen", path);
         return EX_UNAVAILABLE;
     }
     log_line(LOG_LEVEL_ERROR, "keys: cannot listen at %s: %s; make its folder writable for this user", path,

@@ -2,7 +2,6 @@
 #include "key_service.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -89,7 +88,8 @@ static bool add_channel(struct keys *keys, int descriptor, uint64_t generation) 
         close(descriptor);
         return false;
     }
-    fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
+    /* Whatever it is, we never wait for it: each call on a channel is non-blocking. What is no channel fails the first.
+     */
     keys->channels[keys->channel_count++] =
         (struct channel){.descriptor = descriptor,
                          .generation = identity_store_generation(&keys->store, generation),
@@ -166,11 +166,11 @@ static bool answer_control(struct keys *keys, int control) {
         size_t size = apply(keys, &request, (size_t)got, descriptor, &response);
         if (size == 0 || send(control, &response, size, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
             continue;
-        if (errno == EAGAIN) {
+        if (errno == EAGAIN)
             log_line(LOG_LEVEL_WARNING, "keys: closed the connection of a server that does not take its answers");
-            return false;
-        }
-        log_line(LOG_LEVEL_ERROR, "keys: cannot answer the supervisor: %s", strerror(errno));
+        else if (errno != EPIPE && errno != ECONNRESET) /* it has not just ended */
+            log_line(LOG_LEVEL_ERROR, "keys: cannot answer the supervisor: %s", strerror(errno));
+        return false;
     } while (clock_microseconds() < turn_ends);
     return true;
 }

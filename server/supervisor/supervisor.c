@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -92,12 +93,17 @@ static int reach_keys(struct children *children, const char *path) {
     uint64_t give_up = clock_milliseconds() + KEYS_WITHIN;
     int control;
     /* In a pod, both containers start at the same time. */
-    while ((control = systemd_connect(path, SOCK_SEQPACKET)) < 0 && (control == -ENOENT || control == -ECONNREFUSED) &&
-           clock_milliseconds() < give_up)
+    while ((control = systemd_connect(path, SOCK_SEQPACKET)) < 0 &&
+           (control == -ENOENT || control == -ECONNREFUSED || control == -EAGAIN) && clock_milliseconds() < give_up)
         ppoll(NULL, 0, &(struct timespec){.tv_nsec = 50000000}, NULL);
+    if (control == -EINVAL) {
+        log_line(LOG_LEVEL_ERROR, "--keys takes a path that begins with / and has at most %zu bytes",
+                 sizeof((struct sockaddr_un *)NULL)->sun_path - 1);
+        return EX_USAGE;
+    }
     if (control < 0) {
         log_line(LOG_LEVEL_ERROR, "the key service cannot be reached at %s: %s; name its socket with --keys", path,
-                 strerror(-control));
+                 control == -EAGAIN ? "it accepts no connections" : strerror(-control));
         return EX_UNAVAILABLE;
     }
     children->control = control;

@@ -5,10 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/block_cache.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static bool is_all(const unsigned char *bytes, unsigned char value, size_t size) {
     for (size_t i = 0; i < size; i++) {
         if (bytes[i] != value)
@@ -16,6 +12,28 @@ static bool is_all(const unsigned char *bytes, unsigned char value, size_t size)
     }
     return true;
 }
+
+/* What goes back to malloc is looked at first: `watched` bytes behind the header. */
+static size_t watched;
+static bool was_zeroed;
+
+static void look_and_free(void *memory) {
+    if (watched > 0)
+        was_zeroed = is_all((unsigned char *)memory + 16, 0, watched);
+    free(memory);
+}
+
+/* Its own functions, beside those of the program that is linked. */
+#define block_cache_take test_take
+#define block_cache_take_zeroed test_take_zeroed
+#define block_cache_resize test_resize
+#define block_cache_give test_give
+#define block_cache_cached test_cached
+#define free look_and_free
+#include "worker/block_cache.c"
+#undef free
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 Test(block_cache, what_was_given_back_comes_again_without_its_content) {
     static const size_t sizes[] = {
@@ -87,6 +105,32 @@ Test(block_cache, what_stays_is_bounded) {
         }
     }
     cr_expect_gt(block_cache_cached(), BLOCK_CACHE_TOTAL - BLOCK_CACHE_MOST);
+}
+
+/* Headers count, too: where there is room for the bytes of a block and not for its header, it does not stay. */
+Test(block_cache, a_block_stays_only_with_its_header) {
+    static void *blocks[BLOCK_CACHE_TOTAL / 48];
+    size_t count = BLOCK_CACHE_TOTAL / 48 - 2;
+    void *other = block_cache_take(56), *last = block_cache_take(32);
+    for (size_t i = 0; i < count; i++)
+        blocks[i] = block_cache_take(32);
+    for (size_t i = 0; i < count; i++)
+        block_cache_give(blocks[i]);
+    block_cache_give(other);
+    size_t before = block_cache_cached();
+    cr_assert_eq(BLOCK_CACHE_TOTAL - before, 40);
+    block_cache_give(last);
+    cr_expect_eq(block_cache_cached(), before);
+}
+
+/* Blocks that are not cached are overwritten, too: malloc hands the memory to whoever asks next. */
+Test(block_cache, a_large_block_is_zeroed_before_it_is_freed) {
+    watched = BLOCK_CACHE_MOST + 8000;
+    unsigned char *block = block_cache_take(watched);
+    cr_assert_not_null(block);
+    memset(block, 's', watched);
+    block_cache_give(block);
+    cr_expect(was_zeroed);
 }
 
 /* What was taken again does not count any more, however often that happens. */

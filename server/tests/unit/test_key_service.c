@@ -18,6 +18,8 @@
 #define key_service_prepare test_key_service_prepare
 #include "keys/key_service.c"
 
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -369,7 +371,6 @@ Test(key_service, one_descriptor_is_a_channel_and_several_are_none) {
         hand_over(CONTROL_ATTACH, count);
         cr_expect_eq(keys.channel_count, channels + wanted, "%zu descriptors", count);
     }
-    cr_expect(fcntl(keys.channels[0].descriptor, F_GETFL) & O_NONBLOCK, "a worker could keep it waiting");
     hand_over(77, 1);
     cr_expect_eq(keys.channel_count, 1, "of a request that makes no sense nothing is kept");
     cr_expect_eq(open_descriptors(), before + 1);
@@ -419,6 +420,44 @@ Test(key_service, answers_that_find_no_room) {
     shutdown(pair[0], SHUT_RD);
     cr_expect_not(answer(&keys, channel));
     cr_expect_not(channel->full);
+}
+
+/* A server may pass any kind of descriptor as a channel. The key process closes it and survives in its sandbox. */
+Test(key_service, what_is_no_channel_is_closed) {
+    static const struct {
+        const char *path;
+        int flags;
+    } kinds[] = {{"/dev/null", O_RDONLY},          {"/dev/null", O_WRONLY}, {"/dev/null", O_RDWR | O_APPEND},
+                 {"/dev/null", O_RDWR | O_DIRECT}, {"/", O_PATH},           {"/", O_RDONLY | O_DIRECTORY}};
+    struct control_request request;
+    open_keys();
+    cr_assert(control_ask(&request, CONTROL_ATTACH, 0, 1001, NULL));
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        int status = -1, control[2], given = open(kinds[i].path, kinds[i].flags | O_CLOEXEC);
+        if (given < 0 && (kinds[i].flags & O_DIRECT))
+            continue;
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+        cr_assert_eq(control_send(control[0], &request, given), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            bool well = sandbox_enter(SANDBOX_KEYS, -1) == 0 && answer_control(&keys, control[1]) &&
+                        keys.channel_count == 1 && !answer(&keys, &keys.channels[0]);
+            syscall(SYS_exit_group, well ? 0 : 1);
+        }
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_expect_eq(status, 0, "%s, flags %o: %x", kinds[i].path, (unsigned)kinds[i].flags, (unsigned)status);
+        close(given), close(control[0]), close(control[1]);
+    }
+}
+
+/* The key process does not block even if a worker's socket is in blocking mode. */
+Test(key_service, a_channel_cannot_keep_it_waiting) {
+    open_keys();
+    cr_assert_eq(fcntl(pair[1], F_SETFL, fcntl(pair[1], F_GETFL) & ~O_NONBLOCK), 0);
+    open_channel(1001);
+    alarm(20);
+    cr_expect(answer(&keys, channel), "nothing was asked");
+    alarm(0);
 }
 
 /* A server that asks but reads no answers is dropped, because waiting for it would delay signatures for others. */

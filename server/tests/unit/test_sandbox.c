@@ -68,7 +68,7 @@ static const struct attempt {
     {"fcntl for flags", "+++-", SYS_fcntl, {-1, F_GETFL}},
     {"fcntl to close at execve", "+++-", SYS_fcntl, {-1, F_SETFD, FD_CLOEXEC}},
     {"fcntl not to close at execve", "----", SYS_fcntl, {-1, F_SETFD, 0}},
-    {"fcntl of a file's flags", "++--", SYS_fcntl, {-1, F_SETFL, O_NONBLOCK | O_RDWR}},
+    {"fcntl of a file's flags", "+---", SYS_fcntl, {-1, F_SETFL, O_NONBLOCK | O_RDWR}},
     {"fcntl for a copy", "----", SYS_fcntl, {-1, F_DUPFD}},
     {"fcntl for a copy, closed at execve", "----", SYS_fcntl, {-1, F_DUPFD_CLOEXEC}},
     {"fcntl for signals", "----", SYS_fcntl, {-1, F_SETOWN, 1}},

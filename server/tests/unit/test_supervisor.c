@@ -53,9 +53,12 @@ static void note(const char *format, ...) {
     size_t length = strlen(called);
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(called + length, sizeof called - length, format, arguments);
+    int more = vsnprintf(called + length, sizeof called - length, format, arguments);
     va_end(arguments);
-    strcat(called, ";");
+    if (more < 0 || length + (size_t)more + 1 >= sizeof called)
+        called[length] = '\0'; /* it is full */
+    else
+        strcat(called, ";");
 }
 
 static uint64_t pretended_milliseconds(void) {
@@ -401,6 +404,16 @@ Test(supervisor, the_key_service_by_its_path) {
     logged_begin();
     cr_expect_eq(reach_keys(children, "/run/keys"), EX_UNAVAILABLE);
     cr_expect_not_null(strstr(logged_end(), "the key service cannot be reached at /run/keys: Permission denied"));
+    world.connected = -EINVAL;
+    logged_begin();
+    cr_expect_eq(reach_keys(children, "keys"), EX_USAGE);
+    cr_expect_not_null(strstr(logged_end(), "--keys takes a path that begins with / and has at most 107 bytes"));
+    world.connected = -EAGAIN;
+    logged_begin();
+    cr_expect_eq(reach_keys(children, "/run/keys"), EX_UNAVAILABLE);
+    cr_expect_not_null(
+        strstr(logged_end(), "the key service cannot be reached at /run/keys: it accepts no connections"));
+    cr_expect_geq(moment, KEYS_WITHIN, "the service may be busy for a moment only");
     cr_expect_not(children->keys_apart);
 }
 

@@ -154,6 +154,7 @@ static int connect_to_paths(void) {
     HOLDS(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0);
     int connected = systemd_connect(path, SOCK_SEQPACKET);
     HOLDS(connected >= 0 && fcntl(connected, F_GETFD) == FD_CLOEXEC);
+    HOLDS((fcntl(connected, F_GETFL) & O_NONBLOCK) == 0);
     /* Another socket type, an invalid path, and one that is too long: all fail, and no descriptor stays open. */
     HOLDS(systemd_connect(path, SOCK_DGRAM) == -EPROTOTYPE);
     HOLDS(systemd_connect("socket", SOCK_SEQPACKET) == -EINVAL);
@@ -163,6 +164,11 @@ static int connect_to_paths(void) {
     longer[sizeof longer - 1] = '\0';
     HOLDS(systemd_connect(longer, SOCK_SEQPACKET) == -EINVAL);
     HOLDS(!is_open(connected + 1));
+    /* Nobody accepts these connections, so the queue fills up; then connecting fails instead of waiting. */
+    int last = 0;
+    for (int i = 0; i < 10 && last >= 0; i++)
+        last = systemd_connect(path, SOCK_SEQPACKET);
+    HOLDS(last == -EAGAIN);
     unlink(path);
     rmdir(folder);
     return 0;
