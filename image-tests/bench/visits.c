@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -162,6 +164,17 @@ static void read_reply(struct visits *visits, struct visit *visit) {
         succeed(visits, visit);
 }
 
+/* OpenSSL's reason, for instance the alert that the server sent. */
+static const char *why_handshake_failed(int error) {
+    static char text[256];
+    unsigned long reason = ERR_peek_error();
+    if (error == SSL_ERROR_SSL && reason != 0)
+        snprintf(text, sizeof text, "the handshake failed: %s", ERR_error_string(reason, NULL));
+    else
+        snprintf(text, sizeof text, "the handshake failed: the connection ended (%s)", errno ? strerror(errno) : "EOF");
+    return text;
+}
+
 /* Continues the visit as far as possible. */
 static void advance(struct visits *visits, struct visit *visit, bool readable) {
     if (!SSL_is_init_finished(visit->session)) {
@@ -170,11 +183,12 @@ static void advance(struct visits *visits, struct visit *visit, bool readable) {
             succeed(visits, visit);
             return;
         }
+        ERR_clear_error();
         int result = SSL_do_handshake(visit->session);
         int error = SSL_get_error(visit->session, result);
         visit->asked = error == SSL_ERROR_WANT_READ;
         if (result != 1 && error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
-            fail(visits, visit, "the handshake failed");
+            fail(visits, visit, why_handshake_failed(error));
         if (result != 1)
             return;
         visit->asked = false;

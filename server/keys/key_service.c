@@ -485,7 +485,7 @@ struct inquiry {
 };
 
 /* Returns 0 or -errno: -EAGAIN if there is no room, -EINVAL if the host does not fit. */
-static int ask(struct inquiry *inquiry, const char *host) {
+static int ask_for(struct inquiry *inquiry, const char *host) {
     struct control_request request;
     if (!control_ask(&request, inquiry->command, inquiry->next, inquiry->certificates->generation, host))
         return -EINVAL;
@@ -525,7 +525,7 @@ static ssize_t ask_some(struct inquiry *inquiry, char *const *hosts, size_t coun
     size_t at = 0;
     while (at < count && inquiry->next - inquiry->first < REQUESTS_AT_ONCE) {
         bool known = certificates_find(inquiry->certificates, hosts[at]) || is_asked(inquiry, hosts[at]);
-        int result = known ? 0 : ask(inquiry, hosts[at]);
+        int result = known ? 0 : ask_for(inquiry, hosts[at]);
         if (result == -EINVAL) {
             log_line(LOG_LEVEL_ERROR, "identity: host name too long (%zu bytes)", strlen(hosts[at]));
             told(hosts[at], KEY_SERVICE_HAVE_NONE, context);
@@ -574,8 +574,8 @@ static bool hear(struct inquiry *inquiry, struct control_response *response) {
     return false;
 }
 
-static enum key_service_answer take(struct certificates *certificates, const char *host,
-                                    struct control_response *response) {
+static enum key_service_answer take_response(struct certificates *certificates, const char *host,
+                                             struct control_response *response) {
     if (response->result == CONTROL_UNUSABLE)
         return KEY_SERVICE_UNUSABLE;
     if (response->result != CONTROL_PROVIDED || strcmp(response->host, host) != 0)
@@ -601,7 +601,7 @@ static bool inquire(int control, enum control_command command, char *const *host
         const char *host = inquiry.hosts[inquiry.first % REQUESTS_AT_ONCE];
         answers = hear(&inquiry, &response);
         if (answers)
-            told(host, take(certificates, host, &response), context);
+            told(host, take_response(certificates, host, &response), context);
     }
     next = inquiry.next;
     return answers;
