@@ -57,6 +57,7 @@ static const struct verb {
      "asks the server for a page (health check; at " PROBE_ADDRESS_DEFAULT ")"},
     {"--version", show_version, NULL, NULL},
     {"--help", show_help, NULL, NULL},
+    {"-h", show_help, NULL, NULL},
     {"version", show_version, NULL, NULL},
     {"help", show_help, NULL, NULL},
 };
@@ -120,7 +121,7 @@ static int read_option(char **arguments, int *at, const struct option *options, 
         option->values[option->count ? (*option->count)++ : 0] = value;
         return EX_OK;
     }
-    return wrong_usage("unknown option", argument);
+    return wrong_usage(argument[0] == '-' ? "unknown option" : "unexpected argument", argument);
 }
 
 /*
@@ -179,7 +180,8 @@ static int serve(char **arguments) {
 
 static int keys(char **arguments) {
     const char *state = default_state(), *path = NULL;
-    const struct option known[] = {VALUE("--state", &state), VALUE("--listen", &path)};
+    size_t paths = 0;
+    const struct option known[] = {VALUE("--state", &state), {"--listen", NULL, &path, 1, &paths}};
     int status = read_arguments(arguments, known, COUNT(known), NULL);
     if (status != EX_OK)
         return status;
@@ -262,10 +264,17 @@ static const struct verb *verb_named(const char *name) {
     return NULL;
 }
 
+static bool is_help(const char *argument) {
+    const struct verb *verb = verb_named(argument);
+    return verb && verb->run == show_help;
+}
+
 int main(int count, char **arguments) {
     const struct verb *verb = count < 2 ? NULL : verb_named(arguments[1]);
     log_open();
     tls_take_memory();
+    if (verb && count == 3 && is_help(arguments[2])) /* as in vitrine serve --help */
+        return show_help(NULL);
     if (verb)
         return verb->run(&arguments[2]);
     /* An init is started without a command; its arguments are meant for other kinds of init. */

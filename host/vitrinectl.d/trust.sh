@@ -68,7 +68,7 @@ place_certificate() { # FILE TARGET
 }
 
 revoke() { # FILE | SHA-256
-    local mark file image left=0
+    local mark file image left=0 known=''
     local -a named=()
     [ $# -eq 1 ] || refuse 64 "revoke needs one certificate, or its SHA-256; see: vitrinectl --help"
     mark=$(tr -d : <<<"${1,,}")
@@ -88,6 +88,7 @@ revoke() { # FILE | SHA-256
         [ -z "$image" ] || ! signed_by "$image" "$mark" ||
             refuse 75 "$(basename "$image") was signed with it and would not start again; first upgrade to an image signed with another key"
     done
+    [ ${#named[@]} -eq 0 ] && ! grep -qixF "$mark" "$revoked_list" 2>/dev/null || known=yes
     mkdir -p /etc/verity.d && { cat "$revoked_list" 2>/dev/null || :; echo "$mark"; } >"$revoked_list.new" && sync "$revoked_list.new" &&
         mv "$revoked_list.new" "$revoked_list" || refuse 73 "$revoked_list cannot be written (see above); free some space there and try again"
     for file in "${named[@]}"; do
@@ -104,6 +105,8 @@ revoke() { # FILE | SHA-256
         tidy
         say "$(basename "$image") was signed with it, so rollback to it is no longer possible"
     fi
+    [ -n "$known" ] ||
+        refuse 66 "this host trusted no certificate with SHA-256 $mark, and will trust none; if it was mistyped, revoke the right one: vitrinectl status lists the trusted ones"
     echo "this host no longer trusts the certificate with SHA-256 $mark"
 }
 

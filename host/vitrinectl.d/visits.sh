@@ -137,7 +137,10 @@ visits() { # [--since=TIME] [--json | --plot]
     for word; do
         case $word in
             --since=?*) since=${word#*=} ;;
-            --json | --plot) how=${word#--} ;;
+            --json | --plot)
+                [ "$how" = table ] || refuse 64 "visits accepts --json or --plot, and one of them only; see: vitrinectl --help"
+                how=${word#--}
+                ;;
             *) refuse 64 "visits accepts --since=TIME, and --json or --plot, but not '$word'; see: vitrinectl --help" ;;
         esac
     done

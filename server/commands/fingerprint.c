@@ -68,7 +68,7 @@ static int show(int folder, const char *file, const char *host, const char *drop
         char quoted[512];
         bool missing = errno == ENOENT;
         log_line(LOG_LEVEL_ERROR, "%s: %s%s", log_quote(quoted, sizeof quoted, file), problem,
-                 missing ? "; list all with: vitrine fingerprint" : "");
+                 missing ? "; name none to list all" : "");
         return missing ? EX_NOINPUT : EX_DATAERR;
     }
     facts.names[strcspn(facts.names, " ")] = '\0'; /* the first of several names is enough */

@@ -75,7 +75,7 @@ static int show_announced(int folder, const char *host, const char *next) {
     return conclude(folder, host, next,
                     "This is the next identity of the host; it is not in use yet. Publish its fingerprint where "
                     "readers\nwill look, for example in the capsule, and add its TLSA record beside the present one. "
-                    "After a few\nweeks, run: vitrine renew --new-key HOST\n");
+                    "After a few\nweeks, run this command again without --announce.\n");
 }
 
 /* If an identity was announced before, shows that one again: somebody may already have published its fingerprint. */
@@ -99,7 +99,7 @@ static int put_in_force(int folder, const char *host, const char *file) {
     char next[IDENTITY_FILE_NAME_MAX + 1], former[IDENTITY_FILE_NAME_MAX + 1];
     identity_file_path(folder, host, IDENTITY_FILE_PRESENT, former);
     if (!identity_file_path(folder, host, IDENTITY_FILE_NEXT, next))
-        return complain(host, next, "no new key was announced; run vitrine renew --new-key --announce first",
+        return complain(host, next, "no new key was announced; run the same command with --announce first",
                         EX_NOINPUT);
     /* Do not replace a usable identity with an unusable one. */
     struct identity_file *held = identity_file_load(folder, next, false);

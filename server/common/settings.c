@@ -223,6 +223,8 @@ static bool read_setting(struct reader *reader, const char *key, const char *val
         snprintf(after, sizeof(after), " is not a valid value for %s; expected %s", key, keys[i].expected);
         return refuse(reader, "", value, after);
     }
+    if (key[0] == '\0')
+        return refuse(reader, "the name of the setting is missing before \"=\" and ", value, "");
     return refuse(reader, "", key, " is not a setting; vitrine.conf(5) lists them all");
 }
 

@@ -49,8 +49,9 @@ int settings_load(struct settings *settings, const char *path, text_fault *fault
     }
     if (length < 0) {
         log_line(LOG_LEVEL_ERROR,
-                 "settings file %s: %s; make it readable by everyone (chmod o+r), or name another with --settings",
-                 quoted, length == -EINVAL ? "not a regular file" : strerror((int)-length));
+                 "settings file %s: %s; %sname another with --settings", quoted,
+                 length == -EINVAL ? "not a regular file" : strerror((int)-length),
+                 length == -EACCES ? "make it readable by everyone (chmod o+r), or " : "");
         return EX_NOINPUT;
     }
     int faults = settings_parse(&fresh, text, (size_t)length, fault, context);
