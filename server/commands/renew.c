@@ -99,8 +99,7 @@ static int put_in_force(int folder, const char *host, const char *file) {
     char next[IDENTITY_FILE_NAME_MAX + 1], former[IDENTITY_FILE_NAME_MAX + 1];
     identity_file_path(folder, host, IDENTITY_FILE_PRESENT, former);
     if (!identity_file_path(folder, host, IDENTITY_FILE_NEXT, next))
-        return complain(host, next, "no new key was announced; run the same command with --announce first",
-                        EX_NOINPUT);
+        return complain(host, next, "no new key was announced; run the same command with --announce first", EX_NOINPUT);
     /* Do not replace a usable identity with an unusable one. */
     struct identity_file *held = identity_file_load(folder, next, false);
     const char *problem = held ? held->problem : "out of memory";

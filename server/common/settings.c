@@ -224,7 +224,7 @@ static bool read_setting(struct reader *reader, const char *key, const char *val
         return refuse(reader, "", value, after);
     }
     if (key[0] == '\0')
-        return refuse(reader, "the name of the setting is missing before \"=\" and ", value, "");
+        return refuse(reader, "", value, " has no name before the equals sign; vitrine.conf(5) lists all names");
     return refuse(reader, "", key, " is not a setting; vitrine.conf(5) lists them all");
 }
 

@@ -48,8 +48,7 @@ int settings_load(struct settings *settings, const char *path, text_fault *fault
         return EX_CONFIG;
     }
     if (length < 0) {
-        log_line(LOG_LEVEL_ERROR,
-                 "settings file %s: %s; %sname another with --settings", quoted,
+        log_line(LOG_LEVEL_ERROR, "settings file %s: %s; %sname another with --settings", quoted,
                  length == -EINVAL ? "not a regular file" : strerror((int)-length),
                  length == -EACCES ? "make it readable by everyone (chmod o+r), or " : "");
         return EX_NOINPUT;

@@ -523,8 +523,7 @@ Test(fingerprint, of_what_is_none) {
     log_limit(LOG_LEVEL_NOTICE);
     logged_begin();
     cr_expect_eq(PRINT("a", "b"), EX_NOINPUT, "the others are printed all the same");
-    cr_expect_not_null(
-        strstr(logged_end(), "a.pem\": No such file or directory; name none to list all\n"));
+    cr_expect_not_null(strstr(logged_end(), "a.pem\": No such file or directory; name none to list all\n"));
     cr_expect_str_eq(output, lines_of("state/b.pem", "b", ""));
     logged_begin();
     cr_expect_eq(PRINT("b", "a b"), EX_NOINPUT);

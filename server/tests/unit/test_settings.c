@@ -287,7 +287,7 @@ Test(settings, faults_name_what_is_wrong) {
                      "2: \"colour\" is not a setting; vitrine.conf(5) lists them all;"
                      "4: \"language\" is already set on line 3; keep one of the two;"
                      "5: \"nonsense\" is not of the form `key = value`;"
-                     "6: the name of the setting is missing before \"=\" and \"7\";",
+                     "6: \"7\" has no name before the equals sign; vitrine.conf(5) lists all names;",
                      "%s", faults);
 }
 
@@ -336,8 +336,7 @@ Test(settings_file, what_lies_in_its_place) {
     memset(&untouched, 0xa5, sizeof untouched);
     memset(longest, '\n', sizeof longest);
     cr_expect_eq(read_settings("none", &settings, &text), EX_NOINPUT);
-    cr_expect_str_eq(text,
-                     "settings file \"none\": No such file or directory; name another with --settings\n");
+    cr_expect_str_eq(text, "settings file \"none\": No such file or directory; name another with --settings\n");
     cr_assert(mkfifo("pipe", 0644) == 0 && mkdir("folder", 0755) == 0);
     cr_expect_eq(read_settings("pipe", &settings, &text), EX_NOINPUT);
     cr_expect_not_null(strstr(text, "settings file \"pipe\": not a regular file; "));
