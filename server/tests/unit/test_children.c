@@ -379,6 +379,7 @@ static int begin_supervisor(bool keys_apart) {
     seen = mmap(NULL, (KEYS_SEEN + 1) * sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(seen, MAP_FAILED);
     log_limit(LOG_LEVEL_NOTICE);
+    signal(SIGHUP, SIG_DFL); /* the supervisor does not ignore it either, even if it was started by nohup */
     children_begin(&children);
     settings_default(&generation.settings);
     generation.settings.handshake_timeout = 11;
