@@ -3,7 +3,7 @@
 
 /*
  * The version of a file, a folder or a link, as the kernel describes it. Whoever changes one changes its version, and
- * nobody can set it back: the kernel sets `changed`.
+ * nobody can set it back: the kernel sets `changed`. Only a write through mmap(2) may leave the version as it is.
  */
 
 #include <stdbool.h>

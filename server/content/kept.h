@@ -13,7 +13,11 @@
 #include <stdint.h>
 
 #define KEPT_MOST 1024 /* things, at most */
-#define KEPT_SECONDS 5 /* how long a thing is kept, even if nothing shows that it has changed */
+/*
+ * How long a thing is kept, even if nothing shows that it has changed: a write through mmap(2) may leave no sign. A
+ * page may be made with metadata of that age, so such a change of metadata takes effect after twice this time at most.
+ */
+#define KEPT_SECONDS 5
 
 enum kept_kind { KEPT_METADATA, KEPT_PAGE };
 

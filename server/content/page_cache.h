@@ -4,7 +4,8 @@
 /*
  * Small pages that are kept in memory (kept.h), each with everything that it depends on: its folders, the metadata on
  * its path, the file. A page is sent from memory only if all of these are unchanged (trail.h), so a change takes effect
- * at once. Recently changed pages are not kept, because they could change again without a sign.
+ * at once, or after KEPT_SECONDS if it left no sign. Recently changed pages are not kept, because they could change
+ * again without a sign.
  *
  * Pages below an access list are never kept.
  */

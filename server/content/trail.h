@@ -4,9 +4,10 @@
 /*
  * What a lookup depended on: each folder that it entered, and each file that it read, with its version at that time. As
  * long as all of them have the same versions under the same paths, the lookup would have the same result. The version
- * of a file changes with its bytes, its owner and its permissions. The version of a folder changes with the names in
- * it, so a new `.meta` or another target of a link is noticed. If a path still leads to the same file, no folder on it
- * was renamed, replaced or mounted over.
+ * of a file changes with its bytes, its owner and its permissions, except that a program may change bytes through
+ * mmap(2) without a sign (see KEPT_SECONDS). The version of a folder changes with the names in it, so a new `.meta` or
+ * another target of a link is noticed. If a path still leads to the same file, no folder on it was renamed, replaced or
+ * mounted over.
  *
  * Paths are looked up again each time, and no descriptor is kept: a kept one would notice neither a rename nor a mount,
  * and would keep file systems busy.
