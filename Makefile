@@ -17,6 +17,15 @@ needs = $(if $(PREPARED),,$(1))
 # Runs Criterion tests, only those that match TEST=suite/name if it is set. Each failure shows the command that runs it
 # again.
 criterion = $(ENTER) tools/criterion "make $@" $(1) $(if $(TEST),--filter '$(TEST)')
+# Variables are checked while make reads its files, before it makes anything: a recipe runs after its prerequisites, which
+# may take minutes or make a key.
+#   $(call check_folder,TARGETS,VARIABLE,WHAT,EXAMPLE): must be a folder; may be empty if there is no EXAMPLE
+#   $(call check_file,TARGETS,VARIABLE,WHAT): must be a readable file, or empty
+is = $(shell test $(1) '$(2)' && echo yes)
+check_folder = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $($(2)),$(if $(call is,-d,$($(2))),,$(error \
+    there is no folder $($(2)); $(2)= names the one that holds $(3))),$(if $(4),$(error say which folder holds $(3): $(4)))))
+check_file = $(if $(filter $(1),$(MAKECMDGOALS)),$(if $($(2)),$(if $(call is,-r,$($(2))),,$(error \
+    $(2)=$($(2)) cannot be read; name $(3)))))
 PREFIX ?= /usr/local
 PROFILES := $(PREFIX)/lib/systemd/portable/profile
 PROFILE_FILES := $(wildcard host/profile/*/*.conf)
@@ -92,7 +101,7 @@ compile-commands: | tools-check ## writes compile_commands.json for editors
 	@$(ENTER) tools/compile-commands '$(CURDIR)' >build/compile_commands.json && mv build/compile_commands.json .
 
 unit-check: $(call needs,unit-tests) ## runs the unit tests, plain and under the sanitizers: [TEST=suite/name]
-	@failed=0; $(call criterion,build/unit-tests --jobs $(JOBS)) || failed=1; \
+	@failed=0; $(call criterion,build/unit-tests --jobs $(JOBS)) || failed=$$?; [ $$failed -ne 66 ] || exit 66; \
 	    $(call criterion,build/unit-tests-sanitized --jobs 1) || failed=1; exit $$failed
 # The sanitized tests run one at a time, because Criterion itself sometimes leaks memory when it runs several jobs.
 
@@ -219,8 +228,9 @@ release: release-unsigned ## makes a release, build/release/, signed: [RELEASE_D
 # The certificate must be one that you already trust. The default is for releases signed with your own key.
 CERTIFICATE ?= mkosi.crt
 
+$(call check_folder,rebuild-release,DIR,the release,make rebuild-release DIR=folder CERTIFICATE=vitrine.crt)
+$(call check_file,rebuild-release,CERTIFICATE,the certificate that you trust)
 rebuild-release: ## makes a release again, without its key, and compares: DIR= [CERTIFICATE=]
-	@[ -d "$(DIR)" ] || { echo 'say which folder holds the release: make rebuild-release DIR=folder CERTIFICATE=vitrine.crt' >&2; exit 64; }
 	@tools/release/rebuild '$(DIR)' '$(CERTIFICATE)'
 
 release-list: ## signs the list again with a new expiry date: [RELEASE_DAYS=90]

@@ -26,14 +26,21 @@ endif
 oci-key: | $(call needs,tools-oci) ## makes the key that signs container images, oci.key, if there is none
 	@[ -e oci.key ] && [ -e oci.pub ] || $(ENTER) tools/oci/new-key
 
+# make release publishes at its end, so a wrong name is refused at its beginning.
+ifneq ($(filter oci-push,$(MAKECMDGOALS))$(if $(REGISTRY),$(filter release,$(MAKECMDGOALS))),)
+registry_fault := $(shell tools/oci/push name '$(REGISTRY)' 2>&1)
+$(if $(registry_fault),$(error $(registry_fault)))
+$(call check_file,oci-push release,AUTH,the file that podman login wrote)
+endif
 oci-push: $(call needs,oci) ## copies the container image to a registry, signed: REGISTRY=host/name [AUTH=]
-	@[ -z "$(AUTH)" ] || [ -r "$(AUTH)" ] || { echo 'oci: AUTH=$(AUTH) cannot be read; name the file that podman login wrote' >&2; exit 66; }
 	@cat $(AUTH) /dev/null | $(ENTER) tools/oci/push $(OCI) $(VERSION) '$(REGISTRY)'
 
 TAG ?= 1
-content-oci: oci-key ## makes a container image of your capsules, signed: DIR=folder [TAG=1]
-	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content-oci DIR=/srv/gemini' >&2; exit 64; }
+$(call check_folder,content-oci,DIR,the capsules,make content-oci DIR=/srv/gemini)
+# The key is made only after the capsules are found good.
+content-oci: | $(call needs,tools-oci) ## makes a container image of your capsules, signed: DIR=folder [TAG=1]
 	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/oci/content 'build/capsules_$(TAG).oci.tar' '$(TAG)'
+	@$(MAKE) --no-print-directory oci-key
 	@$(ENTER) tools/oci/sign 'build/capsules_$(TAG).oci.tar'
 
 oci-check: $(call needs,image $(ALSO_FOR:%=image-%) oci tools-containers) ## tests the container image, its signature, and a registry

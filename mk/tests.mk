@@ -43,8 +43,8 @@ endif
 # The key that signs only capsules, if there is one (make content-key).
 CONTENT_KEY = $(if $(wildcard mkosi.content.key),mkosi.content,mkosi)
 
+$(call check_folder,content,DIR,the capsules,make content DIR=/srv/gemini)
 content: image ## makes a signed image of your capsules: DIR=folder [ARCH=arm64]
-	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content DIR=/srv/gemini' >&2; exit 64; }
 	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/bake-content $(BUILD)/content.raw $(CONTENT_KEY).key $(CONTENT_KEY).crt $(FOR)
 
 # The time from which hosts know which capsules are newer: anything that date(1) takes.
@@ -52,21 +52,14 @@ CONTENT_TIME ?= now
 CONTENT_RELEASE := build/content
 CONTENT_FOR := $(if $(filter aarch64,$(HERE)),arm64,x86-64) $(ALSO_FOR)
 
+$(call check_folder,content-release,DIR,the capsules,make content-release DIR=/srv/gemini)
 content-release: key | tools ## makes signed capsules for a web server: DIR=folder [RELEASE_DAYS=90]
-	@[ -d "$(DIR)" ] || { echo 'say which folder holds the capsules: make content-release DIR=/srv/gemini' >&2; exit 64; }
 	@tar -C "$(DIR)" -cf - . | $(ENTER) tools/release/content $(CONTENT_RELEASE) '$(CONTENT_TIME)' $(UNTIL) $(CONTENT_KEY) $(CONTENT_FOR)
 
 content-list: | tools ## signs the list of capsules again with a new expiry date: [RELEASE_DAYS=90]
 	@$(ENTER) tools/release/list $(CONTENT_RELEASE) $(UNTIL) $(CONTENT_KEY).key $(CONTENT_KEY).crt
 
-# Checked while make reads this file, before it makes anything: a rule might run after other prerequisites.
-ifneq ($(filter run boot,$(MAKECMDGOALS)),)
-ifneq ($(CONTENT),)
-ifneq ($(shell test -d '$(CONTENT)' && echo there),there)
-$(error there is no folder $(CONTENT) to show; CONTENT= names one that holds a folder for each host name)
-endif
-endif
-endif
+$(call check_folder,run boot,CONTENT,a folder for each host name)
 
 run: $(if $(PLAIN),program,image host-files) ## runs the image on a test host in a container: [PORT=1965] [CONTENT=folder]
 	@tools/run $(if $(PLAIN),program build/vitrine,nspawn-257 $(IMAGE)) $(PORT) "$(CONTENT)"
