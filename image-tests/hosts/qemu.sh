@@ -159,7 +159,7 @@ emulate() { # COMMAND... -- SNAPSHOT [OPTION]...
 
 kind_become() {
     [ -z "$content" ] || fail "a virtual machine cannot show a folder of this one; use the kind nspawn-257 for that"
-    choose_port
+    chosen=$(image-tests/lib/free-port) || exit
     echo "$chosen" >"$folder/shell"
     emulate -- on -incoming "file:$virtual/state"
 }
