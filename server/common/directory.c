@@ -12,9 +12,10 @@ static int compare_names(const void *left, const void *right) {
     return strcmp(*(char *const *)left, *(char *const *)right);
 }
 
-/* Appends a copy of a name to a list that grows. Returns 0 or -ENOMEM. */
-static int append_name(char ***names, long *count, const char *name) {
-    char **longer = reallocarray(*names, (size_t)*count + 1, sizeof(**names));
+int directory_append(char ***names, size_t *count, const char *name) {
+    /* Twice as long whenever it is full, as there may be thousands. */
+    bool is_full = (*count & (*count - 1)) == 0;
+    char **longer = is_full ? reallocarray(*names, *count ? 2 * *count : 1, sizeof **names) : *names;
     if (longer == NULL)
         return -ENOMEM;
     *names = longer;
@@ -25,17 +26,12 @@ static int append_name(char ***names, long *count, const char *name) {
     return 0;
 }
 
-long directory_read_some(int folder, directory_wanted *wanted, const void *context, char ***names) {
-    long count = 0;
+int directory_each(int folder, directory_visit *visit, void *context) {
+    DIR *entries = fdopendir(folder);
     int result = 0;
-    *names = NULL;
-    int descriptor = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0)
-        return -errno;
-    DIR *entries = fdopendir(descriptor);
     if (entries == NULL) {
         result = -errno;
-        close(descriptor);
+        close(folder);
         return result;
     }
     while (result == 0) {
@@ -45,19 +41,41 @@ long directory_read_some(int folder, directory_wanted *wanted, const void *conte
             result = -errno;
             break;
         }
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            wanted(entry->d_name, entry->d_type, context))
-            result = append_name(names, &count, entry->d_name);
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            result = visit(entry->d_name, entry->d_type, context);
     }
     closedir(entries);
+    return result;
+}
+
+/* The context of add_if_wanted. */
+struct selection {
+    directory_wanted *wanted;
+    const void *context;
+    char **names;
+    size_t count;
+};
+
+static int add_if_wanted(const char *name, unsigned char kind, void *context) {
+    struct selection *selection = context;
+    if (!selection->wanted(name, kind, selection->context))
+        return 0;
+    return directory_append(&selection->names, &selection->count, name);
+}
+
+long directory_read_some(int folder, directory_wanted *wanted, const void *context, char ***names) {
+    struct selection selection = {.wanted = wanted, .context = context};
+    *names = NULL;
+    int descriptor = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = descriptor < 0 ? -errno : directory_each(descriptor, add_if_wanted, &selection);
     if (result != 0) {
-        directory_dispose(*names, count);
-        *names = NULL;
+        directory_dispose(selection.names, (long)selection.count);
         return result;
     }
-    if (count > 0)
-        qsort(*names, (size_t)count, sizeof(**names), compare_names);
-    return count;
+    if (selection.count > 0)
+        qsort(selection.names, selection.count, sizeof *selection.names, compare_names);
+    *names = selection.names;
+    return (long)selection.count;
 }
 
 static bool want_all(const char *name, unsigned char kind, const void *context) {

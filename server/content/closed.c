@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "closed.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,47 +18,46 @@ static bool is_closed(const struct closed *closed, int folder, const char *name,
     return faccessat(folder, name, is_folder ? R_OK | X_OK : R_OK, 0) < 0;
 }
 
-static void look_into(struct closed *closed, int parent, const char *name, char path[static CLOSED_PATH_SIZE],
-                      unsigned depth);
+/* One folder that is being read. */
+struct level {
+    struct closed *closed;
+    int folder;
+    char *path; /* relative to the content folder, "" for that one itself; has room for CLOSED_PATH_SIZE bytes */
+    unsigned depth;
+};
 
-/* path: as for look_into. */
-static void look_at(struct closed *closed, int folder, const char *name, char path[static CLOSED_PATH_SIZE],
-                    unsigned depth) {
+static void look_into(struct level level, const char *name);
+
+static int look_at(const char *name, unsigned char kind, void *context) {
+    const struct level *level = context;
+    struct closed *closed = level->closed;
     struct stat status;
-    size_t length = strlen(path);
+    size_t length = strlen(level->path);
+    (void)kind;
+    if (closed->looks >= CLOSED_LOOKS_MAX)
+        return 1;
     closed->looks++;
     /* Other code reports a page directly in the content folder; lost+found belongs to the file system. */
-    if (directory_is_hidden(name) || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-        !(S_ISDIR(status.st_mode) || (S_ISREG(status.st_mode) && depth > 0)) ||
-        (depth == 0 && strcmp(name, "lost+found") == 0))
-        return;
-    snprintf(path + length, CLOSED_PATH_SIZE - length, "%s%s", length > 0 ? "/" : "", name);
-    if (is_closed(closed, folder, name, &status)) {
+    if (directory_is_hidden(name) || fstatat(level->folder, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !(S_ISDIR(status.st_mode) || (S_ISREG(status.st_mode) && level->depth > 0)) ||
+        (level->depth == 0 && strcmp(name, "lost+found") == 0))
+        return 0;
+    snprintf(level->path + length, CLOSED_PATH_SIZE - length, "%s%s", length > 0 ? "/" : "", name);
+    if (is_closed(closed, level->folder, name, &status)) {
         if (closed->count++ == 0)
-            memcpy(closed->first, path, CLOSED_PATH_SIZE);
-    } else if (S_ISDIR(status.st_mode) && depth < CLOSED_DEPTH_MAX) {
-        look_into(closed, folder, name, path, depth + 1);
+            memcpy(closed->first, level->path, CLOSED_PATH_SIZE);
+    } else if (S_ISDIR(status.st_mode) && level->depth < CLOSED_DEPTH_MAX) {
+        look_into((struct level){closed, level->folder, level->path, level->depth + 1}, name);
     }
-    path[length] = '\0';
+    level->path[length] = '\0';
+    return 0;
 }
 
-/*
- * Looks at each name in a folder, which `parent` holds under `name`. path: the folder, relative to the content folder,
- * with room for more; empty for the content folder itself.
- */
-static void look_into(struct closed *closed, int parent, const char *name, char path[static CLOSED_PATH_SIZE],
-                      unsigned depth) {
-    int folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *names = folder < 0 ? NULL : fdopendir(folder);
-    const struct dirent *entry;
-    while (names && closed->looks < CLOSED_LOOKS_MAX && (entry = readdir(names))) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            look_at(closed, folder, entry->d_name, path, depth);
-    }
-    if (names)
-        closedir(names);
-    else if (folder >= 0)
-        close(folder);
+/* level: that of a folder in its parent, whose descriptor it still has. */
+static void look_into(struct level level, const char *name) {
+    level.folder = openat(level.folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (level.folder >= 0)
+        directory_each(level.folder, look_at, &level);
 }
 
 void closed_find(struct closed *closed, int content) {
@@ -72,5 +70,5 @@ void closed_find(struct closed *closed, int content) {
      */
     if (!closed->is_root ||
         (fstat(content, &status) == 0 && (status.st_mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH)))
-        look_into(closed, content, ".", path, 0);
+        look_into((struct level){closed, content, path, 0}, ".");
 }

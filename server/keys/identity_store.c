@@ -388,16 +388,21 @@ static void settle(struct identity_store *store) {
     forget_prepared(store);
 }
 
+/* Is the identity from the file of this name, as that file is now? */
+static bool is_current(const struct identity_store *store, const struct identity_file *held, const char *name) {
+    return strcmp(held->file, name) == 0 && !identity_file_is_stale(held, store->state);
+}
+
 /* Returns the identity in the state folder, in its current version. NULL: there is none. */
 static struct identity_file *find_kept(struct identity_store *store, const char *host) {
     struct identity_file *kept = find_own(store, host, false);
     char name[IDENTITY_FILE_NAME_MAX + 1];
     identity_file_name(host, name);
-    /* The usual case, and the same as below: the name that comes before the other spelling is there, unchanged. */
-    if (kept && !kept->problem && strcmp(kept->file, name) == 0 && !identity_file_is_stale(kept, store->state))
+    /* The usual case needs no search: the file of the name that comes before the other spelling is there, unchanged. */
+    if (kept && !kept->problem && is_current(store, kept, name))
         return kept;
     bool is_there = identity_file_path(store->state, host, IDENTITY_FILE_PRESENT, name);
-    if (kept && is_there && strcmp(kept->file, name) == 0 && !identity_file_is_stale(kept, store->state))
+    if (kept && is_there && is_current(store, kept, name))
         return kept;
     if (kept)
         retire(store, kept);

@@ -2,12 +2,12 @@
 #include "generation.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 
 #include "common/clock.h"
+#include "common/directory.h"
 #include "common/hostname.h"
 #include "common/log.h"
 #include "common/settings_file.h"
@@ -97,14 +97,7 @@ static void note_host(const char *folder, void *context) {
         return;
     }
     provision->generation->capsule_count++;
-    char **hosts = reallocarray(provision->hosts, provision->count + 1, sizeof *hosts);
-    if (hosts) {
-        provision->hosts = hosts;
-        hosts[provision->count] = strdup(host);
-    }
-    if (hosts && hosts[provision->count])
-        provision->count++;
-    else
+    if (directory_append(&provision->hosts, &provision->count, host) != 0)
         log_line(LOG_LEVEL_ERROR, "identity %s: out of memory", host);
 }
 
@@ -190,9 +183,7 @@ int generation_identify(struct generation *generation, const struct generation_s
     prepare_identities(&provision, sources->present, control);
     bool answers = key_service_provide(control, provision.hosts, provision.count, &generation->certificates,
                                        note_answer, &provision);
-    for (size_t i = 0; i < provision.count; i++)
-        free(provision.hosts[i]);
-    free(provision.hosts);
+    directory_dispose(provision.hosts, (long)provision.count);
     if (result < 0) {
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s", sources->content, strerror(-result));
         return EX_NOINPUT;
