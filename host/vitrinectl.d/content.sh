@@ -76,7 +76,7 @@ content() {
     local before
     copy=''
     [ $# -eq 1 ] || refuse 64 "content needs one image, --from=ADDRESS, --update, or --none; see: vitrinectl --help"
-    [ -n "$(attached_image)" ] || [ -e "$memory/journal" ] || refuse 75 "no image of the server is attached; run: vitrinectl attach IMAGE"
+    [ -e "$memory/journal" ] || need_server # recover decides after an interruption
     case $1 in
         --update) update_content ''; return ;;
         --from=?*) update_content "${1#*=}"; return ;;

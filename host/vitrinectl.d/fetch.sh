@@ -53,9 +53,13 @@ highest() {
     fi
 }
 
+records_of() { # IMAGE: of the server, or of capsules
+    [[ ${1##*/} != content_* ]] || echo content-
+}
+
 note_highest() { # IMAGE
-    local version known records=''
-    [[ ${1##*/} != content_* ]] || records=content-
+    local version known records
+    records=$(records_of "$1")
     version=$(version_of "$1")
     known=$(recall "${records}highest")
     if [ -n "$version" ] && { [ -z "$known" ] || is_newer "$version" "$known"; }; then
@@ -64,9 +68,7 @@ note_highest() { # IMAGE
 }
 
 note_failed() { # IMAGE
-    local records=''
-    [[ ${1##*/} != content_* ]] || records=content-
-    note "${records}failed" "$(version_of "$1")"
+    note "$(records_of "$1")failed" "$(version_of "$1")"
     note_highest "$1"
 }
 
