@@ -15,7 +15,7 @@
 #include "common/text.h"
 #include "content/closed.h"
 #include "content/uri_host.h"
-#include "keys/key_service.h"
+#include "keys/key_client.h"
 
 /* A page directly in the content folder: the owner took that folder for the capsule. */
 static void warn_of_lost_page(struct generation *generation, const struct generation_sources *sources) {
@@ -112,17 +112,17 @@ static void prepare_identities(const struct provision *provision, const struct c
     for (size_t i = 0; i < provision->count; i++) {
         if (present && certificates_find(present, provision->hosts[i]))
             continue;
-        key_service_prepare(control, provision->hosts[i]);
+        key_client_prepare(control, provision->hosts[i]);
         if (++prepared % PREPARED_BETWEEN == 0)
             systemd_notify("EXTEND_TIMEOUT_USEC=30000000\nWATCHDOG=1");
     }
 }
 
-static void note_answer(const char *host, enum key_service_answer answer, void *context) {
+static void note_answer(const char *host, enum key_client_answer answer, void *context) {
     struct provision *provision = context;
-    if (answer == KEY_SERVICE_PROVIDED)
+    if (answer == KEY_CLIENT_PROVIDED)
         return;
-    provision->unusable |= answer == KEY_SERVICE_UNUSABLE;
+    provision->unusable |= answer == KEY_CLIENT_UNUSABLE;
     if (!certificates_bar(&provision->generation->certificates, host))
         log_line(LOG_LEVEL_ERROR, "identity %s: out of memory", host);
 }
@@ -151,12 +151,12 @@ static int show_sample(struct generation *generation, const struct generation_so
                  sources->content);
         return EX_NOINPUT;
     }
-    switch (key_service_provide_sample(control, SAMPLE_HOST, &generation->certificates)) {
-    case KEY_SERVICE_PROVIDED:
+    switch (key_client_provide_sample(control, SAMPLE_HOST, &generation->certificates)) {
+    case KEY_CLIENT_PROVIDED:
         break;
-    case KEY_SERVICE_SILENT:
+    case KEY_CLIENT_SILENT:
         return EX_UNAVAILABLE;
-    case KEY_SERVICE_UNUSABLE:
+    case KEY_CLIENT_UNUSABLE:
         return EX_DATAERR;
     default:
         log_line(LOG_LEVEL_ERROR,
@@ -178,11 +178,11 @@ static int show_sample(struct generation *generation, const struct generation_so
 
 int generation_identify(struct generation *generation, const struct generation_sources *sources, int control) {
     struct provision provision = {.generation = generation};
-    key_service_refresh(control);
+    key_client_refresh(control);
     int result = capsules_each_host(&generation->capsules, note_host, &provision);
     prepare_identities(&provision, sources->present, control);
-    bool answers = key_service_provide(control, provision.hosts, provision.count, &generation->certificates,
-                                       note_answer, &provision);
+    bool answers = key_client_provide(control, provision.hosts, provision.count, &generation->certificates, note_answer,
+                                      &provision);
     directory_dispose(provision.hosts, (long)provision.count);
     if (result < 0) {
         log_line(LOG_LEVEL_ERROR, "content folder %s: %s", sources->content, strerror(-result));

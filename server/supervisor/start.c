@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/sandbox.h"
 #include "common/systemd.h"
+#include "keys/key_client.h"
 #include "keys/key_service.h"
 
 #define LINGER 2000 /* milliseconds in which a client reads the end of a response before the connection closes */
@@ -103,7 +104,7 @@ static int open_channel(struct children *children, struct child *child) {
         return -errno;
     child->signing_client = pair[0];
     child->channel = pair[1];
-    int result = key_service_attach(children->control, pair[1], &children->generation->certificates);
+    int result = key_client_attach(children->control, pair[1], &children->generation->certificates);
     if (children->keys_apart)
         children_close(&child->channel); /* its service manager keeps it over a restart */
     return result;

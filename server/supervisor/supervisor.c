@@ -24,7 +24,7 @@
 #include "common/systemd.h"
 #include "common/text.h"
 #include "generation.h"
-#include "keys/key_service.h"
+#include "keys/key_client.h"
 #include "listen.h"
 #include "processors.h"
 #include "start.h"
@@ -323,7 +323,7 @@ static int run(struct supervisor *supervisor) {
             return EX_OK;
         if (stop_at > 0 && clock_milliseconds() >= stop_at)
             return EX_OK;
-        if (children->keys_apart && key_service_is_gone(children->control)) {
+        if (children->keys_apart && key_client_is_gone(children->control)) {
             log_line(LOG_LEVEL_ERROR, "the key service closed the connection; exiting, so that the service manager "
                                       "opens a new one (OpenFile=)");
             return EX_UNAVAILABLE;

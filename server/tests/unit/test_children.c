@@ -23,7 +23,7 @@
 #define retire retire_worker
 #define worker_serve pretended_worker
 #define key_service_serve pretended_keys
-#define key_service_attach pretended_attach
+#define key_client_attach pretended_attach
 #define sandbox_enter pretended_sandbox_of_keys
 #define children_start_worker test_children_start_worker
 #define children_close test_children_close

@@ -9,10 +9,10 @@
 #define generation_open test_open
 #define generation_identify test_identify
 #define generation_dispose test_dispose
-#define key_service_provide pretended_provide
-#define key_service_provide_sample pretended_provide_sample
-#define key_service_refresh pretended_refresh
-#define key_service_prepare pretended_prepare
+#define key_client_provide pretended_provide
+#define key_client_provide_sample pretended_provide_sample
+#define key_client_refresh pretended_refresh
+#define key_client_prepare pretended_prepare
 #include "supervisor/generation.c"
 
 #include <stdio.h>
@@ -27,7 +27,7 @@
 static char base[] = "/tmp/vitrine-generation-XXXXXX", setup[256];
 static const struct generation_sources sources = {.settings = "settings", .content = "content", .sample = "sample"};
 static struct generation generation;
-static enum key_service_answer sample_answer = KEY_SERVICE_PROVIDED;
+static enum key_client_answer sample_answer = KEY_CLIENT_PROVIDED;
 
 static void shell(const char *command) {
     cr_assert_eq(system(command), 0, "%s", command);
@@ -52,12 +52,12 @@ static void clean(void) {
 
 TestSuite(generation, .init = prepare, .fini = clean, .timeout = 60);
 
-static enum key_service_answer give(const char *host, struct certificates *certificates) {
+static enum key_client_answer give(const char *host, struct certificates *certificates) {
     cr_assert(certificates_bar(certificates, host));
     certificates->barred--;
     struct certificate *certificate = (struct certificate *)(uintptr_t)certificates_find(certificates, host);
     certificate->chain = strdup("a chain");
-    return KEY_SERVICE_PROVIDED;
+    return KEY_CLIENT_PROVIDED;
 }
 
 static char prepared[8192]; /* hosts, each followed by a space */
@@ -69,7 +69,7 @@ void pretended_prepare(int control, const char *host) {
 
 /* The first letter of a host decides: given, unusable, silent; any other means none. */
 bool pretended_provide(int control, char *const *hosts, size_t count, struct certificates *certificates,
-                       key_service_told *told, void *context) {
+                       key_client_told *told, void *context) {
     cr_expect_eq(control, CONTROL);
     for (size_t i = 0; i < count; i++) {
         const char *host = hosts[i];
@@ -79,18 +79,18 @@ bool pretended_provide(int control, char *const *hosts, size_t count, struct cer
         if (host[0] == 's')
             return false;
         told(host,
-             host[0] == 'u'   ? KEY_SERVICE_UNUSABLE
-             : host[0] == 'n' ? KEY_SERVICE_HAVE_NONE
+             host[0] == 'u'   ? KEY_CLIENT_UNUSABLE
+             : host[0] == 'n' ? KEY_CLIENT_HAVE_NONE
                               : give(host, certificates),
              context);
     }
     return true;
 }
 
-enum key_service_answer pretended_provide_sample(int control, const char *host, struct certificates *certificates) {
+enum key_client_answer pretended_provide_sample(int control, const char *host, struct certificates *certificates) {
     cr_expect_eq(control, CONTROL);
     sprintf(setup + strlen(setup), "sample %s;", host);
-    return sample_answer == KEY_SERVICE_PROVIDED ? give(host, certificates) : sample_answer;
+    return sample_answer == KEY_CLIENT_PROVIDED ? give(host, certificates) : sample_answer;
 }
 
 void pretended_refresh(int control) {
@@ -308,11 +308,11 @@ Test(generation, the_sample) {
     cr_expect_str_eq(generation.fallback, "localhost");
     cr_expect(capsules_serve(&generation.capsules, "any.example", false));
     cr_expect_not_null(strstr(text, "content folder content contains no capsule, so every name shows the sample"));
-    sample_answer = KEY_SERVICE_SILENT;
+    sample_answer = KEY_CLIENT_SILENT;
     cr_expect_eq(identified_anew(&text), EX_UNAVAILABLE);
-    sample_answer = KEY_SERVICE_UNUSABLE;
+    sample_answer = KEY_CLIENT_UNUSABLE;
     cr_expect_eq(identified_anew(&text), EX_DATAERR);
-    sample_answer = KEY_SERVICE_HAVE_NONE;
+    sample_answer = KEY_CLIENT_HAVE_NONE;
     cr_expect_eq(identified_anew(&text), EX_NOINPUT);
     cr_expect_not_null(strstr(text, "but there are identities for other hosts"));
     shell("rm -r sample");

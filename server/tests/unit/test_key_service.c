@@ -10,12 +10,13 @@
 /* This file includes the source under test; renaming avoids conflicts with the linked copy. */
 #define key_service_serve test_serve
 #define key_service_run test_service
-#define key_service_is_gone test_are_gone
-#define key_service_provide test_provide
-#define key_service_provide_sample test_provide_sample
-#define key_service_attach test_attach
-#define key_service_refresh test_refresh
-#define key_service_prepare test_key_service_prepare
+#define key_client_is_gone test_are_gone
+#define key_client_provide test_provide
+#define key_client_provide_sample test_provide_sample
+#define key_client_attach test_attach
+#define key_client_refresh test_refresh
+#define key_client_prepare test_prepare
+#include "keys/key_client.c"
 #include "keys/key_service.c"
 
 #include <fcntl.h>
@@ -1013,11 +1014,11 @@ static void respond(const char *host, uint64_t request_id, enum control_result r
     cr_assert_gt(send(pair[1], &message, size, 0), 0);
 }
 
-static enum key_service_answer provide_one(const char *host, struct certificates *certificates) {
-    enum key_service_answer answer = KEY_SERVICE_HAVE_NONE;
+static enum key_client_answer provide_one(const char *host, struct certificates *certificates) {
+    enum key_client_answer answer = KEY_CLIENT_HAVE_NONE;
     char name[HOSTNAME_MAX + 2], *const hosts[] = {name};
     snprintf(name, sizeof name, "%s", host);
-    return test_provide(pair[0], hosts, 1, certificates, note_answer, &answer) ? answer : KEY_SERVICE_SILENT;
+    return test_provide(pair[0], hosts, 1, certificates, note_answer, &answer) ? answer : KEY_CLIENT_SILENT;
 }
 
 Test(key_service, what_a_supervisor_asks_and_takes) {
@@ -1026,12 +1027,12 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
         enum control_result result;
         uint32_t chain_size;
         size_t sent;
-        enum key_service_answer expected;
+        enum key_client_answer expected;
     } cases[] = {
-        {"a", CONTROL_PROVIDED, 7, 7, KEY_SERVICE_PROVIDED},   {"b", CONTROL_PROVIDED, 7, 7, KEY_SERVICE_HAVE_NONE},
-        {"a", CONTROL_PROVIDED, 8, 7, KEY_SERVICE_SILENT},     {"a", CONTROL_PROVIDED, 6, 7, KEY_SERVICE_SILENT},
-        {"a", CONTROL_UNUSABLE, 0, 0, KEY_SERVICE_UNUSABLE},   {"a", CONTROL_NONE, 7, 7, KEY_SERVICE_HAVE_NONE},
-        {"ab", CONTROL_PROVIDED, 7, 7, KEY_SERVICE_HAVE_NONE}, {"a", CONTROL_REFUSED, 0, 0, KEY_SERVICE_SILENT},
+        {"a", CONTROL_PROVIDED, 7, 7, KEY_CLIENT_PROVIDED},   {"b", CONTROL_PROVIDED, 7, 7, KEY_CLIENT_HAVE_NONE},
+        {"a", CONTROL_PROVIDED, 8, 7, KEY_CLIENT_SILENT},     {"a", CONTROL_PROVIDED, 6, 7, KEY_CLIENT_SILENT},
+        {"a", CONTROL_UNUSABLE, 0, 0, KEY_CLIENT_UNUSABLE},   {"a", CONTROL_NONE, 7, 7, KEY_CLIENT_HAVE_NONE},
+        {"ab", CONTROL_PROVIDED, 7, 7, KEY_CLIENT_HAVE_NONE}, {"a", CONTROL_REFUSED, 0, 0, KEY_CLIENT_SILENT},
     };
     struct control_request request;
     uint64_t request_id = 0;
@@ -1047,7 +1048,7 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
         cr_expect_str_eq(request.host, "a");
         cr_expect_eq(request.command, CONTROL_PROVIDE);
         cr_expect_eq(request.generation, 1001);
-        cr_expect_eq(certificates.count, cases[i].expected == KEY_SERVICE_PROVIDED);
+        cr_expect_eq(certificates.count, cases[i].expected == KEY_CLIENT_PROVIDED);
         if (certificates.count == 1) {
             cr_expect_str_eq(certificates.list[0].chain, "a chain");
             cr_expect_eq(certificates.list[0].kind, KEY_P256);
@@ -1062,18 +1063,18 @@ Test(key_service, what_a_supervisor_asks_and_takes) {
     memset(host, 'a', sizeof host);
     host[sizeof host - 1] = '\0';
     logged_begin();
-    cr_expect_eq(provide_one(host, &certificates), KEY_SERVICE_HAVE_NONE);
+    cr_expect_eq(provide_one(host, &certificates), KEY_CLIENT_HAVE_NONE);
     cr_expect_not_null(strstr(logged_end(), "identity: host name too long ("));
     cr_expect_lt(recv(pair[1], &request, sizeof request, MSG_DONTWAIT), 0, "nobody is asked");
     host[HOSTNAME_MAX] = '\0';
     respond(host, request_id + 1, CONTROL_PROVIDED, 7, 7);
-    cr_expect_eq(provide_one(host, &certificates), KEY_SERVICE_PROVIDED);
+    cr_expect_eq(provide_one(host, &certificates), KEY_CLIENT_PROVIDED);
     certificates_dispose(&certificates);
     cr_expect_not(test_are_gone(pair[0]));
     close(pair[1]);
     cr_expect(test_are_gone(pair[0]));
     logged_begin();
-    cr_expect_eq(provide_one("a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_eq(provide_one("a", &certificates), KEY_CLIENT_SILENT);
     cr_expect_not_null(strstr(logged_end(), "identity a: the key process closed the connection"));
 }
 
@@ -1087,25 +1088,25 @@ Test(key_service, a_key_process_of_another_version_is_told_of) {
     struct certificates certificates = {.generation = 1001};
     cr_assert_eq(send(pair[1], &before, sizeof before, 0), (ssize_t)sizeof before);
     logged_begin();
-    cr_expect_eq(provide_one("a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_eq(provide_one("a", &certificates), KEY_CLIENT_SILENT);
     cr_expect_not_null(strstr(logged_end(), "identity a: the key process is of another version; run: systemctl"));
     size_t size = control_reply(&next, 2, CONTROL_NONE, NULL, NULL);
     next.magic += 1u << 24;
     cr_assert_eq(send(pair[1], &next, size, 0), (ssize_t)size);
     logged_begin();
-    cr_expect_eq(provide_one("a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_eq(provide_one("a", &certificates), KEY_CLIENT_SILENT);
     cr_expect_not_null(strstr(logged_end(), "identity a: the key process is of another version; run: systemctl"));
     size = control_reply(&next, 3, CONTROL_REFUSED, NULL, NULL);
     cr_assert_eq(send(pair[1], &next, size, 0), (ssize_t)size);
     logged_begin();
-    cr_expect_eq(provide_one("a", &certificates), KEY_SERVICE_SILENT);
+    cr_expect_eq(provide_one("a", &certificates), KEY_CLIENT_SILENT);
     cr_expect_not_null(strstr(logged_end(), "identity a: the key process did not understand the request; run: "));
     cr_expect_eq(certificates.count, 0);
 }
 
 static char told_of[4096]; /* hosts and answers */
 
-static void note_each(const char *host, enum key_service_answer answer, void *context) {
+static void note_each(const char *host, enum key_client_answer answer, void *context) {
     (void)context;
     sprintf(told_of + strlen(told_of), "%s%d ", host, (int)answer);
 }
@@ -1168,8 +1169,8 @@ Test(key_service, a_supervisor_asks_for_many_hosts_at_once) {
     cr_expect_eq(most_found(child), REQUESTS_AT_ONCE);
     char expected[sizeof told_of] = "";
     for (int i = 0; i < COUNT; i++)
-        sprintf(expected + strlen(expected), "%s%d ", names[i], i == 5 ? KEY_SERVICE_UNUSABLE : KEY_SERVICE_PROVIDED);
-    sprintf(expected + strlen(expected), "z%d ", KEY_SERVICE_PROVIDED);
+        sprintf(expected + strlen(expected), "%s%d ", names[i], i == 5 ? KEY_CLIENT_UNUSABLE : KEY_CLIENT_PROVIDED);
+    sprintf(expected + strlen(expected), "z%d ", KEY_CLIENT_PROVIDED);
     cr_expect_str_eq(told_of, expected);
     cr_expect_eq(certificates.count, COUNT);
     certificates_dispose(&certificates);
@@ -1212,7 +1213,7 @@ Test(key_service, a_supervisor_waits_for_room) {
         respond(asked, number, CONTROL_PROVIDED, 7, 7);
         _exit(0);
     }
-    cr_expect_eq(provide_one("a", &certificates), KEY_SERVICE_PROVIDED);
+    cr_expect_eq(provide_one("a", &certificates), KEY_CLIENT_PROVIDED);
     cr_expect_eq(most_found(child), 0);
     certificates_dispose(&certificates);
 }

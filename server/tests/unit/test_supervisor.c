@@ -19,6 +19,7 @@
 #include "common/random.h"
 #include "common/sandbox.h"
 #include "common/systemd.h"
+#include "keys/key_client.h"
 #include "keys/key_service.h"
 #include "logged.h"
 #include "supervisor/children.h"
@@ -248,7 +249,7 @@ int test_supervise(const struct serve_options *options);
 #define generation_open pretended_generation_open
 #define generation_identify pretended_identify
 #define generation_dispose pretended_generation_dispose
-#define key_service_is_gone pretended_are_gone
+#define key_client_is_gone pretended_are_gone
 #define sandbox_enter pretended_sandbox
 #define children_begin pretended_begin
 #define children_start_keys pretended_start_keys
